@@ -1,0 +1,75 @@
+"""What a model is trained on: sources, cleaning, rendering, mixture."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from mtl.config.section import Section
+
+Split = Literal["train", "validation", "test"]
+
+
+class SourceConfig(Section):
+    """Where the rows of one task come from."""
+
+    task: str = Field(description="task that reads these rows: summarize, mcq, or one of your own")
+    uri: str = Field(
+        description="demo (generated), hub:OWNER/NAME, or a file, folder or glob of jsonl, csv or parquet (also gzipped)"
+    )
+    name: str | None = Field(None, description="Hub configuration name (3.0.0, middle, high)")
+    revision: str | None = Field(
+        None, description="Hub commit; required for hub: sources, so that the data stay the same"
+    )
+    files: dict[Split, str] = Field(
+        default_factory=dict, description="split -> file or glob, relative to uri; empty: found by name under uri"
+    )
+    rows: dict[Split, int] = Field(
+        default_factory=dict, description="at most this many rows of a split (demo: exactly)"
+    )
+
+
+class MixtureConfig(Section):
+    """How often each task is drawn (Raffel et al. 2020, section 3.5.2)."""
+
+    kind: Literal["proportional", "capped", "temperature", "explicit"] = Field("proportional", description="rule")
+    cap: int | None = Field(None, gt=0, description="capped: no task counts for more examples than this")
+    temperature: float = Field(1.0, ge=1, description="temperature: rates are raised to 1/T; 1 is proportional")
+    rates: dict[str, float] = Field(default_factory=dict, description="explicit: task -> rate, any positive numbers")
+
+
+class DataConfig(Section):
+    """Sources and how their rows become examples."""
+
+    sources: list[SourceConfig] = Field(min_length=1, description="one or more, at least one a task")
+    mixture: MixtureConfig = Field(MixtureConfig(), description="rates of the tasks in training")
+    difficulty: Literal["overlap", "levels"] = Field(
+        "overlap",
+        description="overlap: high-school questions become Medium or Hard by evidence; levels: high is Medium, college Hard",
+    )
+    max_input_tokens: int = Field(512, ge=16, le=4096, description="longer inputs are cut at the end, and counted")
+    max_target_tokens: int = Field(
+        256, ge=16, le=1024, description="targets never exceed this; questions are never cut"
+    )
+    instruction_dropout: float = Field(
+        0.1, ge=0, le=0.9, description="share of examples with the task token but without the instruction sentence"
+    )
+    holdout: dict[Literal["validation", "test"], float] = Field(
+        default_factory=dict, description="share of train's passages that become this split where the source has none"
+    )
+    max_bad_share: float = Field(
+        0.2, ge=0, le=1, description="stop if a larger share of a source's rows is quarantined"
+    )
+    shard_rows: int = Field(4096, ge=1, description="examples in one Parquet file")
+
+    @model_validator(mode="after")
+    def _check(self) -> DataConfig:
+        for source in self.sources:
+            if source.uri.startswith("hub:") and not source.revision:
+                raise ValueError(f"source {source.uri} needs a revision (a commit of the Hub repository)")
+        if self.mixture.kind == "explicit" and not self.mixture.rates:
+            raise ValueError("mixture.kind explicit needs mixture.rates")
+        if self.mixture.kind == "capped" and self.mixture.cap is None:
+            raise ValueError("mixture.kind capped needs mixture.cap")
+        return self

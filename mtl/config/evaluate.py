@@ -1,0 +1,23 @@
+"""How models are measured."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mtl.config.section import Section
+
+
+class EvaluateConfig(Section):
+    """Greedy generation on a held-out split."""
+
+    split: Literal["validation", "test"] = Field("validation", description="held-out split")
+    max_examples: int | None = Field(None, ge=1, description="per task: a seeded sample; empty: the whole split")
+    max_new_tokens: dict[str, int] = Field(
+        default_factory=dict, description="task -> limit; default data.max_target_tokens"
+    )
+    batch_tokens: int = Field(8192, ge=64, description="padded source tokens of one batch")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="of generation; equal for all sides of a report"
+    )

@@ -1,0 +1,36 @@
+"""When a candidate becomes champion."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mtl.config.section import Section
+
+
+class GateConfig(Section):
+    """Rules of the gate; see `mtl.promotion`."""
+
+    metrics: dict[str, str] = Field(
+        default={"summarize": "rougeLsum", "mcq": "counts_obeyed"}, description="task -> the metric that decides"
+    )
+    floors: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="task -> metric -> least acceptable mean"
+    )
+    min_examples: int = Field(30, ge=1, description="fewer evaluated examples of a task: not promoted")
+    tolerance: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="a task is worse if the interval's low end is under -tolerance and its mean difference below 0",
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of the paired bootstrap interval")
+    approval: Literal["auto"] = Field("auto", description="auto: the gate alone decides")
+
+
+class RegisterConfig(Section):
+    """Where the model is recorded."""
+
+    model: str = Field("mtl-flan-t5", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="registered model")
+    experiment: str = Field("mtl-retrain", min_length=1, description="MLflow experiment")

@@ -1,0 +1,81 @@
+"""RetrainConfig and how it is read from YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from mtl.config.data import DataConfig
+from mtl.config.evaluate import EvaluateConfig
+from mtl.config.gate import GateConfig, RegisterConfig
+from mtl.config.model import LoraSection, ModelConfig
+from mtl.config.section import Section
+from mtl.config.train import TrainConfig
+from mtl.errors import ConfigError, NotFoundError, did_you_mean
+
+
+class RetrainConfig(Section):
+    """Everything a retrain depends on; also the parameter of the deployed flow."""
+
+    seed: int = Field(17, ge=0, lt=2**31, description="of sampling, rendering, initialisation and dropout")
+    data: DataConfig = Field(description="sources, cleaning, mixture")
+    model: ModelConfig = Field(ModelConfig(), description="frozen base")
+    lora: LoraSection = Field(LoraSection(), description="adapter")
+    train: TrainConfig = Field(TrainConfig(), description="optimisation and checkpoints")
+    evaluate: EvaluateConfig = Field(EvaluateConfig(), description="held-out measurement")
+    gate: GateConfig = Field(GateConfig(), description="promotion rules")
+    register_: RegisterConfig = Field(RegisterConfig(), alias="register", description="registry")
+
+    @model_validator(mode="after")
+    def _check(self) -> RetrainConfig:
+        if self.train.save_steps > self.train.max_steps:
+            raise ValueError(f"train.save_steps {self.train.save_steps} is over train.max_steps {self.train.max_steps}")
+        return self
+
+
+def load_config(path: Path) -> RetrainConfig:
+    """The configuration in a YAML file. All faults are reported at once, each with its field and the value got."""
+    if not path.is_file():
+        raise NotFoundError(f"no configuration file {path}", hint="shipped ones are in conf/, e.g. conf/demo.yaml")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), [("(file)", f"not YAML: {error}")]) from None
+    return parse_config(values, source=str(path))
+
+
+def parse_config(values: Any, *, source: str = "configuration") -> RetrainConfig:
+    """RetrainConfig from plain values (mapping of sections)."""
+    if not isinstance(values, dict):
+        raise ConfigError(source, [("(file)", f"expected a mapping of sections, got {type(values).__name__}")])
+    try:
+        return RetrainConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(source, [_fault(item) for item in error.errors()]) from None
+
+
+def _fault(item: Any) -> tuple[str, str]:
+    """(field, problem) of one pydantic error, with a suggestion for an unknown key."""
+    location = tuple(item["loc"])
+    name = ".".join(str(part) for part in location) or "(configuration)"
+    if item["type"] == "extra_forbidden":
+        return name, f"unknown key; {did_you_mean(str(location[-1]), _keys_at(location[:-1]))}"
+    message = item["msg"].removeprefix("Value error, ")
+    got = "" if item["type"] in ("missing", "value_error") else f", got {item['input']!r}"
+    return name, message[:1].lower() + message[1:] + got
+
+
+def _keys_at(location: tuple[Any, ...]) -> list[str]:
+    """Known keys of the section at `location`."""
+    section: Any = RetrainConfig
+    for part in location:
+        if isinstance(part, int):
+            continue
+        fields = {info.alias or name: info for name, info in section.model_fields.items()}
+        annotation = fields[part].annotation
+        arguments = getattr(annotation, "__args__", ())
+        section = next((a for a in arguments if isinstance(a, type) and issubclass(a, Section)), annotation)
+    return [info.alias or name for name, info in section.model_fields.items()]

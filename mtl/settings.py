@@ -1,0 +1,44 @@
+"""Settings: the one place that reads the environment.
+
+Addresses and secrets come from here only, never from a configuration file or a flow parameter.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where state, objects and records are kept on this machine.
+
+    home: state folder (`MTL_HOME`, default `.mtl` in the working folder).
+    store: object store (`MTL_STORE`), a folder or `s3://bucket/prefix`; default `<home>/store`.
+    tracking_uri: `MLFLOW_TRACKING_URI`, default a SQLite file in `home`.
+    """
+
+    home: Path
+    store: str
+    tracking_uri: str
+    actor: str
+
+    @property
+    def cache(self) -> Path:
+        """Local copies of objects; safe to delete."""
+        return self.home / "cache"
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment (or from `environ`)."""
+    env = os.environ if environ is None else environ
+    home = Path(env.get("MTL_HOME") or ".mtl").absolute()
+    store = env.get("MTL_STORE") or str(home / "store")
+    return Settings(
+        home=home,
+        store=store,
+        tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
+        actor=env.get("MTL_ACTOR") or env.get("USER") or env.get("LOGNAME") or "unknown",
+    )

@@ -1,0 +1,1 @@
+"""Object stores: one seam (`base.ObjectStore`), three implementations (folder, memory, S3)."""
