@@ -14,7 +14,7 @@
     ├── FencedError               somebody else owns this run now        exit 75
     └── PreemptedError            asked to stop; the checkpoint is safe  exit 143
 
-The flow retries a step by the branch its error hangs on, never blanket. `to_dict` is the JSON that every command prints.
+The flow retries a step by the branch its error hangs on, never blanket. `to_dict` is the JSON that commands print.
 """
 
 from __future__ import annotations

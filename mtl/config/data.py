@@ -16,7 +16,7 @@ class SourceConfig(Section):
 
     task: str = Field(description="task that reads these rows: summarize, mcq, or one of your own")
     uri: str = Field(
-        description="demo (generated), hub:OWNER/NAME, or a file, folder or glob of jsonl, csv or parquet (also gzipped)"
+        description="demo (generated), hub:OWNER/NAME, or a file, folder or glob of jsonl, csv, parquet (also gzipped)"
     )
     name: str | None = Field(None, description="Hub configuration name (3.0.0, middle, high)")
     revision: str | None = Field(
@@ -46,7 +46,7 @@ class DataConfig(Section):
     mixture: MixtureConfig = Field(MixtureConfig(), description="rates of the tasks in training")
     difficulty: Literal["overlap", "levels"] = Field(
         "overlap",
-        description="overlap: high-school questions become Medium or Hard by evidence; levels: high is Medium, college Hard",
+        description="overlap: high is Medium or Hard by the evidence in the passage; levels: high is Medium, college Hard",
     )
     max_input_tokens: int = Field(512, ge=16, le=4096, description="longer inputs are cut at the end, and counted")
     max_target_tokens: int = Field(

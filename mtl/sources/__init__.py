@@ -1,0 +1,1 @@
+"""Where examples come from: the Hub data sets and the demo corpus."""

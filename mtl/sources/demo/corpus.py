@@ -1,0 +1,60 @@
+"""The demo corpus in the schemas of `abisee/cnn_dailymail` and `ehovy/race`.
+
+Every document is a pure function of (seed, index), so a corpus can be made again, or made longer, at any time:
+
+    python -c "from mtl.sources.demo.corpus import passages; print(next(passages(seed=1, count=1)))"
+"""
+
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+
+from mtl.sources.demo import articles as news
+from mtl.sources.demo import passages as reading
+
+BOTH_LEVELS = 0.8
+"""Share of the passages that appear under a middle and under a high example_id."""
+
+
+def articles(seed: int, count: int) -> Iterator[dict[str, str]]:
+    """`count` rows {article, highlights, id}; the highlights are joined by a newline, as on the Hub."""
+    for index in range(count):
+        text, highlights = news.build(_rng("article", seed, index))
+        name = hashlib.sha1(f"{seed}:{index}".encode(), usedforsecurity=False).hexdigest()
+        yield {"article": text, "highlights": "\n".join(highlights), "id": name}
+
+
+def passages(seed: int, count: int) -> Iterator[dict[str, object]]:
+    """The rows of `count` passages, one row a question: {example_id, article, question, options, answer}."""
+    for index in range(count):
+        yield from _rows(_rng("passage", seed, index), index)
+
+
+def _rng(kind: str, seed: int, index: int) -> random.Random:
+    return random.Random(f"{kind}:{seed}:{index}")
+
+
+def _rows(rng: random.Random, index: int) -> Iterator[dict[str, object]]:
+    passage = reading.build(rng)
+    draw = rng.random()
+    if draw < (1 + BOTH_LEVELS) / 2:
+        easy = reading.select(rng, reading.questions(rng, passage, "easy"), rng.choice((2, 3)))
+        yield from _level(rng, f"middle{index}.txt", passage, easy)
+    if draw >= (1 - BOTH_LEVELS) / 2:
+        gaps = reading.select(rng, reading.questions(rng, passage, "gap"), 2)
+        deep = reading.select(rng, reading.questions(rng, passage, "deep"), 3)
+        yield from _level(rng, f"high{index}.txt", passage, [*gaps, *deep])
+
+
+def _level(
+    rng: random.Random, name: str, passage: reading.Passage, questions: Sequence[reading.Question]
+) -> Iterator[dict[str, object]]:
+    for question in questions:
+        options, answer = question.options(rng)
+        yield {
+            "example_id": name,
+            "article": passage.text,
+            "question": question.text,
+            "options": options,
+            "answer": answer,
+        }

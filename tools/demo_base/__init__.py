@@ -1,0 +1,1 @@
+"""Makes the tiny base model that the demo starts from."""
