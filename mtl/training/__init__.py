@@ -1,0 +1,1 @@
+"""The trainer: a process of its own (`python -m mtl.training PLAN.json`), and what starts and watches it."""

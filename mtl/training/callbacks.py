@@ -1,0 +1,95 @@
+"""What happens beside the steps: progress, checkpoints, and a stop that was asked for."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from mtl.errors import PreemptedError
+
+
+class StopRequest:
+    """Set by SIGTERM. The step in hand is finished and saved, then the process exits with 143.
+
+    Not transformers' own handler: its checkpoint is not the state at the end of a step.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+
+class Checkpoints(TrainerCallback):  # type: ignore[misc]
+    """Commits what the trainer saved, and saves at the last step and when asked to stop."""
+
+    def __init__(self, commit: Callable[[int, Path], None], stop: StopRequest) -> None:
+        self._commit = commit
+        self._stop = stop
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        if self._stop.asked or state.global_step >= state.max_steps:
+            control.should_save = True
+        return control
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        self._commit(state.global_step, folder)
+        shutil.rmtree(folder)
+        if self._stop.asked and state.global_step < state.max_steps:
+            raise PreemptedError(f"stopped on request after step {state.global_step}, which is saved")
+        return control
+
+
+class Progress(TrainerCallback):  # type: ignore[misc]
+    """Sends a `step` event for every logged step."""
+
+    def __init__(self, emit: Callable[..., None]) -> None:
+        self._emit = emit
+        self._start = (time.monotonic(), 0)
+        self.loss: dict[str, float] = {}
+        self.speeds: list[float] = []
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._start = (time.monotonic(), state.global_step)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not logs or "tokens_per_second" not in logs:
+            return
+        self.loss |= {name.removeprefix("loss/"): value for name, value in logs.items() if name.startswith("loss/")}
+        self.speeds.append(logs["tokens_per_second"])
+        began, first = self._start
+        per_step = (time.monotonic() - began) / max(1, state.global_step - first)
+        self._emit(
+            "step",
+            step=state.global_step,
+            max_steps=state.max_steps,
+            loss=round(logs["loss"], 5),
+            loss_by_task={name: round(value, 5) for name, value in self.loss.items()},
+            learning_rate=logs["learning_rate"],
+            grad_norm=round(float(logs.get("grad_norm", 0.0)), 5),
+            tokens_per_second=round(logs["tokens_per_second"], 1),
+            eta=round(per_step * (state.max_steps - state.global_step), 1),
+        )

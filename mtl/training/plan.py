@@ -1,0 +1,70 @@
+"""TrainPlan: all that the trainer process is told, in one JSON file; and the identity of the run that follows from it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mtl.config.retrain import RetrainConfig, parse_config
+from mtl.fingerprint import canonical_json, sha256_sources
+
+# Rooms whose code decides what the weights become.
+_SOURCE = ("mtl.training", "mtl.model", "mtl.mixture")
+_LIBRARIES = ("torch", "transformers", "peft", "accelerate", "numpy", "safetensors")
+# Fields that change what is watched or kept, never the weights.
+_NEUTRAL = {"train.log_steps", "train.save_steps", "train.resume", "train.workers", "train.threads"}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainPlan:
+    """config: of the retrain, as plain values. dataset: fingerprint. store: URI. work: folder of this process."""
+
+    config: dict[str, Any]
+    dataset: str
+    store: str
+    cache: str
+    work: str
+    owner: str
+
+    def save(self, path: Path) -> None:
+        path.write_bytes(canonical_json(asdict(self)))
+
+    def parsed(self) -> RetrainConfig:
+        return parse_config(self.config)
+
+
+def thread_count(configured: int | None) -> int:
+    """CPU threads of the trainer: as configured, else the cores this process may use."""
+    return configured or len(os.sched_getaffinity(0))
+
+
+def identity_fields(
+    config: RetrainConfig, *, dataset: str, base_sha256: str, device: str, world_size: int
+) -> dict[str, Any]:
+    """Everything that decides the final weights bit for bit, by name, so that a mismatch can name its field."""
+    plain = config.model_dump(mode="json")
+    fields = {
+        f"{section}.{name}": value
+        for section in ("model", "lora", "train")
+        for name, value in plain[section].items()
+        if f"{section}.{name}" not in _NEUTRAL
+    }
+    mixture = {f"data.mixture.{name}": value for name, value in plain["data"]["mixture"].items()}
+    libraries = {f"library.{name}": version(name) for name in _LIBRARIES}
+    return {
+        **fields,
+        **mixture,
+        **libraries,
+        "seed": config.seed,
+        "dataset": dataset,
+        "base": base_sha256,
+        "source": sha256_sources(_SOURCE),
+        "python": platform.python_version(),
+        "threads": thread_count(config.train.threads),
+        "device": device,
+        "world_size": world_size,
+    }

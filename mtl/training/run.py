@@ -1,0 +1,195 @@
+"""One training run, from plan to finished checkpoint; this is what the trainer process does."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import set_seed
+
+from mtl.checkpoints.checkpoint_store import CheckpointStore
+from mtl.checkpoints.identity import RunIdentity
+from mtl.config.retrain import RetrainConfig
+from mtl.data.dataset import Dataset, open_dataset
+from mtl.fingerprint import canonical_json
+from mtl.model.adapter import ADAPTER_FILES, attach_lora, trainable_parameters
+from mtl.model.base import BaseRef, base_sha256, load_base, resolve_base
+from mtl.model.checks import check_start, probe_logits
+from mtl.model.tokenizer import load_tokenizer
+from mtl.store.base import ObjectStore
+from mtl.store.open import open_store
+from mtl.tasks.table import get_task
+from mtl.training.batches import RankBatches, batch_stream
+from mtl.training.callbacks import Checkpoints, Progress, StopRequest
+from mtl.training.dataset import TokenisedSplit
+from mtl.training.events import EventWriter
+from mtl.training.plan import TrainPlan, identity_fields, thread_count
+from mtl.training.precision import device_kind, use_bf16
+from mtl.training.trainer import LoraTrainer, training_arguments
+
+
+def run(plan: TrainPlan, events: EventWriter) -> dict[str, Any]:
+    """Train, resume or find finished; the result is that of `mtl train --json`. Errors: of mtl.errors."""
+    stop = StopRequest()
+    config = plan.parsed()
+    torch.set_num_threads(thread_count(config.train.threads))
+    store = open_store(plan.store)
+    data = open_dataset(store, plan.dataset, Path(plan.cache))
+    ref = resolve_base(config.model.base, config.model.revision)
+    identity = _identity(config, plan.dataset, ref)
+    checkpoints = CheckpointStore(store, identity, plan.owner)
+    if checkpoints.finished() is None:
+        checkpoints.acquire()
+        _train(config, data, ref, checkpoints, events, stop, Path(plan.work))
+    return {"identity": identity.sha256, **_result(store, identity.sha256)}
+
+
+def result_key(identity: str) -> str:
+    """Object that holds the result of a finished run."""
+    return f"runs/{identity}/result.json"
+
+
+def _identity(config: RetrainConfig, dataset: str, ref: BaseRef) -> RunIdentity:
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    fields = identity_fields(
+        config, dataset=dataset, base_sha256=base_sha256(ref), device=device_kind(), world_size=world
+    )
+    return RunIdentity(fields)
+
+
+def _train(
+    config: RetrainConfig,
+    data: Dataset,
+    ref: BaseRef,
+    checkpoints: CheckpointStore,
+    events: EventWriter,
+    stop: StopRequest,
+    work: Path,
+) -> None:
+    tasks = list(data.tasks)
+    split = TokenisedSplit(data, "train", tasks)
+    set_seed(config.seed)
+    model = _model(config, ref, tasks)
+    restored = checkpoints.restore(work / "restored")
+    trainer = _trainer(config, model, split, work)
+    progress = Progress(events.emit)
+    trainer.add_callback(progress)
+    trainer.add_callback(Checkpoints(lambda step, folder: _commit(checkpoints, events, step, folder), stop))
+    trainable, total = trainable_parameters(model)
+    step = restored.step if restored else 0
+    events.emit(
+        "start",
+        identity=checkpoints.identity.sha256,
+        step=step,
+        max_steps=config.train.max_steps,
+        resumed_from=step or None,
+        tasks=tasks,
+        examples=dict(zip(tasks, split.sizes, strict=True)),
+        trainable=trainable,
+        parameters=total,
+        precision="bf16" if trainer.args.bf16 else "fp32",
+        device=trainer.args.device.type,
+    )
+    if step < config.train.max_steps:
+        trainer.train(resume_from_checkpoint=str(restored.path) if restored else None)
+    _finish(config, checkpoints, progress, step)
+
+
+def _model(config: RetrainConfig, ref: BaseRef, tasks: list[str]) -> Any:
+    """The base with its adapter, checked before the first step."""
+    tokens = [get_task(name).token for name in tasks]
+    tokenizer = load_tokenizer(config.model.tokenizer or ref.location, tokens, revision=ref.revision)
+    base = load_base(ref, rows=len(tokenizer))
+    _set_dropout(base, config.train.base_dropout)
+    before = probe_logits(base)
+    ids = tokenizer.convert_tokens_to_ids(tokens)
+    lora = config.lora
+    model = attach_lora(
+        base,
+        ids,
+        r=lora.r,
+        alpha=lora.alpha,
+        dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        rslora=lora.rslora,
+        base_name=config.model.base,
+        revision=config.model.revision,
+    )
+    check_start(ref, base, model, dict(zip(tokens, ids, strict=True)), before=before)
+    return model
+
+
+def _set_dropout(model: torch.nn.Module, share: float) -> None:
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = share
+        elif isinstance(getattr(module, "dropout", None), float):
+            module.dropout = share  # type: ignore[assignment]  # T5's attention keeps its rate as a number
+
+
+def _trainer(config: RetrainConfig, model: Any, split: TokenisedSplit, work: Path) -> LoraTrainer:
+    train = config.train
+    device = device_kind()
+    arguments = training_arguments(
+        work=work,
+        seed=config.seed,
+        max_steps=train.max_steps,
+        accumulation=train.accumulation,
+        learning_rate=train.learning_rate,
+        schedule=train.schedule,
+        warmup_steps=train.warmup_steps,
+        weight_decay=train.weight_decay,
+        max_grad_norm=train.max_grad_norm,
+        optimizer=train.optimizer,
+        bf16=use_bf16(train.precision, d_model=model.config.d_model, device=device),
+        device=device,
+        save_steps=train.save_steps,
+        log_steps=train.log_steps,
+        workers=train.workers,
+    )
+
+    def stream() -> Iterator[list[int]]:
+        return batch_stream(
+            lambda epoch: split.ordered(config.data.mixture, seed=config.seed, epoch=epoch),
+            split.sources,
+            split.targets,
+            max_tokens=train.max_tokens_per_batch,
+            seed=config.seed,
+        )
+
+    batches = RankBatches(
+        stream,
+        total=train.max_steps * train.accumulation,
+        rank=arguments.process_index,
+        world=arguments.world_size,
+    )
+    return LoraTrainer(model, arguments, split=split, batches=batches)
+
+
+def _commit(checkpoints: CheckpointStore, events: EventWriter, step: int, folder: Path) -> None:
+    checkpoints.commit(step, folder)
+    events.emit("commit", step=step)
+
+
+def _finish(config: RetrainConfig, checkpoints: CheckpointStore, progress: Progress, resumed_from: int) -> None:
+    final = checkpoints.finish(config.train.max_steps)
+    adapter = final.files[ADAPTER_FILES[0]].sha256
+    result = {
+        "steps": final.step,
+        "max_steps": config.train.max_steps,
+        "adapter_sha256": adapter,
+        "resumed_from": resumed_from or None,
+        "tokens_per_second": round(statistics.median(progress.speeds), 1) if progress.speeds else None,
+        "loss": progress.loss,
+    }
+    checkpoints.store.put(result_key(checkpoints.identity.sha256), canonical_json(result))
+
+
+def _result(store: ObjectStore, identity: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(store.get(result_key(identity)))
+    return result
