@@ -16,6 +16,7 @@ from mtl.errors import ModelError, NotFoundError
 from mtl.fingerprint import sha256_file
 
 if TYPE_CHECKING:
+    import torch
     from transformers import T5ForConditionalGeneration
 
 DEMO = "demo"
@@ -118,12 +119,18 @@ def grow_embeddings(model: T5ForConditionalGeneration, rows: int) -> None:
     tied = model.lm_head.weight.data_ptr() == model.shared.weight.data_ptr()
     old = model.shared.weight.data
     fill = old.mean(0, keepdim=True).expand(rows - len(old), -1)
-    model.set_input_embeddings(torch.nn.Embedding.from_pretrained(torch.cat([old, fill]), freeze=False))
+    model.set_input_embeddings(_embedding(torch.cat([old, fill])))
     head = model.lm_head.weight.data
     extra = fill if tied else head.mean(0, keepdim=True).expand(rows - len(head), -1)
     model.lm_head = torch.nn.Linear(head.shape[1], rows, bias=False)
     model.lm_head.weight = model.shared.weight if tied else torch.nn.Parameter(torch.cat([head, extra]))
     model.config.vocab_size = rows
+
+
+def _embedding(weight: torch.Tensor) -> torch.nn.Embedding:
+    import torch
+
+    return torch.nn.Embedding(*weight.shape, _weight=weight.clone())
 
 
 def _family_config(base: str, path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""TrainPlan: all that the trainer process is told, in one JSON file; and the identity of the run that follows from it."""
+"""TrainPlan: all that the trainer process is told, in one JSON file; and the identity of its run."""
 
 from __future__ import annotations
 
