@@ -1,0 +1,12 @@
+"""MLflow runs: one for each run identity, however often it is resumed.
+
+from mtl.tracking.client import Tracking
+run = Tracking("sqlite:///mlflow.db").run_for(identity, experiment="mtl-retrain")
+"""
+
+import os
+
+# Before MLflow is imported: its own defaults keep a call to a dead server hanging for 246 s, and report usage.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -1,0 +1,142 @@
+"""Runs in a real MLflow on SQLite: everything may be done twice."""
+
+from __future__ import annotations
+
+import json
+import math
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from mtl.errors import NotFoundError, PermanentError, TransientError
+from mtl.tracking.client import Tracking, flatten
+from tests.support.mlflow_db import fresh_tracking
+
+IDENTITY = "0123456789abcdef" * 4
+
+
+@pytest.fixture
+def tracking(tmp_path: Path) -> Tracking:
+    return fresh_tracking(tmp_path)
+
+
+def run_of(tracking: Tracking) -> str:
+    return tracking.run_for(IDENTITY, experiment="retrain")
+
+
+def test_one_run_per_identity_however_often_it_is_resumed(tracking: Tracking) -> None:
+    first = run_of(tracking)
+    tracking.finish(first)
+    assert run_of(tracking) == first
+    assert tracking.client.get_run(first).info.status == "RUNNING"
+    assert tracking.run_for("f" * 64, experiment="retrain") != first
+    assert tracking.find_run(IDENTITY, experiment="retrain") == first
+    assert tracking.find_run(IDENTITY, experiment="another") is None
+
+
+def test_a_run_whose_create_was_answered_twice_is_one_run(tracking: Tracking, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = tracking.client.create_run
+
+    def lost_answer(*args: object, **kwargs: object) -> object:
+        create(*args, **kwargs)
+        return create(*args, **kwargs)
+
+    monkeypatch.setattr(tracking.client, "create_run", lost_answer)
+    run = run_of(tracking)
+    experiment = tracking.experiment("retrain")
+    assert [found.info.run_id for found in tracking.client.search_runs([experiment])] == [run]
+
+
+def test_an_experiment_made_by_many_at_once_is_one(tracking: Tracking) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        assert len(set(pool.map(lambda _: tracking.experiment("same"), range(6)))) == 1
+
+
+def test_a_deleted_experiment_says_how_to_go_on(tracking: Tracking) -> None:
+    tracking.client.delete_experiment(tracking.experiment("gone"))
+    with pytest.raises(PermanentError, match=r"experiment 'gone' was deleted in MLflow\n.*experiments restore"):
+        tracking.experiment("gone")
+
+
+def test_artifacts_lie_below_the_artifact_root(tracking: Tracking, tmp_path: Path) -> None:
+    run = run_of(tracking)
+    tracking.log_text(run, "# Report", "report.md")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.json").write_text("{}")
+    tracking.log_folder(run, tmp_path / "out", "evaluation")
+    assert (tmp_path / "artifacts") in Path(tracking.client.get_run(run).info.artifact_uri).parents
+    assert {item.path for item in tracking.client.list_artifacts(run)} == {"report.md", "evaluation"}
+
+
+def test_params_are_logged_once_and_a_changed_one_is_named(tracking: Tracking) -> None:
+    run = run_of(tracking)
+    assert tracking.log_params(run, {"train": {"max_steps": 10, "betas": [0.9, 0.99]}, "seed": 1}) == []
+    assert tracking.log_params(run, {"train": {"max_steps": 20}, "seed": 1, "new": None}) == ["train.max_steps"]
+    params = tracking.client.get_run(run).data.params
+    assert params == {"train.max_steps": "10", "train.betas": "[0.9, 0.99]", "seed": "1", "new": "null"}
+
+
+def test_more_params_than_one_call_takes(tracking: Tracking) -> None:
+    run = run_of(tracking)
+    tracking.log_params(run, {f"p{n}": n for n in range(230)})
+    assert len(tracking.client.get_run(run).data.params) == 230
+
+
+def test_metrics_logged_again_are_not_doubled(tracking: Tracking) -> None:
+    run = run_of(tracking)
+    for value in (0.5, 0.5, 0.75):
+        tracking.log_metrics(run, {"summarize/rouge1": value, "broken": math.nan})
+    history = tracking.client.get_metric_history(run, "summarize/rouge1")
+    assert [point.value for point in history] == [0.5, 0.75]
+    assert len(tracking.client.get_metric_history(run, "broken")) == 1
+
+
+def test_the_data_set_is_an_input_once(tracking: Tracking) -> None:
+    run = run_of(tracking)
+    for _ in range(2):
+        tracking.log_dataset(
+            run, name="demo", fingerprint="f" * 64, uri="s3://key:word@bucket/datasets", profile={"rows": 3}
+        )
+    (found,) = tracking.client.get_run(run).inputs.dataset_inputs
+    assert found.dataset.digest == "f" * 36
+    assert json.loads(found.dataset.source) == {"uri": "s3://***@bucket/datasets", "fingerprint": "f" * 64}
+    assert json.loads(found.dataset.profile) == {"rows": 3}
+
+
+def test_no_credentials_in_tags_params_or_repr(tracking: Tracking) -> None:
+    run = run_of(tracking)
+    tracking.set_tags(run, {"store": "https://user:hunter2@host/x"})
+    tracking.log_params(run, {"store": "https://user:hunter2@host/x"})
+    data = tracking.client.get_run(run).data
+    assert data.tags["store"] == data.params["store"] == "https://***@host/x"
+    assert "hunter2" not in repr(Tracking("https://user:hunter2@host"))
+
+
+def test_a_missing_run_is_not_found(tracking: Tracking) -> None:
+    with pytest.raises(NotFoundError, match=r"could not log parameters: Run with id=0+ not found"):
+        tracking.log_params("0" * 32, {"a": 1})
+
+
+def test_a_bad_name_is_permanent(tracking: Tracking) -> None:
+    with pytest.raises(PermanentError, match="could not log metrics: Invalid value"):
+        tracking.log_metrics(run_of(tracking), {"no; such": 1.0})
+    with pytest.raises(PermanentError, match="an identity is letters, digits and dashes"):
+        tracking.run_for("x' or 1=1", experiment="retrain")
+
+
+def test_a_dead_server_is_transient_and_its_password_stays_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(TransientError, match="could not open experiment 'retrain'") as caught:
+        Tracking("http://user:hunter2@127.0.0.1:9").experiment("retrain")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_database_that_cannot_be_made_is_permanent(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PermanentError, match="could not open sqlite"):
+        Tracking(f"sqlite:///{tmp_path}/file/mlflow.db")
+
+
+def test_flatten() -> None:
+    assert flatten({"a": {"b": {"c": 1}, "d": {}}, "e": [1]}) == {"a.b.c": 1, "a.d": {}, "e": [1]}
