@@ -48,17 +48,24 @@ class Metric:
 class RenderOptions:
     """How records become examples.
 
+    seed: all choices are functions of it and of the passage.
+    training: False for validation and test, which get no instruction dropout and the plainest request.
+    instruction_dropout: share of training examples whose inputs carry the token without the instruction sentence.
     max_target_tokens: no example's target is longer (questions are split over examples, never cut).
-    instruction_dropout: share of examples whose inputs carry the token without the instruction sentence.
     count: token count of a text, `</s>` included.
+    options: what one task alone needs (mcq: scheme, requests, requests_per_passage).
     """
 
     seed: int
+    training: bool
     instruction_dropout: float
-    max_input_tokens: int
     max_target_tokens: int
     count: Callable[[str], int]
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+Dropped = list[tuple[int, BadRow]]
+"""(index of the record in the sequence given to `join`, why it was dropped)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +73,16 @@ class Task:
     """Name, version, token, and the pure functions of one task.
 
     columns: what a row must have.
-    read: row -> record; raises BadRow.
+    read: row -> record; raises BadRow. Records are frozen dataclasses that `dump` turns to JSON and `load` back.
     passage: record -> the source text, by whose normalised hash splits stay disjoint and rows are joined.
-    join: records of one passage -> (one record, [(dropped record, reason, field)]).
-    render: record -> (examples, [(part that fits in no example, reason, field)]).
+    join: records of one passage, at least one -> (one record or None if all are dropped, dropped).
+    render: joined record -> (examples, dropped: parts that fit in no example).
     prompt: (text, request) -> the inputs for generation; raises BadRequest.
+    bare: inputs -> the same inputs with the task token but without the instruction sentence.
     parse: what a model wrote -> a JSON value, or None where it is not of the task's form.
     score: (example, prediction) -> one score per metric; None where a metric does not apply.
-    group: (example) -> name of the group for `by_difficulty`, or None.
+    group: (example) -> names of the groups of `by_difficulty` that it counts for.
+    request_defaults: the keys a request may have.
     version changes whenever a prompt, a parser or a rule does.
     """
 
@@ -83,10 +92,13 @@ class Task:
     columns: tuple[str, ...]
     metrics: tuple[Metric, ...]
     read: Callable[[Row], Any]
+    dump: Callable[[Any], Any]
+    load: Callable[[Any], Any]
     passage: Callable[[Any], str]
-    join: Callable[[Sequence[Any]], tuple[Any, list[tuple[Any, BadRow]]]]
-    render: Callable[[Any, RenderOptions], tuple[list[Example], list[tuple[Any, BadRow]]]]
+    join: Callable[[Sequence[Any]], tuple[Any | None, Dropped]]
+    render: Callable[[Any, RenderOptions], tuple[list[Example], Dropped]]
     prompt: Callable[[str, Mapping[str, Any]], str]
+    bare: Callable[[str], str]
     parse: Callable[[str], Any | None]
     score: Callable[[Example, str], Scores]
     group: Callable[[Example], Iterable[str]] = lambda example: ()

@@ -26,8 +26,18 @@ class SourceConfig(Section):
         default_factory=dict, description="split -> file or glob, relative to uri; empty: found by name under uri"
     )
     rows: dict[Split, int] = Field(
-        default_factory=dict, description="at most this many rows of a split (demo: exactly)"
+        default_factory=dict, description="at most this many rows of a split (demo: exactly this many documents)"
     )
+    sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="refuse these data if the manifest's sha256 of them is another"
+    )
+
+    @model_validator(mode="after")
+    def _positive(self) -> SourceConfig:
+        for split, count in self.rows.items():
+            if count < 1:
+                raise ValueError(f"rows.{split} must be at least 1, got {count}")
+        return self
 
 
 class MixtureConfig(Section):
@@ -39,6 +49,21 @@ class MixtureConfig(Section):
     rates: dict[str, float] = Field(default_factory=dict, description="explicit: task -> rate, any positive numbers")
 
 
+class RequestsConfig(Section):
+    """How often a training example asks for which of its passage's questions (any numbers; shares of their sum)."""
+
+    all: float = Field(0.4, ge=0, description="all of the passage's questions")
+    one: float = Field(0.2, ge=0, description="one of them")
+    level: float = Field(0.2, ge=0, description="those of one difficulty")
+    subset: float = Field(0.2, ge=0, description="some of them, chosen at random")
+
+    @model_validator(mode="after")
+    def _some(self) -> RequestsConfig:
+        if self.all + self.one + self.level + self.subset <= 0:
+            raise ValueError("at least one of all, one, level, subset must be over 0")
+        return self
+
+
 class DataConfig(Section):
     """Sources and how their rows become examples."""
 
@@ -46,7 +71,12 @@ class DataConfig(Section):
     mixture: MixtureConfig = Field(MixtureConfig(), description="rates of the tasks in training")
     difficulty: Literal["overlap", "levels"] = Field(
         "overlap",
-        description="overlap: high is Medium or Hard by the evidence in the passage; levels: high is Medium, college Hard",
+        description="overlap: high is Medium or Hard by evidence in the passage; levels: high is Medium, college Hard",
+    )
+    requests: RequestsConfig = Field(RequestsConfig(), description="which counts mcq training examples ask for")
+    requests_per_passage: int = Field(2, ge=1, le=8, description="different requests for one passage in training")
+    evaluation_requests: Literal["all", "mixed"] = Field(
+        "all", description="validation and test: all questions of a passage, or one request drawn as in training"
     )
     max_input_tokens: int = Field(512, ge=16, le=4096, description="longer inputs are cut at the end, and counted")
     max_target_tokens: int = Field(
@@ -68,6 +98,9 @@ class DataConfig(Section):
         for source in self.sources:
             if source.uri.startswith("hub:") and not source.revision:
                 raise ValueError(f"source {source.uri} needs a revision (a commit of the Hub repository)")
+        held, outside = sum(self.holdout.values()), [k for k, v in self.holdout.items() if not 0 < v < 1]
+        if outside or held >= 1:
+            raise ValueError("holdout shares must be over 0 and together under 1")
         if self.mixture.kind == "explicit" and not self.mixture.rates:
             raise ValueError("mixture.kind explicit needs mixture.rates")
         if self.mixture.kind == "capped" and self.mixture.cap is None:

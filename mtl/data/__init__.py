@@ -1,0 +1,1 @@
+"""Data sets: prepared once, stored by their content, read back verified."""

@@ -1,0 +1,263 @@
+"""mcq: a passage in, multiple-choice questions of the requested difficulties out (RACE; Lai et al. 2017).
+
+A row is one question; the questions of one passage join into one record. Inputs name how many questions of each
+difficulty are wanted, and the target holds exactly those, Easy before Medium before Hard.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import random
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+
+from mtl.example import Example
+from mtl.fingerprint import sha256_bytes
+from mtl.task import BadRequest, BadRow, Dropped, RenderOptions, Row, Scores, Task
+from mtl.tasks import mcq_score
+from mtl.tasks.difficulty import DIFFICULTIES, LEVELS, SCHEMES, reading
+from mtl.tasks.mcq_form import HEAD, LETTERS, escape, parse, render_question, render_target
+from mtl.tasks.mcq_requests import ALL, Choice, choose, pack
+from mtl.tasks.text import check_text, clean, passage_key, read_passage, read_text
+
+TAG = "<mcq>"
+MAX_REQUEST = 20
+"""Most questions of all levels together that one request may ask for."""
+
+_INPUTS = re.compile(r"<mcq> (?:Generate MCQs )?\(Easy: (\d+), Medium: (\d+), Hard: (\d+)\): (.*)", re.DOTALL)
+_LEVEL = re.compile(rf"(?:^|/)({'|'.join(LEVELS)})(?=\d|/|$)")
+_MARGIN = 8
+"""Tokens by which the sum over questions may miss the true length of a target before it is counted itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One row: a question about a passage, with the level of the examination it was set in."""
+
+    passage: str
+    level: str
+    question: str
+    options: tuple[str, str, str, str]
+    correct: str
+
+    @property
+    def right(self) -> str:
+        return self.options[LETTERS.index(self.correct)]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A passage and its questions, each with its position among the joined rows."""
+
+    text: str
+    questions: tuple[tuple[int, Question], ...]
+
+
+def read(row: Row) -> Question:
+    """A question from {article, question, options, answer} and a level: `level`, example_id or Hub configuration."""
+    passage = read_passage(row, "article")
+    asked = escape(clean(read_text(row, "question")))
+    if not asked:
+        raise BadRow("no question", "question")
+    return Question(passage, _level(row), asked, _options(row.get("options")), _answer(row))
+
+
+def _options(value: Any) -> tuple[str, str, str, str]:
+    if isinstance(value, str):
+        value = _listed(check_text(value, "options"))
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+        raise BadRow("missing value" if value is None else "wrong type", "options")
+    if len(value) != 4:
+        raise BadRow("fewer than four options" if len(value) < 4 else "more than four options", "options")
+    options = tuple(escape(clean(check_text(option, "options"))) for option in value)
+    if not all(options):
+        raise BadRow("empty option", "options")
+    if len({option.casefold() for option in options}) < 4:
+        raise BadRow("repeated option", "options")
+    return options[0], options[1], options[2], options[3]
+
+
+def _listed(text: str) -> Any:
+    """A list written as text, as csv files hold it: JSON or Python."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise BadRow("wrong type", "options") from None
+
+
+def _answer(row: Row) -> str:
+    answer = read_text(row, "answer").strip()
+    if len(answer) != 1 or answer not in LETTERS:
+        raise BadRow("answer outside A-D", "answer")
+    return answer
+
+
+def _level(row: Row) -> str:
+    given = row.get("level")
+    if given is not None:
+        if given not in LEVELS:
+            raise BadRow("unknown level", "level")
+        return str(given)
+    for name in ("example_id", "hub_config"):
+        found = _LEVEL.search(str(row.get(name) or ""))
+        if found:
+            return found[1]
+    raise BadRow("no level", "level")
+
+
+def join(records: Sequence[Question]) -> tuple[Passage | None, Dropped]:
+    """The questions of one passage; one that repeats another's question and options is dropped."""
+    kept: list[tuple[int, Question]] = []
+    dropped: Dropped = []
+    seen: set[tuple[str, ...]] = set()
+    for index, record in enumerate(records):
+        key = (record.question.casefold(), *sorted(option.casefold() for option in record.options))
+        if key in seen:
+            dropped.append((index, BadRow("duplicate", "question")))
+        else:
+            seen.add(key)
+            kept.append((index, record))
+    return Passage(records[0].passage, tuple(kept)), dropped
+
+
+def render(passage: Passage, options: RenderOptions) -> tuple[list[Example], Dropped]:
+    """Examples for a passage: whole questions only, as many examples as they take."""
+    labelled = _labelled(passage, options.options["scheme"])
+    width = int("8" * len(str(len(labelled))))
+    sizes = [options.count(render_question(width, item)) - 1 for _, item in labelled]
+    room = options.max_target_tokens - options.count(HEAD)
+    dropped = [
+        (index, BadRow("question over max_target_tokens", "question"))
+        for (index, _), size in zip(labelled, sizes, strict=True)
+        if size > room
+    ]
+    pairs = [(item, size) for (_, item), size in zip(labelled, sizes, strict=True) if size <= room]
+    items, sizes = [item for item, _ in pairs], [size for _, size in pairs]
+    runs = [
+        run
+        for choice in _choices(items, passage_key(passage.text), options)
+        for run in pack(choice, lambda picked: _fits(picked, items, sizes, room=room, options=options))
+    ]
+    wanted = dict.fromkeys(runs)  # two requests may have been broken into the same run
+    return [_example(passage.text, [items[i] for i in run], options) for run in wanted], dropped
+
+
+def _labelled(passage: Passage, scheme: str) -> list[tuple[int, dict[str, Any]]]:
+    """(position, question with its difficulty), Easy, Medium, Hard, each in the order of the source."""
+    prepared = cache(lambda: reading(passage.text))
+    labelled = []
+    for index, record in passage.questions:
+        label = SCHEMES[scheme](record.level, prepared, question=record.question, option=record.right)
+        item = {"question": record.question, "options": list(record.options), "correct": record.correct}
+        labelled.append((index, item | {"difficulty": label}))
+    return sorted(labelled, key=lambda pair: DIFFICULTIES.index(pair[1]["difficulty"]))
+
+
+def _fits(
+    picked: Choice, items: Sequence[Mapping[str, Any]], sizes: Sequence[int], *, room: int, options: RenderOptions
+) -> bool:
+    """Whether a target of the picked questions fits. Pieces of T5's vocabulary never span a space, so sums are exact
+    up to the numbering; near the limit the target itself is counted."""
+    bound = sum(sizes[i] for i in picked)
+    if abs(bound - room) > _MARGIN:
+        return bound < room
+    return options.count(render_target([items[i] for i in picked])) <= options.max_target_tokens
+
+
+def _choices(items: Sequence[Mapping[str, Any]], key: str, options: RenderOptions) -> list[Choice]:
+    if not items:
+        return []
+    labels = [item["difficulty"] for item in items]
+    rng = random.Random(f"requests:{options.seed}:{key}")
+    mixed = options.training or options.options.get("evaluation_requests") == "mixed"
+    shares = options.options["requests"] if mixed else ALL
+    wanted = options.options["requests_per_passage"] if options.training else 1
+    return choose(labels, shares=shares, wanted=wanted, rng=rng)
+
+
+def _example(passage: str, questions: Sequence[Mapping[str, Any]], options: RenderOptions) -> Example:
+    request = {level.lower(): sum(q["difficulty"] == level for q in questions) for level in DIFFICULTIES}
+    targets = render_target(questions)
+    uid = sha256_bytes(f"{TAG}\0{passage}\0{targets}".encode())[:20]
+    inputs = prompt(passage, request)
+    if options.training and random.Random(f"dropout:{options.seed}:{uid}").random() < options.instruction_dropout:
+        inputs = bare(inputs)
+    return Example(inputs, targets, "mcq", uid, {"request": request, "passage": passage_key(passage)[:16]})
+
+
+def prompt(text: str, request: Mapping[str, Any]) -> str:
+    """The inputs for a passage and {easy, medium, hard} counts, each at least 0, together 1 to MAX_REQUEST."""
+    unknown = sorted(set(request) - set(REQUEST))
+    if unknown:
+        raise BadRequest(f"unknown difficulty {unknown[0]!r}", field=unknown[0], hint=f"known: {', '.join(REQUEST)}")
+    counts = {name: request.get(name, 0) for name in REQUEST}
+    for name, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise BadRequest(f"{name} must be a whole number from 0 on, got {count!r}", field=name)
+    if not 0 < sum(counts.values()) <= MAX_REQUEST:
+        hint = f"ask for 1 to {MAX_REQUEST} questions in all, for example easy 2, medium 1, hard 1"
+        raise BadRequest(f"asked for {sum(counts.values())} questions", field="easy", hint=hint)
+    passage = clean(text)
+    if not passage:
+        raise BadRequest("the passage is empty", field="text")
+    asked = ", ".join(f"{level}: {counts[level.lower()]}" for level in DIFFICULTIES)
+    return f"{TAG} Generate MCQs ({asked}): {passage}"
+
+
+def bare(inputs: str) -> str:
+    """`<mcq> (Easy: 2, …): PASSAGE`: the task token and the counts alone."""
+    return inputs.replace(f"{TAG} Generate MCQs (", f"{TAG} (", 1)
+
+
+def split_inputs(inputs: str) -> tuple[dict[str, int], str]:
+    """({easy, medium, hard}, passage) of inputs that `prompt` or `bare` wrote; ValueError for any other text."""
+    found = _INPUTS.fullmatch(inputs)
+    if not found:
+        raise ValueError(f"not inputs of mcq: {inputs[:60]!r}")
+    return dict(zip(REQUEST, map(int, found.groups()[:3]), strict=True)), found[4]
+
+
+def score(example: Example, prediction: str) -> Scores:
+    """See `mcq_score.METRICS`."""
+    request, passage = split_inputs(example.inputs)
+    return mcq_score.score(example, prediction, passage=passage, request=request)
+
+
+def group(example: Example) -> Iterable[str]:
+    """The difficulties that the example asks for."""
+    request, _ = split_inputs(example.inputs)
+    return [level for level in DIFFICULTIES if request[level.lower()]]
+
+
+def _load(value: Mapping[str, Any]) -> Question:
+    return Question(**{**value, "options": tuple(value["options"])})
+
+
+REQUEST: Mapping[str, int] = {"easy": 2, "medium": 1, "hard": 1}
+TASK = Task(
+    name="mcq",
+    version=1,
+    token=TAG,
+    columns=("article", "question", "options", "answer"),
+    metrics=mcq_score.METRICS,
+    read=read,
+    dump=asdict,
+    load=_load,
+    passage=lambda record: record.passage,
+    join=join,
+    render=render,
+    prompt=prompt,
+    bare=bare,
+    parse=parse,
+    score=score,
+    group=group,
+    request_defaults=REQUEST,
+)

@@ -1,0 +1,49 @@
+"""Which questions of a passage an example asks for, and how many examples that takes. Pure; every choice is seeded."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+
+Choice = tuple[int, ...]
+"""Positions of questions, in rising order."""
+
+ALL: Mapping[str, float] = {"all": 1.0}
+
+
+def choose(labels: Sequence[str], *, shares: Mapping[str, float], wanted: int, rng: random.Random) -> list[Choice]:
+    """Up to `wanted` requests over questions with these difficulty `labels`, drawn by the shares of
+    {all, one, level, subset}, no two asking for the same counts; and one for the questions that none asks for."""
+    kinds, weights = list(shares), list(shares.values())
+    chosen: dict[tuple[str, ...], Choice] = {}
+    for _ in range(4 * wanted):
+        if len(chosen) == wanted:
+            break
+        choice = _draw(rng.choices(kinds, weights)[0], labels, rng)
+        chosen.setdefault(tuple(sorted(labels[i] for i in choice)), choice)
+    seen = {i for choice in chosen.values() for i in choice}
+    rest = tuple(i for i in range(len(labels)) if i not in seen)
+    return [*chosen.values(), rest] if rest else list(chosen.values())
+
+
+def _draw(kind: str, labels: Sequence[str], rng: random.Random) -> Choice:
+    everything = tuple(range(len(labels)))
+    if kind == "one":
+        return (rng.choice(everything),)
+    if kind == "level":
+        level = rng.choice(list(dict.fromkeys(labels)))
+        return tuple(i for i in everything if labels[i] == level)
+    if kind == "subset" and len(labels) > 1:
+        return tuple(sorted(rng.sample(everything, rng.randint(1, len(labels) - 1))))
+    return everything
+
+
+def pack(choice: Choice, fits: Callable[[Choice], bool]) -> list[Choice]:
+    """`choice` in order, broken into as few runs as greedily fit; every question must fit alone."""
+    runs: list[Choice] = []
+    for i in choice:
+        if runs and fits((*runs[-1], i)):
+            runs[-1] = (*runs[-1], i)
+        else:
+            runs.append((i,))
+    return runs

@@ -1,0 +1,130 @@
+"""summarize: an article in, its highlights out (CNN/DailyMail; Hermann et al. 2015, See et al. 2017)."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mtl.example import Example
+from mtl.fingerprint import sha256_bytes
+from mtl.metrics.rouge import rouge_scores
+from mtl.task import BadRequest, BadRow, Dropped, Metric, RenderOptions, Row, Scores, Task
+from mtl.tasks.text import clean, passage_key, read_passage, read_text, words
+
+TAG = "<summarize>"
+INSTRUCTION = "Summarize the following article:"
+HEAD = "Summary:"
+
+_OPEN_END = re.compile(r"""\w['")\]]*$""")
+_LOOSE_STOP = re.compile(r" ([.!?])$")
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """One row: an article and its highlights as running text."""
+
+    article: str
+    highlights: str
+
+
+def read(row: Row) -> Article:
+    """An article from {article, highlights}; each line of the highlights ends as a sentence does."""
+    lines = (clean(line) for line in read_text(row, "highlights").splitlines())
+    highlights = clean(" ".join(_sentence(line) for line in lines if line))
+    if not words(highlights):
+        raise BadRow("empty highlights", "highlights")
+    return Article(read_passage(row, "article"), highlights)
+
+
+def _sentence(line: str) -> str:
+    """The line with its full stop: the line break that ended it does not survive T5's vocabulary."""
+    line = _LOOSE_STOP.sub(r"\1", line)
+    return f"{line}." if _OPEN_END.search(line) else line
+
+
+def join(records: Sequence[Article]) -> tuple[Article, Dropped]:
+    """The first of several rows with one article."""
+    dropped = [
+        (index, BadRow("duplicate" if record.highlights == records[0].highlights else "second summary", "article"))
+        for index, record in enumerate(records)
+        if index
+    ]
+    return records[0], dropped
+
+
+def render(record: Article, options: RenderOptions) -> tuple[list[Example], Dropped]:
+    """One example, or none if the highlights are longer than a target may be."""
+    targets = f"{HEAD} {record.highlights}"
+    if options.count(targets) > options.max_target_tokens:
+        return [], [(0, BadRow("highlights over max_target_tokens", "highlights"))]
+    uid = sha256_bytes(f"{TAG}\0{record.article}\0{targets}".encode())[:20]
+    inputs = prompt(record.article, {})
+    if options.training and random.Random(f"dropout:{options.seed}:{uid}").random() < options.instruction_dropout:
+        inputs = bare(inputs)
+    return [Example(inputs, targets, "summarize", uid, {"passage": passage_key(record.article)[:16]})], []
+
+
+def prompt(text: str, request: Mapping[str, Any]) -> str:
+    """The inputs for an article; a summary takes no request."""
+    if request:
+        name = min(request)
+        raise BadRequest(f"summarize takes no {name!r}", field=name, hint="leave it out, or ask task mcq")
+    article = clean(text)
+    if not article:
+        raise BadRequest("the article is empty", field="text")
+    return f"{TAG} {INSTRUCTION} {article}"
+
+
+def bare(inputs: str) -> str:
+    """`<summarize> ARTICLE`: the task token alone."""
+    return inputs.replace(f"{TAG} {INSTRUCTION} ", f"{TAG} ", 1)
+
+
+def parse(text: str) -> str | None:
+    """The summary behind 'Summary:', or None."""
+    line = " ".join(text.split())
+    summary = line.removeprefix(HEAD).strip()
+    return summary if summary and line.startswith(HEAD) else None
+
+
+def score(example: Example, prediction: str) -> Scores:
+    """ROUGE of the summary with the highlights (an answer of another kind is scored as it stands), and its length."""
+    reference = parse(example.targets) or ""
+    parsed = parse(prediction)
+    summary = " ".join(prediction.split()) if parsed is None else parsed
+    scores = rouge_scores(summary, reference)
+    return {
+        **{name: scores[name] for name in ("rouge1", "rouge2", "rougeL", "rougeLsum")},
+        "kind_obeyed": float(parsed is not None),
+        "length_ratio": len(words(summary)) / max(1, len(words(reference))),
+    }
+
+
+_ROUGE = "rouge_score with stemming (Lin 2004)"
+TASK = Task(
+    name="summarize",
+    version=1,
+    token=TAG,
+    columns=("article", "highlights"),
+    metrics=(
+        Metric("rouge1", source=_ROUGE),
+        Metric("rouge2", source=_ROUGE),
+        Metric("rougeL", source=_ROUGE),
+        Metric("rougeLsum", source=f"{_ROUGE}; what the T5 paper calls ROUGE-L"),
+        Metric("kind_obeyed", source=f"the answer starts with {HEAD!r}"),
+        Metric("length_ratio", high=float("inf"), source="words of the summary over words of the highlights"),
+    ),
+    read=read,
+    dump=asdict,
+    load=lambda value: Article(**value),
+    passage=lambda record: record.article,
+    join=join,
+    render=render,
+    prompt=prompt,
+    bare=bare,
+    parse=parse,
+    score=score,
+)

@@ -1,0 +1,93 @@
+"""Text as the tasks keep it: one line, without characters that only cost a vocabulary that cannot hold them.
+
+What is harmless is normalised (quotes, dashes, ellipsis, odd spaces, compatibility forms); what remains that the
+vocabulary lacks is counted as <unk> in the manifest. `clean` is idempotent: cleaned text is its own fixed point.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from mtl.fingerprint import sha256_bytes
+from mtl.task import BadRow
+
+MAX_CHARS = 200_000
+"""Longest text of one field; far above any article, far below what would hurt."""
+
+_SINGLE = "‘’‚‛′´`ʼ＇"
+_DOUBLE = "“”„‟″«»＂"
+_DASHES = "‐‑‒–—―−"
+_SPELLED = {**dict.fromkeys(_SINGLE, "'"), **dict.fromkeys(_DOUBLE, '"'), **dict.fromkeys(_DASHES, "-")}
+_SPELLED |= {"…": "...", "⁄": "/", "•": "*", "·": "*"}
+_TABLE = str.maketrans(_SPELLED)
+_UNSEEN = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_FRACTION = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
+_SPECIAL = re.compile(r"<(?=/?\w+>)")
+_WORD = re.compile(r"\w+")
+
+
+def clean(text: str) -> str:
+    """One line of normalised text; a task token or `</s>` inside it is broken up, so that it cannot act as one."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", _FRACTION.sub(" ", _UNSEEN.sub("", text.translate(_TABLE))))
+        text = _UNSEEN.sub("", text.translate(_TABLE))
+    elif "`" in text:
+        text = text.replace("`", "'")
+    text = " ".join(_CONTROL.sub(" ", text).split())
+    return _SPECIAL.sub("< ", text) if "<" in text else text
+
+
+def read_text(row: Mapping[str, Any], name: str, *, limit: int = MAX_CHARS) -> str:
+    """The raw text in field `name`, or BadRow: missing, wrong type, over length, NUL bytes, not UTF-8."""
+    value = row.get(name)
+    if value is None:
+        raise BadRow("missing value", name)
+    return check_text(value, name, limit=limit)
+
+
+def check_text(value: Any, name: str, *, limit: int = MAX_CHARS) -> str:
+    """`value` if it is text that can be kept, else BadRow."""
+    if not isinstance(value, str):
+        raise BadRow("wrong type", name)
+    if len(value) > limit:
+        raise BadRow("over length", name)
+    if "\x00" in value:
+        raise BadRow("NUL bytes", name)
+    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+        raise BadRow("not UTF-8", name)
+    return value
+
+
+def read_passage(row: Mapping[str, Any], name: str) -> str:
+    """The cleaned text in field `name`, with at least one word in it."""
+    text = clean(read_text(row, name))
+    if not _WORD.search(text):
+        raise BadRow(f"empty {name}", name)
+    return text
+
+
+def passage_key(text: str) -> str:
+    """Hash of the words alone (case, punctuation and spacing ignored): 64 hex digits."""
+    return sha256_bytes(" ".join(_WORD.findall(text.casefold())).encode())
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words and numbers, without punctuation and `_` gaps."""
+    return re.findall(r"[a-z0-9]+(?:'[a-z]+)?", text.lower())
+
+
+@cache
+def stem(word: str) -> str:
+    """A word without its commonest English endings; crude, and enough to match 'travelled' with 'travels'."""
+    word = word.removesuffix("'s")
+    for ending in ("ingly", "edly", "ing", "ied", "ies", "ed", "es", "ly", "s"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            root = word[: -len(ending)]
+            root += "y" if ending in ("ied", "ies") else ""
+            return root[:-1] if len(root) > 3 and root[-1] == root[-2] and root[-1] not in "ls" else root
+    return word[:-1] if word.endswith("e") and len(word) > 3 else word
