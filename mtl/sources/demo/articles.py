@@ -28,6 +28,7 @@ class Event:
 COMMON: Final[Mapping[str, tuple[str, ...]]] = {
     "town": TOWNS,
     "day": DAYS,
+    "until": DAYS,
     "month": MONTHS,
     "n": SMALL_NUMBERS,
     "big": BIG_NUMBERS,
@@ -63,18 +64,21 @@ EVENTS: Final[Mapping[str, Event]] = {
             ("The owner, {full}, wants to {plan} in {month}.", "{full}, the owner, hopes to {plan} in {month}."),
             ("Nobody was hurt.", "All guests left the house in time."),
         ),
-        highlights=("Fire damages {house} in {town} on {day}.", "Owner {full} wants to {plan} in {month}."),
+        highlights=("Fire damages a {house} in {town} on {day}.", "Owner {full} wants to {plan} in {month}."),
     ),
     "flood": Event(
         pools={"thing": ("bridge", "road", "market", "station", "hospital", "harbour")},
         lead=("Heavy rain closed the {thing} in {town} on {day}.", "The {thing} in {town} was closed after heavy rain."),
         details=(
             ("Water stood in {big} houses.", "The water reached {big} houses."),
-            ("Mayor {full} asked people to stay at home until {day}.", "People should stay at home until {day}, mayor {full} said."),
+            (
+                "Mayor {full} asked people to stay at home until {until}.",
+                "People should stay at home until {until}, mayor {full} said.",
+            ),
             ("Helpers worked for {n} nights.", "It rained for {n} days."),
             ("Boats carried families to a dry place.", "Families were brought to a dry place by boat."),
         ),
-        highlights=("Heavy rain closes {thing} in {town}.", "Mayor {full} asks people to stay at home until {day}."),
+        highlights=("Heavy rain closes the {thing} in {town}.", "Mayor {full} asks people to stay at home until {until}."),
     ),
     "match": Event(
         pools={"sport": ("football", "tennis", "hockey", "rugby", "cricket", "volleyball")},
@@ -85,7 +89,7 @@ EVENTS: Final[Mapping[str, Event]] = {
             ("The next match will be in {month}.", "In {month} the team plays again."),
             ("The trainer was pleased with the players.", "The trainer praised the players."),
         ),
-        highlights=("{town} beats {rival} in {sport} match.", "{full} scores {n} points."),
+        highlights=("{town} beats {rival} in a {sport} match.", "{full} scores {n} points."),
     ),
     "opening": Event(
         pools={
@@ -99,7 +103,7 @@ EVENTS: Final[Mapping[str, Event]] = {
             ("It is {good}, director {full} said.", "Director {full} said that it is {good}."),
             ("A band played in the street.", "There was music in the street."),
         ),
-        highlights=("New {house} opens in {town} on {day}.", "Director {full} says it is {good}."),
+        highlights=("A new {house} opens in {town} on {day}.", "Director {full} says it is {good}."),
     ),
     "award": Event(
         pools={
@@ -113,7 +117,7 @@ EVENTS: Final[Mapping[str, Event]] = {
             ("About {big} people came to the party.", "There was a party with {big} guests."),
             ("The money will go to a school.", "A school will get the money."),
         ),
-        highlights=("{job} {full} from {town} wins prize.", "The prize is for {deed}."),
+        highlights=("{full}, a {job} from {town}, wins a prize.", "The prize is for {deed}."),
     ),
     "rescue": Event(
         pools={
@@ -127,7 +131,7 @@ EVENTS: Final[Mapping[str, Event]] = {
             ("About {big} people watched.", "It took {big} minutes."),
             ("A doctor looked at both of them.", "Both were taken to a doctor."),
         ),
-        highlights=("{full} saves child from {lost} in {town}.", "The child is {n} years old."),
+        highlights=("{full} saves a child from {lost} in {town}.", "The child is {n} years old."),
     ),
     "theft": Event(
         pools={
@@ -141,7 +145,7 @@ EVENTS: Final[Mapping[str, Event]] = {
             ("The police found it with {full}, who is {age}.", "It was found in the house of {full}, who is {age}."),
             ("There were {n} people in the room.", "A camera saw {n} people."),
         ),
-        highlights=("Thieves take {thing} from {spot} in {town}.", "Police find it with {full}."),
+        highlights=("Thieves take a {thing} from {spot} in {town}.", "Police find it with {full}."),
     ),
     "vote": Event(
         pools={"aim": ("build more houses", "plant more trees", "clean the river", "lower the taxes", "repair the roads")},
@@ -166,7 +170,7 @@ EVENTS: Final[Mapping[str, Event]] = {
         highlights=("{full} goes from {town} to {rival} {way}.", "The trip takes {big} days."),
     ),
     "animal": Event(
-        pools={"beast": ("lion", "bear", "wolf", "monkey", "tiger", "snake", "elephant", "camel")},
+        pools={"beast": ("lion", "bear", "wolf", "monkey", "tiger", "snake", "zebra", "camel")},
         lead=("A {beast} ran away from the zoo of {town} on {day}.", "On {day} a {beast} left the zoo of {town}."),
         details=(
             ("It was free for {n} hours.", "For {n} hours nobody knew where it was."),
@@ -174,7 +178,7 @@ EVENTS: Final[Mapping[str, Event]] = {
             ("About {big} people looked for it.", "The zoo sent {big} people to find it."),
             ("The {beast} was tired but well.", "The {beast} is now back in the zoo."),
         ),
-        highlights=("{beast} runs away from zoo of {town}.", "{full} finds it after {n} hours."),
+        highlights=("A {beast} runs away from the zoo of {town}.", "{full} finds it after {n} hours."),
     ),
 }
 
@@ -184,7 +188,7 @@ def build(rng: random.Random) -> tuple[str, tuple[str, str]]:
     event = EVENTS[rng.choice(tuple(EVENTS))]
     fields = _fields(rng, event)
     body = [rng.choice(wordings) for wordings in event.details]
-    body.insert(rng.randint(1, len(body)), rng.choice(QUOTES))
+    body.append(rng.choice(QUOTES))
     for filler in rng.sample(FILLERS, 2):
         body.insert(rng.randint(0, len(body)), filler)
     sentences = [rng.choice(event.lead), *body]

@@ -162,7 +162,7 @@ grapes cereal
 """)
 INSTRUMENTS: Final = _words("piano guitar violin flute drums trumpet harp cello organ clarinet banjo saxophone")
 TRANSPORTS: Final = tuple(f"by {x}" for x in _words("bus train car bike boat taxi tram metro motorbike ferry"))
-RELATIVES: Final = _words("brother sister cousin uncle aunt friend neighbour son daughter father mother")
+RELATIVES: Final = _words("cousin friend neighbour boss partner guest teammate")
 
 POOLS: Final[Mapping[str, tuple[str, ...]]] = {
     "job": tuple(JOBS),

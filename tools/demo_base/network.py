@@ -1,0 +1,68 @@
+"""The shape of the demo base: FLAN-T5's structure, a few hundred times smaller, and how it is written and checked."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForSeq2SeqLM, GenerationConfig, T5Config, T5ForConditionalGeneration, T5Tokenizer
+
+TASK_TOKENS = 2
+"""Rows that must be left for the service's own task tokens."""
+
+
+def rows(tokens: int) -> int:
+    """Embedding rows for a tokenizer of `tokens` tokens: room for the task tokens, padded to a multiple of 32."""
+    return -(-(tokens + TASK_TOKENS) // 32) * 32
+
+
+def create(tokens: int, *, seed: int) -> T5ForConditionalGeneration:
+    """A freshly initialised model with an untied head; about 1.7 million parameters."""
+    torch.manual_seed(seed)
+    config = T5Config(
+        vocab_size=rows(tokens),
+        d_model=128,
+        d_kv=32,
+        num_heads=4,
+        d_ff=320,
+        num_layers=4,
+        num_decoder_layers=3,
+        feed_forward_proj="gated-gelu",
+        tie_word_embeddings=False,
+        dropout_rate=0.0,
+        decoder_start_token_id=0,
+    )
+    model = T5ForConditionalGeneration(config)
+    with torch.no_grad():
+        model.shared.weight.normal_(std=1.0)
+        model.lm_head.weight = torch.nn.Parameter(torch.randn(config.vocab_size, config.d_model) * config.d_model**-0.5)
+    return model
+
+
+def publish(model: T5ForConditionalGeneration, tokenizer: T5Tokenizer, weights: dict[str, torch.Tensor], out: Path) -> None:
+    """Writes config, tokenizer and `weights` (a state dict) as a model folder, each file aside first, then renamed."""
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        model.save_pretrained(folder, state_dict=dict(weights))
+        GenerationConfig(decoder_start_token_id=0, pad_token_id=0, eos_token_id=1).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        for path in sorted(Path(folder).iterdir()):
+            os.replace(path, out / path.name)
+
+
+@torch.no_grad()
+def check(model: T5ForConditionalGeneration, weights: dict[str, torch.Tensor], out: Path) -> float:
+    """Reloads the folder: the head is its own matrix and the logits equal the trained model's. Returns their norm."""
+    stored = load_file(out / "model.safetensors")
+    assert "lm_head.weight" in stored, "the file has no head of its own"
+    loaded: Any = AutoModelForSeq2SeqLM.from_pretrained(out).eval()
+    assert loaded.lm_head.weight.data_ptr() != loaded.shared.weight.data_ptr(), "the head is tied to the embedding"
+    twin = type(model)(model.config).eval()
+    twin.lm_head.weight = torch.nn.Parameter(twin.lm_head.weight.clone())
+    twin.load_state_dict(weights)
+    ids = torch.arange(3, 43).reshape(2, 20)
+    logits = [m(input_ids=ids, decoder_input_ids=ids).logits for m in (loaded, twin)]
+    assert torch.equal(logits[0], logits[1]), "reloaded logits differ"
+    return float(logits[0].norm())
