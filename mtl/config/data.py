@@ -22,6 +22,7 @@ class SourceConfig(Section):
     revision: str | None = Field(
         None, description="Hub commit; required for hub: sources, so that the data stay the same"
     )
+    streaming: bool = Field(False, description="hub: read rows over the network as needed instead of caching them all")
     files: dict[Split, str] = Field(
         default_factory=dict, description="split -> file or glob, relative to uri; empty: found by name under uri"
     )

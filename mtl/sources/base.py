@@ -1,0 +1,53 @@
+"""Source: where the rows of one task come from. Adding one touches one file and one line of `mtl.sources.open`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mtl.task import BadRow
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """A row as it was found, or why it could not even be read, and where: a file's name and a line (or row) from 1."""
+
+    value: Mapping[str, Any] | BadRow
+    file: str
+    line: int
+
+    @property
+    def origin(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What the manifest says of a source: `sha256` stands for the content, wherever it is kept."""
+
+    task: str
+    uri: str
+    revision: str | None
+    sha256: str
+
+    def to_dict(self) -> dict[str, str | None]:
+        return {"task": self.task, "uri": self.uri, "revision": self.revision, "sha256": self.sha256}
+
+
+class Source(Protocol):
+    """Rows by split. Errors: DataError for content that must not be read on, NotFoundError for what is not there."""
+
+    def splits(self) -> tuple[str, ...]:
+        """Those of train, validation and test that it has, in this order."""
+        ...
+
+    def rows(self, split: str) -> Iterator[RawRow]:
+        """All rows of a split in a fixed order, read as they are asked for."""
+        ...
+
+    def describe(self) -> Description: ...
+
+    def stamp(self) -> str:
+        """A text, quickly had, that changes whenever the rows may have changed; equal stamps mean equal rows."""
+        ...

@@ -1,0 +1,74 @@
+"""Rows from the Hugging Face Hub at a pinned revision, through `datasets.load_dataset` and its cache.
+
+No repository's code is run: `trust_remote_code` is never given. With HF_HUB_OFFLINE=1 or HF_DATASETS_OFFLINE=1 only the
+cache is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+from mtl.errors import NotFoundError, TransientError
+from mtl.fingerprint import sha256_json
+from mtl.sources.base import Description, RawRow
+from mtl.sources.files import SPLITS
+
+_ALIASES = {"dev": "validation", "val": "validation", "valid": "validation"}
+
+
+class HubSource:
+    """Repository `name` ("owner/name"), configuration `config`, at `revision`; each row gets `hub_config`."""
+
+    def __init__(
+        self,
+        task: str,
+        name: str,
+        *,
+        config: str | None,
+        revision: str,
+        limits: Mapping[str, int],
+        streaming: bool = False,
+        load: Callable[..., Mapping[str, Any]] | None = None,
+    ) -> None:
+        self._task, self._name, self._config, self._revision = task, name, config, revision
+        self._limits, self._streaming, self._load = dict(limits), streaming, load or _load_dataset
+
+    @cached_property
+    def _splits(self) -> dict[str, Any]:
+        loaded = self._load(self._name, self._config, revision=self._revision, streaming=self._streaming)
+        return {_ALIASES.get(split, split): rows for split, rows in loaded.items()}
+
+    def splits(self) -> tuple[str, ...]:
+        return tuple(split for split in SPLITS if split in self._splits)
+
+    def rows(self, split: str) -> Iterator[RawRow]:
+        place = f"{self._name}/{self._config or 'default'}/{split}"
+        for number, row in enumerate(islice(self._splits[split], self._limits.get(split)), start=1):
+            yield RawRow({**row, "hub_config": self._config}, place, number)
+
+    def describe(self) -> Description:
+        return Description(self._task, f"hub:{self._name}", self._revision, self.stamp())
+
+    def stamp(self) -> str:
+        """The revision names the content, so nothing has to be read."""
+        return sha256_json([self._name, self._config, self._revision, self._limits])
+
+
+def _load_dataset(name: str, config: str | None, *, revision: str, streaming: bool) -> Mapping[str, Any]:
+    import datasets
+    from datasets.exceptions import DatasetNotFoundError
+
+    where = f"hub:{name} ({config or 'default'}) at {revision}"
+    try:
+        loaded: Mapping[str, Any] = datasets.load_dataset(name, config, revision=revision, streaming=streaming)
+    except DatasetNotFoundError as error:
+        raise NotFoundError(f"no data set {where}: {error}", field="sources.uri") from None
+    except ConnectionError as error:
+        hint = "needs the network, or a cache filled before (HF_HOME) with HF_HUB_OFFLINE=1"
+        raise TransientError(f"cannot reach {where}: {error}", field="sources.uri", hint=hint) from None
+    except (ValueError, RuntimeError) as error:  # unknown configuration, or a repository that needs its script
+        raise NotFoundError(f"cannot load {where}: {error}", field="sources.name") from None
+    return loaded
