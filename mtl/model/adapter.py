@@ -64,7 +64,11 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: value.detach().cpu().contiguous() for name, value in get_peft_model_state_dict(model).items()}
+    # save_embedding_layers: the rows are in the adapter already, and `auto` asks the Hub about the base.
+    state = {
+        name: value.detach().cpu().contiguous()
+        for name, value in get_peft_model_state_dict(model, save_embedding_layers=False).items()
+    }
     save_file(dict(sorted(state.items())), folder / ADAPTER_FILES[0], metadata={"format": "pt"})
     config = model.peft_config["default"]
     training, config.inference_mode = config.inference_mode, True

@@ -130,7 +130,7 @@ def grow_embeddings(model: T5ForConditionalGeneration, rows: int) -> None:
 def _embedding(weight: torch.Tensor) -> torch.nn.Embedding:
     import torch
 
-    return torch.nn.Embedding(*weight.shape, _weight=weight.clone())
+    return torch.nn.Embedding(len(weight), weight.shape[1], _weight=weight.clone())
 
 
 def _family_config(base: str, path: Path) -> dict[str, Any]:

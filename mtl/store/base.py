@@ -62,6 +62,11 @@ class ObjectStore(Protocol):
         """Remove an object; a missing one is no error."""
         ...
 
+    def sweep(self, *, before: float) -> int:
+        """Remove what writers that died left half-written before `before` (seconds since the epoch): files aside,
+        multipart uploads. No object is touched. Returns how many."""
+        ...
+
 
 def check_key(key: str) -> str:
     """`key`, or InputError if it is not of the safe form."""
@@ -70,3 +75,10 @@ def check_key(key: str) -> str:
             f"unsafe object key {key!r}", hint="keys are segments of letters, digits and . _ = - joined by /"
         )
     return key
+
+
+def check_prefix(prefix: str) -> str:
+    """`prefix`, or InputError if no safe key could start with it. Empty: all keys."""
+    if prefix:
+        check_key(prefix.removesuffix("/"))
+    return prefix

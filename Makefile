@@ -1,0 +1,40 @@
+# The same few commands on a laptop and in CI. They need Python 3.11+ and make, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install retrain test ci lint bench clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP)  ## make .venv and install the package with pinned versions
+
+# torch first and by itself: pinned, it is the CPU wheel where the package index has one
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+retrain: install  ## prepare, train, evaluate, register, gate, promote, release: the demo, in a few minutes
+	$(BIN)/mtl retrain -c conf/demo.yaml
+
+test: install  ## the quick tier: linters, types, layers and tests, under 5 minutes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -m 'not slow'
+
+ci: test  ## everything
+	$(BIN)/pytest -m slow
+
+bench: install  ## every benchmark, quickly; each prints one JSON object
+	for file in benchmarks/bench_*.py; do $(BIN)/python $$file --quick || exit 1; done
+
+clean:  ## remove what was installed and every state of the embedded service
+	rm -rf $(VENV) .mtl build *.egg-info .mypy_cache .ruff_cache .pytest_cache

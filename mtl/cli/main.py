@@ -1,0 +1,175 @@
+"""The commands. Heavy libraries are imported inside the command that needs them, so that help answers at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from mtl.cli import terminal
+from mtl.errors import InputError, MtlError
+
+app = typer.Typer(
+    name="mtl",
+    help="Keep a multitask FLAN-T5 (LoRA) good: prepare, train, evaluate, register, gate, promote, release.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Conf = Annotated[Path, typer.Option("--config", "-c", help="configuration file, e.g. conf/demo.yaml")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document, last on standard output")]
+Model = Annotated[str, typer.Option("--name", help="registered model")]
+DEFAULT_MODEL = "mtl-flan-t5"
+
+
+def main() -> None:
+    """Entry point: runs a command and turns errors into a message (or JSON) and an exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; its exit code."""
+    as_json = "--json" in arguments
+    try:
+        code = app(arguments, standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        usage = InputError(error.format_message(), hint="see mtl --help, or mtl COMMAND --help")
+        terminal.print_error(usage, as_json=as_json)
+        return usage.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    except MtlError as error:
+        terminal.print_error(error, as_json=as_json)
+        return error.exit_code
+
+
+@app.command()
+def retrain(config: Conf, as_json: Json = False) -> None:
+    """Run the whole chain as the Prefect flow, in this process."""
+    from mtl.cli import work
+
+    result = work.retrain(config)
+    _show(result, as_json, work.retrain_text)
+
+
+@app.command()
+def prepare(config: Conf, as_json: Json = False) -> None:
+    """Make the data set (or find it unchanged) and print its manifest."""
+    from mtl.cli import work
+
+    _show(work.prepare(config), as_json, work.prepare_text)
+
+
+@app.command()
+def train(
+    config: Conf,
+    dataset: Annotated[str | None, typer.Option(help="fingerprint of a prepared data set; default: prepare it")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train, or resume where the last try stopped; prints run identity, steps and the adapter's sha256."""
+    from mtl.cli import work
+
+    _show(work.train(config, dataset), as_json, work.train_text)
+
+
+@app.command()
+def evaluate(
+    config: Conf,
+    model: Annotated[str, typer.Option(help="champion, candidate, vN, a run id, or a folder")] = "candidate",
+    against: Annotated[str | None, typer.Option(help="another model to compare with in pairs")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a model on the held-out split, beside its base and, if given, another model."""
+    from mtl.cli import work
+
+    _show(work.evaluate(config, model, against), as_json, work.evaluate_text)
+
+
+@app.command()
+def models(name: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
+    """List the registered versions: aliases, metrics, decisions."""
+    from mtl.cli import releases
+
+    _show(releases.models(name), as_json, releases.models_text)
+
+
+@app.command()
+def promote(
+    version: Annotated[str, typer.Argument(help="version to make champion, e.g. 3 or v3")],
+    force: Annotated[str | None, typer.Option(help="overrule the gate; the reason is recorded")] = None,
+    name: Model = DEFAULT_MODEL,
+    as_json: Json = False,
+) -> None:
+    """Make a version champion, if the gate let it through."""
+    from mtl.cli import releases
+
+    _show(releases.promote(name, version, force), as_json, releases.promote_text)
+
+
+@app.command()
+def rollback(
+    reason: Annotated[str, typer.Option(help="recorded in the journal")] = "rolled back by hand",
+    name: Model = DEFAULT_MODEL,
+    as_json: Json = False,
+) -> None:
+    """Make the previous champion champion again."""
+    from mtl.cli import releases
+
+    _show(releases.rollback(name, reason), as_json, releases.promote_text)
+
+
+@app.command()
+def generate(
+    file: Annotated[Path | None, typer.Argument(help="text file; default: standard input")] = None,
+    task: Annotated[str, typer.Option(help="summarize or mcq")] = "summarize",
+    easy: Annotated[int, typer.Option(min=0, help="mcq: easy questions")] = 0,
+    medium: Annotated[int, typer.Option(min=0, help="mcq: medium questions")] = 0,
+    hard: Annotated[int, typer.Option(min=0, help="mcq: hard questions")] = 0,
+    model: Annotated[str, typer.Option(help="champion, candidate, vN, a run id, or a folder")] = "champion",
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="default: as trained")] = None,
+    truncate: Annotated[bool, typer.Option(help="cut a text over the limit instead of refusing it")] = False,
+    name: Model = DEFAULT_MODEL,
+    as_json: Json = False,
+) -> None:
+    """Answer one text with a summary or with multiple-choice questions."""
+    from mtl.cli import releases
+
+    request = {"easy": easy, "medium": medium, "hard": hard}
+    result = releases.generate(
+        file,
+        task,
+        {level: count for level, count in request.items() if count},
+        name=name,
+        ref=model,
+        max_new_tokens=max_new_tokens,
+        truncate=truncate,
+    )
+    _show(result, as_json, releases.generate_text)
+
+
+@app.command()
+def pull(
+    ref: Annotated[str, typer.Argument(help="champion, previous, candidate or vN")],
+    dest: Annotated[Path, typer.Argument(help="folder to fill")],
+    name: Model = DEFAULT_MODEL,
+    as_json: Json = False,
+) -> None:
+    """Fetch a release from the object store, verified and resumable, without MLflow."""
+    from mtl.cli import releases
+
+    _show(releases.pull(name, ref, dest), as_json, releases.pull_text)
+
+
+def _show(result: Any, as_json: bool, text: Any) -> None:
+    if as_json:
+        terminal.print_json(result)
+    else:
+        print(text(result))

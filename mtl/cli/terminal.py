@@ -1,0 +1,67 @@
+"""What a person sees: progress bars, tables and errors on standard error; results on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mtl.errors import MtlError
+from mtl.progress import Moment, listening
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on one line, the last of standard output. Errors: ValueError for NaN, which JSON has not."""
+    print(json.dumps(document, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def print_error(error: MtlError, *, as_json: bool) -> None:
+    """The error for a person, or as the document `{"error": …}`."""
+    if as_json:
+        print_json(error.to_dict())
+    else:
+        print(f"error: {error}", file=sys.stderr)
+
+
+@contextmanager
+def progress_bars() -> Iterator[None]:
+    """A bar for each stage that reports progress while the block runs; plain lines where there is no terminal."""
+    if not sys.stderr.isatty():
+        with listening(_PlainLines()):
+            yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.fields[stage]:>9}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        ids: dict[str, Any] = {}
+
+        def show(moment: Moment) -> None:
+            if moment.stage not in ids:
+                ids[moment.stage] = bars.add_task("", total=moment.total, stage=moment.stage)
+            bars.update(ids[moment.stage], completed=moment.done, total=moment.total, description=moment.note)
+
+        with listening(show):
+            yield
+
+
+class _PlainLines:
+    """A line a stage for every tenth of the way: for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._tenth: dict[str, int] = {}
+
+    def __call__(self, moment: Moment) -> None:
+        tenth = 10 * moment.done // max(1, moment.total)
+        if tenth > self._tenth.get(moment.stage, -1):
+            self._tenth[moment.stage] = tenth
+            print(f"{moment.stage}: {moment.done}/{moment.total} {moment.note}".rstrip(), file=sys.stderr, flush=True)

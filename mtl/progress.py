@@ -1,0 +1,37 @@
+"""Progress: long work says how far it is, without knowing whether a terminal, a flow or nobody listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """`done` of `total` units of a stage (prepare, train, evaluate, …); `note` is for people."""
+
+    stage: str
+    done: int
+    total: int
+    note: str = ""
+
+
+Listener = Callable[[Moment], None]
+_listeners: list[Listener] = []
+
+
+def report(stage: str, done: int, total: int, note: str = "") -> None:
+    """Tell every listener. Cheap where nobody listens."""
+    for listener in tuple(_listeners):
+        listener(Moment(stage, done, total, note))
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Have `listener` called, from any thread of this process, until the block ends."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
