@@ -47,7 +47,7 @@ class TokenisedSplit(torch.utils.data.Dataset[Item]):
 
 
 def collate(items: list[Item], *, pad_id: int = 0) -> dict[str, torch.Tensor]:
-    """input_ids, attention_mask [rows, longest source]; labels [rows, longest target], padded by -100; task_ids [rows]."""
+    """input_ids, attention_mask [rows, longest source]; labels [rows, longest target], else -100; task_ids [rows]."""
     sources = max(len(item[0]) for item in items)
     targets = max(len(item[1]) for item in items)
     input_ids = torch.full((len(items), sources), pad_id, dtype=torch.long)

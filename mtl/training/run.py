@@ -16,7 +16,7 @@ from mtl.checkpoints.checkpoint_store import CheckpointStore
 from mtl.checkpoints.identity import RunIdentity
 from mtl.config.retrain import RetrainConfig
 from mtl.data.dataset import Dataset, open_dataset
-from mtl.fingerprint import canonical_json
+from mtl.fingerprint import canonical_json, sha256_file
 from mtl.model.adapter import ADAPTER_FILES, attach_lora, trainable_parameters
 from mtl.model.base import BaseRef, base_sha256, load_base, resolve_base
 from mtl.model.checks import check_start, probe_logits
@@ -29,7 +29,7 @@ from mtl.training.callbacks import Checkpoints, Progress, StopRequest
 from mtl.training.dataset import TokenisedSplit
 from mtl.training.events import EventWriter
 from mtl.training.plan import TrainPlan, identity_fields, thread_count
-from mtl.training.precision import device_kind, use_bf16
+from mtl.model.precision import device_kind, use_bf16
 from mtl.training.trainer import LoraTrainer, training_arguments
 
 
@@ -43,10 +43,11 @@ def run(plan: TrainPlan, events: EventWriter) -> dict[str, Any]:
     ref = resolve_base(config.model.base, config.model.revision)
     identity = _identity(config, plan.dataset, ref)
     checkpoints = CheckpointStore(store, identity, plan.owner)
-    if checkpoints.finished() is None:
+    if checkpoints.finished() is None or store.head(result_key(identity.sha256)) is None:
         checkpoints.acquire()
-        _train(config, data, ref, checkpoints, events, stop, Path(plan.work))
-    return {"identity": identity.sha256, **_result(store, identity.sha256)}
+        result = _train(config, data, ref, checkpoints, events, stop, Path(plan.work))
+        store.put(result_key(identity.sha256), canonical_json(result))
+    return read_result(store, identity.sha256)
 
 
 def result_key(identity: str) -> str:
@@ -59,7 +60,7 @@ def _identity(config: RetrainConfig, dataset: str, ref: BaseRef) -> RunIdentity:
     fields = identity_fields(
         config, dataset=dataset, base_sha256=base_sha256(ref), device=device_kind(), world_size=world
     )
-    return RunIdentity(fields)
+    return RunIdentity.of(config.name, fields)
 
 
 def _train(
@@ -70,7 +71,7 @@ def _train(
     events: EventWriter,
     stop: StopRequest,
     work: Path,
-) -> None:
+) -> dict[str, Any]:
     tasks = list(data.tasks)
     split = TokenisedSplit(data, "train", tasks)
     set_seed(config.seed)
@@ -79,9 +80,16 @@ def _train(
     trainer = _trainer(config, model, split, work)
     progress = Progress(events.emit)
     trainer.add_callback(progress)
-    trainer.add_callback(Checkpoints(lambda step, folder: _commit(checkpoints, events, step, folder), stop))
+    adapter = [sha256_file(restored.folder / ADAPTER_FILES[0])] if restored else []
+
+    def commit(step: int, folder: Path) -> None:
+        checkpoints.commit(step, folder)
+        adapter.append(sha256_file(folder / ADAPTER_FILES[0]))
+        events.emit("commit", step=step)
+
+    trainer.add_callback(Checkpoints(commit, stop))
     trainable, total = trainable_parameters(model)
-    step = restored.step if restored else 0
+    step = restored.commit.step if restored else 0
     events.emit(
         "start",
         identity=checkpoints.identity.sha256,
@@ -96,8 +104,17 @@ def _train(
         device=trainer.args.device.type,
     )
     if step < config.train.max_steps:
-        trainer.train(resume_from_checkpoint=str(restored.path) if restored else None)
-    _finish(config, checkpoints, progress, step)
+        trainer.train(resume_from_checkpoint=str(restored.folder) if restored else None)
+    checkpoints.finish(config.train.max_steps)
+    return {
+        "identity": checkpoints.identity.sha256,
+        "steps": config.train.max_steps,
+        "max_steps": config.train.max_steps,
+        "adapter_sha256": adapter[-1],
+        "resumed_from": step or None,
+        "tokens_per_second": round(statistics.median(progress.speeds), 1) if progress.speeds else None,
+        "loss": progress.loss,
+    }
 
 
 def _model(config: RetrainConfig, ref: BaseRef, tasks: list[str]) -> Any:
@@ -171,25 +188,7 @@ def _trainer(config: RetrainConfig, model: Any, split: TokenisedSplit, work: Pat
     return LoraTrainer(model, arguments, split=split, batches=batches)
 
 
-def _commit(checkpoints: CheckpointStore, events: EventWriter, step: int, folder: Path) -> None:
-    checkpoints.commit(step, folder)
-    events.emit("commit", step=step)
-
-
-def _finish(config: RetrainConfig, checkpoints: CheckpointStore, progress: Progress, resumed_from: int) -> None:
-    final = checkpoints.finish(config.train.max_steps)
-    adapter = final.files[ADAPTER_FILES[0]].sha256
-    result = {
-        "steps": final.step,
-        "max_steps": config.train.max_steps,
-        "adapter_sha256": adapter,
-        "resumed_from": resumed_from or None,
-        "tokens_per_second": round(statistics.median(progress.speeds), 1) if progress.speeds else None,
-        "loss": progress.loss,
-    }
-    checkpoints.store.put(result_key(checkpoints.identity.sha256), canonical_json(result))
-
-
-def _result(store: ObjectStore, identity: str) -> dict[str, Any]:
+def read_result(store: ObjectStore, identity: str) -> dict[str, Any]:
+    """The result of a finished run. Errors: NotFoundError."""
     result: dict[str, Any] = json.loads(store.get(result_key(identity)))
     return result
