@@ -13,11 +13,15 @@ from typing import BinaryIO
 
 from mtl.errors import NotFoundError, PermanentError, TransientError
 
+_ACCESS = "give this user read and write access, or set MTL_STORE to another folder"
 _CAUSES = {
     errno.ENOSPC: ("the disk is full", "free space, then run the same command again: it goes on where it stopped"),
     errno.EDQUOT: ("the disk quota is used up", "free space, then run the same command again"),
     errno.EACCES: ("permission denied", "give this user read and write access, or set MTL_STORE to another folder"),
-    errno.EPERM: ("operation not permitted", "give this user read and write access, or set MTL_STORE to another folder"),
+    errno.EPERM: (
+        "operation not permitted",
+        "give this user read and write access, or set MTL_STORE to another folder",
+    ),
     errno.EROFS: ("the file system is read-only", "mount it writable, or set MTL_STORE to another folder"),
     errno.ELOOP: ("it is a symbolic link", "remove the link: objects are plain files"),
     errno.ENOTDIR: ("a part of the path is a file", "one key cannot be both an object and a folder of objects"),
@@ -78,7 +82,7 @@ def written_aside(path: Path) -> Iterator[BinaryIO]:
     with disk_errors("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(aside, "xb") as file:
+            with aside.open("xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

@@ -132,7 +132,7 @@ class FolderStore:
             _make_folders(aside.parent)
             _make_folders(path.parent)
             try:
-                with open(aside, "xb") as file:
+                with aside.open("xb") as file:
                     write(file)
                     file.flush()
                     os.fsync(file.fileno())

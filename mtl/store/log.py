@@ -1,9 +1,9 @@
 """Log: an append-only log over put-if-absent, the one condition that all stores share.
 
-Entries are `{prefix}/{seq:012}.json`, counted from 1; the highest one is the head, and rules. Each carries a `write_id`,
-by which a writer whose answer was lost finds that the entry is its own, and a `check`, the sha256 of the rest, by
-which a reader finds damage. Entries are never deleted one by one: a writer that slept could put a deleted number
-again. Should somebody do so all the same, that writer finds a higher entry and does not believe itself.
+Entries are `{prefix}/{seq:012}.json`, counted from 1; the highest one is the head, and rules. Each carries a
+`write_id`, by which a writer whose answer was lost finds that the entry is its own, and a `check`, the sha256 of the
+rest, by which a reader finds damage. Entries are never deleted one by one: a writer that slept could put a deleted
+number again. Should somebody do so all the same, that writer finds a higher entry and does not believe itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mtl.errors import DamageError, InputError, NotFoundError, TransientError
+from mtl.errors import DamageError, InputError, TransientError
 from mtl.fingerprint import canonical_json, sha256_json
 from mtl.store.base import ObjectInfo, ObjectStore, check_key
 

@@ -1,0 +1,1 @@
+"""Checkpoints: run identity, the commit log of a run, retention, verification and pruning."""

@@ -1,0 +1,103 @@
+"""Records of a run's store: files, manifests, commits, and where they are kept.
+
+runs/{identity}/identity.json                    the fields behind the hash
+runs/{identity}/blobs/{sha256}                   immutable
+runs/{identity}/manifests/{step}-{sha256}.json   the files of one commit
+runs/{identity}/log/{seq:012}.json               HEAD is the highest; lists the commits that are kept
+run-names/{slug of name}/{identity}.json         finds the runs of one configuration, and all runs
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mtl.errors import DamageError
+from mtl.fingerprint import canonical_json, sha256_bytes
+
+NAMES = "run-names/"
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """One file of a commit: its flat name, its size and its sha256, which is also the name of its blob."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The files of the commit at `step` of run `identity`."""
+
+    identity: str
+    step: int
+    files: tuple[FileRecord, ...]
+
+    def to_json(self) -> bytes:
+        files = [{"name": file.name, "bytes": file.bytes, "sha256": file.sha256} for file in self.files]
+        return canonical_json({"identity": self.identity, "step": self.step, "files": files})
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit as the log lists it.
+
+    step: optimizer steps done. manifest, sha256: the manifest's key below the run, and its hash. metric: higher is
+    better; None if it was not measured.
+    """
+
+    step: int
+    manifest: str
+    sha256: str
+    metric: float | None = None
+
+    def to_document(self) -> dict[str, Any]:
+        return {"step": self.step, "manifest": self.manifest, "sha256": self.sha256, "metric": self.metric}
+
+
+def run_prefix(identity: str) -> str:
+    """Where a run is kept."""
+    return f"runs/{identity}"
+
+
+def blob_key(identity: str, sha256: str) -> str:
+    return f"runs/{identity}/blobs/{sha256}"
+
+
+def manifest_key(identity: str, commit: Commit) -> str:
+    return f"runs/{identity}/{commit.manifest}"
+
+
+def name_prefix(name: str) -> str:
+    """Where the runs called `name` are listed: the name itself if it is safe in a key, else with a hash of it."""
+    slug = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:60]
+    return f"{NAMES}{slug if slug == name else f'{slug}={sha256_bytes(name.encode())[:16]}'}/"
+
+
+def commit_of(manifest: Manifest, metric: float | None) -> Commit:
+    """The commit that a manifest makes, once the log lists it."""
+    sha256 = sha256_bytes(manifest.to_json())
+    return Commit(manifest.step, f"manifests/{manifest.step}-{sha256}.json", sha256, metric)
+
+
+def read_manifest(data: bytes, commit: Commit, *, identity: str) -> Manifest:
+    """The manifest of `commit`; DamageError unless it is byte for byte what was committed, for this run and step."""
+    if sha256_bytes(data) != commit.sha256:
+        raise DamageError(f"{commit.manifest} is damaged: its sha256 is not {commit.sha256}", field=commit.manifest)
+    document = json.loads(data)
+    files = tuple(FileRecord(file["name"], file["bytes"], file["sha256"]) for file in document["files"])
+    manifest = Manifest(document["identity"], document["step"], files)
+    if (manifest.identity, manifest.step) != (identity, commit.step):
+        raise DamageError(f"{commit.manifest} belongs to another run or step", field=commit.manifest)
+    return manifest
+
+
+def commits_in(document: Mapping[str, Any]) -> tuple[Commit, ...]:
+    """The commits that a log entry lists, lowest step first."""
+    commits = (Commit(c["step"], c["manifest"], c["sha256"], c.get("metric")) for c in document["commits"])
+    return tuple(sorted(commits, key=lambda commit: commit.step))
