@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mtl.errors import DamageError
 from mtl.model.adapter import load_adapter
-from mtl.model.base import load_base, resolve_base
+from mtl.model.base import BaseRef, load_base, resolve_base
 from mtl.model.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def load_for_generation(
     merged: fold the adapter into the weights, which generates faster and equals the unmerged model within 1e-4.
     """
     tokenizer = load_tokenizer(adapter, [])
-    model = load_adapter(load_base(resolve_base(base, revision), rows=len(tokenizer)), adapter)
+    model = load_adapter(load_base(_beside(adapter, base, revision), rows=len(tokenizer)), adapter)
     return (model.merge_and_unload().eval() if merged else model), tokenizer
 
 
@@ -62,4 +62,10 @@ def load_untrained(
 ) -> tuple[T5ForConditionalGeneration, PreTrainedTokenizerFast]:
     """(base without adapter, the trained model's tokenizer): what a candidate is compared with."""
     tok = load_tokenizer(tokenizer, [])
-    return load_base(resolve_base(base, revision), rows=len(tok)).eval(), tok
+    return load_base(_beside(tokenizer, base, revision), rows=len(tok)).eval(), tok
+
+
+def _beside(folder: Path, base: str, revision: str | None) -> BaseRef:
+    """The base that travels with a release, if it does; else the one that the name stands for."""
+    bundled = folder / "base"
+    return resolve_base(str(bundled)) if (bundled / "config.json").is_file() else resolve_base(base, revision)

@@ -1,0 +1,52 @@
+"""What a person finds on the page of a flow run: data set, metrics, the report, links."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from mtl import chain
+
+
+def dataset_table(manifest: dict[str, Any]) -> None:
+    """Rows in and examples out, a line for each task and split."""
+    rows = [
+        {
+            "task": task,
+            "split": split,
+            **{name: counts[name] for name in ("rows", "kept", "merged", "quarantined", "examples")},
+        }
+        for task, splits in manifest["counts"].items()
+        for split, counts in splits.items()
+    ]
+    create_table_artifact(rows, key="dataset", description=f"data set {manifest['fingerprint'][:12]}")
+
+
+def metrics_table(report: dict[str, Any]) -> None:
+    """One line a task and metric, a column a model."""
+    models = report["models"]
+    rows = [
+        {"task": task, "metric": metric, **{model: _shown(report[model][task].get(metric)) for model in models}}
+        for task in report["examples"]
+        for metric in report[models[-1]][task]
+    ]
+    create_table_artifact(rows, key="metrics", description="means over the held-out examples")
+
+
+def report_page(report: dict[str, Any], decision: dict[str, Any]) -> None:
+    """The evaluation report with the decision on top."""
+    create_markdown_artifact(
+        chain.report_markdown(report, decision), key="report", description="evaluation and decision"
+    )
+
+
+def links(registered: dict[str, Any], promoted: dict[str, Any]) -> None:
+    """Where the MLflow version is, if there is a server with pages."""
+    if registered.get("url"):
+        text = f"{registered['model']} v{registered['version']}"
+        create_link_artifact(registered["url"], key="mlflow-version", link_text=text)
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"

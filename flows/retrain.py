@@ -1,0 +1,48 @@
+"""The retrain flow: prepare -> train -> evaluate -> register -> gate -> promote -> release.
+
+python -m flows.retrain conf/demo.yaml
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.runtime import flow_run
+
+from flows import artifacts, steps
+from mtl import chain
+from mtl.config.retrain import RetrainConfig, load_config
+
+
+@flow(name="retrain", description="Retrain, judge and release the multitask model", validate_parameters=True)
+def retrain(config: RetrainConfig) -> dict[str, Any]:
+    """One retrain from data to release; the document of `mtl retrain --json`.
+
+    Running it again with nothing changed makes no second version: every step finds what the last run made.
+    """
+    log = get_run_logger()
+    dataset = steps.prepare(config)
+    trained = steps.train(config, dataset["fingerprint"])
+    done = chain.find_judged(config, trained)
+    if done is not None:
+        log.info("nothing changed: v%s was made and judged from this data and configuration", done["version"])
+        return chain.summary(dataset, trained, done, flow_run=_flow_run(), unchanged=True)
+    report = steps.evaluate(config, dataset["fingerprint"], trained)
+    registered = steps.register(config, dataset, trained, report)
+    decision = steps.gate(config, report, registered)
+    promoted = steps.promote(config, registered, decision)
+    judged = chain.keep_judged(config, trained, report, registered, decision, promoted)
+    artifacts.links(registered, promoted)
+    log.info("v%s: %s", registered["version"], "; ".join(decision["reasons"]))
+    return chain.summary(dataset, trained, judged, flow_run=_flow_run(), unchanged=False)
+
+
+def _flow_run() -> dict[str, Any]:
+    return {"id": flow_run.get_id(), "name": flow_run.get_name(), "url": flow_run.get_flow_run_ui_url()}
+
+
+if __name__ == "__main__":
+    retrain(load_config(Path(sys.argv[1])))

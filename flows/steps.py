@@ -1,0 +1,76 @@
+"""The steps of a retrain: each a few lines around a function of `mtl.chain`, with its own retry rule.
+
+A step takes and gives ids and plain values, never models or tensors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.tasks import exponential_backoff
+
+from flows import artifacts
+from flows.retrying import is_resumable, is_transient
+from flows.watching import watched
+from mtl import chain
+from mtl.config.retrain import RetrainConfig
+
+# Transient faults of stores and registries pass within seconds to minutes; permanent ones fail at once.
+_PATIENT: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay_seconds": exponential_backoff(backoff_factor=4),
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": is_transient,
+    "cache_policy": NO_CACHE,
+}
+# A killed trainer resumes from its checkpoint, so trying again is cheap.
+_RESUMING: dict[str, Any] = _PATIENT | {"retries": 5, "retry_condition_fn": is_resumable}
+
+
+@task(name="prepare", **_PATIENT)
+def prepare(config: RetrainConfig) -> dict[str, Any]:
+    """Make the data set, or find it unchanged: its manifest."""
+    with watched("prepare"):
+        manifest = chain.prepare(config)
+    artifacts.dataset_table(manifest)
+    return manifest
+
+
+@task(name="train", **_RESUMING)
+def train(config: RetrainConfig, dataset: str) -> dict[str, Any]:
+    """Train in a process of its own, or resume: identity, steps, adapter hash."""
+    with watched("train"):
+        return chain.train(config, dataset)
+
+
+@task(name="evaluate", **_PATIENT)
+def evaluate(config: RetrainConfig, dataset: str, trained: dict[str, Any]) -> dict[str, Any]:
+    """Measure base, candidate and champion on the held-out split: the report."""
+    with watched("evaluate"):
+        report = chain.evaluate(config, dataset, trained)
+    artifacts.metrics_table(report)
+    return report
+
+
+@task(name="register", **_PATIENT)
+def register(
+    config: RetrainConfig, dataset: dict[str, Any], trained: dict[str, Any], report: dict[str, Any]
+) -> dict[str, Any]:
+    """Record run, metrics and model; publish the version's release: version and where it is."""
+    return chain.register(config, dataset, trained, report)
+
+
+@task(name="gate", **_PATIENT)
+def gate(config: RetrainConfig, report: dict[str, Any], registered: dict[str, Any]) -> dict[str, Any]:
+    """Decide from the report alone; the decision, with its reasons, is recorded."""
+    decision = chain.decide(config, report, registered)
+    artifacts.report_page(report, decision)
+    return decision
+
+
+@task(name="promote", **_PATIENT)
+def promote(config: RetrainConfig, registered: dict[str, Any], decision: dict[str, Any]) -> dict[str, Any]:
+    """Make the version champion if the gate said so: who is champion now."""
+    return chain.promote(config, registered, decision)
