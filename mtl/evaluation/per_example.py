@@ -1,0 +1,60 @@
+"""Scores of single examples as Parquet, so that later models can be compared in pairs with today's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mtl.evaluation.report import ExampleScores
+
+SCHEMA = pa.schema(
+    [
+        ("model", pa.string()),
+        ("task", pa.string()),
+        ("uid", pa.string()),
+        ("groups", pa.list_(pa.string())),
+        ("prediction", pa.string()),
+        ("scores", pa.map_(pa.string(), pa.float64())),
+    ]
+)
+"""One row for each model and example; a score is null where the metric does not apply."""
+
+
+def write_scores(path: Path, rows: Iterable[ExampleScores]) -> None:
+    """Writes aside and renames, so that `path` is whole or is not there."""
+    columns = [
+        {
+            "model": row.model,
+            "task": row.task,
+            "uid": row.uid,
+            "groups": list(row.groups),
+            "prediction": row.prediction,
+            "scores": list(row.scores.items()),
+        }
+        for row in rows
+    ]
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        pq.write_table(pa.Table.from_pylist(columns, schema=SCHEMA), aside, compression="zstd")
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read_scores(path: Path) -> tuple[ExampleScores, ...]:
+    """Rows in the order in which they were written."""
+    return tuple(
+        ExampleScores(
+            model=row["model"],
+            task=row["task"],
+            uid=row["uid"],
+            groups=tuple(row["groups"]),
+            prediction=row["prediction"],
+            scores=dict(row["scores"]),
+        )
+        for row in pq.read_table(path, schema=SCHEMA).to_pylist()
+    )

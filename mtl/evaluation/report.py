@@ -1,0 +1,230 @@
+"""EvalReport: what was measured of which model, on what, and how sure the differences are.
+
+`to_json` is the document of `mtl evaluate --json`; the scores of single examples are kept beside it as Parquet
+(`mtl.evaluation.per_example`). `mtl.evaluation.score` makes reports, `mtl.promotion` judges them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mtl.task import Metric
+
+BASE, CANDIDATE, CHAMPION = "base", "candidate", "champion"
+MODELS = (BASE, CHAMPION, CANDIDATE)
+
+Means = Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupResult:
+    """Means over the `n` examples of one group. None: no example has a value; NaN: one of them is not finite."""
+
+    n: int
+    means: Means
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """One model on one task; `groups` are the difficulties, or whatever else Task.group names."""
+
+    n: int
+    means: Means
+    groups: Mapping[str, GroupResult] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Candidate minus `against` on one metric, over the `n` examples where both have a value.
+
+    `unpaired` counts the examples where just one of them has one. `group` is None for the whole task. The numbers are
+    NaN where fewer than two pairs are left or a score is not finite.
+    """
+
+    against: str
+    task: str
+    group: str | None
+    metric: str
+    n: int
+    unpaired: int
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What each model wrote for one example."""
+
+    task: str
+    uid: str
+    inputs: str
+    reference: str
+    predictions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleScores:
+    """Scores of one model on one example: what comparisons are made of."""
+
+    model: str
+    task: str
+    uid: str
+    groups: tuple[str, ...]
+    prediction: str
+    scores: Means
+
+
+@dataclass(frozen=True, slots=True)
+class EvalReport:
+    """results: model -> task -> means. `settings` says how texts were generated and examples were chosen.
+
+    `seconds` is the time each model took; `confidence` that of all intervals. `scores` holds every single example,
+    models one after the other in the same order of examples; it is not part of the JSON.
+    """
+
+    results: Mapping[str, Mapping[str, TaskResult]]
+    metrics: Mapping[str, tuple[Metric, ...]]
+    comparisons: tuple[Comparison, ...]
+    samples: tuple[Sample, ...]
+    confidence: float
+    seconds: Mapping[str, float]
+    settings: Mapping[str, Any]
+    scores: tuple[ExampleScores, ...] = ()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models in reading order."""
+        return tuple(name for name in MODELS if name in self.results)
+
+    @property
+    def examples(self) -> dict[str, int]:
+        """Task -> number of examples, the same for all models."""
+        return {task: result.n for results in self.results.values() for task, result in results.items()}
+
+    def mean(self, model: str, task: str, metric: str) -> float | None:
+        """None where the model, the task, the metric or every value is missing."""
+        result = self.results.get(model, {}).get(task)
+        return None if result is None else result.means.get(metric)
+
+    def metric(self, task: str, name: str) -> Metric | None:
+        """What the task says about one of its metrics."""
+        return next((metric for metric in self.metrics.get(task, ()) if metric.name == name), None)
+
+    def comparison(self, against: str, task: str, metric: str, *, group: str | None = None) -> Comparison | None:
+        """Candidate against `against`, or None where they were not compared on that."""
+        wanted = (against, task, group, metric)
+        return next((c for c in self.comparisons if (c.against, c.task, c.group, c.metric) == wanted), None)
+
+    def flat(self, model: str) -> dict[str, float]:
+        """`task/metric` and `task/group/metric` -> mean, finite ones only: the form of a tracker's metrics."""
+        found = {}
+        for path, value in _values({model: self.results.get(model, {})}):
+            if value is not None and math.isfinite(value):
+                found["/".join(path[1:])] = value
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """The document: one key a model, and `examples`, `seconds` beside them. null stands for None and NaN; those
+        that are NaN or infinite are listed in `not_finite` by their path.
+        """
+        document: dict[str, Any] = {model: _model_json(self.results[model]) for model in self.models}
+        return document | {
+            "models": list(self.models),
+            "examples": self.examples,
+            "seconds": round(sum(self.seconds.values()), 3),
+            "seconds_by_model": dict(self.seconds),
+            "confidence": self.confidence,
+            "not_finite": ["/".join(path) for path, value in _values(self.results) if _not_finite(value)],
+            "comparisons": [_comparison_json(comparison) for comparison in self.comparisons],
+            "metrics": {task: [asdict(metric) for metric in metrics] for task, metrics in self.metrics.items()},
+            "samples": [asdict(sample) for sample in self.samples],
+            "settings": dict(self.settings),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> EvalReport:
+        """The report of a document; without the scores of single examples."""
+        return cls(
+            results={model: _model_of(document, model) for model in document["models"]},
+            metrics={task: tuple(Metric(**m) for m in metrics) for task, metrics in document["metrics"].items()},
+            comparisons=tuple(_comparison_of(item) for item in document["comparisons"]),
+            samples=tuple(Sample(**item) for item in document["samples"]),
+            confidence=document["confidence"],
+            seconds=document["seconds_by_model"],
+            settings=document["settings"],
+        )
+
+
+_NUMBERS = ("difference", "low", "high")
+_BY_GROUP = "by_difficulty"
+
+
+def _not_finite(value: float | None) -> bool:
+    return value is not None and not math.isfinite(value)
+
+
+def _null(value: float | None) -> float | None:
+    return None if _not_finite(value) else value
+
+
+def _values(results: Mapping[str, Mapping[str, TaskResult]]) -> Iterator[tuple[tuple[str, ...], float | None]]:
+    """((model, task[, group], metric), mean) of everything."""
+    for model, tasks in results.items():
+        for task, result in tasks.items():
+            for metric, value in result.means.items():
+                yield (model, task, metric), value
+            for group, inner in result.groups.items():
+                for metric, value in inner.means.items():
+                    yield (model, task, group, metric), value
+
+
+def _model_json(tasks: Mapping[str, TaskResult]) -> dict[str, Any]:
+    document: dict[str, Any] = {task: _means_json(result.means) for task, result in tasks.items()}
+    document[_BY_GROUP] = {
+        task: {group: {"n": inner.n, **_means_json(inner.means)} for group, inner in result.groups.items()}
+        for task, result in tasks.items()
+        if result.groups
+    }
+    return document
+
+
+def _means_json(means: Means) -> dict[str, float | None]:
+    return {metric: _null(value) for metric, value in means.items()}
+
+
+def _model_of(document: Mapping[str, Any], model: str) -> dict[str, TaskResult]:
+    bad = frozenset(document["not_finite"])
+    tasks = {task: values for task, values in document[model].items() if task != _BY_GROUP}
+
+    def means(values: Mapping[str, Any], *path: str) -> dict[str, float | None]:
+        return {
+            name: math.nan if "/".join((model, *path, name)) in bad else value
+            for name, value in values.items()
+            if name != "n"
+        }
+
+    return {
+        task: TaskResult(
+            n=document["examples"][task],
+            means=means(values, task),
+            groups={
+                group: GroupResult(inner["n"], means(inner, task, group))
+                for group, inner in document[model][_BY_GROUP].get(task, {}).items()
+            },
+        )
+        for task, values in tasks.items()
+    }
+
+
+def _comparison_json(comparison: Comparison) -> dict[str, Any]:
+    document = asdict(comparison)
+    return document | {name: _null(document[name]) for name in _NUMBERS}
+
+
+def _comparison_of(document: Mapping[str, Any]) -> Comparison:
+    numbers = {name: math.nan if document[name] is None else document[name] for name in _NUMBERS}
+    return Comparison(**{**document, **numbers})

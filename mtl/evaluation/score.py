@@ -1,0 +1,223 @@
+"""From what models wrote to an EvalReport: scores of each example, means, paired intervals, samples side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mtl.errors import did_you_mean
+from mtl.evaluation.bootstrap import Interval, paired_intervals
+from mtl.evaluation.report import (
+    BASE,
+    CANDIDATE,
+    CHAMPION,
+    MODELS,
+    Comparison,
+    EvalReport,
+    ExampleScores,
+    GroupResult,
+    Means,
+    Sample,
+    TaskResult,
+)
+from mtl.example import Example
+from mtl.fingerprint import sha256_json
+from mtl.task import Task
+
+
+def evaluate_models(
+    predictions: Mapping[str, Sequence[str]],
+    examples: Sequence[Example],
+    *,
+    tasks: Mapping[str, Task],
+    seed: int,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    samples_per_task: int = 4,
+    seconds: Mapping[str, float] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> EvalReport:
+    """The report of models (named base, candidate, champion) that each answered all of `examples`, in their order.
+
+    The candidate is compared with the base and, if it is there, with the champion. `seconds` (model -> time of
+    generation) and `settings` are kept as they are; `seed` draws the resamples and the samples.
+    """
+    _check(predictions, examples, tasks)
+    scores = {model: _score(model, texts, examples=examples, tasks=tasks) for model, texts in predictions.items()}
+    present = [name for name in tasks if any(example.task == name for example in examples)]
+    return EvalReport(
+        results={model: {task: _task_result(rows, tasks[task]) for task in present} for model, rows in scores.items()},
+        metrics={task: tasks[task].metrics for task in present},
+        comparisons=tuple(
+            comparison
+            for against in (CHAMPION, BASE)
+            if against in scores and CANDIDATE in scores
+            for task in present
+            for comparison in compare(
+                scores[CANDIDATE],
+                scores[against],
+                task=tasks[task],
+                seed=seed,
+                confidence=confidence,
+                resamples=resamples,
+            )
+        ),
+        samples=_samples(predictions, examples, seed=seed, per_task=samples_per_task),
+        confidence=confidence,
+        seconds=dict(seconds or {}),
+        settings=dict(settings or {}) | {"seed": seed, "resamples": resamples},
+        scores=tuple(row for model in MODELS for row in scores.get(model, ())),
+    )
+
+
+def sample_examples(examples: Iterable[Example], *, per_task: int | None, seed: int) -> list[Example]:
+    """At most `per_task` examples of each task, in their order; None takes all.
+
+    Who is drawn depends on (seed, uid) alone, so that a data set that grows keeps most of its sample.
+    """
+    everything = list(examples)
+    if per_task is None:
+        return everything
+    ranked: dict[str, list[tuple[str, int]]] = {}
+    for index, example in enumerate(everything):
+        ranked.setdefault(example.task, []).append((sha256_json([seed, example.uid]), index))
+    chosen = sorted(index for rows in ranked.values() for _, index in sorted(rows)[:per_task])
+    return [everything[index] for index in chosen]
+
+
+def compare(
+    candidate: Sequence[ExampleScores],
+    other: Sequence[ExampleScores],
+    *,
+    task: Task,
+    seed: int,
+    confidence: float,
+    resamples: int,
+) -> list[Comparison]:
+    """One Comparison a metric, of the whole task and then of each group. Rows of both are aligned by example."""
+    pairs = [(ours, theirs) for ours, theirs in zip(candidate, other, strict=True) if ours.task == task.name]
+    if any(ours.uid != theirs.uid for ours, theirs in pairs):
+        raise ValueError(f"{task.name}: the two models' scores are not of the same examples in the same order")
+    names = [metric.name for metric in task.metrics]
+    found = []
+    for group in (None, *_groups(ours for ours, _ in pairs)):
+        chosen = [(ours, theirs) for ours, theirs in pairs if group is None or group in ours.groups]
+        first, second = (_matrix([pair[side].scores for pair in chosen], names) for side in (0, 1))
+        intervals = _intervals(first, second, seed=seed, confidence=confidence, resamples=resamples)
+        unpaired = (np.isnan(first) != np.isnan(second)).sum(axis=0)
+        found += [
+            Comparison(
+                against=chosen[0][1].model,
+                task=task.name,
+                group=group,
+                metric=name,
+                n=interval.n,
+                unpaired=int(unpaired[column]),
+                difference=interval.difference,
+                low=interval.low,
+                high=interval.high,
+            )
+            for column, (name, interval) in enumerate(zip(names, intervals, strict=True))
+        ]
+    return found
+
+
+def _check(predictions: Mapping[str, Sequence[str]], examples: Sequence[Example], tasks: Mapping[str, Task]) -> None:
+    for model, texts in predictions.items():
+        if model not in MODELS:
+            raise ValueError(f"a report has no model {model!r}; {did_you_mean(model, MODELS)}")
+        if len(texts) != len(examples):
+            raise ValueError(f"{model} wrote {len(texts)} texts for {len(examples)} examples")
+    for name in {example.task for example in examples}:
+        if name not in tasks:
+            raise ValueError(f"examples of an unknown task {name!r}; {did_you_mean(name, tasks)}")
+
+
+def _score(
+    model: str, texts: Sequence[str], *, examples: Sequence[Example], tasks: Mapping[str, Task]
+) -> list[ExampleScores]:
+    names = {name: [metric.name for metric in task.metrics] for name, task in tasks.items()}
+    rows = []
+    for example, text in zip(examples, texts, strict=True):
+        task = tasks[example.task]
+        scores = task.score(example, text)
+        if unknown := scores.keys() - set(names[task.name]):
+            raise ValueError(f"task {task.name} scores {sorted(unknown)}, which its metrics do not describe")
+        rows.append(
+            ExampleScores(
+                model=model,
+                task=task.name,
+                uid=example.uid,
+                groups=tuple(task.group(example)),
+                prediction=text,
+                scores={name: scores.get(name) for name in names[task.name]},
+            )
+        )
+    return rows
+
+
+def _groups(rows: Iterable[ExampleScores]) -> list[str]:
+    """Names of groups in order of their first example."""
+    return list(dict.fromkeys(group for row in rows for group in row.groups))
+
+
+def _task_result(rows: Sequence[ExampleScores], task: Task) -> TaskResult:
+    own = [row for row in rows if row.task == task.name]
+    members = {group: [row for row in own if group in row.groups] for group in sorted(_groups(own))}
+    return TaskResult(
+        n=len(own),
+        means=_means(own, task),
+        groups={group: GroupResult(len(inner), _means(inner, task)) for group, inner in members.items()},
+    )
+
+
+def _means(rows: Sequence[ExampleScores], task: Task) -> dict[str, float | None]:
+    """Mean of the values that are not None; NaN where one is not finite, whatever its sign."""
+    means: dict[str, float | None] = {}
+    for metric in task.metrics:
+        values = [value for row in rows if (value := row.scores[metric.name]) is not None]
+        finite = all(math.isfinite(value) for value in values)
+        means[metric.name] = (math.fsum(values) / len(values) if finite else math.nan) if values else None
+    return means
+
+
+def _matrix(scores: Sequence[Means], names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """examples x metrics; NaN for None, and inf for what is not finite, so that the two stay apart."""
+
+    def cell(value: float | None) -> float:
+        return math.nan if value is None else value if math.isfinite(value) else math.inf
+
+    return np.array([[cell(row[name]) for name in names] for row in scores], dtype=np.float64)
+
+
+def _intervals(
+    first: np.ndarray[Any, np.dtype[np.float64]],
+    second: np.ndarray[Any, np.dtype[np.float64]],
+    *,
+    seed: int,
+    confidence: float,
+    resamples: int,
+) -> list[Interval]:
+    broken = np.isinf(first).any(axis=0) | np.isinf(second).any(axis=0)
+    differences = np.where(broken, np.nan, np.where(broken, 0.0, first) - np.where(broken, 0.0, second))
+    return paired_intervals(differences, seed=seed, confidence=confidence, resamples=resamples)
+
+
+def _samples(
+    predictions: Mapping[str, Sequence[str]], examples: Sequence[Example], *, seed: int, per_task: int
+) -> tuple[Sample, ...]:
+    index = {(example.task, example.uid): position for position, example in enumerate(examples)}
+    chosen = sample_examples(examples, per_task=per_task, seed=seed)
+    return tuple(
+        Sample(
+            task=example.task,
+            uid=example.uid,
+            inputs=example.inputs,
+            reference=example.targets,
+            predictions={m: predictions[m][index[example.task, example.uid]] for m in MODELS if m in predictions},
+        )
+        for example in chosen
+    )

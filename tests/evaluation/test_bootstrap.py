@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from mtl.evaluation.bootstrap import Interval, paired_interval, paired_intervals
+
+
+def test_equal_scores_tie_exactly() -> None:
+    assert paired_interval([0.1, 0.7, 0.3], [0.1, 0.7, 0.3], seed=1) == Interval(0.0, 0.0, 0.0, 3)
+
+
+def test_a_constant_difference_has_no_width() -> None:
+    interval = paired_interval([0.5, 0.75, 1.0], [0.25, 0.5, 0.75], seed=1)
+    assert interval == Interval(0.25, 0.25, 0.25, 3)
+
+
+def test_agrees_with_the_normal_interval() -> None:
+    differences = np.random.default_rng(3).normal(0.1, 1.0, size=(4000, 1))
+    interval = paired_intervals(differences, seed=5)[0]
+    half = 1.96 * differences.std() / math.sqrt(len(differences))
+    assert interval.low == pytest.approx(differences.mean() - half, abs=0.004)
+    assert interval.high == pytest.approx(differences.mean() + half, abs=0.004)
+
+
+def test_covers_the_true_mean_about_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(11)
+    hits = 0
+    for trial in range(200):
+        interval = paired_intervals(generator.normal(size=(60, 1)), seed=trial, confidence=0.9, resamples=400)[0]
+        hits += interval.low <= 0 <= interval.high
+    assert 0.82 <= hits / 200 <= 0.96
+
+
+def test_swapping_the_sides_mirrors_the_interval() -> None:
+    first, second = [0.2, 0.9, 0.4, 0.4], [0.1, 0.8, 0.6, 0.0]
+    forward, backward = paired_interval(first, second, seed=2), paired_interval(second, first, seed=2)
+    assert (backward.low, backward.high) == pytest.approx((-forward.high, -forward.low))
+
+
+def test_is_a_function_of_values_and_seed_whatever_columns_stand_beside() -> None:
+    values = np.random.default_rng(0).normal(size=(50, 3))
+    together = paired_intervals(values, seed=9)
+    alone = [paired_intervals(values[:, [i]], seed=9)[0] for i in range(3)]
+    for first, second in zip(together, alone, strict=True):
+        assert (first.low, first.high) == pytest.approx((second.low, second.high), abs=1e-12)
+    assert paired_intervals(values, seed=9) == together
+    assert paired_intervals(values, seed=10) != together
+
+
+def test_pairs_without_a_value_do_not_count() -> None:
+    values = np.array([[0.5], [np.nan], [0.5], [np.nan]])
+    assert paired_intervals(values, seed=1) == [Interval(0.5, 0.5, 0.5, 2)]
+
+
+@pytest.mark.parametrize(("values", "difference"), [([], math.nan), ([0.5], 0.5), ([math.nan, math.nan], math.nan)])
+def test_fewer_than_two_pairs_have_no_interval(values: list[float], difference: float) -> None:
+    interval = paired_intervals(np.array(values).reshape(-1, 1), seed=1)[0]
+    assert math.isnan(interval.low) and math.isnan(interval.high)
+    assert interval.difference == pytest.approx(difference, nan_ok=True)
+
+
+def test_resampling_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).normal(size=(30, 2))
+    whole = paired_intervals(values, seed=4, resamples=100)
+    monkeypatch.setattr("mtl.evaluation.bootstrap._CELLS", 7 * 30)
+    assert [i.low for i in paired_intervals(values, seed=4, resamples=100)] == pytest.approx([i.low for i in whole])
