@@ -1,0 +1,113 @@
+"""The model card: README.md of a release, with the lines that load it with peft and transformers alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from mtl.release.layout import ReleaseFacts
+
+_CARD = """\
+---
+library_name: peft
+base_model: {base}
+pipeline_tag: text2text-generation
+---
+# {model} v{version}
+
+A LoRA adapter for {base_words} that serves these tasks, each by its token: {tokens}.
+
+## Load it
+With `pip install peft transformers torch sentencepiece`, inside this folder:
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")
+base = AutoModelForSeq2SeqLM.from_pretrained({load})
+model = PeftModel.from_pretrained(base, ".").merge_and_unload().eval()
+ids = tokenizer("{prompt}", return_tensors="pt").input_ids
+print(tokenizer.decode(model.generate(ids, max_new_tokens={limit})[0], skip_special_tokens=True))
+```
+
+Do not resize the embeddings to the tokenizer's length, and do not use AutoPeftModel, which does: the base has more rows
+than the tokenizer has tokens, and shrinking them loses the pretrained output head.
+
+## Metrics
+{metrics}
+
+report.md and report.json hold the whole evaluation.
+
+## Where it came from
+| | |
+| --- | --- |
+| base | `{base}` at revision `{revision}` |
+| base sha256 | `{base_sha256}` |
+| adapter sha256 | `{adapter_sha256}` |
+| run identity | `{identity}` |
+| data fingerprint | `{fingerprint}` |
+| code version | `{code_version}` |
+| task versions | {task_versions} |
+
+## Limits
+Inputs are cut or refused beyond {max_input_tokens} tokens. Answers are generated greedily; they can be wrong, and a
+question's key can be wrong too. The licences are those of the base and of the data it was trained on.
+"""
+
+_PROMPTS = {
+    "summarize": "<summarize> Summarize the following article: ...",
+    "mcq": "<mcq> Generate MCQs (Easy: 1): ...",
+}
+
+
+def render_card(
+    *,
+    model: str,
+    version: int,
+    spec: Mapping[str, Any],
+    facts: ReleaseFacts,
+    adapter_sha256: str,
+    bundled: bool,
+) -> str:
+    """Markdown of the card. `spec` is the document of mtl_model.json; the same arguments give the same text."""
+    tokens: Mapping[str, str] = spec.get("tokens", {})
+    limits: Mapping[str, int] = spec.get("max_new_tokens", {})
+    task = next((name for name in _PROMPTS if name in tokens), next(iter(tokens), ""))
+    return _CARD.format(
+        model=model,
+        version=version,
+        base=spec["base"],
+        base_words="the base in `base/`" if bundled else f"`{spec['base']}`",
+        load='"base"' if bundled else _hub_arguments(spec),
+        tokens=", ".join(f"{name} (`{token}`)" for name, token in sorted(tokens.items())) or "none",
+        prompt=_PROMPTS.get(task, f"{tokens.get(task, '')} ..."),
+        limit=limits.get(task, 128),
+        metrics=_metrics_table(facts.metrics),
+        revision=spec.get("revision"),
+        base_sha256=spec.get("base_sha256", "unknown"),
+        adapter_sha256=adapter_sha256,
+        identity=facts.identity,
+        fingerprint=facts.fingerprint,
+        code_version=facts.code_version,
+        task_versions=", ".join(f"{name} {number}" for name, number in sorted(spec.get("task_versions", {}).items())),
+        max_input_tokens=spec.get("max_input_tokens", "the trained number of"),
+    )
+
+
+def _hub_arguments(spec: Mapping[str, Any]) -> str:
+    revision = f', revision="{spec["revision"]}"' if spec.get("revision") else ""
+    return f'"{spec["base"]}"{revision}'
+
+
+def _metrics_table(metrics: Mapping[str, Any]) -> str:
+    """One row per task and metric; what is no number is left out."""
+    rows = [
+        f"| {task} | {name} | {value:.4f} |"
+        for task, values in sorted(metrics.items())
+        if isinstance(values, Mapping)
+        for name, value in sorted(values.items())
+        if isinstance(value, int | float) and math.isfinite(value)
+    ]
+    return "\n".join(["| task | metric | value |", "| --- | --- | --- |", *rows]) if rows else "None recorded."

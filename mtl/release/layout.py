@@ -1,0 +1,174 @@
+"""Where a release is kept, and the manifest that makes it one.
+
+releases/{model}/v{n}/...            files, then manifest.json last: without it there is no release
+releases/{model}/log/{seq:012}.json  the journal, see mtl.release.journal
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mtl.errors import DamageError, InputError, NotFoundError
+from mtl.fingerprint import sha256_bytes, sha256_json
+from mtl.store.base import ObjectStore, check_key
+
+MANIFEST = "manifest.json"
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_VERSION = re.compile(r"v?([1-9][0-9]{0,8})")
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseFile:
+    """One file of a release: path below it, size, sha256."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseFacts:
+    """Where a version came from. `metrics` is {task: {metric: value}} of its evaluation."""
+
+    identity: str
+    fingerprint: str
+    code_version: str
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseManifest:
+    """Everything a release holds. `sha256` is the hash of the manifest's own bytes, which the journal pins."""
+
+    model: str
+    version: int
+    created: str
+    base: str
+    revision: str | None
+    adapter_sha256: str
+    facts: ReleaseFacts
+    files: tuple[ReleaseFile, ...]
+
+    def to_bytes(self) -> bytes:
+        """Indented JSON with a `check`, the sha256 of the rest, by which damage in the manifest itself is seen."""
+        document = _document(self)
+        return json.dumps({**document, "check": sha256_json(document)}, indent=2, sort_keys=True).encode() + b"\n"
+
+    @property
+    def sha256(self) -> str:
+        return sha256_bytes(self.to_bytes())
+
+
+def _document(manifest: ReleaseManifest) -> dict[str, Any]:
+    document: dict[str, Any] = {**asdict(manifest), **asdict(manifest.facts)}
+    del document["facts"]
+    return document
+
+
+def parse_manifest(data: bytes, name: str) -> ReleaseManifest:
+    """The manifest in `data`. Errors: DamageError naming `name` unless it is exactly what was written."""
+    try:
+        document = json.loads(data)
+        if document.pop("check") != sha256_json(document):
+            raise ValueError("its check does not match")
+        files = tuple(ReleaseFile(**item) for item in document.pop("files"))
+        facts = ReleaseFacts(**{key: document.pop(key) for key in ReleaseFacts.__dataclass_fields__})
+        manifest = ReleaseManifest(facts=facts, files=files, **document)
+        for file in files:
+            check_release_path(file.path)
+    except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
+        raise DamageError(f"{name} is damaged: {error}", field=name, hint="publish the version again") from None
+    return manifest
+
+
+def check_release_path(path: str) -> str:
+    """`path` if it is a safe name in a release: at most one folder deep, and never the marker. Errors: InputError."""
+    if check_key(path).count("/") > 1 or path == MANIFEST or any(part.startswith(".") for part in path.split("/")):
+        raise InputError(f"unsafe name in a release: {path!r}")
+    return path
+
+
+def check_model_name(model: str) -> str:
+    """`model`, or InputError if it is no name of a registered model."""
+    if not _MODEL.fullmatch(model) or ".." in model:
+        raise InputError(f"bad model name {model!r}", hint="letters, digits and . _ -, e.g. mtl-flan-t5")
+    return model
+
+
+def model_prefix(model: str) -> str:
+    return f"releases/{check_model_name(model)}"
+
+
+def release_prefix(model: str, version: int) -> str:
+    return f"{model_prefix(model)}/v{version}"
+
+
+def parse_version(ref: str) -> int | None:
+    """7 for `v7` or `7`, None for anything else."""
+    match = _VERSION.fullmatch(ref)
+    return int(match[1]) if match else None
+
+
+def published_versions(store: ObjectStore, model: str) -> list[int]:
+    """Versions that have a manifest, lowest first."""
+    return sorted(_published(store, f"{model_prefix(model)}/v"))
+
+
+def _published(store: ObjectStore, prefix: str) -> Iterator[int]:
+    for info in store.list(prefix):
+        version, _, rest = info.key[len(prefix) :].partition("/")
+        if rest == MANIFEST and version.isdigit():
+            yield int(version)
+
+
+def find_manifest(store: ObjectStore, model: str, version: int) -> ReleaseManifest | None:
+    """The manifest of a version; None if it is not published. Errors: DamageError."""
+    key = f"{release_prefix(model, version)}/{MANIFEST}"
+    try:
+        data = store.get(key)
+    except NotFoundError:
+        return None
+    manifest = parse_manifest(data, key)
+    if (manifest.model, manifest.version) != (model, version):
+        raise DamageError(f"{key} is the manifest of {manifest.model} v{manifest.version}", field=key)
+    return manifest
+
+
+def read_manifest(store: ObjectStore, model: str, version: int) -> ReleaseManifest:
+    """The manifest of a version. Errors: NotFoundError listing what is published; DamageError."""
+    manifest = find_manifest(store, model, version)
+    if manifest is None:
+        raise NotFoundError(f"no release v{version} of {model} in {store.uri}", hint=known_releases(store, model))
+    return manifest
+
+
+def known_releases(store: ObjectStore, model: str) -> str:
+    """'known: v1, v2' for error messages."""
+    versions = ", ".join(f"v{version}" for version in published_versions(store, model))
+    return f"known: {versions}" if versions else "nothing is published yet; mtl retrain does it"
+
+
+def verify_release(store: ObjectStore, model: str, version: int) -> ReleaseManifest:
+    """The manifest, after reading every file of the release and comparing its hash. Errors: DamageError naming it."""
+    manifest = read_manifest(store, model, version)
+    for file in manifest.files:
+        key = f"{release_prefix(model, version)}/{file.path}"
+        try:
+            intact = sha256_bytes(store.get(key)) == file.sha256
+        except NotFoundError:
+            raise DamageError(f"{key} is missing from the release", field=file.path) from None
+        if not intact:
+            raise damaged(key, file)
+    return manifest
+
+
+def damaged(key: str, file: ReleaseFile) -> DamageError:
+    return DamageError(
+        f"{key} is damaged: its sha256 is not the manifest's {file.sha256[:12]}",
+        field=file.path,
+        hint="the store lost or changed bytes; restore the object, or promote another version",
+    )

@@ -1,0 +1,186 @@
+"""publish: put a version's adapter, tokenizer, report and card into the object store, the manifest last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from mtl.errors import DamageError, InputError, PermanentError
+from mtl.fingerprint import sha256_bytes, sha256_file
+from mtl.release.card import render_card
+from mtl.release.layout import (
+    MANIFEST,
+    ReleaseFacts,
+    ReleaseFile,
+    ReleaseManifest,
+    check_release_path,
+    find_manifest,
+    read_manifest,
+    release_prefix,
+)
+from mtl.store.base import ObjectStore
+
+ADAPTER = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+MODEL_FILE = "mtl_model.json"
+# What a consumer needs. A training folder also holds optimizer and random state, which never leave it.
+_ADAPTER_FILES = ("adapter_*", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "spiece.model")
+_BASE_FILES = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json")
+MAX_BASE_BYTES = 200 * 2**20
+
+
+def publish(
+    store: ObjectStore,
+    folder: Path,
+    *,
+    model: str,
+    version: int,
+    facts: ReleaseFacts,
+    documents: Mapping[str, str] | None = None,
+    base: Path | None = None,
+) -> ReleaseManifest:
+    """Publish the adapter folder as `version` of `model`; a version that is published already stays as it is.
+
+    documents: name -> text of what goes with it (report.json, report.md).
+    base: folder of a base that consumers cannot fetch by name; copied in under base/ (see `bundled_base`).
+    Killed anywhere, it leaves no release, and may be called again. Two at once agree: of each document the first
+    stays, and the weights of one version are the same bytes.
+    Errors: InputError for a folder that is no adapter, PermanentError if `version` is published with another
+    adapter, DamageError if a file was not stored as it is.
+    """
+    spec = _read_json(folder / MODEL_FILE)
+    _existing(folder / ADAPTER_CONFIG)
+    adapter_sha256 = sha256_file(_existing(folder / ADAPTER))
+    published = find_manifest(store, model, version)
+    if published is not None:
+        return _same_release(published, facts.identity, adapter_sha256)
+    prefix = release_prefix(model, version)
+    spec = _public_spec(spec, bundled=base is not None)
+    texts = dict(documents or {})
+    texts[MODEL_FILE] = _pretty(spec)
+    texts[ADAPTER_CONFIG] = _adapter_config(folder, bundled=base is not None)
+    texts["README.md"] = render_card(
+        model=model, version=version, spec=spec, facts=facts, adapter_sha256=adapter_sha256, bundled=base is not None
+    )
+    _clear_leftovers(store, prefix, adapter_sha256)
+    files = [_put_file(store, prefix, name, path) for name, path in _weights(folder, base).items()]
+    files += [_put_document(store, prefix, name, text) for name, text in texts.items()]
+    manifest = ReleaseManifest(
+        model=model,
+        version=version,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        base=str(spec["base"]),
+        revision=spec.get("revision"),
+        adapter_sha256=adapter_sha256,
+        facts=facts,
+        files=tuple(sorted(files, key=lambda file: file.path)),
+    )
+    store.put_if_absent(f"{prefix}/{MANIFEST}", manifest.to_bytes())
+    return _same_release(read_manifest(store, model, version), facts.identity, adapter_sha256)
+
+
+def bundled_base(base: str, revision: str | None) -> Path | None:
+    """The folder of a base that has no Hub name and so must travel with its releases; None for a Hub name.
+
+    Errors: NotFoundError, ModelError if the base is not there; InputError if the folder is too large to copy each time.
+    """
+    from mtl.model.base import resolve_base
+
+    ref = resolve_base(base, revision)
+    if not ref.is_local:
+        return None
+    folder = Path(ref.location)
+    size = sum(path.stat().st_size for path in _matching(folder, _BASE_FILES).values())
+    if size > MAX_BASE_BYTES:
+        raise InputError(
+            f"base {base!r} is a folder of {size / 2**20:.0f} MiB, too much to copy into each release (limit 200)",
+            field="model.base",
+            hint="name it by its Hub name and revision, which consumers can fetch once",
+        )
+    return folder
+
+
+def _same_release(manifest: ReleaseManifest, identity: str, adapter_sha256: str) -> ReleaseManifest:
+    if (manifest.facts.identity, manifest.adapter_sha256) != (identity, adapter_sha256):
+        raise PermanentError(
+            f"release v{manifest.version} of {manifest.model} is another model "
+            f"(run {manifest.facts.identity[:12]}, not {identity[:12]})",
+            hint="does the registry belong to another store? Use the MTL_STORE it was used with, or another model name",
+        )
+    return manifest
+
+
+def _clear_leftovers(store: ObjectStore, prefix: str, adapter_sha256: str) -> None:
+    """Remove what a publisher of another model left here before it was killed, so that nothing of it is kept."""
+    key = f"{prefix}/{ADAPTER}"
+    if store.head(key) is not None and sha256_bytes(store.get(key)) != adapter_sha256:
+        for info in list(store.list(f"{prefix}/")):
+            store.delete(info.key)
+
+
+def _put_document(store: ObjectStore, prefix: str, name: str, text: str) -> ReleaseFile:
+    key = f"{prefix}/{check_release_path(name)}"
+    store.put_if_absent(key, text.encode())
+    stored = store.get(key)
+    return ReleaseFile(name, len(stored), sha256_bytes(stored))
+
+
+def _put_file(store: ObjectStore, prefix: str, name: str, path: Path) -> ReleaseFile:
+    key = f"{prefix}/{check_release_path(name)}"
+    file = ReleaseFile(name, path.stat().st_size, sha256_file(path))
+    store.put_file(key, path)
+    info = store.head(key)
+    if info is None or info.size != file.bytes:
+        raise DamageError(f"{key} was not stored whole", field=name)
+    return file
+
+
+def _weights(folder: Path, base: Path | None) -> dict[str, Path]:
+    """Name in the release -> file, for everything that is copied as it is."""
+    found = _matching(folder, _ADAPTER_FILES)
+    del found[ADAPTER_CONFIG]
+    if base is not None:
+        found |= {f"base/{name}": path for name, path in _matching(base, _BASE_FILES).items()}
+    return found
+
+
+def _matching(folder: Path, patterns: tuple[str, ...]) -> dict[str, Path]:
+    names = {path.name: path for path in sorted(folder.iterdir()) if any(fnmatch(path.name, p) for p in patterns)}
+    return {name: path for name, path in names.items() if path.is_file()}
+
+
+def _adapter_config(folder: Path, *, bundled: bool) -> str:
+    """The adapter's configuration, naming the base as a consumer finds it: beside it, or on the Hub."""
+    config = _read_json(folder / ADAPTER_CONFIG)
+    if bundled:
+        config |= {"base_model_name_or_path": "base", "revision": None}
+    return _pretty(config)
+
+
+def _public_spec(spec: dict[str, Any], *, bundled: bool) -> dict[str, Any]:
+    """The model's file with the name of a bundled base alone: its path on this machine is nobody's business."""
+    return {**spec, "base": Path(str(spec["base"])).name} if bundled else spec
+
+
+def _pretty(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(_existing(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected an object, got {type(value).__name__}")
+    return value
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError(f"{path.parent} is not a trained adapter: it has no {path.name}")
+    return path

@@ -1,0 +1,154 @@
+"""pull: copy a release to a folder, verified, resumable, without MLflow.
+
+Files that are right already are kept, others are written aside and renamed, and the manifest comes last: a folder
+with a manifest is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from mtl.errors import DamageError, InputError, NotFoundError, did_you_mean
+from mtl.fingerprint import sha256_file
+from mtl.release.journal import read_journal
+from mtl.release.layout import (
+    MANIFEST,
+    ReleaseFile,
+    ReleaseManifest,
+    damaged,
+    known_releases,
+    parse_manifest,
+    parse_version,
+    published_versions,
+    read_manifest,
+    release_prefix,
+)
+from mtl.store.base import ObjectStore
+from mtl.store.files import disk_errors, written_aside
+
+Progress = Callable[[str, int, int], None]
+NAMES = ("champion", "previous", "candidate")
+_ASIDE = ".mtl-pull"
+
+
+def resolve_version(store: ObjectStore, ref: str, *, model: str) -> int:
+    """The version that `champion`, `previous`, `candidate` (the newest published) or `vN` stands for.
+
+    Errors: NotFoundError that lists what there is.
+    """
+    version = parse_version(ref) or _named(store, ref, model)
+    if version is None:
+        raise NotFoundError(f"{model} has no {ref} yet", hint=known_releases(store, model))
+    return version
+
+
+def _named(store: ObjectStore, ref: str, model: str) -> int | None:
+    if ref not in NAMES:
+        raise NotFoundError(f"no release {ref!r} of {model}; {did_you_mean(ref, NAMES)}", hint="or a version like v3")
+    if ref == "candidate":
+        return max(published_versions(store, model), default=None)
+    journal = read_journal(store, model)
+    return journal.champion if ref == "champion" else journal.previous
+
+
+def pull(
+    store: ObjectStore, ref: str, dest: Path, *, model: str, progress: Progress = lambda path, done, total: None
+) -> ReleaseManifest:
+    """Make `dest` hold the release `ref` and nothing of another one; called again, it goes on where it was cut off.
+
+    progress: called with (path, bytes done, bytes in all) after each file.
+    Errors: NotFoundError listing what exists; DamageError naming the file that the store does not hold as it was
+    published; InputError if `dest` holds something else.
+    """
+    manifest = read_manifest(store, model, resolve_version(store, ref, model=model))
+    _check_pinned(store, manifest)
+    old = _prepare(dest)
+    if old != manifest:
+        (dest / MANIFEST).unlink(missing_ok=True)
+    total = sum(file.bytes for file in manifest.files)
+    done = 0
+    for file in manifest.files:
+        if not _is_right(dest / file.path, file):
+            _fetch(store, release_prefix(model, manifest.version), file, dest=dest)
+        done += file.bytes
+        progress(file.path, done, total)
+    _remove_others(dest, old, manifest)
+    with written_aside(dest / MANIFEST) as out:
+        out.write(manifest.to_bytes())
+    with contextlib.suppress(OSError):  # another pull into this folder still uses it
+        (dest / _ASIDE).rmdir()
+    return manifest
+
+
+def verify_folder(folder: Path) -> ReleaseManifest:
+    """The manifest of a pulled folder whose files are all right. Errors: NotFoundError, DamageError naming the file."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise NotFoundError(f"{folder} holds no release", hint="mtl pull champion DEST makes one")
+    manifest = parse_manifest(path.read_bytes(), str(path))
+    for file in manifest.files:
+        if not _is_right(folder / file.path, file):
+            raise damaged(str(folder / file.path), file)
+    return manifest
+
+
+def _check_pinned(store: ObjectStore, manifest: ReleaseManifest) -> None:
+    """The manifest of a version that was ever promoted must be the one that was promoted."""
+    changes = reversed(read_journal(store, manifest.model).changes)
+    last = next((change for change in changes if change.version == manifest.version), None)
+    if last and last.manifest_sha256 != manifest.sha256:
+        key = f"{release_prefix(manifest.model, manifest.version)}/{MANIFEST}"
+        raise DamageError(f"{key} is not the manifest that was promoted", field=MANIFEST)
+
+
+def _prepare(dest: Path) -> ReleaseManifest | None:
+    """Make the folder; the manifest of the release it held before, if any. Errors: InputError for a foreign folder."""
+    if dest.exists() and not dest.is_dir():
+        raise InputError(f"{dest} is a file", field="dest", hint="give a new or empty folder")
+    old = _old_manifest(dest)
+    ours = old is not None or (dest / _ASIDE).is_dir()
+    if dest.is_dir() and any(dest.iterdir()) and not ours:
+        raise InputError(f"{dest} holds something that is no release", field="dest", hint="give a new or empty folder")
+    with disk_errors("write", dest):
+        (dest / _ASIDE).mkdir(parents=True, exist_ok=True)
+    return old
+
+
+def _old_manifest(dest: Path) -> ReleaseManifest | None:
+    try:
+        return parse_manifest((dest / MANIFEST).read_bytes(), MANIFEST)
+    except (OSError, DamageError):
+        return None
+
+
+def _is_right(path: Path, file: ReleaseFile) -> bool:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size != file.bytes:
+        return False
+    return sha256_file(path) == file.sha256
+
+
+def _fetch(store: ObjectStore, prefix: str, file: ReleaseFile, *, dest: Path) -> None:
+    key = f"{prefix}/{file.path}"
+    target = dest / file.path
+    aside = dest / _ASIDE / uuid.uuid4().hex
+    try:
+        store.get_file(key, aside)
+        if not _is_right(aside, file):
+            raise damaged(key, file)
+        target.parent.mkdir(exist_ok=True)
+        aside.replace(target)
+    except NotFoundError:
+        raise DamageError(f"{key} is missing from the release", field=file.path) from None
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _remove_others(dest: Path, old: ReleaseManifest | None, new: ReleaseManifest) -> None:
+    """Remove what only the release that was here before had."""
+    kept = {file.path for file in new.files}
+    for file in old.files if old else ():
+        if file.path not in kept:
+            (dest / file.path).unlink(missing_ok=True)
