@@ -9,6 +9,9 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from mtl import chain
 
 
+_COUNTS = ("rows", "kept", "merged", "quarantined", "examples")
+
+
 def dataset_table(manifest: dict[str, Any]) -> None:
     """Rows in and examples out, a line for each task and split."""
     rows = [

@@ -20,6 +20,7 @@ from mtl.fingerprint import canonical_json, sha256_file
 from mtl.model.adapter import ADAPTER_FILES, attach_lora, trainable_parameters
 from mtl.model.base import BaseRef, base_sha256, load_base, resolve_base
 from mtl.model.checks import check_start, probe_logits
+from mtl.model.precision import device_kind, use_bf16
 from mtl.model.tokenizer import load_tokenizer
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
@@ -29,7 +30,6 @@ from mtl.training.callbacks import Checkpoints, Progress, StopRequest
 from mtl.training.dataset import TokenisedSplit
 from mtl.training.events import EventWriter
 from mtl.training.plan import TrainPlan, identity_fields, thread_count
-from mtl.model.precision import device_kind, use_bf16
 from mtl.training.trainer import LoraTrainer, training_arguments
 
 
