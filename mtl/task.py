@@ -69,6 +69,15 @@ Dropped = list[tuple[int, BadRow]]
 
 
 @dataclass(frozen=True, slots=True)
+class Rendered:
+    """Examples of one joined record, the parts that fit in none, and the label (a difficulty) of each record kept."""
+
+    examples: list[Example]
+    dropped: Dropped
+    labels: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """Name, version, token, and the pure functions of one task.
 
@@ -76,7 +85,7 @@ class Task:
     read: row -> record; raises BadRow. Records are frozen dataclasses that `dump` turns to JSON and `load` back.
     passage: record -> the source text, by whose normalised hash splits stay disjoint and rows are joined.
     join: records of one passage, at least one -> (one record or None if all are dropped, dropped).
-    render: joined record -> (examples, dropped: parts that fit in no example).
+    render: joined record -> Rendered.
     prompt: (text, request) -> the inputs for generation; raises BadRequest.
     bare: inputs -> the same inputs with the task token but without the instruction sentence.
     parse: what a model wrote -> a JSON value, or None where it is not of the task's form.
@@ -96,7 +105,7 @@ class Task:
     load: Callable[[Any], Any]
     passage: Callable[[Any], str]
     join: Callable[[Sequence[Any]], tuple[Any | None, Dropped]]
-    render: Callable[[Any, RenderOptions], tuple[list[Example], Dropped]]
+    render: Callable[[Any, RenderOptions], Rendered]
     prompt: Callable[[str, Mapping[str, Any]], str]
     bare: Callable[[str], str]
     parse: Callable[[str], Any | None]

@@ -17,7 +17,7 @@ from typing import Any
 
 from mtl.example import Example
 from mtl.fingerprint import sha256_bytes
-from mtl.task import BadRequest, BadRow, Dropped, RenderOptions, Row, Scores, Task
+from mtl.task import BadRequest, BadRow, Dropped, Rendered, RenderOptions, Row, Scores, Task
 from mtl.tasks import mcq_score
 from mtl.tasks.difficulty import DIFFICULTIES, LEVELS, SCHEMES, reading
 from mtl.tasks.mcq_form import HEAD, LETTERS, escape, parse, render_question, render_target
@@ -128,7 +128,7 @@ def join(records: Sequence[Question]) -> tuple[Passage | None, Dropped]:
     return Passage(records[0].passage, tuple(kept)), dropped
 
 
-def render(passage: Passage, options: RenderOptions) -> tuple[list[Example], Dropped]:
+def render(passage: Passage, options: RenderOptions) -> Rendered:
     """Examples for a passage: whole questions only, as many examples as they take."""
     labelled = _labelled(passage, options.options["scheme"])
     width = int("8" * len(str(len(labelled))))
@@ -147,7 +147,8 @@ def render(passage: Passage, options: RenderOptions) -> tuple[list[Example], Dro
         for run in pack(choice, lambda picked: _fits(picked, items, sizes, room=room, options=options))
     ]
     wanted = dict.fromkeys(runs)  # two requests may have been broken into the same run
-    return [_example(passage.text, [items[i] for i in run], options) for run in wanted], dropped
+    examples = [_example(passage.text, [items[i] for i in run], options) for run in wanted]
+    return Rendered(examples, dropped, {index: item["difficulty"] for index, item in labelled})
 
 
 def _labelled(passage: Passage, scheme: str) -> list[tuple[int, dict[str, Any]]]:

@@ -11,7 +11,7 @@ from typing import Any
 from mtl.example import Example
 from mtl.fingerprint import sha256_bytes
 from mtl.metrics.rouge import rouge_scores
-from mtl.task import BadRequest, BadRow, Dropped, Metric, RenderOptions, Row, Scores, Task
+from mtl.task import BadRequest, BadRow, Dropped, Metric, Rendered, RenderOptions, Row, Scores, Task
 from mtl.tasks.text import clean, passage_key, read_passage, read_text, words
 
 TAG = "<summarize>"
@@ -55,16 +55,16 @@ def join(records: Sequence[Article]) -> tuple[Article, Dropped]:
     return records[0], dropped
 
 
-def render(record: Article, options: RenderOptions) -> tuple[list[Example], Dropped]:
+def render(record: Article, options: RenderOptions) -> Rendered:
     """One example, or none if the highlights are longer than a target may be."""
     targets = f"{HEAD} {record.highlights}"
     if options.count(targets) > options.max_target_tokens:
-        return [], [(0, BadRow("highlights over max_target_tokens", "highlights"))]
+        return Rendered([], [(0, BadRow("highlights over max_target_tokens", "highlights"))])
     uid = sha256_bytes(f"{TAG}\0{record.article}\0{targets}".encode())[:20]
     inputs = prompt(record.article, {})
     if options.training and random.Random(f"dropout:{options.seed}:{uid}").random() < options.instruction_dropout:
         inputs = bare(inputs)
-    return [Example(inputs, targets, "summarize", uid, {"passage": passage_key(record.article)[:16]})], []
+    return Rendered([Example(inputs, targets, "summarize", uid, {"passage": passage_key(record.article)[:16]})], [])
 
 
 def prompt(text: str, request: Mapping[str, Any]) -> str:

@@ -1,0 +1,98 @@
+"""Dataset: a prepared data set, read back and verified."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mtl.data.manifest import DatasetManifest, FileEntry, folder_key, load_manifest, manifest_key
+from mtl.errors import DamageError, InputError, NotFoundError, did_you_mean
+from mtl.example import Example
+from mtl.fingerprint import sha256_file
+from mtl.store.base import ObjectStore
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Shards by task and split, kept under `cache` once read; each is checked against the manifest on every read."""
+
+    manifest: DatasetManifest
+    store: ObjectStore
+    cache: Path
+
+    def table(self, task: str, split: str) -> pa.Table:
+        """All examples: uid, inputs, targets, meta (JSON text), input_ids, labels. Memory-mapped where possible.
+
+        Errors: NotFoundError for a task or split that is not there, DamageError for a file that was changed.
+        """
+        return pa.concat_tables([pq.read_table(path, memory_map=True) for path in self.paths(task, split)])
+
+    def examples(self, task: str, split: str) -> Iterator[Example]:
+        """The same as text, one by one."""
+        for path in self.paths(task, split):
+            for batch in pq.ParquetFile(path).iter_batches(256, columns=["uid", "inputs", "targets", "meta"]):
+                for row in batch.to_pylist():
+                    yield Example(row["inputs"], row["targets"], task, row["uid"], json.loads(row["meta"]))
+
+    def paths(self, task: str, split: str) -> list[Path]:
+        """Local, verified files of a task's split, in order."""
+        self._check(task, split)
+        prefix = f"{task}-{split}-"
+        entries = [entry for entry in self.manifest.files if entry.path.startswith(prefix)]
+        return [self._fetch(entry) for entry in sorted(entries, key=lambda entry: _number(entry.path))]
+
+    def _check(self, task: str, split: str) -> None:
+        counts = self.manifest.counts
+        short = self.manifest.fingerprint[:12]
+        if task not in counts:
+            raise NotFoundError(f"data set {short} has no task {task!r}", field="task", hint=did_you_mean(task, counts))
+        have = [name for name, its in counts[task].items() if its.examples]
+        if split not in have:
+            hint = f"it has {', '.join(have)}; data.holdout makes a split out of train"
+            raise NotFoundError(f"data set {short} has no {split} examples of {task}", field="split", hint=hint)
+
+    def _fetch(self, entry: FileEntry) -> Path:
+        path = self.cache / "datasets" / self.manifest.fingerprint / entry.path
+        if path.is_file() and sha256_file(path) == entry.sha256:
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.store.get_file(f"{folder_key(self.manifest.fingerprint)}/{entry.path}", path)
+        if sha256_file(path) != entry.sha256:
+            path.unlink()
+            raise DamageError(
+                f"{entry.path} of data set {self.manifest.fingerprint[:12]} is not what was written",
+                hint="remove the data set's manifest.json from the store and prepare it again",
+            )
+        return path
+
+
+def open_dataset(store: ObjectStore, fingerprint: str, cache: Path) -> Dataset:
+    """The data set of this fingerprint. NotFoundError if the store has none, DamageError if its manifest is none."""
+    if not fingerprint.isalnum():
+        raise InputError(f"not a fingerprint: {fingerprint!r}", hint="64 hex digits, as `mtl prepare` prints them")
+    manifest = find_manifest(store, fingerprint)
+    if manifest is None:
+        known = sorted({info.key.split("/")[1][:12] for info in store.list("datasets/")})
+        hint = f"known: {', '.join(known[:8])}" if known else "run `mtl prepare` first"
+        raise NotFoundError(f"no data set {fingerprint[:12]} in {store.uri}", field="dataset", hint=hint)
+    return Dataset(manifest, store, cache)
+
+
+def find_manifest(store: ObjectStore, fingerprint: str) -> DatasetManifest | None:
+    """The manifest of a data set, or None if there is no complete one."""
+    key = manifest_key(fingerprint)
+    if store.head(key) is None:
+        return None
+    manifest = load_manifest(store.get(key))
+    if manifest.fingerprint != fingerprint:
+        raise DamageError(f"{key} is the manifest of {manifest.fingerprint[:12]}")
+    return manifest
+
+
+def _number(path: str) -> int:
+    return int(path.removesuffix(".parquet").rpartition("-")[2])
