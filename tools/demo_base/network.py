@@ -1,6 +1,5 @@
 """The shape of the demo base: FLAN-T5's structure, a few hundred times smaller, and how it is written and checked."""
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForSeq2SeqLM, GenerationConfig, T5Config, T5ForConditionalGeneration, T5Tokenizer
 
+Weights = dict[str, torch.Tensor]
 TASK_TOKENS = 2
 """Rows that must be left for the service's own task tokens."""
 
@@ -41,7 +41,9 @@ def create(tokens: int, *, seed: int) -> T5ForConditionalGeneration:
     return model
 
 
-def publish(model: T5ForConditionalGeneration, tokenizer: T5Tokenizer, weights: dict[str, torch.Tensor], out: Path) -> None:
+def publish(
+    model: T5ForConditionalGeneration, tokenizer: T5Tokenizer, weights: dict[str, torch.Tensor], out: Path
+) -> None:
     """Writes config, tokenizer and `weights` (a state dict) as a model folder, each file aside first, then renamed."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
@@ -49,11 +51,11 @@ def publish(model: T5ForConditionalGeneration, tokenizer: T5Tokenizer, weights: 
         GenerationConfig(decoder_start_token_id=0, pad_token_id=0, eos_token_id=1).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         for path in sorted(Path(folder).iterdir()):
-            os.replace(path, out / path.name)
+            path.replace(out / path.name)
 
 
 @torch.no_grad()
-def check(model: T5ForConditionalGeneration, weights: dict[str, torch.Tensor], out: Path) -> float:
+def check(model: T5ForConditionalGeneration, weights: Weights, out: Path) -> float:
     """Reloads the folder: the head is its own matrix and the logits equal the trained model's. Returns their norm."""
     stored = load_file(out / "model.safetensors")
     assert "lm_head.weight" in stored, "the file has no head of its own"

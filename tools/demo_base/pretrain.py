@@ -9,7 +9,6 @@ goes on from the state folder.
 
 import argparse
 import json
-import os
 import random
 import tempfile
 import time
@@ -25,7 +24,8 @@ from tools.demo_base import network, tasks, vocabulary
 
 SEED = 20_000
 CHUNK = 2048
-WARMUP = 300
+WARMUP = 150
+EMBEDDING_RATE = 3e-3
 Batch = dict[str, torch.Tensor]
 
 
@@ -56,7 +56,10 @@ def batches(tokenizer: T5Tokenizer, *, start: int, tokens: int) -> Iterator[tupl
         random.Random(chunk).shuffle(groups)
         for rows in groups:
             ids = pad([row[0] for row in rows], 0)
-            yield chunk, {"input_ids": ids, "attention_mask": (ids != 0).long(), "labels": pad([r[1] for r in rows], -100)}
+            yield (
+                chunk,
+                {"input_ids": ids, "attention_mask": (ids != 0).long(), "labels": pad([r[1] for r in rows], -100)},
+            )
         chunk += 1
 
 
@@ -81,6 +84,16 @@ def rate(step: int, progress: float, *, top: float, cooldown: float) -> float:
     return top * min(1.0, (step + 1) / WARMUP) * max(0.02, left)
 
 
+def _optimizers(model: T5ForConditionalGeneration, top: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices between the embeddings, AdamW for everything else."""
+    inner = {n: p for n, p in model.named_parameters() if min(p.shape) > 32 and p.ndim == 2}
+    matrices = [p for n, p in inner.items() if "shared" not in n and "lm_head" not in n]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if id(p) not in chosen]
+    muon = torch.optim.Muon(matrices, lr=top, momentum=0.95, weight_decay=0.05, adjust_lr_fn="match_rms_adamw")
+    return [muon, torch.optim.AdamW(others, lr=EMBEDDING_RATE, betas=(0.9, 0.98), weight_decay=0.0)]
+
+
 class Run:
     """The model, its optimizer and its moving average, with a state folder to stop and go on."""
 
@@ -91,41 +104,37 @@ class Run:
             make_tokenizer(vocabulary_size).save_pretrained(state / "tokenizer")
         self.tokenizer: T5Tokenizer = AutoTokenizer.from_pretrained(state / "tokenizer")
         self.model = network.create(len(self.tokenizer), seed=SEED)
-        matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "shared" not in n and "lm_head" not in n]
-        chosen = {id(p) for p in matrices}
-        others = [p for p in self.model.parameters() if id(p) not in chosen]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}],
-            lr=top, betas=(0.9, 0.98), eps=1e-8,
-        )  # fmt: skip
+        self.optimizers = _optimizers(self.model, top)
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         if (state / "state.pt").exists():
             self._load(torch.load(state / "state.pt", weights_only=True))
 
     def _load(self, saved: dict[str, Any]) -> None:
         self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        for optimizer, values in zip(self.optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(values)
         self.average, self.step = saved["average"], saved["step"]
         self.chunk, self.seen = saved["chunk"] + 1, saved["seen"]
 
     def save(self) -> None:
         saved = {
-            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "average": self.average,
-            "step": self.step, "chunk": self.chunk, "seen": self.seen,
+            "model": self.model.state_dict(), "optimizers": [o.state_dict() for o in self.optimizers],
+            "average": self.average, "step": self.step, "chunk": self.chunk, "seen": self.seen,
         }  # fmt: skip
         torch.save(saved, self.state / "state.tmp")
-        os.replace(self.state / "state.tmp", self.state / "state.pt")
+        (self.state / "state.tmp").replace(self.state / "state.pt")
 
     def train_on(self, batch: Batch, *, progress: float, cooldown: float) -> float:
         """One step; returns the loss a target token."""
-        for part in self.optimizer.param_groups:
-            part["lr"] = rate(self.step, progress, top=self.top, cooldown=cooldown)
+        for optimizer, top in zip(self.optimizers, (self.top, EMBEDDING_RATE), strict=True):
+            optimizer.param_groups[0]["lr"] = rate(self.step, progress, top=top, cooldown=cooldown)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             loss = self.model(**batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.model.zero_grad(set_to_none=True)
         self._follow(min(0.998, self.step / (self.step + 50)))
         self.step += 1
         self.seen += int(batch["attention_mask"].sum()) + int((batch["labels"] != -100).sum())
@@ -134,8 +143,7 @@ class Run:
     @torch.no_grad()
     def _follow(self, keep: float) -> None:
         """Moves the average of the weights towards the weights."""
-        for name, value in self.model.state_dict().items():
-            self.average[name].lerp_(value, 1.0 - keep)
+        torch._foreach_lerp_(list(self.average.values()), list(self.model.state_dict().values()), 1.0 - keep)
 
     def publish(self, out: Path, *, averaged: bool) -> None:
         weights = self.average if averaged else self.model.state_dict()
@@ -170,8 +178,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--state", type=Path, default=Path(tempfile.gettempdir()) / "demo_base_state")
-    parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--tokens", type=int, default=4096, help="padded tokens a batch")
+    parser.add_argument("--rate", type=float, default=5e-3)
+    parser.add_argument("--tokens", type=int, default=5120, help="padded tokens a batch")
     parser.add_argument("--cooldown", type=float, default=0.2, help="share of the time in which the rate falls")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--vocabulary", type=int, default=1500)
@@ -180,7 +188,9 @@ def main() -> None:
     args.state.mkdir(parents=True, exist_ok=True)
     run = Run(args.state, top=args.rate, vocabulary_size=args.vocabulary)
     size = sum(p.numel() for p in run.model.parameters())
-    print(json.dumps({"parameters": size, "tokens": len(run.tokenizer), "rows": run.model.config.vocab_size}), flush=True)
+    print(
+        json.dumps({"parameters": size, "tokens": len(run.tokenizer), "rows": run.model.config.vocab_size}), flush=True
+    )
     train(run, minutes=args.minutes, out=args.out, tokens=args.tokens, cooldown=args.cooldown)
 
 

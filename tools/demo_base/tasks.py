@@ -141,7 +141,7 @@ def judge(rng: random.Random, m: Material) -> Pair:
     template, slot = rng.choice(KINDS[fact.kind].again)
     right = rng.random() < 0.5
     value = fact.values[slot] if right else rng.choice([v for v in POOLS[slot] if v != fact.values[slot]])
-    claim = fact.fill(template, **{slot: value})
+    claim = fact.fill(template, {slot: value})
     words = rng.choice((("true", "false"), ("yes", "no"), ("right", "wrong")))
     return f"{words[0]} or {words[1]}? {claim} Text: {m.passage.text}", words[0] if right else words[1]
 
@@ -185,7 +185,7 @@ def ask(rng: random.Random, m: Material) -> Pair:
     found = {depth: m.questions(depth, count) for depth, count in counts.items()}
     spec = ", ".join(f"{name}: {len(found[d])}" for name, d in zip(DEPTH_NAMES, passages.DEPTHS, strict=True))
     with_answers = rng.random() < 0.6
-    parts = []
+    parts: list[str] = []
     for name, depth in zip(DEPTH_NAMES, passages.DEPTHS, strict=True):
         for q in found[depth]:
             parts.append(f"{len(parts) + 1}. {q.text}" + (f" {q.right}" if with_answers else "") + f" [{name}]")
@@ -241,10 +241,10 @@ def reword(rng: random.Random, m: Material) -> Pair:
 def reword_news(rng: random.Random, m: Material) -> Pair:
     """A sentence of an article in the other wording that the event has for it."""
     event = rng.choice(list(articles.EVENTS.values()))
-    values = articles._fields(rng, event)
+    values = articles.draw(rng, event)
     wordings = rng.choice((event.lead, *event.details))
     one, two = rng.sample(wordings, 2)
-    return f"Say it differently: {articles._sentence(one, values)}", articles._sentence(two, values)
+    return f"Say it differently: {articles.sentence(one, values)}", articles.sentence(two, values)
 
 
 def record(rng: random.Random, m: Material) -> Pair:
@@ -304,10 +304,10 @@ def swap(rng: random.Random, m: Material) -> Pair:
 def news(rng: random.Random, m: Material) -> Pair:
     """Short questions about an article."""
     event = rng.choice(list(articles.EVENTS.values()))
-    values = articles._fields(rng, event)
+    values = articles.draw(rng, event)
     asked = rng.choice(("Who is it about?", "Which town?", "Which day?"))
     key = {"Who is it about?": "full", "Which town?": "town", "Which day?": "day"}[asked]
-    text = [articles._sentence(rng.choice(w), values) for w in (event.lead, *event.details)]
+    text = [articles.sentence(rng.choice(w), values) for w in (event.lead, *event.details)]
     if values[key] not in " ".join(text):
         asked, key = "Which town?", "town"
     filler = rng.sample(articles.FILLERS, 2)

@@ -21,8 +21,10 @@ WHOLE: Final = (
     *(f"{number}." for number in range(1, 9)),
     *("MCQs:", "Question:", "Options:", "Correct:", "Difficulty:", "Summary:", "Answer:"),
 )
-WORDS: Final = ("Easy Medium Hard Summarize Generate MCQs following article the questions summary text easy hard").split()
-SUFFIXES: Final = ("ing ed er es s en al ly ness ment tion able ful est ity ous ish ive ic an in on or ar at el it").split()
+LEVELS: Final = ("Easy", "Medium", "Hard")
+WORDS: Final = (*LEVELS, "Summarize", "Generate", "MCQs", "following", "article", "questions", "summary", "text")
+SUFFIXES: Final = ("ing", "ed", "er", "es", "s", "en", "al", "ly", "ness", "ment", "tion", "able", "ful", "est", "ity",
+                   "ous", "ish", "ive", "ic", "an", "in", "on", "or", "ar", "at")  # fmt: skip
 RARE: Final = -12.0
 RAREST: Final = 5
 """A piece must occur so often to be in the vocabulary: made-up words do not, the world's words do."""
@@ -50,12 +52,12 @@ def build(texts: Iterable[str], *, size: int) -> T5Tokenizer:
     counts = count(texts)
     for word in (*WHOLE, *WORDS):
         counts[SPACE + word] += 20
-    counts.update({level: 20 for level in ("Easy", "Medium", "Hard")})
+    counts.update(dict.fromkeys(LEVELS, 20))
     counts.update({SPACE + str(number): 5 for number in range(100)})
     total = sum(counts.values())
     spelling = [SPACE, *string.ascii_letters, *string.digits, *string.punctuation, *SUFFIXES]
     room = size - 3 - SENTINELS - len(spelling)
-    scores = {piece: RARE for piece in spelling}
+    scores = dict.fromkeys(spelling, RARE)
     frequent = [(piece, times) for piece, times in counts.items() if times >= RAREST]
     for piece, times in sorted(frequent, key=lambda item: (-item[1], item[0]))[:room]:
         scores[piece] = max(RARE + 1.0, math.log(times / total))

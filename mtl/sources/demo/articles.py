@@ -1,7 +1,7 @@
 """News-like articles with highlights, one table of templates for each kind of event.
 
-Fields: {full}, {He}, {s}, {p} are the person of the story; {other} is a second full name; the remaining fields are drawn
-from the pools of the event or from `world.POOLS`. A sentence with several wordings is a tuple of them.
+Fields: {full}, {He}, {s}, {p} are the person of the story, {rival} is a second town, and the other fields are drawn
+from `COMMON` or from the pools of the event. A sentence with several wordings is a tuple of them.
 """
 
 import random
@@ -68,7 +68,10 @@ EVENTS: Final[Mapping[str, Event]] = {
     ),
     "flood": Event(
         pools={"thing": ("bridge", "road", "market", "station", "hospital", "harbour")},
-        lead=("Heavy rain closed the {thing} in {town} on {day}.", "The {thing} in {town} was closed after heavy rain."),
+        lead=(
+            "Heavy rain closed the {thing} in {town} on {day}.",
+            "The {thing} in {town} was closed after heavy rain.",
+        ),
         details=(
             ("Water stood in {big} houses.", "The water reached {big} houses."),
             (
@@ -78,11 +81,17 @@ EVENTS: Final[Mapping[str, Event]] = {
             ("Helpers worked for {n} nights.", "It rained for {n} days."),
             ("Boats carried families to a dry place.", "Families were brought to a dry place by boat."),
         ),
-        highlights=("Heavy rain closes the {thing} in {town}.", "Mayor {full} asks people to stay at home until {until}."),
+        highlights=(
+            "Heavy rain closes the {thing} in {town}.",
+            "Mayor {full} asks people to stay at home until {until}.",
+        ),
     ),
     "match": Event(
         pools={"sport": ("football", "tennis", "hockey", "rugby", "cricket", "volleyball")},
-        lead=("The {sport} team of {town} won against {rival} on {day}.", "On {day} {town} beat {rival} in a {sport} match."),
+        lead=(
+            "The {sport} team of {town} won against {rival} on {day}.",
+            "On {day} {town} beat {rival} in a {sport} match.",
+        ),
         details=(
             ("{full} scored {n} points.", "With {n} points {full} was the best player."),
             ("About {big} fans came by bus.", "More than {big} fans had travelled with the team."),
@@ -110,7 +119,10 @@ EVENTS: Final[Mapping[str, Event]] = {
             "job": ("teacher", "doctor", "writer", "singer", "painter", "cook", "farmer", "nurse"),
             "deed": ("saving a child", "helping the poor", "many years of work", "a brave act", "a great idea"),
         },
-        lead=("{full}, a {job} from {town}, won a prize on {day}.", "A {job} from {town}, {full}, was given a prize on {day}."),
+        lead=(
+            "{full}, a {job} from {town}, won a prize on {day}.",
+            "A {job} from {town}, {full}, was given a prize on {day}.",
+        ),
         details=(
             ("The prize was given for {deed}.", "It is a prize for {deed}."),
             ("{He} has worked in the town for {n} years.", "{He} came to the town {n} years ago."),
@@ -124,7 +136,10 @@ EVENTS: Final[Mapping[str, Event]] = {
             "lost": ("a river", "a deep hole", "a burning car", "the snow", "a cold lake", "a locked lift"),
             "help": ("a rope", "a ladder", "a small boat", "a long stick"),
         },
-        lead=("{full} saved a child from {lost} in {town} on {day}.", "On {day} {full} pulled a child out of {lost} in {town}."),
+        lead=(
+            "{full} saved a child from {lost} in {town} on {day}.",
+            "On {day} {full} pulled a child out of {lost} in {town}.",
+        ),
         details=(
             ("{He} used {help}.", "With {help} {s} reached the child."),
             ("The child is {n} years old.", "The child, who is {n}, is well."),
@@ -148,7 +163,9 @@ EVENTS: Final[Mapping[str, Event]] = {
         highlights=("Thieves take a {thing} from {spot} in {town}.", "Police find it with {full}."),
     ),
     "vote": Event(
-        pools={"aim": ("build more houses", "plant more trees", "clean the river", "lower the taxes", "repair the roads")},
+        pools={
+            "aim": ("build more houses", "plant more trees", "clean the river", "lower the taxes", "repair the roads")
+        },
         lead=("{full} was chosen as mayor of {town} on {day}.", "On {day} the people of {town} chose {full} as mayor."),
         details=(
             ("{He} got {big} percent of the votes.", "Of all people {big} percent voted for {p} plans."),
@@ -186,22 +203,24 @@ EVENTS: Final[Mapping[str, Event]] = {
 def build(rng: random.Random) -> tuple[str, tuple[str, str]]:
     """An article and its two highlights; both come from the same values."""
     event = EVENTS[rng.choice(tuple(EVENTS))]
-    fields = _fields(rng, event)
+    fields = draw(rng, event)
     body = [rng.choice(wordings) for wordings in event.details]
     body.append(rng.choice(QUOTES))
     for filler in rng.sample(FILLERS, 2):
         body.insert(rng.randint(0, len(body)), filler)
-    sentences = [rng.choice(event.lead), *body]
-    first, second = (_sentence(text, fields) for text in event.highlights)
-    return " ".join(_sentence(text, fields) for text in sentences), (first, second)
+    body.insert(0, rng.choice(event.lead))
+    first, second = (sentence(text, fields) for text in event.highlights)
+    return " ".join(sentence(text, fields) for text in body), (first, second)
 
 
-def _sentence(template: str, fields: Mapping[str, str]) -> str:
+def sentence(template: str, fields: Mapping[str, str]) -> str:
+    """The template with its fields, opening with a capital letter."""
     text = template.format(**fields)
     return text[0].upper() + text[1:]
 
 
-def _fields(rng: random.Random, event: Event) -> dict[str, str]:
+def draw(rng: random.Random, event: Event) -> dict[str, str]:
+    """A value for every field that the templates of the event may use."""
     who = facts.person(rng)
     fields = {name: rng.choice(pool) for name, pool in {**COMMON, **event.pools}.items()}
     rival = rng.choice([town for town in TOWNS if town != fields["town"]])

@@ -51,9 +51,9 @@ class Fact:
     person: Person
     values: Mapping[str, str]
 
-    def fill(self, template: str, *, named: bool = True, **changed: str) -> str:
+    def fill(self, template: str, changed: Mapping[str, str] | None = None, *, named: bool = True) -> str:
         """The template with this fact's person and values, some of them `changed`."""
-        return template.format(**{**self.person.words(named=named), **self.values, **changed})
+        return template.format(**{**self.person.words(named=named), **self.values, **(changed or {})})
 
     def gloss(self, slot: str, value: str | None = None) -> str:
         """The value of a slot in other words (this fact's own value unless another is given)."""

@@ -148,15 +148,15 @@ def _deep(rng: random.Random, fact: Fact, ask: tuple[str, str, str]) -> Question
     template, option, slot = ask
     right = fact.gloss(slot)
     others = [gloss for gloss in GLOSSES[slot].values() if gloss != right]
-    wrong = [fact.fill(option, gloss=gloss) for gloss in rng.sample(others, 3)]
+    wrong = [fact.fill(option, {"gloss": gloss}) for gloss in rng.sample(others, 3)]
     chosen = (wrong[0], wrong[1], wrong[2])
-    return Question(fact.fill(template), fact.fill(option, gloss=right), chosen, "deep", fact, slot)
+    return Question(fact.fill(template), fact.fill(option, {"gloss": right}), chosen, "deep", fact, slot)
 
 
 def _true(rng: random.Random, fact: Fact, passage: Passage) -> Question:
     """One true sentence in other words among three of the same form that are false."""
     template, slot = rng.choice(KINDS[fact.kind].again)
-    wrong = [fact.fill(template, **{slot: other}) for other in _others(rng, slot, passage, fact)]
+    wrong = [fact.fill(template, {slot: other}) for other in _others(rng, slot, passage, fact)]
     chosen = (wrong[0], wrong[1], wrong[2])
     return Question(fact.fill(TRUE_QUESTION), fact.fill(template), chosen, "deep", fact, slot)
 
@@ -166,7 +166,7 @@ def select(rng: random.Random, found: Sequence[Question], count: int) -> list[Qu
     order = list(range(len(found)))
     rng.shuffle(order)
     seen: set[tuple[str, str, str]] = set()
-    kept = []
+    kept: list[int] = []
     for place in order:
         key = (found[place].fact.kind, found[place].fact.person.name, found[place].slot)
         if len(kept) < count and key not in seen:

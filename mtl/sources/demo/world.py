@@ -17,8 +17,7 @@ def _lines(text: str) -> tuple[str, ...]:
 
 
 def _glosses(text: str) -> Mapping[str, str]:
-    pairs = (line.split(" = ") for line in _lines(text))
-    return {value: gloss for value, gloss in pairs}
+    return dict(line.split(" = ", 1) for line in _lines(text))
 
 
 WOMEN: Final = _words("""
