@@ -1,0 +1,244 @@
+"""S3Store: objects below a prefix of an S3 bucket, on AWS or any store with conditional puts (Ceph, MinIO, ...).
+
+Credentials, region and endpoint come from the standard AWS_* variables. Every request has a timeout and every call a
+limit on its total time, retries included. The sha256 of an object is kept in its metadata and checked on reading:
+servers do not check it for us, and some forget to check MD5 too.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import boto3
+from botocore.config import Config
+
+from mtl.errors import DamageError, InputError, NotFoundError, TransientError
+from mtl.fingerprint import sha256_bytes, sha256_file
+from mtl.store.base import ObjectInfo, check_key, check_prefix
+from mtl.store.files import disk_errors, open_source, written_aside
+from mtl.store.retry import Patience, persist
+from mtl.store.s3_errors import Taken, s3_errors
+
+T = TypeVar("T")
+
+MIB = 1 << 20
+_MOST_PARTS = 9000  # S3 allows 10,000
+_SHA256 = "sha256"
+
+
+class S3Store:
+    """Objects of `s3://bucket/prefix`. Safe for many processes and threads at once.
+
+    client: a boto3 S3 client; by default one from the environment, with timeouts of its own and no retries of its own
+    (they are made here, within `patience`). patience: seconds for one call, or a Patience. part: size in bytes above
+    which uploads and downloads go in parts of that size.
+    Errors: PermanentError for credentials and permissions, at once; TransientError once the time is up; DamageError
+    for bytes that are not what was put.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        client: Any = None,
+        *,
+        patience: float | Patience = 300.0,
+        part: int = 16 * MIB,
+    ) -> None:
+        if not bucket:
+            raise InputError("no bucket given", field="MTL_STORE", hint="s3://bucket/prefix")
+        self._bucket = bucket
+        self._prefix = check_prefix(prefix.strip("/"))
+        self._client = client or _client()
+        self._patience = patience if isinstance(patience, Patience) else Patience(seconds=patience)
+        self._part = part
+
+    def __repr__(self) -> str:
+        return f"S3Store({self.uri!r})"
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    def get(self, key: str) -> bytes:
+        """The whole object. DamageError if it is not what was put."""
+        answer, data = self._call("read", key, lambda: self._read(key))
+        self._check(key, answer, size=len(data), sha256=sha256_bytes(data))
+        return data
+
+    def get_file(self, key: str, path: Path) -> None:
+        """In ranges to a file aside, each retried by itself; checked, then renamed to `path`."""
+        answer = self._call("read", key, lambda: self._client.head_object(**self._at(key)))
+        size, digest = int(answer["ContentLength"]), hashlib.sha256()
+        with written_aside(path) as file:
+            for start in range(0, size, self._part):
+                end = min(start + self._part, size)
+                read = partial(self._read_range, key, start, end=end, etag=answer["ETag"])
+                data = self._call("read", key, read)
+                digest.update(data)
+                file.write(data)
+            self._check(key, answer, size=size, sha256=digest.hexdigest())
+
+    def put(self, key: str, data: bytes) -> None:
+        self._call("write", key, lambda: self._put(key, data))
+
+    def put_file(self, key: str, path: Path) -> None:
+        """In one request up to the part size, in parts above it."""
+        with open_source(path) as source, disk_errors("read", path):
+            size = path.stat().st_size
+            if size <= self._part:
+                self.put(key, source.read())
+            else:
+                self._put_parts(key, source.read, size=size, sha256=sha256_file(path))
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """False also if an own try got through and its answer was lost: mtl.store.log tells these apart."""
+        try:
+            self._call("write", key, lambda: self._put(key, data, IfNoneMatch="*"), conditional=True)
+        except Taken:
+            return False
+        return True
+
+    def head(self, key: str) -> ObjectInfo | None:
+        try:
+            answer = self._call("look at", key, lambda: self._client.head_object(**self._at(key)))
+        except NotFoundError:
+            return None
+        return ObjectInfo(key, int(answer["ContentLength"]), answer["LastModified"].timestamp())
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """All objects whose key starts with `prefix`, in key order; a page of up to 1,000 is read at a time."""
+        start = f"{self._prefix}/" if self._prefix else ""
+        request = {"Bucket": self._bucket, "Prefix": start + check_prefix(prefix)}
+        while True:
+            page = self._call("list", prefix, partial(self._client.list_objects_v2, **request))
+            for item in page.get("Contents", ()):
+                yield ObjectInfo(item["Key"][len(start) :], int(item["Size"]), item["LastModified"].timestamp())
+            if not page.get("IsTruncated"):
+                return
+            request["ContinuationToken"] = page["NextContinuationToken"]
+
+    def delete(self, key: str) -> None:
+        self._call("delete", key, lambda: self._client.delete_object(**self._at(key)))
+
+    def sweep(self, *, before: float) -> int:
+        """Abort multipart uploads below the prefix that were started before `before`. Returns how many."""
+        request = {"Bucket": self._bucket, "Prefix": f"{self._prefix}/" if self._prefix else ""}
+        swept = 0
+        while True:
+            page = self._call("list uploads in", "", partial(self._client.list_multipart_uploads, **request))
+            for upload in page.get("Uploads", ()):
+                if upload["Initiated"].timestamp() < before:
+                    at = {"Bucket": self._bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+                    with contextlib.suppress(NotFoundError):  # completed or aborted meanwhile
+                        self._call("abort an upload in", "", partial(self._client.abort_multipart_upload, **at))
+                        swept += 1
+            if not page.get("IsTruncated"):
+                return swept
+            request |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def _at(self, key: str) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": f"{self._prefix}/{check_key(key)}".lstrip("/")}
+
+    def _where(self, key: str) -> str:
+        return f"{self.uri}/{key}"
+
+    def _check(self, key: str, answer: dict[str, Any], *, size: int, sha256: str) -> None:
+        """DamageError unless what was read is what an object's headers say."""
+        if problem := _problem(answer, size, sha256):
+            raise DamageError(f"{self._where(key)} is damaged: {problem}", field=key)
+
+    def _call(self, operation: str, key: str, request: Callable[[], T], *, conditional: bool = False) -> T:
+        """`request()` with errors translated and passing ones retried within the patience."""
+        endpoint = self._client.meta.endpoint_url
+
+        def attempt() -> T:
+            with s3_errors(operation, self._where(key), endpoint=endpoint, conditional=conditional):
+                return request()
+
+        return persist(attempt, self._patience)
+
+    def _read(self, key: str) -> tuple[dict[str, Any], bytes]:
+        answer = self._client.get_object(**self._at(key))
+        with answer["Body"] as body:
+            return answer, bytes(body.read())
+
+    def _read_range(self, key: str, start: int, *, end: int, etag: str) -> bytes:
+        answer = self._client.get_object(**self._at(key), Range=f"bytes={start}-{end - 1}")
+        with answer["Body"] as body:
+            data = bytes(body.read())
+        if answer["ETag"] != etag:
+            raise DamageError(f"{self._where(key)} was replaced while it was read", field=key)
+        if len(data) != end - start:
+            raise TransientError(f"cannot read {self._where(key)}: {len(data)} bytes came instead of {end - start}")
+        return data
+
+    def _put(self, key: str, data: bytes, **condition: str) -> None:
+        self._client.put_object(
+            **self._at(key), Body=data, ContentMD5=_md5(data), Metadata={_SHA256: sha256_bytes(data)}, **condition
+        )
+
+    def _put_parts(self, key: str, read: Callable[[int], bytes], *, size: int, sha256: str) -> None:
+        """A multipart upload; aborted if it fails, so that no part stays behind unless this process is killed."""
+        at = self._at(key)
+        create = partial(self._client.create_multipart_upload, **at, Metadata={_SHA256: sha256})
+        upload = self._call("write", key, create)["UploadId"]
+        try:
+            length = max(self._part, -(-size // _MOST_PARTS))
+            parts: list[dict[str, Any]] = []
+            while data := read(length):
+                number = len(parts) + 1
+                request = partial(self._client.upload_part, **at, UploadId=upload, PartNumber=number, Body=data)
+                answer = self._call("write", key, partial(request, ContentMD5=_md5(data)))
+                parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+            finish = partial(self._client.complete_multipart_upload, **at, UploadId=upload)
+            self._complete(key, partial(finish, MultipartUpload={"Parts": parts}), size=size, sha256=sha256)
+        except BaseException:
+            with contextlib.suppress(Exception):  # the error that led here matters more, and `sweep` comes later
+                self._client.abort_multipart_upload(**at, UploadId=upload)
+            raise
+
+    def _complete(self, key: str, request: Callable[[], Any], *, size: int, sha256: str) -> None:
+        """Complete an upload, then look: a lost answer to a completion that took makes its repetition fail."""
+        failure: NotFoundError | None = None
+        try:
+            self._call("write", key, request)
+        except NotFoundError as error:  # NoSuchUpload
+            failure = error
+        answer = self._call("look at", key, lambda: self._client.head_object(**self._at(key)))
+        if _problem(answer, size, sha256) or _SHA256 not in answer.get("Metadata", {}):
+            raise TransientError(f"cannot write {self._where(key)}: it was not completed") from failure
+
+
+def _problem(answer: dict[str, Any], size: int, sha256: str) -> str:
+    """What does not fit between an object's headers and what was read or written; '' if all does."""
+    if int(answer["ContentLength"]) != size:
+        return f"{size} bytes instead of {answer['ContentLength']}"
+    kept = answer.get("Metadata", {}).get(_SHA256, sha256)
+    return "" if kept == sha256 else f"sha256 {sha256} instead of {kept}"
+
+
+def _md5(data: bytes) -> str:
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+
+
+def _client() -> Any:
+    """A client from the environment. Stores other than AWS are addressed by path: they rarely have wildcard DNS."""
+    options: dict[str, Any] = {
+        "connect_timeout": 5,
+        "read_timeout": 20,
+        "retries": {"total_max_attempts": 1},
+        "max_pool_connections": 16,
+        "request_checksum_calculation": "when_required",  # older compatible stores refuse the CRC trailers
+        "response_checksum_validation": "when_required",
+    }
+    client = boto3.client("s3", config=Config(**options))
+    if ".amazonaws.com" in client.meta.endpoint_url:
+        return client
+    return boto3.client("s3", config=Config(**options, s3={"addressing_style": "path"}))

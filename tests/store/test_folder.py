@@ -1,0 +1,148 @@
+"""FolderStore: what a killed or starved writer leaves, links, and errors in words."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mtl.errors import InputError, NotFoundError, PermanentError, TransientError
+from mtl.store.folder import FolderStore
+
+_KILLED_WRITER = """
+import os, signal, sys
+from mtl.store.folder import FolderStore
+real, left = os.fsync, int(sys.argv[2])
+def fsync(descriptor):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(descriptor)
+os.fsync = fsync
+FolderStore(sys.argv[1]).put("a/x", b"new" * 100_000)
+"""
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_killed_writer_leaves_the_old_object_or_the_new_one(tmp_path: Path, after: int) -> None:
+    """Killed at each fsync in turn: folder aside made, data written, key renamed."""
+    store = FolderStore(tmp_path / "store")
+    store.put("a/x", b"old")
+    process = subprocess.run([sys.executable, "-c", _KILLED_WRITER, store.uri, str(after)], check=False)
+    assert process.returncode in (-signal.SIGKILL, 0)
+    assert [info.key for info in store.list("")] == ["a/x"]
+    assert store.get("a/x") in (b"old", b"new" * 100_000)
+
+
+def test_leftovers_are_swept_by_age(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.put("x", b"1")
+    for name, age in [("old", 1000), ("young", 10)]:
+        path = tmp_path / "~aside" / name
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age, time.time() - age))
+    assert store.sweep(before=time.time() - 100) == 1
+    assert [path.name for path in (tmp_path / "~aside").iterdir()] == ["young"]
+    assert [info.key for info in store.list("")] == ["x"]
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def fsync(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "text"),
+    [
+        (errno.ENOSPC, PermanentError, r"cannot write .*/x: the disk is full\n  free space, then run the same"),
+        (errno.EDQUOT, PermanentError, r"cannot write .*/x: the disk quota is used up"),
+        (errno.EACCES, PermanentError, r"cannot write .*/x: permission denied\n  give this user read and write access"),
+        (errno.EROFS, PermanentError, r"cannot write .*/x: the file system is read-only"),
+        (errno.EIO, PermanentError, r"cannot write .*/x: Input/output error"),
+        (errno.ESTALE, TransientError, r"cannot write .*/x: "),
+    ],
+)
+@pytest.mark.parametrize("operation", ["put", "put_if_absent"])
+def test_disk_errors_say_what_to_do_and_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception], text: str, operation: str
+) -> None:
+    store = FolderStore(tmp_path / "store")
+    store.put("before", b"1")
+    fail_with(monkeypatch, number)
+    with pytest.raises(kind, match=text):
+        getattr(store, operation)("x", b"data")
+    monkeypatch.undo()
+    assert [info.key for info in store.list("")] == ["before"]
+    assert list((tmp_path / "store" / "~aside").iterdir()) == []
+    getattr(store, operation)("x", b"data")  # after space is freed
+    assert store.get("x") == b"data"
+
+
+def test_a_full_disk_at_the_destination_of_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FolderStore(tmp_path / "store")
+    store.put("x", b"1")
+    fail_with(monkeypatch, errno.ENOSPC)
+    with pytest.raises(PermanentError, match=r"cannot write .*/out: the disk is full"):
+        store.get_file("x", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_a_file_system_without_hard_links_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(self: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", link)
+    with pytest.raises(PermanentError, match="has no hard links, which writing without overwriting needs"):
+        FolderStore(tmp_path).put_if_absent("x", b"1")
+
+
+def test_links_lead_nowhere(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_bytes(b"secret")
+    store = FolderStore(tmp_path / "store")
+    store.put("x", b"1")
+    (tmp_path / "store" / "door").symlink_to(outside)
+    (tmp_path / "store" / "file").symlink_to(outside / "secret")
+    for operation in (
+        lambda: store.get("door/secret"),
+        lambda: store.put("door/new", b"x"),
+        lambda: store.put("door/sub/new", b"x"),
+        lambda: store.delete("door/secret"),
+    ):
+        with pytest.raises(InputError, match=r"leads out of .* through a link"):
+            operation()
+    with pytest.raises(PermanentError, match="it is a symbolic link"):
+        store.get("file")
+    assert [info.key for info in store.list("")] == ["x"]
+    store.put("file", b"own")  # replaces the link, not what it points to
+    assert (outside / "secret").read_bytes() == b"secret"
+    assert sorted(path.name for path in outside.iterdir()) == ["secret"]
+
+
+def test_one_key_cannot_be_object_and_folder(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.put("a/b", b"1")
+    for operation in (lambda: store.put("a", b"2"), lambda: store.put_if_absent("a", b"2")):
+        with pytest.raises(PermanentError, match="one key cannot be both an object and a folder"):
+            operation()
+    with pytest.raises(PermanentError, match="a part of the path is a file"):
+        store.put("a/b/c", b"2")
+    with pytest.raises(NotFoundError):
+        store.get("a/b/c")
+
+
+def test_the_folder_may_itself_be_reached_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    FolderStore(tmp_path / "link").put("a/b", b"1")
+    assert FolderStore(tmp_path / "real").get("a/b") == b"1"
