@@ -10,15 +10,28 @@ from mtl.config.section import Section
 
 
 class GateConfig(Section):
-    """Rules of the gate; see `mtl.promotion`."""
+    """Rules of the gate; `mtl.promotion` says how they are applied."""
 
     metrics: dict[str, str] = Field(
-        default={"summarize": "rougeLsum", "mcq": "counts_obeyed"}, description="task -> the metric that decides"
+        default={"summarize": "rougeLsum", "mcq": "counts_obeyed"},
+        description="task -> the metric that decides; a named task must be in the report; "
+        "a task that is not named is decided by its first metric",
     )
     floors: dict[str, dict[str, float]] = Field(
-        default_factory=dict, description="task -> metric -> least acceptable mean"
+        default_factory=dict,
+        description="task -> metric -> worst acceptable mean (the highest one where lower is better)",
     )
-    min_examples: int = Field(30, ge=1, description="fewer evaluated examples of a task: not promoted")
+    guards: dict[str, list[str]] = Field(
+        default={
+            "summarize": ["rouge1", "rouge2", "kind_obeyed"],
+            "mcq": ["four_options", "valid_key", "question_overlap", "key_supported"],
+        },
+        description="task -> metrics that must not be clearly worse, i.e. with the whole interval below -tolerance",
+    )
+    guard_groups: bool = Field(
+        True, description="the deciding metric must not be clearly worse in any difficulty with min_examples"
+    )
+    min_examples: int = Field(30, ge=2, description="fewer evaluated examples of a task: not promoted")
     tolerance: float = Field(
         0.0,
         ge=0,

@@ -1,0 +1,242 @@
+"""The gate: an EvalReport and a policy in, a decision with its reasons out. Pure; nothing here reads or writes.
+
+The opponent is the champion, or the base where there is no champion yet. On the metric that decides a task, the
+candidate is
+
+    better   if the interval of the mean difference lies above 0
+    worse    if the mean difference is below 0 and the interval reaches below -tolerance
+    equal    otherwise
+
+It is promoted if it is worse on no task and better on at least one, and nothing below stands against it: a task or a
+metric missing, a value that is not a finite number, too few examples, a floor not met, a guarded metric or a
+difficulty clearly worse (its whole interval below -tolerance). Ties are not promoted: the champion is the safer of two
+equals.
+
+    decision = decide(report, policy_from(config.gate))
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from mtl.config.gate import GateConfig
+from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport
+from mtl.fingerprint import sha256_json
+
+RULES = 1
+"""Raised with every change of what `decide` does with the same report and policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionPolicy:
+    """metrics: task -> metric that decides; a task of the report that is not named is decided by its first metric.
+
+    floors: task -> metric -> worst acceptable mean (the highest, where lower is better). guards: task -> metrics that
+    must not be clearly worse. guard_groups: hold the deciding metric to the same in each difficulty that has
+    `min_examples`. tolerance is in the metric's own unit; confidence is that of the report's intervals.
+    """
+
+    metrics: Mapping[str, str]
+    floors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    guards: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    guard_groups: bool = True
+    min_examples: int = 30
+    tolerance: float = 0.0
+    confidence: float = 0.95
+
+    @property
+    def version(self) -> str:
+        """Version of the rules and a hash of the parameters: equal versions decide alike."""
+        return f"{RULES}-{sha256_json(asdict(self))[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionDecision:
+    """Each reason is one sentence. `compared_with` is champion or base."""
+
+    promoted: bool
+    reasons: tuple[str, ...]
+    policy_version: str
+    compared_with: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """`decision` of `mtl retrain --json`."""
+        return asdict(self) | {"reasons": list(self.reasons)}
+
+
+def policy_from(gate: GateConfig) -> PromotionPolicy:
+    """The policy that a configuration asks for."""
+    values = {name: getattr(gate, name) for name in (f.name for f in fields(PromotionPolicy))}
+    return PromotionPolicy(**values | {"guards": {task: tuple(names) for task, names in gate.guards.items()}})
+
+
+def decide(report: EvalReport, policy: PromotionPolicy, *, champion_exists: bool | None = None) -> PromotionDecision:
+    """Whether the report's candidate becomes champion, and why or why not.
+
+    champion_exists: what the registry says. If it knows a champion that the report lacks, nothing is promoted; None
+    takes the report's word.
+    """
+    against = CHAMPION if CHAMPION in report.models else BASE
+    objections = [*_report_objections(report, policy, against=against, champion_exists=champion_exists)]
+    verdicts: list[_Verdict] = []
+    if not objections:
+        for task in _tasks(report, policy):
+            found = list(_task_objections(report, policy, task=task, against=against))
+            objections += found
+            if not found:
+                verdicts.append(_judge(report, policy, task=task, against=against))
+        objections += [verdict.sentence for verdict in verdicts if verdict.outcome == "worse"]
+    if not objections and not any(verdict.outcome == "better" for verdict in verdicts):
+        objections.append(f"No task is better than the {against}; a tie does not promote.")
+    reasons = objections + [verdict.sentence for verdict in verdicts if verdict.sentence not in objections]
+    return PromotionDecision(
+        promoted=not objections, reasons=tuple(reasons), policy_version=policy.version, compared_with=against
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    outcome: str
+    sentence: str
+
+
+def _tasks(report: EvalReport, policy: PromotionPolicy) -> list[str]:
+    return list(dict.fromkeys([*policy.metrics, *report.metrics]))
+
+
+def _deciding(report: EvalReport, policy: PromotionPolicy, task: str) -> str:
+    return policy.metrics.get(task) or report.metrics[task][0].name
+
+
+def _report_objections(
+    report: EvalReport, policy: PromotionPolicy, *, against: str, champion_exists: bool | None
+) -> Iterator[str]:
+    if CANDIDATE not in report.models:
+        yield "The report has no candidate."
+    if against not in report.models:
+        yield "The report has neither a champion nor the base to compare the candidate with."
+    if champion_exists and CHAMPION not in report.models:
+        yield "There is a champion, but the report does not compare the candidate with it."
+    if report.confidence != policy.confidence:
+        yield (
+            f"The report's intervals are at {report.confidence:.0%}, and the policy asks for {policy.confidence:.0%}."
+        )
+    if not _tasks(report, policy):
+        yield "Neither the report nor the policy names a task."
+
+
+def _task_objections(report: EvalReport, policy: PromotionPolicy, *, task: str, against: str) -> Iterator[str]:
+    """What stands against the candidate on a task, before it is compared on the metric that decides."""
+    result = report.results[CANDIDATE].get(task)
+    if result is None or not report.metrics.get(task):
+        yield f"{task}: the task is missing from the report."
+        return
+    if result.n < policy.min_examples:
+        yield f"{task}: {result.n} examples were evaluated, and the policy asks for at least {policy.min_examples}."
+    yield from _bad_values(report, task=task, against=against)
+    yield from _unmeasured(report, policy, task=task, against=against)
+    yield from _incomparable(report, policy, task=task, against=against)
+    yield from _under_floors(report, policy, task=task)
+    yield from _guarded(report, policy, task=task, against=against)
+
+
+def _bad_values(report: EvalReport, *, task: str, against: str) -> Iterator[str]:
+    """Values that are not finite, and metrics that only the opponent has: whichever metric it is, something broke."""
+    for name, value in report.results[CANDIDATE][task].means.items():
+        if value is not None and not math.isfinite(value):
+            yield f"{task}: {name} of the candidate is not a finite number."
+        theirs = report.mean(against, task, name)
+        if theirs is not None and not math.isfinite(theirs):
+            yield f"{task}: {name} of the {against} is not a finite number, so that nothing can be compared with it."
+        if value is None and theirs is not None:
+            yield f"{task}: {name} is missing for the candidate, and the {against} has {_number(theirs)}."
+
+
+def _unmeasured(report: EvalReport, policy: PromotionPolicy, *, task: str, against: str) -> Iterator[str]:
+    """Metrics that the policy names and nobody has."""
+    needed = dict.fromkeys((_deciding(report, policy, task), *policy.floors.get(task, {})))
+    for name in dict.fromkeys((*needed, *policy.guards.get(task, ()))):
+        if report.metric(task, name) is None:
+            yield f"{task}: the report has no metric {name}, which the policy asks for."
+        elif name in needed and all(report.mean(model, task, name) is None for model in (CANDIDATE, against)):
+            yield f"{task}: {name}, which the policy asks for, has no value on any example."
+
+
+def _incomparable(report: EvalReport, policy: PromotionPolicy, *, task: str, against: str) -> Iterator[str]:
+    metric = _deciding(report, policy, task)
+    ours, theirs = report.mean(CANDIDATE, task, metric), report.mean(against, task, metric)
+    if ours is None or not math.isfinite(ours) or not math.isfinite(theirs or 0.0):
+        return  # said already
+    found = report.comparison(against, task, metric)
+    if found is None:
+        yield f"{task}: {metric} of the candidate was not compared with the {against}'s."
+        return
+    if found.unpaired:
+        yield (
+            f"{task}: on {found.unpaired} examples only one of candidate and {against} has a value of {metric}, "
+            "so that the two are not comparable."
+        )
+    if found.n < policy.min_examples:
+        yield f"{task}: {metric} has {found.n} pairs, and the policy asks for at least {policy.min_examples}."
+    elif not all(map(math.isfinite, (found.difference, found.low, found.high))):
+        yield f"{task}: the difference in {metric} to the {against} is not a finite number."
+
+
+def _under_floors(report: EvalReport, policy: PromotionPolicy, *, task: str) -> Iterator[str]:
+    for name, floor in policy.floors.get(task, {}).items():
+        value, metric = report.mean(CANDIDATE, task, name), report.metric(task, name)
+        if value is None or metric is None or not math.isfinite(value):
+            continue
+        if metric.higher_is_better and value < floor:
+            yield f"{task}: {name} is {_number(value)}, under its floor of {_number(floor)}."
+        if not metric.higher_is_better and value > floor:
+            yield f"{task}: {name} is {_number(value)}, over its ceiling of {_number(floor)}."
+
+
+def _guarded(report: EvalReport, policy: PromotionPolicy, *, task: str, against: str) -> Iterator[str]:
+    """Guarded metrics, and the deciding one in each difficulty, that are clearly worse."""
+    deciding, guards = _deciding(report, policy, task), policy.guards.get(task, ())
+    for found in report.comparisons:
+        if (found.against, found.task) != (against, task) or found.n < policy.min_examples:
+            continue
+        watched = found.metric in guards if found.group is None else policy.guard_groups and found.metric == deciding
+        if watched and _gain(report, found)[2] < -policy.tolerance:
+            where = f" in {found.group}" if found.group else ""
+            yield f"{task}: {found.metric}{where} is clearly worse: {_difference(found)}."
+
+
+def _judge(report: EvalReport, policy: PromotionPolicy, *, task: str, against: str) -> _Verdict:
+    metric = _deciding(report, policy, task)
+    comparison = report.comparison(against, task, metric)
+    assert comparison is not None, "_task_objections found it"
+    gain, low, _ = _gain(report, comparison)
+    if low > 0:
+        outcome, word = "better", "better than"
+    elif gain < 0 and low < -policy.tolerance:
+        outcome, word = "worse", "worse than"
+    else:
+        outcome, word = "equal", "no worse than"
+    ours, theirs = report.mean(CANDIDATE, task, metric), report.mean(against, task, metric)
+    values = f"{_number(ours)} against {_number(theirs)}"
+    return _Verdict(
+        outcome, f"{task}: {metric} is {word} the {against}'s: {values}, difference {_difference(comparison)}."
+    )
+
+
+def _gain(report: EvalReport, comparison: Comparison) -> tuple[float, float, float]:
+    """(difference, low, high), turned round where lower is better: above 0 is always an improvement."""
+    metric = report.metric(comparison.task, comparison.metric)
+    if metric is not None and not metric.higher_is_better:
+        return -comparison.difference, -comparison.high, -comparison.low
+    return comparison.difference, comparison.low, comparison.high
+
+
+def _difference(comparison: Comparison) -> str:
+    return f"{comparison.difference:+.4f} [{comparison.low:+.4f}, {comparison.high:+.4f}] on {comparison.n} examples"
+
+
+def _number(value: float | None) -> str:
+    return "nothing" if value is None else f"{value:.4f}"

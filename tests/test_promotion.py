@@ -1,0 +1,265 @@
+"""The gate as tables: a report built from per-example scores, a policy, and what must be decided."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from mtl.config.gate import GateConfig
+from mtl.evaluation.report import EvalReport
+from mtl.evaluation.score import evaluate_models
+from mtl.example import Example
+from mtl.promotion import PromotionDecision, PromotionPolicy, decide, policy_from
+from mtl.task import Metric, Task
+from tests.support.toy_task import toy_task
+
+N = 60
+POLICY = PromotionPolicy(metrics={"a": "score", "b": "score"})
+
+# What a model scores on each of 60 examples. BETTER and WORSE differ on every example, NOISE now up, now down.
+EQUAL = [0.5] * N
+BETTER = [0.6] * N
+WORSE = [0.4] * N
+NOISE = [0.5 + (0.11 if i % 2 else -0.1) for i in range(N)]
+SLIGHTLY_WORSE = [0.5 + (0.1 if i % 2 else -0.11) for i in range(N)]
+
+
+def _report(
+    *, groups: int = 0, higher_is_better: bool = True, confidence: float = 0.95, **models: dict[str, Sequence[Any]]
+) -> EvalReport:
+    """models: name -> task -> scores of its examples (a number, or a dict of several metrics)."""
+    names = next(iter(models.values()))
+    metrics = (Metric("score", higher_is_better=higher_is_better), Metric("other"), Metric("error", False))
+    tasks: dict[str, Task] = {name: toy_task(name, metrics, groups=groups) for name in names}
+    examples = [
+        Example(f"{name} {i}", "", name, f"{name}{i}", {"group": i % groups if groups else None})
+        for name, values in names.items()
+        for i in range(len(values))
+    ]
+    predictions = {
+        model: [repr(value) for values in by_task.values() for value in values] for model, by_task in models.items()
+    }
+    return evaluate_models(predictions, examples, tasks=tasks, seed=7, confidence=confidence, resamples=500)
+
+
+def _decide(report: EvalReport, policy: PromotionPolicy = POLICY, **changes: Any) -> PromotionDecision:
+    return decide(report, dataclasses.replace(policy, **changes))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "promoted", "reason"),
+    [
+        (BETTER, BETTER, True, "a: score is better than the champion's: 0.6000 against 0.5000"),
+        (BETTER, EQUAL, True, "b: score is no worse than the champion's"),
+        (BETTER, NOISE, True, "b: score is no worse than the champion's"),
+        (EQUAL, EQUAL, False, "No task is better than the champion; a tie does not promote."),
+        (NOISE, NOISE, False, "No task is better than the champion; a tie does not promote."),
+        (BETTER, WORSE, False, "b: score is worse than the champion's: 0.4000 against 0.5000"),
+        (WORSE, BETTER, False, "a: score is worse than the champion's"),
+        (BETTER, SLIGHTLY_WORSE, False, "b: score is worse than the champion's"),
+        (WORSE, WORSE, False, "a: score is worse than the champion's"),
+    ],
+)
+def test_against_a_champion(a: list[float], b: list[float], promoted: bool, reason: str) -> None:
+    old = {"a": EQUAL, "b": EQUAL}
+    decision = _decide(_report(base={"a": WORSE, "b": WORSE}, champion=old, candidate={"a": a, "b": b}))
+    assert decision.promoted is promoted
+    assert decision.compared_with == "champion"
+    assert any(reason in given for given in decision.reasons), decision.reasons
+    assert all(given.endswith(".") for given in decision.reasons)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "promoted", "reason"),
+    [
+        (BETTER, BETTER, True, "a: score is better than the base's"),
+        (BETTER, EQUAL, True, "b: score is no worse than the base's"),
+        (EQUAL, EQUAL, False, "No task is better than the base; a tie does not promote."),
+        (BETTER, WORSE, False, "b: score is worse than the base's"),
+    ],
+)
+def test_a_first_champion_must_beat_the_base(a: list[float], b: list[float], promoted: bool, reason: str) -> None:
+    decision = _decide(_report(base={"a": EQUAL, "b": EQUAL}, candidate={"a": a, "b": b}))
+    assert (decision.promoted, decision.compared_with) == (promoted, "base")
+    assert any(reason in given for given in decision.reasons), decision.reasons
+
+
+def _one_bad(value: Any) -> list[Any]:
+    return [value, *BETTER[1:]]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "reasons"),
+    [
+        (_one_bad(math.nan), ["b: score of the candidate is not a finite number."]),
+        (_one_bad(math.inf), ["b: score of the candidate is not a finite number."]),
+        ([None] * N, ["b: score is missing for the candidate, and the champion has 0.5000."]),
+        (
+            _one_bad(None),
+            [
+                "b: on 1 examples only one of candidate and champion has a value of score, so that the two are not "
+                "comparable."
+            ],
+        ),
+        ([{"score": 0.9, "other": math.nan}] * N, ["b: other of the candidate is not a finite number."]),
+    ],
+)
+def test_values_that_are_missing_or_no_numbers(candidate: list[Any], reasons: list[str]) -> None:
+    old = {"a": EQUAL, "b": EQUAL}
+    decision = _decide(_report(champion=old, candidate={"a": BETTER, "b": candidate}))
+    assert not decision.promoted
+    assert list(decision.reasons[: len(reasons)]) == reasons
+
+
+def test_a_metric_that_only_the_champion_has_is_missing_whichever_it_is() -> None:
+    old = [{"score": 0.5, "other": 0.7}] * N
+    decision = _decide(_report(champion={"a": old, "b": EQUAL}, candidate={"a": BETTER, "b": BETTER}))
+    assert decision.reasons[0] == "a: other is missing for the candidate, and the champion has 0.7000."
+    assert not decision.promoted
+
+
+def test_a_champion_with_nan_cannot_be_compared_with() -> None:
+    report = _report(champion={"a": [math.nan, *EQUAL[1:]], "b": EQUAL}, candidate={"a": BETTER, "b": BETTER})
+    decision = _decide(report)
+    assert not decision.promoted
+    assert decision.reasons[0] == (
+        "a: score of the champion is not a finite number, so that nothing can be compared with it."
+    )
+
+
+@pytest.mark.parametrize("field", ["difference", "low", "high"])
+def test_an_interval_that_is_no_number(field: str) -> None:
+    report = _report(champion={"a": EQUAL, "b": EQUAL}, candidate={"a": BETTER, "b": BETTER})
+    broken = tuple(dataclasses.replace(found, **{field: math.nan}) for found in report.comparisons)
+    decision = _decide(dataclasses.replace(report, comparisons=broken))
+    assert decision.reasons[0] == "a: the difference in score to the champion is not a finite number."
+    assert not decision.promoted
+
+
+def test_a_report_without_its_comparisons() -> None:
+    report = _report(champion={"a": EQUAL, "b": EQUAL}, candidate={"a": BETTER, "b": BETTER})
+    decision = _decide(dataclasses.replace(report, comparisons=()))
+    assert decision.reasons[0] == "a: score of the candidate was not compared with the champion's."
+    assert not decision.promoted
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"metrics": {"a": "score", "c": "score"}}, "c: the task is missing from the report."),
+        ({"metrics": {"a": "nope"}}, "a: the report has no metric nope, which the policy asks for."),
+        ({"floors": {"a": {"nope": 0.1}}}, "a: the report has no metric nope, which the policy asks for."),
+        ({"guards": {"a": ("nope",)}}, "a: the report has no metric nope, which the policy asks for."),
+        ({"floors": {"a": {"other": 0.1}}}, "a: other, which the policy asks for, has no value on any example."),
+        ({"min_examples": 61}, "a: 60 examples were evaluated, and the policy asks for at least 61."),
+        ({"floors": {"b": {"score": 0.7}}}, "b: score is 0.6000, under its floor of 0.7000."),
+        ({"confidence": 0.99}, "The report's intervals are at 95%, and the policy asks for 99%."),
+    ],
+)
+def test_what_the_policy_asks_for_and_the_report_lacks(changes: dict[str, Any], reason: str) -> None:
+    report = _report(champion={"a": EQUAL, "b": EQUAL}, candidate={"a": BETTER, "b": BETTER})
+    assert _decide(report).promoted
+    decision = _decide(report, **changes)
+    assert not decision.promoted
+    assert reason in decision.reasons
+
+
+def test_a_task_that_the_policy_does_not_name_is_decided_by_its_first_metric() -> None:
+    policy = PromotionPolicy(metrics={"a": "score"})
+    assert not decide(_report(champion={"a": EQUAL, "b": EQUAL}, candidate={"a": BETTER, "b": WORSE}), policy).promoted
+    assert decide(_report(champion={"a": EQUAL, "b": EQUAL}, candidate={"a": BETTER, "b": EQUAL}), policy).promoted
+
+
+def test_tolerance_lets_a_small_loss_pass_and_no_more() -> None:
+    old = {"a": EQUAL, "b": EQUAL}
+    report = _report(champion=old, candidate={"a": BETTER, "b": SLIGHTLY_WORSE})
+    assert not _decide(report, tolerance=0.01).promoted
+    assert _decide(report, tolerance=0.05).promoted
+    assert not _decide(_report(champion=old, candidate={"a": BETTER, "b": WORSE}), tolerance=0.05).promoted
+
+
+def test_where_lower_is_better_the_smaller_value_wins() -> None:
+    old = {"a": EQUAL, "b": EQUAL}
+    lower = {"higher_is_better": False}
+    assert _decide(_report(**lower, champion=old, candidate={"a": WORSE, "b": EQUAL})).promoted
+    assert not _decide(_report(**lower, champion=old, candidate={"a": BETTER, "b": WORSE})).promoted
+    ceiling = _decide(_report(**lower, champion=old, candidate={"a": WORSE, "b": EQUAL}), floors={"a": {"score": 0.3}})
+    assert "a: score is 0.4000, over its ceiling of 0.3000." in ceiling.reasons
+
+
+def test_a_guarded_metric_must_not_fall_clearly() -> None:
+    old = {"a": [{"score": 0.5, "other": 0.5}] * N, "b": EQUAL}
+    new = {"a": [{"score": 0.9, "other": 0.3}] * N, "b": EQUAL}
+    report = _report(champion=old, candidate=new)
+    assert _decide(report).promoted
+    decision = _decide(report, guards={"a": ("other",)})
+    assert decision.reasons[0] == ("a: other is clearly worse: -0.2000 [-0.2000, -0.2000] on 60 examples.")
+    assert not decision.promoted
+
+
+def test_a_difficulty_must_not_fall_clearly_though_the_whole_rises() -> None:
+    values = [0.2 if i % 3 == 0 else 0.9 for i in range(2 * N)]
+    old = {"a": [0.5] * 2 * N, "b": [0.5] * 2 * N}
+    report = _report(groups=3, champion=old, candidate={"a": values, "b": [0.5] * 2 * N})
+    assert "a: score in g0 is clearly worse: -0.3000 [-0.3000, -0.3000] on 40 examples." in _decide(report).reasons
+    assert _decide(report, guard_groups=False).promoted
+    assert _decide(report, min_examples=41).promoted, "a group of 40 is too small to stand against 120"
+
+
+def test_a_champion_that_the_report_forgot() -> None:
+    report = _report(base={"a": EQUAL, "b": EQUAL}, candidate={"a": BETTER, "b": BETTER})
+    assert decide(report, POLICY, champion_exists=False).promoted
+    decision = decide(report, POLICY, champion_exists=True)
+    assert decision.reasons == ("There is a champion, but the report does not compare the candidate with it.",)
+
+
+@pytest.mark.parametrize(
+    ("models", "reason"),
+    [
+        ({"base": {"a": EQUAL}}, "The report has no candidate."),
+        (
+            {"candidate": {"a": BETTER}},
+            "The report has neither a champion nor the base to compare the candidate with.",
+        ),
+    ],
+)
+def test_a_report_without_one_of_the_sides(models: dict[str, Any], reason: str) -> None:
+    assert decide(_report(**models), PromotionPolicy(metrics={"a": "score"})).reasons == (reason,)
+
+
+def test_an_empty_report_promotes_nothing() -> None:
+    report = evaluate_models({"base": [], "candidate": []}, [], tasks={}, seed=1)
+    assert decide(report, PromotionPolicy(metrics={})).reasons == ("Neither the report nor the policy names a task.",)
+    assert not decide(report, POLICY).promoted
+
+
+def test_a_decision_survives_the_reports_json() -> None:
+    report = _report(champion={"a": EQUAL, "b": EQUAL}, candidate={"a": _one_bad(math.nan), "b": BETTER})
+    assert decide(EvalReport.from_json(report.to_json()), POLICY) == decide(report, POLICY)
+
+
+def test_the_version_names_rules_and_parameters() -> None:
+    assert POLICY.version.startswith("1-")
+    assert dataclasses.replace(POLICY).version == POLICY.version
+    assert dataclasses.replace(POLICY, tolerance=0.01).version != POLICY.version
+    assert policy_from(GateConfig()).version == policy_from(GateConfig()).version
+
+
+def test_the_configuration_becomes_the_policy() -> None:
+    gate = GateConfig(metrics={"mcq": "parsed"}, guards={"mcq": ["valid_key"]}, tolerance=0.02, min_examples=5)
+    policy = policy_from(gate)
+    assert policy == PromotionPolicy(
+        metrics={"mcq": "parsed"}, guards={"mcq": ("valid_key",)}, tolerance=0.02, min_examples=5
+    )
+
+
+def test_the_decision_as_json() -> None:
+    decision = _decide(_report(champion={"a": EQUAL, "b": EQUAL}, candidate={"a": EQUAL, "b": EQUAL}))
+    document = decision.to_dict()
+    assert document["promoted"] is False
+    assert document["reasons"][0].startswith("No task is better")
+    assert document["policy_version"] == POLICY.version
