@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,8 @@ from mtl.release.layout import (
     read_manifest,
     release_prefix,
 )
+from mtl.serving.folder import ADAPTER, ADAPTER_CONFIG, BASE, MODEL_FILE, model_files
 from mtl.store.base import ObjectStore
-
-ADAPTER = "adapter_model.safetensors"
-ADAPTER_CONFIG = "adapter_config.json"
-MODEL_FILE = "mtl_model.json"
-# What a consumer needs. A training folder also holds optimizer and random state, which never leave it.
-_ADAPTER_FILES = ("adapter_*", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "spiece.model")
-_BASE_FILES = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json")
-MAX_BASE_BYTES = 200 * 2**20
 
 
 def publish(
@@ -52,9 +44,11 @@ def publish(
     Errors: InputError for a folder that is no adapter, PermanentError if `version` is published with another
     adapter, DamageError if a file was not stored as it is.
     """
+    weights = model_files(folder, base)
+    for name in (MODEL_FILE, ADAPTER_CONFIG):  # these two are rewritten for consumers
+        del weights[name]
     spec = _read_json(folder / MODEL_FILE)
-    _existing(folder / ADAPTER_CONFIG)
-    adapter_sha256 = sha256_file(_existing(folder / ADAPTER))
+    adapter_sha256 = sha256_file(folder / ADAPTER)
     published = find_manifest(store, model, version)
     if published is not None:
         return _same_release(published, facts.identity, adapter_sha256)
@@ -67,7 +61,7 @@ def publish(
         model=model, version=version, spec=spec, facts=facts, adapter_sha256=adapter_sha256, bundled=base is not None
     )
     _clear_leftovers(store, prefix, adapter_sha256)
-    files = [_put_file(store, prefix, name, path) for name, path in _weights(folder, base).items()]
+    files = [_put_file(store, prefix, name, path) for name, path in weights.items()]
     files += [_put_document(store, prefix, name, text) for name, text in texts.items()]
     manifest = ReleaseManifest(
         model=model,
@@ -81,27 +75,6 @@ def publish(
     )
     store.put_if_absent(f"{prefix}/{MANIFEST}", manifest.to_bytes())
     return _same_release(read_manifest(store, model, version), facts.identity, adapter_sha256)
-
-
-def bundled_base(base: str, revision: str | None) -> Path | None:
-    """The folder of a base that has no Hub name and so must travel with its releases; None for a Hub name.
-
-    Errors: NotFoundError, ModelError if the base is not there; InputError if the folder is too large to copy each time.
-    """
-    from mtl.model.base import resolve_base
-
-    ref = resolve_base(base, revision)
-    if not ref.is_local:
-        return None
-    folder = Path(ref.location)
-    size = sum(path.stat().st_size for path in _matching(folder, _BASE_FILES).values())
-    if size > MAX_BASE_BYTES:
-        raise InputError(
-            f"base {base!r} is a folder of {size / 2**20:.0f} MiB, too much to copy into each release (limit 200)",
-            field="model.base",
-            hint="name it by its Hub name and revision, which consumers can fetch once",
-        )
-    return folder
 
 
 def _same_release(manifest: ReleaseManifest, identity: str, adapter_sha256: str) -> ReleaseManifest:
@@ -139,25 +112,11 @@ def _put_file(store: ObjectStore, prefix: str, name: str, path: Path) -> Release
     return file
 
 
-def _weights(folder: Path, base: Path | None) -> dict[str, Path]:
-    """Name in the release -> file, for everything that is copied as it is."""
-    found = _matching(folder, _ADAPTER_FILES)
-    del found[ADAPTER_CONFIG]
-    if base is not None:
-        found |= {f"base/{name}": path for name, path in _matching(base, _BASE_FILES).items()}
-    return found
-
-
-def _matching(folder: Path, patterns: tuple[str, ...]) -> dict[str, Path]:
-    names = {path.name: path for path in sorted(folder.iterdir()) if any(fnmatch(path.name, p) for p in patterns)}
-    return {name: path for name, path in names.items() if path.is_file()}
-
-
 def _adapter_config(folder: Path, *, bundled: bool) -> str:
     """The adapter's configuration, naming the base as a consumer finds it: beside it, or on the Hub."""
     config = _read_json(folder / ADAPTER_CONFIG)
     if bundled:
-        config |= {"base_model_name_or_path": "base", "revision": None}
+        config |= {"base_model_name_or_path": BASE, "revision": None}
     return _pretty(config)
 
 
@@ -172,15 +131,9 @@ def _pretty(document: Mapping[str, Any]) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(_existing(path).read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path} is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected an object, got {type(value).__name__}")
     return value
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise InputError(f"{path.parent} is not a trained adapter: it has no {path.name}")
-    return path

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from mtl.errors import NotFoundError
 from mtl.release.layout import parse_version
-from mtl.release.publish import ADAPTER
 from mtl.release.pull import NAMES, pull, resolve_version
+from mtl.serving.folder import ADAPTER
 from mtl.store.base import ObjectStore
 
 _RUN = re.compile(r"[0-9a-f]{32}")

@@ -1,0 +1,1 @@
+"""Using a trained model: text in, summary or questions out; in this process or as an MLflow pyfunc."""

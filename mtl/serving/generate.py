@@ -1,0 +1,215 @@
+"""Generator: a trained model that answers requests.
+
+answers = load_generator(folder).generate([text], "mcq", request={"easy": 1, "hard": 1})
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mtl.errors import InputError, ModelError, NotFoundError, did_you_mean
+from mtl.serving.folder import BASE
+from mtl.task import BadRequest, Task
+from mtl.tasks.table import TASKS, get_task
+
+log = logging.getLogger(__name__)
+
+BATCH_TOKENS = 8192
+_MOST_NEW_TOKENS = 4096
+_MOST_TEXTS = 10_000
+_LONGEST_TEXT = 2_000_000
+_CHARACTERS_PER_TOKEN = 64  # no piece of the vocabulary stands for more, so a longer text is cut here unread
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model made of one text.
+
+    output: the summary, or the list of questions; None if the text is not of the task's form. text: as written.
+    """
+
+    output: Any
+    text: str
+    truncated: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"output": self.output, "text": self.text, "truncated": self.truncated}
+
+
+class Generator:
+    """A merged model in memory, with its tokenizer and its limits. Make one with `load_generator`."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        max_input_tokens: int,
+        max_new_tokens: Mapping[str, int],
+        precision: Literal["fp32", "bf16"] = "fp32",
+    ) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._precision = precision
+        self.max_input_tokens = max_input_tokens
+        self.max_new_tokens = dict(max_new_tokens)
+
+    def generate(
+        self,
+        texts: Sequence[str],
+        task: str = "summarize",
+        *,
+        request: Mapping[str, Any] | None = None,
+        max_new_tokens: int | None = None,
+        truncate: bool = False,
+    ) -> list[Answer]:
+        """One answer for each text, greedy, so the same every time.
+
+        request: the task's own parameters (mcq: easy, medium, hard); empty: the task's default.
+        truncate: cut over-long texts at their end, and say so in the answer, instead of refusing them.
+        Errors: InputError (wrong type, over-long text), BadRequest (the task cannot serve it), NotFoundError (no such
+        task, did you mean).
+        """
+        from mtl.evaluation.predictor import generate_texts
+
+        chosen = self._task(task)
+        limit = self._new_tokens(task, max_new_tokens)
+        _check_texts(texts)
+        wanted = dict(request) if request else dict(chosen.request_defaults)
+        prepared = [self._prompt(chosen, text, wanted, f"text {n}", truncate) for n, text in enumerate(texts, start=1)]
+        written = generate_texts(
+            self._model,
+            self._tokenizer,
+            [inputs for inputs, _ in prepared],
+            max_new_tokens=limit,
+            max_input_tokens=self.max_input_tokens,
+            batch_tokens=BATCH_TOKENS,
+            precision=self._precision,
+        )
+        return [
+            Answer(chosen.parse(text), text, truncated) for text, (_, truncated) in zip(written, prepared, strict=True)
+        ]
+
+    def _task(self, name: str) -> Task:
+        if not isinstance(name, str):
+            raise InputError(f"task must be a name, got {name!r}", field="task")
+        if name in TASKS and name not in self.max_new_tokens:
+            hint = did_you_mean(name, self.max_new_tokens)
+            raise NotFoundError(f"this model was not trained on {name}", field="task", hint=hint)
+        return get_task(name)
+
+    def _new_tokens(self, task: str, asked: int | None) -> int:
+        if asked is None:
+            return self.max_new_tokens[task]
+        if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= _MOST_NEW_TOKENS:
+            raise InputError(f"max_new_tokens must be 1 to {_MOST_NEW_TOKENS}, got {asked!r}", field="max_new_tokens")
+        return asked
+
+    def _prompt(self, task: Task, text: str, request: Mapping[str, Any], name: str, truncate: bool) -> tuple[str, bool]:
+        """(inputs within the limit, whether the text was cut)."""
+        short = _cut(text, self.max_input_tokens * _CHARACTERS_PER_TOKEN) if truncate else text
+        try:
+            inputs = task.prompt(short, request)
+        except BadRequest as error:
+            raise BadRequest(f"{name}: {error.message}", field=error.field, hint=error.hint) from None
+        tokens = self._count(inputs)
+        if tokens <= self.max_input_tokens:
+            return inputs, short != text
+        if not truncate:
+            raise InputError(
+                f"{name} is {tokens} tokens long with its instruction, the limit is {self.max_input_tokens}",
+                field="text",
+                hint="shorten it, or ask for it to be cut at its end (--truncate; pyfunc parameter truncate)",
+            )
+        return self._longest_prompt(task, short, request), True
+
+    def _longest_prompt(self, task: Task, text: str, request: Mapping[str, Any]) -> str:
+        """The inputs of as many characters of `text` as the limit holds, by bisection."""
+        line = " ".join(text.split())
+        low, high = 1, len(line)
+        while low < high:
+            middle = (low + high + 1) // 2
+            fits = self._count(task.prompt(line[:middle], request)) <= self.max_input_tokens
+            low, high = (middle, high) if fits else (low, middle - 1)
+        return task.prompt(_cut(line, low), request)
+
+    def _count(self, inputs: str) -> int:
+        return len(self._tokenizer(inputs)["input_ids"])
+
+
+def load_generator(
+    folder: Path, *, base: str | None = None, precision: Literal["auto", "fp32", "bf16"] = "auto"
+) -> Generator:
+    """The Generator of a model folder (a release, a registered model, an export of training).
+
+    base: where to take the base from instead of where the folder says (a folder, on a machine without network); its
+    bytes must be those the adapter was trained on. Errors: NotFoundError, ModelError, DamageError.
+    """
+    import torch
+
+    from mtl.model.load import load_for_generation, load_spec
+    from mtl.model.precision import use_bf16
+
+    spec = load_spec(folder)
+    _warn_of_other_tasks(spec.task_versions)
+    if base:
+        _check_base(base, spec.base_sha256)
+        place, revision = base, None
+    else:
+        bundled = (folder / BASE).is_dir()
+        place, revision = (str(folder / BASE), None) if bundled else (spec.base, spec.revision)
+    model, tokenizer = load_for_generation(place, revision, folder)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    fast = use_bf16(precision, d_model=model.config.d_model, device=device)
+    return Generator(
+        model.to(device),
+        tokenizer,
+        max_input_tokens=spec.max_input_tokens,
+        max_new_tokens=spec.max_new_tokens,
+        precision="bf16" if fast else "fp32",
+    )
+
+
+def _check_base(base: str, sha256: str) -> None:
+    from mtl.model.base import base_sha256, resolve_base
+
+    found = base_sha256(resolve_base(base, None))
+    if found != sha256:
+        raise ModelError(
+            f"base {base!r} is not the one this adapter was trained on (sha256 {found[:12]}, not {sha256[:12]})",
+            field="base",
+        )
+
+
+def _warn_of_other_tasks(versions: Mapping[str, int]) -> None:
+    for name, version in versions.items():
+        if name in TASKS and TASKS[name].version != version:
+            log.warning(
+                "the model learned version %s of task %s, this program writes prompts of version %s",
+                version,
+                name,
+                TASKS[name].version,
+            )
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise InputError("texts must be a list of strings", field="text")
+    if len(texts) > _MOST_TEXTS:
+        raise InputError(f"at most {_MOST_TEXTS} texts in one request, got {len(texts)}", field="text")
+    for n, text in enumerate(texts, start=1):
+        if len(text) > _LONGEST_TEXT:
+            raise InputError(f"text {n} has {len(text)} characters, the limit is {_LONGEST_TEXT}", field="text")
+
+
+def _cut(text: str, characters: int) -> str:
+    """At most so many characters, ending with a whole word where there is one."""
+    line = " ".join(text.split())
+    if len(line) <= characters:
+        return text
+    head, space, _ = line[: characters + 1].rpartition(" ")
+    return head if space else line[:characters]
