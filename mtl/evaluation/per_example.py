@@ -25,7 +25,8 @@ SCHEMA = pa.schema(
 
 
 def write_scores(path: Path, rows: Iterable[ExampleScores]) -> None:
-    """Writes aside and renames, so that `path` is whole or is not there."""
+    """Writes aside and renames, so that `path` is whole or is not there; makes its folder where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     columns = [
         {
             "model": row.model,

@@ -1,0 +1,154 @@
+"""The report as Markdown: the verdict first, one table a task, difficulties, samples side by side.
+
+Plain GitHub tables, so that it reads in Prefect's UI and in a terminal alike. What models wrote is data: everything in
+it that Markdown or HTML would act on is escaped.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
+from mtl.task import Metric
+
+INPUT_CHARS, TEXT_CHARS = 600, 1200
+"""Longest input and longest text of a sample that is shown."""
+
+_ACTIVE = re.compile(r"([\\`*\[\]|~#<>&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+_ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+_LEVELS = ("Easy", "Medium", "Hard")
+_NONE = "–"
+
+
+def report_markdown(report: EvalReport, *, promoted: bool | None = None, reasons: Sequence[str] = ()) -> str:
+    """The page of one report. promoted: the gate's decision with its `reasons`, or None where there is none yet."""
+    blocks = [*_verdict(promoted, reasons), *_overview(report)]
+    for task in report.metrics:
+        blocks += [f"## {escape(task)}", f"{report.examples[task]} examples.", _task_table(report, task)]
+        blocks += _difficulty_tables(report, task)
+    blocks += _samples(report)
+    return "\n\n".join(blocks) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text as it stands, on one line: nothing in it is Markdown or HTML any more."""
+    line = " ".join(text.split())
+    return _ACTIVE.sub(lambda found: _ENTITIES.get(found[1], "\\" + found[1]), line)
+
+
+def _verdict(promoted: bool | None, reasons: Sequence[str]) -> list[str]:
+    if promoted is None:
+        return ["# Evaluation"]
+    return ["# Promoted" if promoted else "# Not promoted", "\n".join(f"- {escape(reason)}" for reason in reasons)]
+
+
+def _overview(report: EvalReport) -> list[str]:
+    examples = ", ".join(f"{n} {escape(task)}" for task, n in report.examples.items()) or "none"
+    seconds = ", ".join(f"{model} {taken:.0f} s" for model, taken in report.seconds.items())
+    settings = ", ".join(f"{escape(name)} {escape(_setting(value))}" for name, value in report.settings.items())
+    lines = [f"Examples: {examples}.", f"Intervals: {report.confidence:.0%}, paired bootstrap over the examples."]
+    lines += [f"Generation: {seconds}."] if seconds else []
+    lines += [f"Settings: {settings}."] if settings else []
+    return ["  \n".join(lines)]
+
+
+def _setting(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return str(value)
+    return f"({', '.join(f'{name} {inner}' for name, inner in value.items())})"
+
+
+def _opponents(report: EvalReport) -> list[str]:
+    return [name for name in (CHAMPION, BASE) if name in report.models and CANDIDATE in report.models]
+
+
+def _task_table(report: EvalReport, task: str) -> str:
+    """One line a metric; a difference whose interval leaves out 0 says which way it goes."""
+    opponents = _opponents(report)
+    rows = [
+        [
+            _metric_name(metric),
+            *(_number(report.mean(model, task, metric.name)) for model in report.models),
+            *(_difference(report.comparison(against, task, metric.name), metric) for against in opponents),
+        ]
+        for metric in report.metrics[task]
+    ]
+    return _table(["metric", *report.models, *(f"candidate − {against}" for against in opponents)], rows)
+
+
+def _difficulty_tables(report: EvalReport, task: str) -> list[str]:
+    """A line a metric and difficulty; those without a value anywhere are left out."""
+    results = [report.results[model][task] for model in report.models]
+    names = sorted({name for result in results for name in result.groups}, key=_reading_order)
+    rows = [
+        row for metric in report.metrics[task] for name in names if (row := _group_row(report, task, metric, name=name))
+    ]
+    compared = [f"candidate − {against}" for against in _opponents(report)]
+    return ["### By difficulty", _table(["metric", "difficulty", "n", *report.models, *compared], rows)] if rows else []
+
+
+def _group_row(report: EvalReport, task: str, metric: Metric, *, name: str) -> list[str] | None:
+    groups = [report.results[model][task].groups[name] for model in report.models]
+    means = [group.means.get(metric.name) for group in groups]
+    if all(mean is None for mean in means):
+        return None
+    compared = [report.comparison(against, task, metric.name, group=name) for against in _opponents(report)]
+    return [
+        _metric_name(metric),
+        escape(name),
+        str(groups[0].n),
+        *map(_number, means),
+        *(_difference(comparison, metric) for comparison in compared),
+    ]
+
+
+def _reading_order(name: str) -> tuple[int, str]:
+    return (_LEVELS.index(name) if name in _LEVELS else len(_LEVELS), name)
+
+
+def _samples(report: EvalReport) -> list[str]:
+    blocks = ["## Side by side"] if report.samples else []
+    for number, sample in enumerate(report.samples, start=1):
+        blocks += [f"### {number}. {escape(sample.task)} `{sample.uid}`", _sample_table(sample)]
+    return blocks
+
+
+def _sample_table(sample: Sample) -> str:
+    texts = {"reference": sample.reference, **sample.predictions}
+    rows = [["inputs", _text(sample.inputs, INPUT_CHARS)]]
+    rows += [[f"**{name}**", _text(text, TEXT_CHARS)] for name, text in texts.items()]
+    return _table(["", "text"], rows)
+
+
+def _text(text: str, limit: int) -> str:
+    """Escaped after it is cut, so that no escape is cut in two."""
+    line = " ".join(text.split())
+    return escape(line if len(line) <= limit else line[:limit].rstrip() + " […]") or "*(nothing)*"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] + ["---:" if len(header) > 2 else "---"] * (len(header) - 1), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _metric_name(metric: Metric) -> str:
+    return escape(metric.name) if metric.higher_is_better else f"{escape(metric.name)} (lower is better)"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return _NONE
+    return f"{value:.3f}" if math.isfinite(value) else "**not finite**"
+
+
+def _difference(comparison: Comparison | None, metric: Metric) -> str:
+    """`+0.031 [+0.012, +0.050]` and, where the interval leaves out 0, whether that is better or worse."""
+    if comparison is None or not all(map(math.isfinite, (comparison.difference, comparison.low, comparison.high))):
+        return _NONE
+    numbers = f"{comparison.difference:+.3f} [{comparison.low:+.3f}, {comparison.high:+.3f}]"
+    if comparison.low <= 0 <= comparison.high:
+        return numbers
+    return f"{numbers} **{'better' if (comparison.low > 0) == metric.higher_is_better else 'worse'}**"

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import dataclasses
+import html
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from mtl.evaluation.markdown import TEXT_CHARS, escape, report_markdown
+from mtl.evaluation.report import EvalReport
+from mtl.evaluation.score import evaluate_models
+from mtl.example import Example
+from mtl.task import Metric
+from tests.support.toy_task import toy_task
+
+METRICS = (Metric("score"), Metric("repeated", higher_is_better=False), Metric("never"))
+
+
+def _html(markdown: str) -> str:
+    return str(MarkdownIt("commonmark").enable("table").render(markdown))
+
+
+def _report(texts: dict[str, list[str]], *, inputs: str = "<toy> who?", n: int = 6, **changes: Any) -> EvalReport:
+    task = toy_task("toy", METRICS, groups=3)
+    examples = [Example(inputs, "a | *reference*", "toy", f"u{i}", {"group": i % 3}) for i in range(n)]
+    return evaluate_models(texts, examples, tasks={"toy": task}, seed=1, samples_per_task=1, **changes)
+
+
+def _scored() -> EvalReport:
+    scores = {"base": (0.1, 0.5), "champion": (0.5, 0.2), "candidate": (0.7, 0.3)}
+    return _report({m: [f"{{'score': {a}, 'repeated': {b}}}"] * 6 for m, (a, b) in scores.items()})
+
+
+@pytest.mark.parametrize(
+    ("promoted", "title"), [(True, "# Promoted"), (False, "# Not promoted"), (None, "# Evaluation")]
+)
+def test_the_verdict_comes_first(promoted: bool | None, title: str) -> None:
+    page = report_markdown(_scored(), promoted=promoted, reasons=["toy: score is better."])
+    assert page.splitlines()[0] == title
+    assert ("- toy: score is better." in page) == (promoted is not None)
+
+
+def test_the_table_of_a_task() -> None:
+    page = report_markdown(_scored())
+    assert "| metric | base | champion | candidate | candidate − champion | candidate − base |" in page
+    assert (
+        "| score | 0.100 | 0.500 | 0.700 | +0.200 [+0.200, +0.200] **better** | +0.600 [+0.600, +0.600] **better** |"
+    ) in page
+    assert (
+        "| repeated (lower is better) | 0.500 | 0.200 | 0.300 | +0.100 [+0.100, +0.100] **worse** "
+        "| -0.200 [-0.200, -0.200] **better** |"
+    ) in page
+    assert "| never | – | – | – | – | – |" in page
+
+
+def test_difficulties_are_lines_of_their_own_without_what_never_had_a_value() -> None:
+    lines = [line for line in report_markdown(_scored()).splitlines() if re.match(r"\| \w+.* \| g\d \| 2 \|", line)]
+    assert len(lines) == 2 * 3
+    assert not any("never" in line for line in lines)
+
+
+def test_without_a_champion_there_is_no_column_for_it() -> None:
+    page = report_markdown(_report({"base": ["0.1"] * 6, "candidate": ["0.2"] * 6}))
+    assert "| metric | base | candidate | candidate − base |" in page
+    assert "champion" not in page
+
+
+def test_what_is_not_finite_is_called_so() -> None:
+    page = report_markdown(_report({"base": ["0.1"] * 6, "candidate": ["nan", *["0.2"] * 5]}))
+    assert "| score | 0.100 | **not finite** | – |" in page
+
+
+def test_a_page_renders_as_tables_with_the_task_token_visible() -> None:
+    page = _html(report_markdown(_scored(), promoted=True, reasons=["a < b"]))
+    assert page.count("<table>") == 3
+    assert "&lt;toy&gt; who?" in page
+    assert "a | *reference*" in page
+    assert "<em>reference" not in page
+
+
+def test_long_texts_are_cut() -> None:
+    page = report_markdown(_report({"base": ["0.1"] * 6, "candidate": ["0.2"] * 6}, inputs="word " * 4000))
+    assert "[…]" in html.unescape(_html(page))
+    assert len(page) < 3 * TEXT_CHARS
+
+
+def test_settings_are_read_as_a_sentence() -> None:
+    texts = {"base": ["0.1"] * 6, "candidate": ["0.2"] * 6}
+    settings = {"precision": "bf16", "max_new_tokens": {"toy": 5, "mcq": 7}}
+    page = report_markdown(_report(texts, settings=settings, seconds={"base": 1.2}))
+    assert "Settings: precision bf16, max_new_tokens (toy 5, mcq 7), seed 1, resamples 2000." in page
+    assert "Generation: base 1 s." in page
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=60))
+def test_nothing_in_a_text_acts_as_markdown(text: str) -> None:
+    cell = _html(f"| a | b |\n| --- | --- |\n| x | {escape(text)} |")
+    body = re.search(r"<td>x</td>\n<td>(.*)</td>\n</tr>\n</tbody>", cell, re.DOTALL)
+    assert body is not None
+    assert html.unescape(body[1]) == html.unescape(html.escape(" ".join(text.split())))
+
+
+@pytest.mark.parametrize("text", ["____ was _ and ____ .", "a_b __c__ *d* ~~e~~ `f` [g](h) <i> &amp; \\| j"])
+def test_what_questions_hold_comes_back_as_it_was(text: str) -> None:
+    assert html.unescape(_html(escape(text))) == f"<p>{text}</p>\n"
+
+
+def test_an_empty_answer_is_shown_as_such() -> None:
+    report = _report({"base": ["None"] * 6, "candidate": ["0.2"] * 6})
+    samples = (dataclasses.replace(report.samples[0], predictions={"base": " ", "candidate": "x"}),)
+    assert "| **base** | *(nothing)* |" in report_markdown(dataclasses.replace(report, samples=samples))
+
+
+def test_difficulties_stand_from_easy_to_hard() -> None:
+    report = _scored()
+    names = {"g0": "Hard", "g1": "Easy", "g2": "Medium"}
+    results = {
+        model: {
+            task: dataclasses.replace(result, groups={names[name]: group for name, group in result.groups.items()})
+            for task, result in tasks.items()
+        }
+        for model, tasks in report.results.items()
+    }
+    page = report_markdown(dataclasses.replace(report, results=results))
+    assert re.findall(r"\| score \| (\w+) \|", page) == ["Easy", "Medium", "Hard"]
