@@ -1,0 +1,254 @@
+"""S3Store: faults on the wire, errors in words, multipart uploads."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError, NoCredentialsError
+
+from mtl.errors import DamageError, NotFoundError, PermanentError, TransientError
+from mtl.store.log import Log
+from mtl.store.open import open_store
+from mtl.store.retry import Patience
+from mtl.store.s3 import S3Store
+from tests.support.proxy import FaultProxy
+
+QUICK = Patience(seconds=5.0, first=0.01, longest=0.05)
+
+
+@pytest.fixture
+def proxy(aws: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """Between the stores that a test opens and the S3 server."""
+    target = urlsplit(aws)
+    with FaultProxy(target.hostname or "", target.port or 0) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
+        yield proxy
+
+
+@pytest.fixture
+def proxied(proxy: FaultProxy, bucket: str) -> S3Store:
+    return S3Store(bucket, "p", patience=QUICK, part=5 << 20)
+
+
+@pytest.mark.parametrize(
+    ("kind", "after"), [("refuse", 0), ("cut", 0), ("cut", 500), ("cut", 100_000), ("lose_answer", 0)]
+)
+def test_broken_connections_are_tried_again(proxy: FaultProxy, proxied: S3Store, kind: str, after: int) -> None:
+    data = os.urandom(400_000)
+    proxy.fail(kind, times=2, after=after)
+    proxied.put("x", data)
+    assert proxy.injected == [kind, kind]
+    proxy.fail(kind, times=1, after=min(after, 50))
+    assert proxied.get("x") == data
+
+
+def test_a_lost_answer_to_put_if_absent_is_recognised_by_the_log(proxy: FaultProxy, proxied: S3Store) -> None:
+    proxy.fail("lose_answer", containing=b"PUT ")
+    assert not proxied.put_if_absent("x", b"mine")  # written, and yet "taken"
+    assert proxied.get("x") == b"mine"
+    proxy.fail("lose_answer", containing=b"PUT ")
+    assert Log(proxied, "log").append(1, {"n": 1}).stands
+    assert proxy.injected == ["lose_answer"] * 2
+
+
+def test_a_store_that_is_gone_costs_a_bounded_time(proxy: FaultProxy, bucket: str) -> None:
+    store = S3Store(bucket, "p", patience=Patience(seconds=1.0, first=0.05, longest=0.2))
+    proxy.fail("refuse", times=None)
+    start = time.monotonic()
+    with pytest.raises(TransientError) as caught:
+        store.put("x", b"1")
+    assert time.monotonic() - start < 3
+    assert f"cannot write s3://{bucket}/p/x: " in caught.value.message
+    assert f"127.0.0.1:{proxy.port}; gave up after " in caught.value.message
+    assert "(limit 1 s)" in caught.value.message
+    assert "AWS_ENDPOINT_URL_S3" in (caught.value.hint or "")
+    proxy.heal()
+    store.put("x", b"1")
+
+
+def test_a_multipart_upload_outlives_cuts_and_lost_answers(
+    proxy: FaultProxy, proxied: S3Store, tmp_path: Path, s3_client: Any, bucket: str
+) -> None:
+    data = os.urandom(11 << 20)
+    (tmp_path / "in").write_bytes(data)
+    proxy.fail("lose_answer", containing=b"partNumber=2")
+    proxy.fail("cut", after=100_000, containing=b"partNumber=3")
+    proxy.fail("lose_answer", containing=b"/p/big?uploads")
+    proxy.fail("lose_answer", containing=f"POST /{bucket}/p/big?uploadId".encode())
+    proxy.fail("cut", containing=b"GET /")
+    proxied.put_file("big", tmp_path / "in")
+    proxied.get_file("big", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == data
+    assert proxy.injected == ["lose_answer", "lose_answer", "cut", "lose_answer", "cut"]
+    assert proxied.sweep(before=time.time()) == 1  # begun by the request whose answer was lost
+    assert "Uploads" not in s3_client.list_multipart_uploads(Bucket=bucket)
+
+
+def test_a_failed_multipart_upload_leaves_nothing(
+    proxy: FaultProxy, bucket: str, tmp_path: Path, s3_client: Any
+) -> None:
+    (tmp_path / "in").write_bytes(bytes(11 << 20))
+    store = S3Store(bucket, "p", patience=Patience(seconds=0.3, first=0.05), part=5 << 20)
+    proxy.fail("cut", times=None, containing=b"partNumber=2")
+    with pytest.raises(TransientError, match="gave up after"):
+        store.put_file("big", tmp_path / "in")
+    assert store.head("big") is None
+    assert "Uploads" not in s3_client.list_multipart_uploads(Bucket=bucket)
+
+
+def test_a_slow_store_is_waited_for_and_a_black_hole_is_not(proxy: FaultProxy, bucket: str) -> None:
+    proxy.fail("delay", seconds=0.3)
+    S3Store(bucket, "p", patience=QUICK).put("x", b"1")
+    client = boto3.client("s3", config=Config(read_timeout=0.2, retries={"total_max_attempts": 1}))
+    store = S3Store(bucket, "p", client, patience=Patience(seconds=0.5, first=0.05))
+    proxy.fail("black_hole", times=None)
+    start = time.monotonic()
+    with pytest.raises(TransientError, match="ReadTimeoutError at 127"):
+        store.put("y", b"1")
+    assert time.monotonic() - start < 5
+
+
+class Stub:
+    """A client whose every call fails, or behaves, as told."""
+
+    class meta:  # noqa: N801  the name that boto3 gives it
+        endpoint_url = "https://user:hunter2@s3.example"
+
+    def __init__(self, *outcomes: Any) -> None:
+        self.outcomes = list(outcomes)
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        def call(**request: Any) -> Any:
+            outcome = self.outcomes[min(self.calls, len(self.outcomes) - 1)]
+            self.calls += 1
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+        return call
+
+
+def answer(status: int, code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (
+            answer(403, "ExpiredToken"),
+            r"cannot write s3://b/p/x: the credentials have expired \(ExpiredToken\)\n  give",
+        ),
+        (answer(403, "SignatureDoesNotMatch"), "the secret key is wrong"),
+        (answer(403, "InvalidAccessKeyId"), "the access key is not known"),
+        (answer(403, "AccessDenied"), r"access denied \(AccessDenied\)\n  the credentials need s3:ListBucket"),
+        (answer(403, "SomethingNew"), r"S3 answered 403 \(SomethingNew\)\n  the credentials need"),
+        (answer(404, "NoSuchBucket"), r"there is no such bucket \(NoSuchBucket\)\n  create it, or set MTL_STORE"),
+        (answer(403, "RequestTimeTooSkewed"), "this machine's clock is wrong"),
+        (answer(501, "NotImplemented"), "conditional puts"),
+        (answer(400, "EntityTooLarge"), r"S3 answered 400 \(EntityTooLarge\)"),
+        (NoCredentialsError(), r"no complete credentials\n  give valid credentials: AWS_ACCESS_KEY_ID"),
+    ],
+)
+def test_what_retrying_cannot_mend_fails_at_once(error: Exception, text: str) -> None:
+    client = Stub(error)
+    with pytest.raises(PermanentError, match=text) as caught:
+        S3Store("b", "p", client).put("x", b"1")
+    assert client.calls == 1
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("status", [500, 503, 429, 409, 408])
+def test_passing_answers_are_tried_again(status: int) -> None:
+    client = Stub(answer(status, "SlowDown"), answer(status, "InternalError"), {})
+    S3Store("b", "p", client, patience=QUICK).put("x", b"1")
+    assert client.calls == 3
+
+
+@pytest.mark.parametrize(("status", "code"), [(412, "PreconditionFailed"), (409, "ConditionalRequestConflict")])
+def test_a_taken_key_is_an_answer(status: int, code: str) -> None:
+    assert not S3Store("b", "p", Stub(answer(status, code))).put_if_absent("x", b"1")
+
+
+def test_the_time_limit_counts_pauses_and_names_the_last_error() -> None:
+    clock = [0.0]
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    patience = Patience(seconds=60, first=1, longest=16, sleep=sleep, clock=lambda: clock[0], jitter=lambda: 1.0)
+    client = Stub(answer(503, "SlowDown"))
+    with pytest.raises(TransientError, match=r"S3 answered 503 \(SlowDown\); gave up after 7 tries in 47 s \(limit 60"):
+        S3Store("b", "p", client, patience=patience).put("x", b"1")
+    assert clock[0] == 1 + 2 + 4 + 8 + 16 + 16
+
+
+def test_no_secret_in_a_transient_error_or_a_repr() -> None:
+    store = S3Store("b", "p", Stub(ConnectionResetError("hunter2")), patience=Patience(seconds=0))
+    with pytest.raises(TransientError) as caught:
+        store.put("x", b"1")
+    assert "hunter2" not in f"{caught.value!r} {caught.value} {store!r}"
+    assert "ConnectionResetError at s3.example" in caught.value.message
+
+
+@pytest.mark.parametrize("data", [b"flipped", b"short", b""])
+def test_bytes_that_are_not_what_was_put_are_damage(
+    s3_store: S3Store, s3_client: Any, bucket: str, tmp_path: Path, data: bytes
+) -> None:
+    s3_store.put("x", b"correct")
+    key = "some/prefix/x"
+    metadata = s3_client.head_object(Bucket=bucket, Key=key)["Metadata"]
+    s3_client.put_object(Bucket=bucket, Key=key, Body=data, Metadata=metadata)
+    with pytest.raises(DamageError, match=f"s3://{bucket}/some/prefix/x is damaged: sha256"):
+        s3_store.get("x")
+    with pytest.raises(DamageError):
+        s3_store.get_file("x", tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_objects_of_others_without_our_metadata_can_be_read(s3_store: S3Store, s3_client: Any, bucket: str) -> None:
+    s3_client.put_object(Bucket=bucket, Key="some/prefix/x", Body=b"theirs")
+    assert s3_store.get("x") == b"theirs"
+
+
+def test_old_uploads_are_swept(s3_store: S3Store, s3_client: Any, bucket: str) -> None:
+    for key in ("some/prefix/a", "other/b"):
+        s3_client.create_multipart_upload(Bucket=bucket, Key=key)
+    assert s3_store.sweep(before=0) == 0
+    assert s3_store.sweep(before=time.time()) == 1
+    assert [u["Key"] for u in s3_client.list_multipart_uploads(Bucket=bucket)["Uploads"]] == ["other/b"]
+
+
+def test_lists_go_over_many_pages(s3_store: S3Store, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(7):
+        s3_store.put(f"k{n}", b"")
+    client: Any = s3_store._client
+    whole = client.list_objects_v2
+    monkeypatch.setattr(client, "list_objects_v2", lambda **request: whole(**request, MaxKeys=3))
+    assert [info.key for info in s3_store.list("k")] == [f"k{n}" for n in range(7)]
+
+
+def test_a_missing_bucket_is_named(aws: str) -> None:
+    with pytest.raises(PermanentError, match="there is no such bucket"):
+        list(S3Store("no-such-bucket").list(""))
+    with pytest.raises(PermanentError, match="there is no such bucket"):
+        S3Store("no-such-bucket").put("x", b"")
+    with pytest.raises((NotFoundError, PermanentError)):
+        S3Store("no-such-bucket").get("x")
+
+
+def test_open_store_reads_the_environment(bucket: str) -> None:
+    store = open_store(f"s3://{bucket}/a/b")
+    store.put("x", b"1")
+    assert store.uri == f"s3://{bucket}/a/b"
+    assert [info.key for info in open_store(f"s3://{bucket}").list("")] == ["a/b/x"]
