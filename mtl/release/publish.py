@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from mtl.errors import DamageError, InputError, PermanentError
 from mtl.fingerprint import sha256_bytes, sha256_file
+from mtl.model.load import load_spec
 from mtl.release.card import render_card
 from mtl.release.layout import (
     MANIFEST,
@@ -21,7 +23,7 @@ from mtl.release.layout import (
     read_manifest,
     release_prefix,
 )
-from mtl.serving.folder import ADAPTER, ADAPTER_CONFIG, BASE, MODEL_FILE, model_files
+from mtl.serving.folder import ADAPTER, ADAPTER_CONFIG, BASE, MODEL_FILE, bundled_base, model_files
 from mtl.store.base import ObjectStore
 
 
@@ -33,21 +35,21 @@ def publish(
     version: int,
     facts: ReleaseFacts,
     documents: Mapping[str, str] | None = None,
-    base: Path | None = None,
 ) -> ReleaseManifest:
     """Publish the adapter folder as `version` of `model`; a version that is published already stays as it is.
 
     documents: name -> text of what goes with it (report.json, report.md).
-    base: folder of a base that consumers cannot fetch by name; copied in under base/ (see `bundled_base`).
+    A base that consumers cannot fetch by name (the shipped one, a folder) is copied in under base/.
     Killed anywhere, it leaves no release, and may be called again. Two at once agree: of each document the first
     stays, and the weights of one version are the same bytes.
     Errors: InputError for a folder that is no adapter, PermanentError if `version` is published with another
     adapter, DamageError if a file was not stored as it is.
     """
+    spec = asdict(load_spec(folder))
+    base = bundled_base(spec["base"], spec["revision"])
     weights = model_files(folder, base)
     for name in (MODEL_FILE, ADAPTER_CONFIG):  # these two are rewritten for consumers
         del weights[name]
-    spec = _read_json(folder / MODEL_FILE)
     adapter_sha256 = sha256_file(folder / ADAPTER)
     published = find_manifest(store, model, version)
     if published is not None:

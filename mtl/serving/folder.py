@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from mtl.errors import InputError
+from mtl.model.base import DEMO, resolve_base
 
 ADAPTER = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -28,8 +29,8 @@ _ADAPTER_FILES = (
 _BASE_FILES = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json")
 
 
-def model_files(folder: Path, base: Path | None = None) -> dict[str, Path]:
-    """Name -> file of everything that travels: the adapter's files, and those of `base` under base/.
+def model_files(folder: Path, base: Path | None) -> dict[str, Path]:
+    """Name -> file of everything that travels: the adapter's files, and those of `base` (if any) under base/.
 
     Errors: InputError if `folder` is not a trained adapter.
     """
@@ -43,16 +44,13 @@ def model_files(folder: Path, base: Path | None = None) -> dict[str, Path]:
 
 
 def bundled_base(base: str, revision: str | None) -> Path | None:
-    """The folder of a base that has no Hub name and so must travel with its model; None for a Hub name.
+    """The folder of a base that has no Hub name and so must travel with its model; None for a pinned Hub name.
 
     Errors: NotFoundError, ModelError if the base is not there; InputError if the folder is too large to copy each time.
     """
-    from mtl.model.base import resolve_base
-
-    ref = resolve_base(base, revision)
-    if not ref.is_local:
+    if base != DEMO and revision is not None and not Path(base).is_dir():
         return None
-    folder = Path(ref.location)
+    folder = Path(resolve_base(base, revision).location)
     size = sum(path.stat().st_size for path in _matching(folder, _BASE_FILES).values())
     if size > MAX_BASE_BYTES:
         raise InputError(

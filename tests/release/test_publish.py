@@ -20,7 +20,6 @@ from mtl.release.layout import (
     verify_release,
 )
 from mtl.release.publish import publish
-from mtl.serving.folder import bundled_base
 from mtl.store.memory import MemoryStore
 from tests.release.toy import MODEL, facts, publish_toy, toy_adapter
 
@@ -134,8 +133,7 @@ def test_a_base_without_a_hub_name_travels_along(store: MemoryStore, tmp_path: P
     (base / "model.safetensors").write_bytes(b"base")
     (base / "training_args.bin").write_bytes(b"pickle")
     adapter = toy_adapter(tmp_path / "adapter", base=str(base))
-    found = bundled_base(str(base), None)
-    manifest = publish(store, adapter, model=MODEL, version=1, facts=facts(), base=found)
+    manifest = publish(store, adapter, model=MODEL, version=1, facts=facts())
     assert [f.path for f in manifest.files if f.path.startswith("base/")] == [
         "base/config.json",
         "base/model.safetensors",
