@@ -22,7 +22,7 @@ _NUMBERED = re.compile(r"(?:^|(?<= ))(\d{1,3})\. Question: ")
 _WORDS = re.compile(r"\b(Question|Options|Correct|Difficulty):")
 _LETTER_INSIDE = re.compile(r"(?<!\S)([A-H])\. ")
 _LETTER_LAST = re.compile(r"(?<!\S)([A-H])\.$")
-_KEY = re.compile(r"Correct: [A-D](?= |$)")
+_KEY = re.compile(r"(?<!\S)Correct: [A-D](?= |$)")
 _BREAKS = (" Options: A. ", " B. ", " C. ", " D. ", " Correct: ", " Difficulty: ")
 
 
@@ -71,8 +71,8 @@ def attempts(text: str) -> tuple[int, int]:
 def _blocks(line: str) -> list[tuple[int, str]]:
     """(number, text up to the next number) of each '<n>. Question: '."""
     marks = list(_NUMBERED.finditer(line))
-    ends = [mark.start() for mark in marks[1:]] + [len(line)]
-    return [(int(mark[1]), line[mark.end() : end].strip()) for mark, end in zip(marks, ends, strict=True)]
+    edges = [*(mark.start() for mark in marks), len(line)]
+    return [(int(mark[1]), line[mark.end() : end].strip()) for mark, end in zip(marks, edges[1:], strict=True)]
 
 
 def _read(block: str) -> dict[str, Any] | None:

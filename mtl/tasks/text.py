@@ -83,7 +83,7 @@ def words(text: str) -> list[str]:
 
 @cache
 def stem(word: str) -> str:
-    """A word without its commonest English endings; crude, and enough to match 'travelled' with 'travels'."""
+    """A word without its commonest English endings; crude, and enough to match 'planned' with 'plans'."""
     word = word.removesuffix("'s")
     for ending in ("ingly", "edly", "ing", "ied", "ies", "ed", "es", "ly", "s"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:

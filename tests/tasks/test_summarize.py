@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtl.task import BadRequest, BadRow, RenderOptions
+from mtl.tasks import summarize
+from mtl.tasks.text import clean, words
+from tests.support.rows import article
+
+
+def options(*, limit: int = 100, training: bool = False, dropout: float = 0.0) -> RenderOptions:
+    """A token is a word."""
+    return RenderOptions(
+        seed=3,
+        training=training,
+        instruction_dropout=dropout,
+        max_target_tokens=limit,
+        count=lambda text: len(text.split()) + 1,
+    )
+
+
+def test_prompt_and_target() -> None:
+    (example,) = summarize.render(summarize.read(article(4)), options()).examples
+    assert example.inputs == (
+        "<summarize> Summarize the following article: Town 4 opened a school on Monday. It cost 4 million."
+    )
+    assert example.targets == "Summary: Town 4 opens school. It costs 4 million."
+    assert summarize.bare(example.inputs).startswith("<summarize> Town 4")
+
+
+@given(st.text())
+def test_what_is_rendered_is_read_back(text: str) -> None:
+    kept = clean(text)
+    if kept:
+        assert summarize.parse(f"Summary: {kept}") == kept
+
+
+@pytest.mark.parametrize("text", ["", "Summary:", "summary: x", "MCQs: 1.", "A Summary: x"])
+def test_another_kind_of_answer_is_none(text: str) -> None:
+    assert summarize.parse(text) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "field"),
+    [
+        ({"article": "\n"}, "empty article", "article"),
+        ({"highlights": " . "}, "empty highlights", "highlights"),
+        ({"highlights": None}, "missing value", "highlights"),
+        ({"highlights": 5}, "wrong type", "highlights"),
+        ({"article": "a\x00b"}, "NUL bytes", "article"),
+    ],
+)
+def test_a_bad_row_says_why_and_where(change: dict[str, object], reason: str, field: str) -> None:
+    with pytest.raises(BadRow) as caught:
+        summarize.read(article(**change))
+    assert (caught.value.reason, caught.value.field) == (reason, field)
+
+
+def test_one_summary_an_article() -> None:
+    rows = [article(1), article(1), article(1, highlights="Something else")]
+    kept, dropped = summarize.join([summarize.read(row) for row in rows])
+    assert kept == summarize.read(article(1))
+    assert [(index, bad.reason) for index, bad in dropped] == [(1, "duplicate"), (2, "second summary")]
+
+
+def test_a_summary_is_never_cut() -> None:
+    rendered = summarize.render(summarize.read(article(highlights="long " * 200)), options())
+    assert not rendered.examples
+    assert [(index, bad.reason) for index, bad in rendered.dropped] == [(0, "highlights over max_target_tokens")]
+
+
+def test_instruction_is_dropped_in_the_configured_share_of_training() -> None:
+    records = [summarize.read(article(i)) for i in range(400)]
+    inputs = [summarize.render(r, options(training=True, dropout=0.25)).examples[0].inputs for r in records]
+    share = sum(text.startswith("<summarize> Town") for text in inputs) / len(inputs)
+    assert 0.18 < share < 0.32
+
+
+def test_requests() -> None:
+    assert summarize.prompt("a\nb", {}) == "<summarize> Summarize the following article: a b"
+    with pytest.raises(BadRequest, match="summarize takes no 'easy'"):
+        summarize.prompt("a", {"easy": 1})
+    with pytest.raises(BadRequest, match="the article is empty"):
+        summarize.prompt(" ", {})
+
+
+def test_scores() -> None:
+    (example,) = summarize.render(summarize.read(article(4)), options()).examples
+    perfect = summarize.score(example, example.targets)
+    assert set(perfect) == {metric.name for metric in summarize.TASK.metrics}
+    assert set(perfect.values()) == {1.0}
+    other = summarize.score(example, "MCQs: 1. Question: town")
+    assert other["kind_obeyed"] == 0.0
+    assert other["rouge1"] is not None and other["rouge1"] < 0.5
+    assert summarize.score(example, "")["length_ratio"] == 0.0
+    assert words(example.targets)
