@@ -6,7 +6,6 @@
 A base with a Hub name can be given as a folder: load_model(uri, model_config={"base": "/models/flan-t5-base"}).
 """
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,36 +18,35 @@ from mtl.errors import MtlError
 _COUNTS = ("easy", "medium", "hard")
 
 
-with warnings.catch_warnings():
-    # MLflow asks every class without type hints for them; here they would do harm, see predict.
-    warnings.simplefilter("ignore", UserWarning)
+class MultitaskModel(PythonModel):  # type: ignore[misc, unused-ignore]
+    """Column `text` in; a list of {output, text, truncated} out. Parameters: see mtl.registry.package.signature."""
 
-    class MultitaskModel(PythonModel):  # type: ignore[misc, unused-ignore]
-        """Column `text` in; a list of {output, text, truncated} out. Parameters: see mtl.registry.signature."""
+    # Without this MLflow asks at every load for type hints, which would do harm here, see predict.
+    _skip_type_hint_validation = True
 
-        def load_context(self, context: Any) -> None:
-            from mtl.serving.generate import load_generator
+    def load_context(self, context: Any) -> None:
+        from mtl.serving.generate import load_generator
 
-            base = (context.model_config or {}).get("base") or None
-            self._generator = load_generator(Path(context.artifacts["model"]), base=base)
+        base = (context.model_config or {}).get("base") or None
+        self._generator = load_generator(Path(context.artifacts["model"]), base=base)
 
-        # No type hints: MLflow would make a signature of them, and the parameters would be lost.
-        def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-            given = params or {}
-            texts = model_input["text"].tolist()
-            try:
-                answers = self._generator.generate(
-                    texts,
-                    given.get("task", "summarize"),
-                    request={name: int(given[name]) for name in _COUNTS if given.get(name)},
-                    max_new_tokens=int(given["max_new_tokens"]) if given.get("max_new_tokens") else None,
-                    truncate=bool(given.get("truncate", False)),
-                )
-            except MtlError as error:
-                if error.exit_code == 2:  # the request is wrong: the scoring server answers 400 with the reason
-                    raise MlflowException.invalid_parameter_value(str(error)) from error
-                raise MlflowException(str(error)) from error
-            return [answer.to_dict() for answer in answers]
+    # No type hints: MLflow would make a signature of them, and the parameters would be lost.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+        given = params or {}
+        texts = model_input["text"].tolist()
+        try:
+            answers = self._generator.generate(
+                texts,
+                given.get("task", "summarize"),
+                request={name: int(given[name]) for name in _COUNTS if given.get(name)},
+                max_new_tokens=int(given["max_new_tokens"]) if given.get("max_new_tokens") else None,
+                truncate=bool(given.get("truncate", False)),
+            )
+        except MtlError as error:
+            if error.exit_code == 2:  # the request is wrong: the scoring server answers 400 with the reason
+                raise MlflowException.invalid_parameter_value(str(error)) from error
+            raise MlflowException(str(error)) from error
+        return [answer.to_dict() for answer in answers]
 
 
 set_model(MultitaskModel())
