@@ -53,7 +53,7 @@ def prune(store: ObjectStore, plan: PrunePlan, *, now: float, grace: float = GRA
     still = {info.key: info for info in plan_prune(store, now=now, grace=grace).objects}
     deleted = 0
     for info in plan.objects:
-        if still.get(info.key) == info and store.head(info.key) == info:
+        if still.get(info.key) == info and _unchanged(store, info):
             store.delete(info.key)
             deleted += 1
     store.sweep(before=now - grace)
@@ -76,6 +76,12 @@ def remove_run(store: ObjectStore, identity: str) -> int:
     for info in order:
         store.delete(info.key)
     return len(order)
+
+
+def _unchanged(store: ObjectStore, info: ObjectInfo) -> bool:
+    """Not written again since it was listed. Some S3 servers list milliseconds and answer HEAD in whole seconds."""
+    found = store.head(info.key)
+    return found is not None and found.size == info.size and found.modified < info.modified + 1
 
 
 def _plan_run(store: ObjectStore, identity: str, state: RunState, *, now: float, grace: float) -> list[ObjectInfo]:

@@ -76,7 +76,8 @@ def manifest_key(identity: str, commit: Commit) -> str:
 def name_prefix(name: str) -> str:
     """Where the runs called `name` are listed: the name itself if it is safe in a key, else with a hash of it."""
     slug = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:60]
-    return f"{NAMES}{slug if slug == name else f'{slug}={sha256_bytes(name.encode())[:16]}'}/"
+    safe = slug if slug and slug == name else f"{slug}={sha256_bytes(name.encode())[:16]}"
+    return f"{NAMES}{safe}/"
 
 
 def commit_of(manifest: Manifest, metric: float | None) -> Commit:

@@ -1,0 +1,7 @@
+"""Fixtures of the S3 server, for the checkpoints that are kept there."""
+
+from __future__ import annotations
+
+from tests.support.s3 import aws, bucket, s3_client, s3_endpoint
+
+__all__ = ["aws", "bucket", "s3_client", "s3_endpoint"]
