@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mtl.config.data import SourceConfig
+from mtl.errors import NotFoundError
+from mtl.sources.files import FileSource
+from mtl.sources.generated import DemoSource, split_seed
+from mtl.sources.hub import HubSource
+from mtl.sources.open import open_source
+from tests.support.rows import write_jsonl
+
+
+def config(uri: str, task: str = "mcq", **fields: object) -> SourceConfig:
+    return SourceConfig.model_validate({"task": task, "uri": uri, **fields})
+
+
+def test_the_uri_names_the_kind(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [])
+    assert isinstance(open_source(config("demo"), 1), DemoSource)
+    assert isinstance(open_source(config("hub:ehovy/race", revision="0" * 40), 1), HubSource)
+    assert isinstance(open_source(config(str(tmp_path)), 1), FileSource)
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("demmo", r"no file or folder 'demmo'\n  did you mean 'demo'\?"),
+        (
+            "hubb:a/b",
+            r"source 'hubb:a/b': unknown kind 'hubb'\n  did you mean 'hub'\?; a source is demo, hub:OWNER/NAME",
+        ),
+        ("ftp://a/b", "unknown kind 'ftp'"),
+    ],
+)
+def test_unknown_sources(uri: str, message: str) -> None:
+    with pytest.raises(NotFoundError, match=message):
+        open_source(config(uri), 1)
+
+
+def test_the_demo_corpus_counts_documents_and_its_splits_differ() -> None:
+    its = open_source(config("demo", rows={"train": 5, "validation": 3}), 7)
+    assert its.splits() == ("train", "validation")
+    rows = {split: [row.value for row in its.rows(split)] for split in its.splits()}
+    passages = {split: {row["article"] for row in values} for split, values in rows.items()}  # type: ignore[index]
+    assert {split: len(texts) for split, texts in passages.items()} == {"train": 5, "validation": 3}
+    assert not passages["train"] & passages["validation"]
+    again = open_source(config("demo", rows={"train": 5, "validation": 3}), 7)
+    assert [row.value for row in again.rows("train")] == rows["train"]
+    assert again.stamp() == its.stamp() != open_source(config("demo"), 7).stamp()
+
+
+def test_split_seeds_are_disjoint() -> None:
+    seeds = {split_seed(seed, split) for seed in range(100) for split in ("train", "validation", "test")}
+    assert len(seeds) == 300
+
+
+def test_the_demo_corpus_has_no_rows_for_a_task_of_ones_own() -> None:
+    with pytest.raises(NotFoundError, match="the demo corpus has no rows for task 'title'"):
+        open_source(config("demo", task="title"), 1)
