@@ -120,8 +120,8 @@ class CheckpointStore:
         """Make the flat files of `folder` the checkpoint at `step`; durable and visible when it returns.
 
         metric: higher is better (a loss is given negated); the best commit is kept beside the last ones. Raises
-        InputError for missing or unsafe file names, FencedError if another one owns the run now, PermanentError for a
-        step below the newest good commit. After any error the previous commit stands, or (answer lost) this one.
+        PermanentError for missing or unsafe file names or a step below the newest good commit, FencedError if another
+        one owns the run now. After any error the previous commit stands, or (answer lost) this one.
         """
         self._check_step(step)
         files = self._files(folder)
@@ -161,13 +161,13 @@ class CheckpointStore:
     def finish(self, step: int) -> Commit:
         """Mark the run as done with the commit at `step`; doing it again changes nothing.
 
-        Raises InputError if no commit has that step, FencedError if another one owns the run now.
+        Raises PermanentError if no commit has that step, FencedError if another one owns the run now.
         """
         state = self._owned()
         commit = next((commit for commit in state.commits if commit.step == step), None)
         if commit is None:
             steps = ", ".join(str(commit.step) for commit in state.commits) or "none"
-            raise InputError(f"run {self._run[:12]} has no commit at step {step}", hint=f"committed steps: {steps}")
+            raise PermanentError(f"run {self._run[:12]} has no commit at step {step}", hint=f"committed steps: {steps}")
         if state.finished != step:
             self._append("finish", lambda state: replace(state, finished=step))
         return commit
@@ -188,15 +188,15 @@ class CheckpointStore:
             )
 
     def _files(self, folder: Path) -> tuple[FileRecord, ...]:
-        """The records of the flat files in `folder`, fsynced. InputError unless the set is whole and safe."""
+        """The records of the flat files in `folder`, fsynced. PermanentError unless the set is whole and safe."""
         with disk_errors("read", folder):
             paths = sorted(folder.iterdir()) if folder.is_dir() else []
         names = [path.name for path in paths]
         odd = [path.name for path in paths if path.is_symlink() or not path.is_file()]
         if missing := missing_files(names, self._required):
-            raise InputError(f"{folder} is no whole checkpoint: {', '.join(missing)} missing", field=missing[0])
+            raise PermanentError(f"{folder} is no whole checkpoint: {', '.join(missing)} missing", field=missing[0])
         if bad := sorted({*odd, *unsafe_names(names)}):
-            raise InputError(f"{folder}: {', '.join(bad)}: only plain files with plain names can be committed")
+            raise PermanentError(f"{folder}: {', '.join(bad)}: only plain files with plain names can be committed")
         with disk_errors("sync", folder):
             fsync_tree(folder)
             return tuple(FileRecord(path.name, path.stat().st_size, sha256_file(path)) for path in paths)

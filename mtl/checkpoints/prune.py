@@ -28,6 +28,14 @@ class PrunePlan:
     def bytes(self) -> int:
         return sum(info.size for info in self.objects)
 
+    def to_dict(self) -> dict[str, object]:
+        """For `mtl checkpoints prune --json`."""
+        return {
+            "objects": [info.key for info in self.objects],
+            "bytes": self.bytes,
+            "skipped": [{"identity": identity, "reason": reason} for identity, reason in self.skipped],
+        }
+
 
 def plan_prune(store: ObjectStore, *, now: float, grace: float = GRACE_SECONDS) -> PrunePlan:
     """What no kept commit of any run needs, written more than `grace` seconds before `now`. Deletes nothing.

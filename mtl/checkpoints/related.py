@@ -23,6 +23,18 @@ class Run:
     def unfinished(self) -> bool:
         return bool(self.state.commits) and self.state.finished_commit is None
 
+    def to_dict(self) -> dict[str, object]:
+        """For `mtl checkpoints list --json`."""
+        return {
+            "identity": self.identity.sha256,
+            "name": self.identity.name,
+            "owner": self.state.owner,
+            "epoch": self.state.epoch,
+            "steps": [commit.step for commit in self.state.commits],
+            "finished": self.state.finished_commit is not None,
+            "modified": self.state.modified,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class ResumeSource:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError
 
 from mtl.errors import DamageError, InputError, NotFoundError, TransientError
 from mtl.fingerprint import sha256_bytes, sha256_file
@@ -238,7 +239,14 @@ def _client() -> Any:
         "request_checksum_calculation": "when_required",  # older compatible stores refuse the CRC trailers
         "response_checksum_validation": "when_required",
     }
-    client = boto3.client("s3", config=Config(**options))
-    if ".amazonaws.com" in client.meta.endpoint_url:
-        return client
-    return boto3.client("s3", config=Config(**options, s3={"addressing_style": "path"}))
+    try:
+        client = boto3.client("s3", config=Config(**options))
+        if ".amazonaws.com" in client.meta.endpoint_url:
+            return client
+        return boto3.client("s3", config=Config(**options, s3={"addressing_style": "path"}))
+    except (BotoCoreError, ValueError) as error:  # its text may hold the endpoint with a password in it
+        raise InputError(
+            f"the AWS_* variables give no S3 client: {type(error).__name__}",
+            field="AWS_ENDPOINT_URL_S3",
+            hint="check AWS_ENDPOINT_URL_S3 (http://host:port), AWS_REGION and AWS_PROFILE",
+        ) from None

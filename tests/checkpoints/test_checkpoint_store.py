@@ -10,7 +10,7 @@ import pytest
 from mtl.checkpoints.checkpoint_store import CheckpointStore
 from mtl.checkpoints.policies import REQUIRED_FILES
 from mtl.checkpoints.records import blob_key, manifest_key
-from mtl.errors import FencedError, InputError, PermanentError, TransientError
+from mtl.errors import FencedError, PermanentError, TransientError
 from mtl.fingerprint import sha256_bytes
 from mtl.store.base import ObjectStore
 from mtl.store.folder import FolderStore
@@ -77,7 +77,7 @@ def test_the_last_three_and_the_best_are_kept(store: ObjectStore, tmp_path: Path
 def test_a_finished_run_says_so_also_after_another_acquire(store: ObjectStore, tmp_path: Path) -> None:
     checkpoints = owner(store)
     commit(checkpoints, tmp_path, 10)
-    with pytest.raises(InputError, match="no commit at step 20"):
+    with pytest.raises(PermanentError, match="no commit at step 20"):
         checkpoints.finish(20)
     checkpoints.finish(10)
     seq = checkpoints.state().seq
@@ -173,12 +173,12 @@ def test_a_missing_or_odd_file_is_refused_by_name(store: ObjectStore, tmp_path: 
     checkpoints = owner(store)
     folder = checkpoint_folder(tmp_path, 10)
     (folder / "optimizer.pt").unlink()
-    with pytest.raises(InputError, match=r"no whole checkpoint: optimizer\.pt missing"):
+    with pytest.raises(PermanentError, match=r"no whole checkpoint: optimizer\.pt missing"):
         checkpoints.commit(10, folder)
     folder = checkpoint_folder(tmp_path, 20)
     (folder / "sub").mkdir()
     (folder / "link.pt").symlink_to(folder / "optimizer.pt")
-    with pytest.raises(InputError, match=r"link\.pt, sub: only plain files"):
+    with pytest.raises(PermanentError, match=r"link\.pt, sub: only plain files"):
         checkpoints.commit(20, folder)
     assert checkpoints.commits() == ()
 

@@ -14,7 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from mtl.errors import DamageError, NotFoundError, PermanentError, TransientError
+from mtl.errors import DamageError, InputError, NotFoundError, PermanentError, TransientError
 from mtl.store.log import Log
 from mtl.store.open import open_store
 from mtl.store.retry import Patience
@@ -252,3 +252,14 @@ def test_open_store_reads_the_environment(bucket: str) -> None:
     store.put("x", b"1")
     assert store.uri == f"s3://{bucket}/a/b"
     assert [info.key for info in open_store(f"s3://{bucket}").list("")] == ["a/b/x"]
+
+
+@pytest.mark.parametrize("endpoint", ["no url", "http://user:hunter2@:x"])
+def test_a_malformed_endpoint_is_named_without_its_password(
+    aws: str, monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    with pytest.raises(InputError, match="the AWS_\\* variables give no S3 client") as caught:
+        open_store("s3://bucket")
+    assert caught.value.field == "AWS_ENDPOINT_URL_S3"
+    assert "hunter2" not in str(caught.value)

@@ -1,0 +1,37 @@
+"""Does a store do what this project needs? Behind `mtl doctor`."""
+
+from __future__ import annotations
+
+import uuid
+
+from mtl.errors import DamageError, PermanentError
+from mtl.store.base import ObjectStore
+
+
+def probe_store(store: ObjectStore) -> None:
+    """Put, get, list, conditional put twice, delete, on a key of its own below `probe/`.
+
+    Raises what the store raises, DamageError if other bytes come back, and PermanentError if the second conditional
+    put overwrites: some S3 servers ignore `If-None-Match`, and two owners of one run would not notice each other.
+    """
+    key = f"probe/{uuid.uuid4().hex}"
+    try:
+        first, second = store.put_if_absent(key, b"first"), store.put_if_absent(key, b"second")
+        if not first or second:
+            raise PermanentError(
+                f"{store.uri} ignores the condition of a conditional put (If-None-Match: *)",
+                field="MTL_STORE",
+                hint="use AWS S3, Ceph or another store that obeys it, or a local folder",
+            )
+        _check(store, key, expected=b"first")
+        store.put(key, b"third")
+        _check(store, key, expected=b"third")
+        if [info.size for info in store.list(key)] != [5]:
+            raise DamageError(f"{store.uri} does not list what was put", field="MTL_STORE")
+    finally:
+        store.delete(key)
+
+
+def _check(store: ObjectStore, key: str, *, expected: bytes) -> None:
+    if store.get(key) != expected:
+        raise DamageError(f"{store.uri} gives other bytes than were put", field="MTL_STORE")
