@@ -64,8 +64,13 @@ def _locate(path: Path) -> tuple[Path, list[Path]]:
             field="sources.uri",
             hint=did_you_mean(root.name, [*(entry.name for entry in near.iterdir()), "demo"]),
         )
-    found = root.glob(pattern) if pattern else root.rglob("*")
+    found = root.glob(pattern) if pattern else (file for file in root.rglob("*") if not _hidden(file.relative_to(root)))
     return root, sorted((file for file in found if file.is_file() and format_of(file.name)), key=_order)
+
+
+def _hidden(path: Path) -> bool:
+    """Whether it lies in what tools keep beside data, such as `.cache` and `.mtl`."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _order(path: Path) -> str:

@@ -27,6 +27,7 @@ def folder(tmp_path: Path) -> Path:
     write_jsonl(root / "my-dev.jsonl", [{"n": 3}])
     write_jsonl(root / "race_test_1.jsonl", [{"n": 4}])
     (root / "readme.txt").write_text("train")
+    write_jsonl(root / ".cache" / "train.jsonl", [{"n": 0}])
     return root
 
 
