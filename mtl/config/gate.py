@@ -40,10 +40,3 @@ class GateConfig(Section):
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of the paired bootstrap interval")
     approval: Literal["auto"] = Field("auto", description="auto: the gate alone decides")
-
-
-class RegisterConfig(Section):
-    """Where the model is recorded."""
-
-    model: str = Field("mtl-flan-t5", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="registered model")
-    experiment: str = Field("mtl-retrain", min_length=1, description="MLflow experiment")

@@ -10,8 +10,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from mtl.config.data import DataConfig
 from mtl.config.evaluate import EvaluateConfig
-from mtl.config.gate import GateConfig, RegisterConfig
+from mtl.config.gate import GateConfig
 from mtl.config.model import LoraSection, ModelConfig
+from mtl.config.register import RegisterConfig
 from mtl.config.section import Section
 from mtl.config.train import TrainConfig
 from mtl.errors import ConfigError, NotFoundError, did_you_mean

@@ -207,9 +207,9 @@ def _check_texts(texts: Sequence[str]) -> None:
 
 
 def _cut(text: str, characters: int) -> str:
-    """At most so many characters, ending with a whole word where there is one."""
+    """At most so many characters, ending with a whole word unless that would lose much."""
     line = " ".join(text.split())
     if len(line) <= characters:
         return text
-    head, space, _ = line[: characters + 1].rpartition(" ")
-    return head if space else line[:characters]
+    head, _, _ = line[: characters + 1].rpartition(" ")
+    return head if len(head) > 0.8 * characters else line[:characters]

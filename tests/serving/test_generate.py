@@ -1,0 +1,175 @@
+"""Requests to a model: answered, or refused with the reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtl.errors import DamageError, InputError, ModelError, NotFoundError
+from mtl.serving.generate import Generator, load_generator
+from mtl.task import BadRequest
+from tests.support.bases import save_base
+from tests.support.trained import MAX_INPUT_TOKENS, tiny_base, trained_model
+
+MCQS = (
+    "MCQs: 1. Question: Who came? Options: A. Ann B. Bob C. Cid D. Dee Correct: B Difficulty: Easy "
+    "2. Question: When? Options: A. May B. June C. July D. August Correct: A Difficulty: Hard"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def generator(folder: Path) -> Generator:
+    return load_generator(folder)
+
+
+def test_one_answer_for_each_text_and_the_same_every_time(generator: Generator) -> None:
+    texts = ["a short text", "another and a longer text than that", "a short text"]
+    first = generator.generate(texts)
+    assert len(first) == 3
+    assert first == generator.generate(texts)
+    assert first[0] == first[2] == generator.generate([texts[0]])[0]
+    assert generator.generate([]) == []
+
+
+def test_max_new_tokens(generator: Generator) -> None:
+    short, long = (generator.generate(["some text"], max_new_tokens=n)[0].text for n in (1, 12))
+    assert len(short) < len(long)
+    assert generator.generate(["some text"])[0].text == long
+
+
+class Scripted:
+    """A tokenizer and model stand-in is more than this needs: what the model writes is given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+        self.inputs: list[str] = []
+
+        def generate_texts(model: Any, tokenizer: Any, inputs: list[str], **limits: Any) -> list[str]:
+            self.inputs += inputs
+            return [written] * len(inputs)
+
+        monkeypatch.setattr("mtl.evaluation.predictor.generate_texts", generate_texts)
+
+
+def test_mcqs_come_back_parsed(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Scripted(monkeypatch, MCQS)
+    (answer,) = generator.generate(["A passage."], "mcq", request={"easy": 1, "hard": 1})
+    assert model.inputs == ["<mcq> Generate MCQs (Easy: 1, Medium: 0, Hard: 1): A passage."]
+    assert [question["difficulty"] for question in answer.output] == ["Easy", "Hard"]
+    assert answer.output[0]["options"] == ["Ann", "Bob", "Cid", "Dee"]
+    assert answer.text == MCQS
+    json.dumps(answer.to_dict())
+
+
+def test_without_a_request_the_task_s_default_is_asked_for(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Scripted(monkeypatch, "Summary: Ann came.")
+    generator.generate(["A passage."], "mcq")
+    assert generator.generate(["An article."])[0].output == "Ann came."
+    assert model.inputs == [
+        "<mcq> Generate MCQs (Easy: 2, Medium: 1, Hard: 1): A passage.",
+        "<summarize> Summarize the following article: An article.",
+    ]
+
+
+def test_what_is_not_of_the_form_has_no_output_but_its_text(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Scripted(monkeypatch, "hm")
+    (answer,) = generator.generate(["A passage."], "mcq")
+    assert (answer.output, answer.text) == (None, "hm")
+
+
+def test_an_over_long_text_is_refused_with_its_length_and_the_limit(generator: Generator) -> None:
+    with pytest.raises(InputError, match=r"text 2 is \d+ tokens long with its instruction, the limit is 200") as caught:
+        generator.generate(["short", "word " * 300])
+    assert "--truncate" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["word " * 300, "x" * 5000, "word " * 200_000, "   lead " + "w" * 900])
+@pytest.mark.parametrize("task", ["summarize", "mcq"])
+def test_or_cut_at_its_end_to_what_fits(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch, text: str, task: str
+) -> None:
+    model = Scripted(monkeypatch, "Summary: x")
+    (answer,) = generator.generate([text], task, truncate=True)
+    assert answer.truncated
+    tokens = generator._count(model.inputs[0])
+    assert MAX_INPUT_TOKENS - 10 <= tokens <= MAX_INPUT_TOKENS
+    if "word" in text:
+        assert model.inputs[0].endswith(" word")
+
+
+def test_a_text_that_fits_is_not_cut(generator: Generator) -> None:
+    assert not generator.generate(["short"], truncate=True)[0].truncated
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"task": "sumarize"}, NotFoundError, "no task 'sumarize'\n  did you mean 'summarize'"),
+        ({"task": None}, InputError, "task must be a name"),
+        ({"request": {"easy": 1}}, BadRequest, "text 1: summarize takes no 'easy'"),
+        ({"task": "mcq", "request": {"simple": 1}}, BadRequest, "text 1: unknown difficulty 'simple'"),
+        ({"task": "mcq", "request": {"easy": -1}}, BadRequest, "easy must be a whole number from 0 on, got -1"),
+        ({"task": "mcq", "request": {"easy": 10**9}}, BadRequest, "asked for 1000000000 questions"),
+        ({"max_new_tokens": 0}, InputError, "max_new_tokens must be 1 to 4096, got 0"),
+        ({"max_new_tokens": True}, InputError, "max_new_tokens must be 1 to 4096, got True"),
+        ({"max_new_tokens": 1e9}, InputError, "max_new_tokens must be 1 to 4096"),
+    ],
+)
+def test_a_bad_request(generator: Generator, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as caught:
+        generator.generate(["a text"], **arguments)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ("a text", "texts must be a list of strings"),
+        ([1], "texts must be a list of strings"),
+        (["good", " \n "], "text 2: the article is empty"),
+        (["x" * 2_000_001], "text 1 has 2000001 characters, the limit is 2000000"),
+        (["x"] * 10_001, "at most 10000 texts in one request, got 10001"),
+    ],
+)
+def test_bad_texts(generator: Generator, texts: Any, message: str) -> None:
+    with pytest.raises((InputError, BadRequest)) as caught:
+        generator.generate(texts)
+    assert message in str(caught.value)
+
+
+def test_a_task_the_model_was_not_trained_on(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="this model was not trained on mcq"):
+        Generator(None, None, max_input_tokens=9, max_new_tokens={"summarize": 9}).generate(["x"], "mcq")
+
+
+def test_the_base_may_be_elsewhere_but_must_be_the_same(folder: Path, generator: Generator, tmp_path: Path) -> None:
+    moved = load_generator(folder, base=str(tiny_base()))
+    assert moved.generate(["some text"]) == generator.generate(["some text"])
+    other = save_base(tmp_path / "other", seed=1)
+    with pytest.raises(ModelError, match="is not the one this adapter was trained on"):
+        load_generator(folder, base=str(other))
+
+
+def test_a_task_whose_version_moved_is_told(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = trained_model(tmp_path / "old")
+    spec = json.loads((model / "mtl_model.json").read_text())
+    spec["task_versions"]["mcq"] = 0
+    (model / "mtl_model.json").write_text(json.dumps(spec))
+    load_generator(model)
+    assert "the model learned version 0 of task mcq" in caplog.text
+
+
+def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(DamageError, match="is not a trained model"):
+        load_generator(tmp_path)
