@@ -64,7 +64,7 @@ def _locate(path: Path) -> tuple[Path, list[Path]]:
             field="sources.uri",
             hint=did_you_mean(root.name, [*(entry.name for entry in near.iterdir()), "demo"]),
         )
-    found = root.glob(pattern) if pattern else (file for file in root.rglob("*") if not _hidden(file.relative_to(root)))
+    found = (file for file in root.glob(pattern or "**/*") if not _hidden(file.relative_to(root)))
     return root, sorted((file for file in found if file.is_file() and format_of(file.name)), key=_order)
 
 
