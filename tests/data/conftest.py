@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,9 @@ def race_rows() -> dict[str, list[Row]]:
     return {"train": train, "validation": validation}
 
 
-def write_race(folder: Path, **changed: list[Row | bytes]) -> None:
-    for split, rows in {**race_rows(), **changed}.items():
+def write_race(folder: Path, **changed: Sequence[Row | bytes]) -> None:
+    files: dict[str, Sequence[Row | bytes]] = {**race_rows(), **changed}
+    for split, rows in files.items():
         write_jsonl(folder / f"{split}.jsonl", rows)
 
 

@@ -55,14 +55,14 @@ def test_each_format_gives_the_same_rows(tmp_path: Path, name: str, packed: bool
         packed_path = tmp_path / f"{name}.gz"
         packed_path.write_bytes(gzip.compress(path.read_bytes()))
         path = packed_path
-    values = [row.value for row in read_rows(path, "x")]
+    values: list[Any] = [row.value for row in read_rows(path, "x")]
     if name.startswith("rows.csv"):
         values = [{**value, "options": json.loads(value["options"])} for value in values]
     assert values == ROWS
 
 
 def test_bad_lines_are_rows_with_a_reason_and_a_place(tmp_path: Path) -> None:
-    lines = [{"a": 1}, b"\xff\xfe", b"{not json", b"[1]", b"", b"[" * 100_000, {"a": 2}]
+    lines: list[Any] = [{"a": 1}, b"\xff\xfe", b"{not json", b"[1]", b"", b"[" * 100_000, {"a": 2}]
     found = read(write_jsonl(tmp_path / "x.jsonl", lines))
     assert [(str(value) if isinstance(value, BadRow) else value, origin) for value, origin in found] == [
         ({"a": 1}, "x.jsonl:1"),

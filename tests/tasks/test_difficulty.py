@@ -8,8 +8,9 @@ from collections import Counter
 import pytest
 
 from mtl.sources.demo.corpus import passages
+from mtl.task import BadRow
 from mtl.tasks import mcq
-from mtl.tasks.difficulty import SCHEMES, ease, evidence, reading
+from mtl.tasks.difficulty import SCHEMES, Reading, ease, evidence, reading
 from tests.support.words import SHARED, needs_shared
 
 READ = reading("Tom has a brown dog called Rex. He travelled to Rome in May because he loves old churches.")
@@ -17,6 +18,10 @@ READ = reading("Tom has a brown dog called Rex. He travelled to Rome in May beca
 
 def label(level: str, question: str, option: str, *, scheme: str = "overlap-1") -> str:
     return SCHEMES[scheme](level, lambda: READ, question=question, option=option)
+
+
+def of(record: mcq.Question, read: Reading) -> str:
+    return SCHEMES["overlap-1"](record.level, lambda: read, question=record.question, option=record.right)
 
 
 @pytest.mark.parametrize(
@@ -48,9 +53,7 @@ def test_the_demo_corpus_has_medium_gaps_and_hard_thoughts() -> None:
     for row in passages(5, 200):
         record = mcq.read(row)
         if record.level == "high":
-            its = SCHEMES["overlap-1"](
-                "high", lambda r=record: reading(r.passage), question=record.question, option=record.right
-            )
+            its = of(record, reading(record.passage))
             seen["_" in record.question, its] += 1
     assert set(seen) == {(True, "Medium"), (False, "Hard")}
 
@@ -63,13 +66,11 @@ def test_on_race_about_two_in_five_high_questions_are_medium_and_middle_ones_are
         for line in file:
             try:
                 record = mcq.read(json.loads(line))
-            except mcq.BadRow:
+            except BadRow:
                 continue
             read = reading(record.passage)
             eases[record.level].append(ease(read, record.question, record.right))
-            labels[
-                SCHEMES["overlap-1"](record.level, lambda r=read: r, question=record.question, option=record.right)
-            ] += 1
+            labels[of(record, read)] += 1
     high = sorted(eases["high"])
     auc = sum(bisect_left(high, value) for value in eases["middle"]) / (len(high) * len(eases["middle"]))
     assert 0.35 < labels["Medium"] / (labels["Medium"] + labels["Hard"]) < 0.45

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,7 +54,7 @@ def test_another_kind_of_answer_is_none(text: str) -> None:
         ({"article": "a\x00b"}, "NUL bytes", "article"),
     ],
 )
-def test_a_bad_row_says_why_and_where(change: dict[str, object], reason: str, field: str) -> None:
+def test_a_bad_row_says_why_and_where(change: dict[str, Any], reason: str, field: str) -> None:
     with pytest.raises(BadRow) as caught:
         summarize.read(article(**change))
     assert (caught.value.reason, caught.value.field) == (reason, field)
