@@ -32,7 +32,8 @@ class ReleaseFile:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseFacts:
-    """Where a version came from. `metrics` is {task: {metric: value}} of its evaluation."""
+    """Where a version came from. `metrics` is {task: {metric: value}} of its evaluation, null for what is not finite
+    (as in the JSON of an EvalReport)."""
 
     identity: str
     fingerprint: str

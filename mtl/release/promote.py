@@ -128,10 +128,13 @@ def _change(
 def _append(
     store: ObjectStore, journal: Journal, change: Change, *, model: str, expected: int | None, aliases: Aliases
 ) -> Promotion:
-    result = journal_log(store, model).append(journal.seq + 1, change.to_dict())
-    if not result.mine:
+    log = journal_log(store, model)
+    result = log.append(journal.seq + 1, change.to_dict())
+    following = None if result.stands else log.read(journal.seq + 2)
+    # A higher entry is fine if it was decided on top of this one. Otherwise this number was written again after
+    # somebody deleted it, and the champion is decided without it.
+    if not result.mine or (following and following.document["replaced"] != change.version):
         raise _moved(change.version, expected=expected, found=int(result.head.document["version"]))
-    # Where a newer entry stands already, it was decided on top of this one: the journal, not this call, has the say.
     reconcile(store, model=model, aliases=aliases)
     return Promotion(change.version, change.previous, changed=True, change=change)
 

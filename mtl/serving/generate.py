@@ -204,6 +204,17 @@ def _check_texts(texts: Sequence[str]) -> None:
     for n, text in enumerate(texts, start=1):
         if len(text) > _LONGEST_TEXT:
             raise InputError(f"text {n} has {len(text)} characters, the limit is {_LONGEST_TEXT}", field="text")
+        if not _is_unicode(text):
+            raise InputError(f"text {n} is no valid Unicode: it holds half of a surrogate pair", field="text")
+
+
+def _is_unicode(text: str) -> bool:
+    """False for what JSON can smuggle in but no tokenizer can read."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _cut(text: str, characters: int) -> str:

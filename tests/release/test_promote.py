@@ -90,6 +90,39 @@ def test_of_two_at_once_one_wins(store: MemoryStore, aliases: MemoryAliases) -> 
     assert aliases.aliases() == {"champion": 3, "previous": 1}
 
 
+def test_a_promotion_on_top_of_this_one_while_it_is_written_is_no_failure(
+    store: MemoryStore, aliases: MemoryAliases
+) -> None:
+    raced = []
+
+    def race(operation: str, key: str) -> None:
+        if operation == "put_if_absent" and key.endswith("1.json") and not raced:
+            raced.append(key)
+            go(store, aliases, 2, 1)
+
+    store.after = race
+    assert go(store, aliases, 1, None).changed
+    assert aliases.aliases() == {"champion": 2, "previous": 1}
+
+
+def test_a_writer_that_slept_while_its_number_was_deleted_does_not_believe_itself(
+    store: MemoryStore, aliases: MemoryAliases
+) -> None:
+    go(store, aliases, 1, None)
+    slept = []
+
+    def sleep(operation: str, key: str) -> None:
+        if operation == "put_if_absent" and key.endswith("2.json") and not slept:
+            slept.append(key)
+            go(store, aliases, 2, 1)
+            go(store, aliases, 1, 2)
+            store.delete(key)
+
+    store.before = sleep
+    with pytest.raises(NotPromotedError, match="v3 was judged against v1, but the champion is v1 now"):
+        go(store, aliases, 3, 1)
+
+
 def test_rollback_goes_back_and_twice_goes_further_back(store: MemoryStore, aliases: MemoryAliases) -> None:
     for version, expected in ((1, None), (2, 1), (3, 2)):
         go(store, aliases, version, expected)

@@ -139,6 +139,7 @@ def test_a_bad_request(generator: Generator, arguments: dict[str, Any], error: t
         ([1], "texts must be a list of strings"),
         (["good", " \n "], "text 2: the article is empty"),
         (["x" * 2_000_001], "text 1 has 2000001 characters, the limit is 2000000"),
+        (["good", "x \ud800"], "text 2 is no valid Unicode"),
         (["x"] * 10_001, "at most 10000 texts in one request, got 10001"),
     ],
 )

@@ -1,0 +1,77 @@
+"""The model behind MLflow's own scoring server: every bad request is a 4xx with its reason, never a 5xx."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import mlflow
+import pytest
+from fastapi.testclient import TestClient
+from mlflow.pyfunc.scoring_server import init
+
+from mtl.registry.package import packaged
+from tests.support.trained import trained_model
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
+    with packaged(trained_model(tmp_path_factory.mktemp("model"))) as packed:
+        return TestClient(init(mlflow.pyfunc.load_model(str(packed))), raise_server_exceptions=False)
+
+
+def post(server: TestClient, body: Any) -> tuple[int, dict[str, Any]]:
+    content = body if isinstance(body, bytes) else json.dumps(body)
+    answer = server.post("/invocations", content=content, headers={"content-type": "application/json"})
+    return answer.status_code, answer.json()
+
+
+@pytest.mark.parametrize(
+    ("body", "answers"),
+    [
+        ({"inputs": ["a text"]}, 1),
+        ({"dataframe_split": {"columns": ["text"], "data": [["x"], ["y"]]}, "params": {"task": "mcq", "easy": 1}}, 2),
+        ({"dataframe_records": [{"text": "w " * 500}], "params": {"truncate": True, "max_new_tokens": 3}}, 1),
+        ({"dataframe_records": [{"text": "\x00x"}]}, 1),
+    ],
+)
+def test_answers(server: TestClient, body: Any, answers: int) -> None:
+    status, document = post(server, body)
+    assert (status, len(document["predictions"])) == (200, answers)
+
+
+def record(text: Any, **params: Any) -> dict[str, Any]:
+    return {"dataframe_records": [{"text": text}], "params": params}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (record("x", task="mqc"), "did you mean 'mcq'"),
+        (record("x", task=None), "task must be a name"),
+        (record("x", easy=1), "summarize takes no 'easy'"),
+        (record("x", easy="a"), "easy"),
+        (record("x", task="mcq", easy=2**70), "asked for 1180591620717411303424 questions"),
+        (record("x", max_new_tokens=-1), "max_new_tokens must be 1 to 4096"),
+        (record("w " * 500), "tokens long with its instruction, the limit is 200"),
+        (record(5), "texts must be a list of strings"),
+        (record(None), "texts must be a list of strings"),
+        (record(["x"]), "texts must be a list of strings"),
+        (record(" "), "the article is empty"),
+        ({"inputs": ["x \ud800"]}, "surrogates not allowed"),
+        ({"inputs": [["a", "b"]]}, "texts must be a list of strings"),
+        ({"inputs": 5}, "Model is missing inputs"),
+        ({"dataframe_records": [{"txt": "x"}]}, "Model is missing inputs"),
+        ({"dataframe_records": []}, "Model is missing inputs"),
+        ({"dataframe_records": [{"text": "x"}], "params": [1]}, "Parameters must be a dictionary"),
+        ({}, "exactly one of the input fields"),
+        ([1], "exactly one of the input fields"),
+        (None, "exactly one of the input fields"),
+        (b"[", "valid JSON"),
+        (b"\xff\xfe", "valid JSON"),
+    ],
+)
+def test_bad_requests(server: TestClient, body: Any, reason: str) -> None:
+    status, document = post(server, body)
+    assert status == 400
+    assert reason in document["message"]
