@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import predictions_to_json
 
 from mtl.registry.package import packaged
-from mtl.registry.versions import Registry
+from mtl.registry.registry import Registry
 from mtl.release.publish import publish
 from mtl.release.pull import pull
 from mtl.serving.generate import load_generator

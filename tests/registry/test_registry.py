@@ -9,7 +9,7 @@ import pytest
 
 from mtl.errors import DamageError, NotFoundError, TransientError
 from mtl.fingerprint import sha256_file
-from mtl.registry.versions import Registered, Registry, Verdict
+from mtl.registry.registry import Registered, Registry, Verdict
 from mtl.release.promote import promote
 from mtl.store.memory import MemoryStore
 from mtl.tracking.client import Tracking
