@@ -240,10 +240,11 @@ def _client() -> Any:
         "response_checksum_validation": "when_required",
     }
     try:
-        client = boto3.client("s3", config=Config(**options))
+        session = boto3.Session()  # not the default one, which keeps the credentials that it found first
+        client = session.client("s3", config=Config(**options))
         if ".amazonaws.com" in client.meta.endpoint_url:
             return client
-        return boto3.client("s3", config=Config(**options, s3={"addressing_style": "path"}))
+        return session.client("s3", config=Config(**options, s3={"addressing_style": "path"}))
     except (BotoCoreError, ValueError) as error:  # its text may hold the endpoint with a password in it
         raise InputError(
             f"the AWS_* variables give no S3 client: {type(error).__name__}",

@@ -48,7 +48,7 @@ _TRANSIENT = {
 _TRANSIENT_STATUS = {408, 409, 425, 429, *(set(range(500, 600)) - {501, 505, 507})}
 _PERMANENT: dict[str, tuple[str, str]] = {
     "AccessDenied": ("access denied", _PERMISSION),
-    "403": ("access denied", f"{_PERMISSION}; or the credentials have expired"),
+    "403": ("access denied", f"{_PERMISSION}; or they are wrong or have expired"),
     "AllAccessDisabled": ("access to the bucket is disabled", _PERMISSION),
     "InvalidAccessKeyId": ("the access key is not known", _CREDENTIALS),
     "SignatureDoesNotMatch": ("the secret key is wrong", _CREDENTIALS),

@@ -254,6 +254,14 @@ def test_open_store_reads_the_environment(bucket: str) -> None:
     assert [info.key for info in open_store(f"s3://{bucket}").list("")] == ["a/b/x"]
 
 
+def test_credentials_are_read_anew_for_each_store(aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3's default session keeps those that it found first."""
+    for name in ("first-key", "second-key"):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", name)
+        client: Any = S3Store("bucket")._client
+        assert client._request_signer._credentials.access_key == name
+
+
 @pytest.mark.parametrize("endpoint", ["no url", "http://user:hunter2@:x"])
 def test_a_malformed_endpoint_is_named_without_its_password(
     aws: str, monkeypatch: pytest.MonkeyPatch, endpoint: str
