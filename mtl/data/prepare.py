@@ -7,7 +7,6 @@ the recipe, and of nothing else: not of paths, formats or the day. Files are bui
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from mtl.data.dataset import find_manifest
 from mtl.data.manifest import DatasetManifest, FileEntry, folder_key, manifest_key
 from mtl.data.reading import Progress
 from mtl.data.recipe import Recipe, recipe
+from mtl.data.scratch import scratch
 from mtl.data.shards import Lengths
 from mtl.data.tokens import Encoder, Tokenizer
 from mtl.errors import DataError
@@ -68,9 +68,7 @@ def _prepare(
     config: DataConfig, made: Recipe, sources: Opened, *, store: ObjectStore, cache: Path, progress: Progress
 ) -> DatasetManifest:
     described = [_describe(item, source) for item, source in sources]
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="prepare-", dir=cache) as name:
-        folder = Path(name)
+    with scratch(cache / "scratch") as folder:
         opened = [(item.task, item.uri, source) for item, source in sources]
         built = build(opened, made, folder, max_bad_share=config.max_bad_share, progress=progress)
         manifest = _manifest(built, made, described)

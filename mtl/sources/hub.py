@@ -67,6 +67,9 @@ def _load_dataset(name: str, config: str | None, *, revision: str, streaming: bo
     except DatasetNotFoundError as error:
         raise NotFoundError(f"no data set {where}: {error}", field="sources.uri") from None
     except ConnectionError as error:
+        if datasets.config.HF_HUB_OFFLINE:  # trying again cannot help
+            hint = "it is not in the cache (HF_HOME), and HF_HUB_OFFLINE forbids to fetch it"
+            raise NotFoundError(f"offline, no {where}", field="sources.uri", hint=hint) from None
         hint = "needs the network, or a cache filled before (HF_HOME) with HF_HUB_OFFLINE=1"
         raise TransientError(f"cannot reach {where}: {error}", field="sources.uri", hint=hint) from None
     except (ValueError, RuntimeError) as error:  # unknown configuration, or a repository that needs its script

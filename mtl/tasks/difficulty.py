@@ -11,7 +11,9 @@ is Hard, and a high question is Medium if its `ease` reaches `MEDIUM_FROM`, else
     reasoning  the question asks why, what is implied, true, not mentioned, the best title, an attitude, ...
     length     long options have to be read and compared
 
-`MEDIUM_FROM` was set on RACE-H so that about 40% of its questions become Medium.
+`MEDIUM_FROM` was set on RACE-H so that about 40% of its questions become Medium: 39% of 4,718 and 42% of 697 questions
+of train and validation. That ease means something shows on RACE-M, which the rule never labels by it: 62% of its
+questions reach the same mark, and a middle question is easier than a high one in 68% of pairs.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ _STOP = frozenset(
 _REASONING = re.compile(
     r"\b(why|infer\w*|impl(?:y|ie[sd])|conclu\w+|probably|most likely|likely|suggests?|attitude|feel|purpose|"
     r"main(?:ly)? (?:idea|about|discuss\w*|topic|tells?|talks?)|mainly|mostly about|best title|title|headline|"
-    r"true|false|wrong|correct|except|not|n't|author|writer|passage (?:is|tells|shows)|"
+    r"true|false|wrong|correct|except|not|author|writer|passage (?:is|tells|shows)|"
     r"learn (?:from|about)|know (?:from|about)|tell from|(?:can|could|do) we (?:know|guess|learn)|guess|"
     r"mean(?:s|ing)?|refers? to|underlined|example|tone|view|opinion|moral|lesson|believes?|think)\b"
 )

@@ -56,7 +56,7 @@ def test_files_are_named_and_put_before_the_manifest(folder: Path, run: Run, tmp
     assert names[-1] == "quarantine.jsonl"
     assert {"mcq-train-0.parquet", "mcq-train-1.parquet", "mcq-validation-0.parquet"} <= set(names)
     assert puts == [f"datasets/{manifest.fingerprint}/{name}" for name in [*names, "manifest.json"]]
-    assert not list((tmp_path / "cache").glob("prepare-*"))
+    assert not list((tmp_path / "cache" / "scratch").glob("work-*"))
 
 
 def test_every_bad_row_is_counted_with_its_reason_and_place(folder: Path, run: Run, store: MemoryStore) -> None:
@@ -242,7 +242,7 @@ def test_data_that_must_not_be_trained_on_are_refused_with_the_counts(
         run(config(folder, **fields))
     assert caught.value.message == message.replace("{folder}", str(folder))
     assert not list(store.list("datasets/"))
-    assert not list((folder / "cache").glob("prepare-*"))
+    assert not list((folder / "cache" / "scratch").glob("work-*"))
 
 
 def test_all_rows_bad(folder: Path, run: Run) -> None:

@@ -66,6 +66,18 @@ def test_failures_say_what_to_do(
         _load_dataset("a/b", None, revision="00", streaming=False)
 
 
+def test_offline_is_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise ConnectionError("offline mode is enabled")
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    with pytest.raises(NotFoundError, match=r"offline, no hub:a/b \(default\) at 00\n  it is not in the cache"):
+        _load_dataset("a/b", None, revision="00", streaming=False)
+
+
 def test_a_missing_data_set_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
     from datasets.exceptions import DatasetNotFoundError
