@@ -35,10 +35,31 @@ def create(tokens: int, *, seed: int) -> T5ForConditionalGeneration:
         decoder_start_token_id=0,
     )
     model = T5ForConditionalGeneration(config)
-    with torch.no_grad():
-        model.shared.weight.normal_(std=1.0)
-        model.lm_head.weight = torch.nn.Parameter(torch.randn(config.vocab_size, config.d_model) * config.d_model**-0.5)
+    _incline_to_copy(model)
     return model
+
+
+@torch.no_grad()
+def _incline_to_copy(model: T5ForConditionalGeneration) -> None:
+    """Starting weights from which copying is found in hundreds of steps instead of thousands.
+
+    The head starts as the scaled embedding (and stays a matrix of its own), cross-attention starts by looking for what
+    is like the query, and some heads start by looking at the neighbour: together nearly a circuit that copies.
+    """
+    size = model.config.d_model
+    model.shared.weight.normal_(std=1.0)
+    model.lm_head.weight = torch.nn.Parameter(model.shared.weight * size**-0.5)
+    before, after, same = 1, 17, 0  # buckets of relative positions -1, +1 and 0 in an encoder with 32 of them
+    encoder: Any = model.encoder.block[0].layer[0]
+    bias = encoder.SelfAttention.relative_attention_bias.weight
+    bias[before, 0] += 4.0
+    bias[after, 1] += 4.0
+    bias[same, 2] += 2.0
+    decoder: Any = model.decoder.block[0].layer[0]
+    decoder.SelfAttention.relative_attention_bias.weight[before, 0] += 4.0
+    for block in model.decoder.block:
+        cross: Any = block.layer[1].EncDecAttention
+        cross.k.weight.copy_(cross.q.weight * model.config.d_kv**0.5)
 
 
 def publish(
@@ -47,10 +68,12 @@ def publish(
     """Writes config, tokenizer and `weights` (a state dict) as a model folder, each file aside first, then renamed."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        model.save_pretrained(folder, state_dict=dict(weights))
+        own = {name: value for name, value in weights.items() if not name.endswith("embed_tokens.weight")}
+        model.save_pretrained(folder, state_dict=own)
         GenerationConfig(decoder_start_token_id=0, pad_token_id=0, eos_token_id=1).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         for path in sorted(Path(folder).iterdir()):
+            path.chmod(0o644)
             path.replace(out / path.name)
 
 

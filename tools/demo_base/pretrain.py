@@ -135,7 +135,7 @@ class Run:
         for optimizer in self.optimizers:
             optimizer.step()
         self.model.zero_grad(set_to_none=True)
-        self._follow(min(0.998, self.step / (self.step + 50)))
+        self._follow(min(0.995, self.step / (self.step + 50)))
         self.step += 1
         self.seen += int(batch["attention_mask"].sum()) + int((batch["labels"] != -100).sum())
         return float(loss.detach())
@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--state", type=Path, default=Path(tempfile.gettempdir()) / "demo_base_state")
     parser.add_argument("--rate", type=float, default=5e-3)
-    parser.add_argument("--tokens", type=int, default=5120, help="padded tokens a batch")
+    parser.add_argument("--tokens", type=int, default=4096, help="padded tokens a batch")
     parser.add_argument("--cooldown", type=float, default=0.2, help="share of the time in which the rate falls")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--vocabulary", type=int, default=1500)

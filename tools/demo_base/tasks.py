@@ -118,9 +118,19 @@ def nth(rng: random.Random, m: Material) -> Pair:
 
 
 def answer(rng: random.Random, m: Material) -> Pair:
-    question = m.question()
+    """One question, or several with numbers."""
+    asked = [q for depth in passages.DEPTHS for q in m.questions(depth, rng.choice((0, 1, 2)))] or [m.question()]
+    rng.shuffle(asked)
+    texts, answers = [q.text for q in asked], [q.right for q in asked]
+    if len(asked) > 1:
+        texts, answers = number(texts), number(answers)
     shape = rng.choice(("Answer the question. {q} Text: {t}", "{t} {q}", "Read the text and answer. {t} Question: {q}"))
-    return shape.format(q=question.text, t=m.passage.text), question.right
+    return shape.format(q=" ".join(texts), t=m.passage.text), " ".join(answers)
+
+
+def number(texts: list[str]) -> list[str]:
+    """Each text with its number in front."""
+    return [f"{place}. {text}" for place, text in enumerate(texts, 1)]
 
 
 def choose(rng: random.Random, m: Material) -> Pair:
@@ -155,12 +165,11 @@ def mislead(rng: random.Random, m: Material) -> Pair:
 
 
 def guess(rng: random.Random, m: Material) -> Pair:
-    """Possible answers to a given question, and then the best of them."""
-    question = m.question()
-    options, _ = question.options(rng)
-    return f"Think of 4 answers, then pick one. {question.text} Text: {m.passage.text}", (
-        f"{' / '.join(options)} - best: {question.right}"
-    )
+    """Possible answers to each of some given questions, and then the best of them."""
+    asked = m.questions(rng.choice(passages.DEPTHS), rng.randint(1, 2))
+    found = [f"{' / '.join(q.options(rng)[0])} - best: {q.right}" for q in asked]
+    texts = " ".join(question.text for question in asked)
+    return f"Think of 4 answers, then pick one. {texts} Text: {m.passage.text}", " ; ".join(found)
 
 
 def lay_out(rng: random.Random, m: Material) -> Pair:
@@ -239,12 +248,13 @@ def reword(rng: random.Random, m: Material) -> Pair:
 
 
 def reword_news(rng: random.Random, m: Material) -> Pair:
-    """A sentence of an article in the other wording that the event has for it."""
+    """Sentences of an article in the other wordings that the event has for them."""
     event = rng.choice(list(articles.EVENTS.values()))
     values = articles.draw(rng, event)
-    wordings = rng.choice((event.lead, *event.details))
-    one, two = rng.sample(wordings, 2)
-    return f"Say it differently: {articles.sentence(one, values)}", articles.sentence(two, values)
+    chosen = rng.sample((event.lead, *event.details), rng.randint(1, 3))
+    pairs = [rng.sample(wordings, 2) for wordings in chosen]
+    told, again = ([articles.sentence(pair[side], values) for pair in pairs] for side in (0, 1))
+    return f"Say it differently: {' '.join(told)}", " ".join(again)
 
 
 def record(rng: random.Random, m: Material) -> Pair:
@@ -302,18 +312,17 @@ def swap(rng: random.Random, m: Material) -> Pair:
 
 
 def news(rng: random.Random, m: Material) -> Pair:
-    """Short questions about an article."""
+    """Who, where, when: some fields of an article in the order asked for."""
     event = rng.choice(list(articles.EVENTS.values()))
     values = articles.draw(rng, event)
-    asked = rng.choice(("Who is it about?", "Which town?", "Which day?"))
-    key = {"Who is it about?": "full", "Which town?": "town", "Which day?": "day"}[asked]
     text = [articles.sentence(rng.choice(w), values) for w in (event.lead, *event.details)]
-    if values[key] not in " ".join(text):
-        asked, key = "Which town?", "town"
-    filler = rng.sample(articles.FILLERS, 2)
-    for sentence in filler:
-        text.insert(rng.randint(1, len(text)), sentence)
-    return f"{asked} {' '.join(text)}", values[key]
+    for filler in rng.sample(articles.FILLERS, 2):
+        text.insert(rng.randint(1, len(text)), filler)
+    whole = " ".join(text)
+    keys = {"who": "full", "town": "town", "day": "day", "month": "month"} | {key: key for key in event.pools}
+    there = [key for key in keys if values[keys[key]] in whole]
+    chosen = rng.sample(there, rng.randint(1, min(4, len(there))))
+    return f"Find {', '.join(chosen)}: {whole}", ", ".join(values[keys[key]] for key in chosen)
 
 
 def drop(rng: random.Random, m: Material) -> Pair:
@@ -344,7 +353,7 @@ def shuffle(rng: random.Random, m: Material) -> Pair:
 
 Task = Callable[[random.Random, Material], Pair]
 TASKS: Final[tuple[tuple[Task, float], ...]] = (
-    (corrupt, 3.0),
+    (corrupt, 2.0),
     (repeat, 1.5),
     (repeat_words, 1.5),
     (nth, 1.0),
@@ -352,7 +361,7 @@ TASKS: Final[tuple[tuple[Task, float], ...]] = (
     (choose, 3.0),
     (judge, 1.0),
     (mislead, 1.5),
-    (guess, 3.0),
+    (guess, 3.5),
     (lay_out, 2.5),
     (ask, 5.0),
     (rate, 0.5),
@@ -367,17 +376,19 @@ TASKS: Final[tuple[tuple[Task, float], ...]] = (
     (find, 0.7),
     (finish, 0.7),
     (swap, 1.0),
-    (news, 1.5),
+    (news, 2.0),
     (drop, 1.0),
     (tally, 0.5),
     (shuffle, 0.5),
 )
-_FUNCTIONS: Final = tuple(task for task, _ in TASKS)
-_WEIGHTS: Final = tuple(weight for _, weight in TASKS)
+COPYING: Final = ((repeat, 2.0), (repeat_words, 2.0), (tally, 0.5), (nth, 1.0), (swap, 1.0), (find, 1.0), (answer, 1.0))
+EARLY: Final = 24_576
+"""Among so many first examples most are about copying, which everything else is built on."""
 
 
 def example(seed: int, index: int) -> Pair:
     """Example number `index` of the mix: a pure function of (seed, index)."""
     rng = random.Random(f"pretrain:{seed}:{index}")
-    task = rng.choices(_FUNCTIONS, _WEIGHTS)[0]
+    table = COPYING if index < EARLY and rng.random() < 0.7 else TASKS
+    task = rng.choices([task for task, _ in table], [weight for _, weight in table])[0]
     return task(rng, Material(rng))
