@@ -214,7 +214,7 @@ class Registry:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         kept = {name: redact(str(value))[:_LONGEST_TAG] for name, value in tags.items()}
-        self._client.create_model_version(self.model, source, run_id, tags=kept, await_creation_for=60)
+        self._client.create_model_version(self.model, source, run_id, tags=kept, await_creation_for=0)
 
     def _remove_doubles(self, identity: str, adapter: str) -> tuple[int, tuple[int, ...]]:
         """(the version that stays, those removed): the lowest stays, and whatever was promoted."""
