@@ -56,7 +56,7 @@ class S3Store:
             raise InputError("no bucket given", field="MTL_STORE", hint="s3://bucket/prefix")
         self._bucket = bucket
         self._prefix = check_prefix(prefix.strip("/"))
-        self._client = client or _client()
+        self._client = client or make_client()
         self._patience = patience if isinstance(patience, Patience) else Patience(seconds=patience)
         self._part = part
 
@@ -229,8 +229,11 @@ def _md5(data: bytes) -> str:
     return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
 
 
-def _client() -> Any:
-    """A client from the environment. Stores other than AWS are addressed by path: they rarely have wildcard DNS."""
+def make_client() -> Any:
+    """A boto3 client from the environment, with timeouts and without retries of its own.
+
+    Stores other than AWS are addressed by path: they rarely have wildcard DNS.
+    """
     options: dict[str, Any] = {
         "connect_timeout": 5,
         "read_timeout": 20,

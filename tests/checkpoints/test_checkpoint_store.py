@@ -91,8 +91,9 @@ def test_a_finished_run_says_so_also_after_another_acquire(store: ObjectStore, t
 @pytest.mark.parametrize("kind", ["flip", "truncate", "zero", "empty", "missing"])
 @pytest.mark.parametrize("name", [*sorted(REQUIRED_FILES), "manifest"])
 def test_damage_falls_back_loudly_to_the_commit_before(
-    store: ObjectStore, tmp_path: Path, name: str, kind: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, name: str, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    store = MemoryStore()
     checkpoints = owner(store)
     commit(checkpoints, tmp_path, 10)
     files = checkpoint_files(20) | {"adapter_config.json": b'{"r": 16}'}

@@ -22,7 +22,7 @@ QUICK = Patience(seconds=10.0, first=0.01, longest=0.05)
 DAY = 24 * 3600.0
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_run_over_a_bad_wire_loses_and_doubles_nothing(
     aws: str, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int
 ) -> None:
@@ -34,29 +34,29 @@ def test_a_run_over_a_bad_wire_loses_and_doubles_nothing(
         store = S3Store(bucket, "p", patience=QUICK)
         checkpoints = CheckpointStore(store, RUN, "a")
         checkpoints.acquire()
-        for step in (10, 20, 30, 40):
+        for step in (10, 20, 30):
             for _ in range(5):
                 kind = chance.choice(["cut", "lose_answer", "refuse"])
                 proxy.fail(
                     kind, after=chance.randrange(600), containing=chance.choice([b"PUT", b"GET", b"HEAD", b"log"])
                 )
             checkpoints.commit(step, checkpoint_folder(tmp_path, step), metric=-step)
-        checkpoints.finish(40)
+        checkpoints.finish(30)
         restored = CheckpointStore(store, RUN, "b").restore(tmp_path / "restored")
         assert restored is not None
-        assert contents(tmp_path / "restored") == checkpoint_files(40)
+        assert contents(tmp_path / "restored") == checkpoint_files(30)
         assert len(proxy.injected) > 5
         proxy.heal()
-        assert checkpoints.state().seq == 6
-        assert [commit.step for commit in checkpoints.commits()] == [10, 20, 30, 40]
+        assert checkpoints.state().seq == 5
+        assert [commit.step for commit in checkpoints.commits()] == [10, 20, 30]
         assert verify_run(store, RUN.sha256).intact
 
 
 def test_takeover_and_prune(aws: str, bucket: str, tmp_path: Path) -> None:
     store = S3Store(bucket, "p", patience=QUICK)
-    first = CheckpointStore(store, RUN, "a")
+    first = CheckpointStore(store, RUN, "a", keep=1)
     first.acquire()
-    for step in (10, 20, 30, 40):
+    for step in (10, 20):
         first.commit(step, checkpoint_folder(tmp_path, step))
     second = CheckpointStore(store, RUN, "b")
     assert second.acquire() == 2

@@ -247,7 +247,7 @@ def test_a_missing_bucket_is_named(aws: str) -> None:
         S3Store("no-such-bucket").get("x")
 
 
-def test_open_store_reads_the_environment(bucket: str) -> None:
+def test_open_store_reads_the_environment(aws: str, bucket: str) -> None:
     store = open_store(f"s3://{bucket}/a/b")
     store.put("x", b"1")
     assert store.uri == f"s3://{bucket}/a/b"
