@@ -9,10 +9,11 @@ import pytest
 from mtl.config.data import DataConfig
 from mtl.data.dataset import Dataset, open_dataset
 from mtl.data.manifest import DatasetManifest
+from mtl.data.prepare import prepare
 from mtl.store.memory import MemoryStore
 from mtl.tasks import mcq
 from mtl.tasks.mcq_form import parse
-from tests.support.words import SHARED, Words, needs_shared
+from tests.support.words import SHARED, needs_shared, t5_tokenizer
 
 pytestmark = needs_shared
 ROWS = {"train": 700, "validation": 200}
@@ -20,13 +21,6 @@ ROWS = {"train": 700, "validation": 200}
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[DatasetManifest, Dataset]:
-    from tokenizers import Tokenizer
-
-    from mtl.data.prepare import prepare
-    from mtl.tasks.table import task_tokens
-
-    backend = Tokenizer.from_file(str(SHARED / "t5_tokenizer" / "tokenizer.json"))
-    backend.add_special_tokens(task_tokens())
     folder = tmp_path_factory.mktemp("real")
     sources = [
         {"task": "mcq", "uri": str(SHARED / "race"), "rows": ROWS},
@@ -34,7 +28,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[DatasetManifest,
     ]
     store = MemoryStore()
     data = DataConfig.model_validate({"sources": sources})
-    manifest = prepare(data, seed=17, tokenizer=Words(backend, "t5"), store=store, cache=folder)
+    manifest = prepare(data, seed=17, tokenizer=t5_tokenizer(), store=store, cache=folder)
     return manifest, open_dataset(store, manifest.fingerprint, folder)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,15 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
 """Optional real data beside the repository; never part of it."""
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no real data: ../shared/data is absent")
+
+
+@cache
+def t5_tokenizer() -> Any:
+    """T5's own tokenizer with the task tokens, as training loads it."""
+    from mtl.model.tokenizer import load_tokenizer
+    from mtl.tasks.table import task_tokens
+
+    return load_tokenizer(SHARED / "t5_tokenizer", task_tokens())
 
 
 @dataclass(frozen=True)

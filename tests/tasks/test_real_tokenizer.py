@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import cache
-from typing import Any
 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -14,21 +12,15 @@ from mtl.tasks import mcq, summarize
 from mtl.tasks.mcq_form import parse, render_target
 from mtl.tasks.text import clean
 from tests.support.rows import question
-from tests.support.words import SHARED, needs_shared
+from tests.support.words import SHARED, needs_shared, t5_tokenizer
 
 pytestmark = needs_shared
 TEXT = st.text(st.sampled_from(" abcdeABCDE.,:;_-'\"?!()0123456789Ééü£%&*+=/\n\t“”’…–"), min_size=1, max_size=30)
 
 
-@cache
-def tokenizer() -> Any:
-    from tokenizers import Tokenizer
-
-    return Tokenizer.from_file(str(SHARED / "t5_tokenizer" / "tokenizer.json"))
-
-
 def through(text: str) -> str:
-    return str(tokenizer().decode(tokenizer().encode(text).ids, skip_special_tokens=True))
+    tokenizer = t5_tokenizer()
+    return str(tokenizer.decode(tokenizer.encode(text), skip_special_tokens=True))
 
 
 def held(*texts: str) -> bool:

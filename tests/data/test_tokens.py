@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mtl.data import tokens
+from mtl.data.tokens import Encoder, Tokenizer, splits_at_spaces
+from mtl.tasks.text import clean
+from tests.support.words import SHARED, needs_shared, t5_tokenizer, word_tokenizer
+
+
+def by_tokenizer(its: Tokenizer, texts: list[str]) -> list[list[int]]:
+    return [encoding.ids for encoding in its.backend_tokenizer.encode_batch(texts)]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return Encoder(t5_tokenizer())
+
+
+@needs_shared
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.text(max_size=40), max_size=4))
+def test_ids_are_the_tokenizers_own_for_any_text(encoder: Encoder, texts: list[str]) -> None:
+    both = [*texts, *map(clean, texts), *(f"<mcq> Generate {clean(text)} </s> <mcq>" for text in texts)]
+    assert encoder.encode(both) == by_tokenizer(t5_tokenizer(), both)
+
+
+@needs_shared
+def test_ids_are_the_tokenizers_own_for_real_text(encoder: Encoder) -> None:
+    with gzip.open(SHARED / "cnn_dailymail" / "validation.jsonl.gz") as file:
+        rows = [json.loads(line) for line in file][:100]
+    texts = [f"<summarize> {clean(row['article'])}" for row in rows] + [row["highlights"] for row in rows]
+    assert encoder.encode(texts) == by_tokenizer(t5_tokenizer(), texts)
+    assert [encoder.count(text) for text in texts[:5]] == [len(ids) for ids in by_tokenizer(t5_tokenizer(), texts[:5])]
+
+
+@needs_shared
+def test_t5_is_encoded_word_by_word(encoder: Encoder) -> None:
+    assert splits_at_spaces(json.loads(t5_tokenizer().backend_tokenizer.to_str()))
+    assert encoder.name == "t5_tokenizer"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pre_tokenizer": None},
+        {"pre_tokenizer": {"type": "ByteLevel"}},
+        {"pre_tokenizer": {"type": "Metaspace", "prepend_scheme": "first", "split": True}},
+        {"pre_tokenizer": {"type": "Metaspace", "prepend_scheme": "always", "split": False}},
+        {"normalizer": {"type": "Lowercase"}},
+        {"model": {"type": "BPE"}},
+        {"post_processor": None},
+    ],
+)
+def test_other_kinds_of_tokenizer_encode_whole_texts(change: dict[str, Any]) -> None:
+    vocabulary = json.loads(word_tokenizer().backend_tokenizer.to_str())
+    assert splits_at_spaces(vocabulary)
+    assert not splits_at_spaces({**vocabulary, **change})
+
+
+def test_memory_for_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "_MOST_WORDS", 10)
+    its = word_tokenizer()
+    encoder = Encoder(its)
+    texts = [f"word {n} and {n * n}" for n in range(50)]
+    assert [encoder.encode([text])[0] for text in texts] == by_tokenizer(its, texts)
+    assert len(encoder._words) < 20
+
+
+def test_a_cut_keeps_the_end() -> None:
+    encoder = Encoder(word_tokenizer())
+    ids = encoder.encode(["abc def"])[0]
+    assert encoder.cut(ids, 4) == [*ids[:3], 1]
+    assert encoder.cut(ids, 99) == ids
+
+
+def test_the_hash_is_that_of_the_vocabulary() -> None:
+    its = word_tokenizer()
+    first = Encoder(its).sha256
+    its.backend_tokenizer.enable_truncation(5)
+    assert Encoder(its).sha256 == first
+    assert Encoder(word_tokenizer(extra=["zz"])).sha256 != first
