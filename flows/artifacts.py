@@ -6,8 +6,7 @@ from typing import Any
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from mtl import chain
-
+from mtl.chain import judge
 
 _COUNTS = ("rows", "kept", "merged", "quarantined", "examples")
 
@@ -40,7 +39,7 @@ def metrics_table(report: dict[str, Any]) -> None:
 def report_page(report: dict[str, Any], decision: dict[str, Any]) -> None:
     """The evaluation report with the decision on top."""
     create_markdown_artifact(
-        chain.report_markdown(report, decision), key="report", description="evaluation and decision"
+        judge.report_markdown(report, decision), key="report", description="evaluation and decision"
     )
 
 

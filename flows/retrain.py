@@ -13,7 +13,7 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
 from flows import artifacts, steps
-from mtl import chain
+from mtl.chain import outcome
 from mtl.config.retrain import RetrainConfig, load_config
 
 
@@ -26,18 +26,18 @@ def retrain(config: RetrainConfig) -> dict[str, Any]:
     log = get_run_logger()
     dataset = steps.prepare(config)
     trained = steps.train(config, dataset["fingerprint"])
-    done = chain.find_judged(config, trained)
+    done = outcome.find_judged(config, trained)
     if done is not None:
         log.info("nothing changed: v%s was made and judged from this data and configuration", done["version"])
-        return chain.summary(dataset, trained, done, flow_run=_flow_run(), unchanged=True)
+        return outcome.summary(dataset, trained, done, flow_run=_flow_run(), unchanged=True)
     report = steps.evaluate(config, dataset["fingerprint"], trained)
     registered = steps.register(config, dataset, trained, report)
     decision = steps.gate(config, report, registered)
     promoted = steps.promote(config, registered, decision)
-    judged = chain.keep_judged(config, trained, report, registered, decision, promoted)
+    judged = outcome.keep_judged(config, trained, report, registered, decision, promoted)
     artifacts.links(registered, promoted)
     log.info("v%s: %s", registered["version"], "; ".join(decision["reasons"]))
-    return chain.summary(dataset, trained, judged, flow_run=_flow_run(), unchanged=False)
+    return outcome.summary(dataset, trained, judged, flow_run=_flow_run(), unchanged=False)
 
 
 def _flow_run() -> dict[str, Any]:

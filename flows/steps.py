@@ -14,7 +14,7 @@ from prefect.tasks import exponential_backoff
 from flows import artifacts
 from flows.retrying import is_resumable, is_transient
 from flows.watching import watched
-from mtl import chain
+from mtl.chain import hand_over, judge, learn
 from mtl.config.retrain import RetrainConfig
 
 # Transient faults of stores and registries pass within seconds to minutes; permanent ones fail at once.
@@ -33,7 +33,7 @@ _RESUMING: dict[str, Any] = _PATIENT | {"retries": 5, "retry_condition_fn": is_r
 def prepare(config: RetrainConfig) -> dict[str, Any]:
     """Make the data set, or find it unchanged: its manifest."""
     with watched("prepare"):
-        manifest = chain.prepare(config)
+        manifest = learn.prepare(config)
     artifacts.dataset_table(manifest)
     return manifest
 
@@ -42,14 +42,14 @@ def prepare(config: RetrainConfig) -> dict[str, Any]:
 def train(config: RetrainConfig, dataset: str) -> dict[str, Any]:
     """Train in a process of its own, or resume: identity, steps, adapter hash."""
     with watched("train"):
-        return chain.train(config, dataset)
+        return learn.train(config, dataset)
 
 
 @task(name="evaluate", **_PATIENT)
 def evaluate(config: RetrainConfig, dataset: str, trained: dict[str, Any]) -> dict[str, Any]:
     """Measure base, candidate and champion on the held-out split: the report."""
     with watched("evaluate"):
-        report = chain.evaluate(config, dataset, trained)
+        report = judge.evaluate(config, dataset, trained)
     artifacts.metrics_table(report)
     return report
 
@@ -59,13 +59,13 @@ def register(
     config: RetrainConfig, dataset: dict[str, Any], trained: dict[str, Any], report: dict[str, Any]
 ) -> dict[str, Any]:
     """Record run, metrics and model; publish the version's release: version and where it is."""
-    return chain.register(config, dataset, trained, report)
+    return hand_over.register(config, dataset, trained, report)
 
 
 @task(name="gate", **_PATIENT)
 def gate(config: RetrainConfig, report: dict[str, Any], registered: dict[str, Any]) -> dict[str, Any]:
     """Decide from the report alone; the decision, with its reasons, is recorded."""
-    decision = chain.decide(config, report, registered)
+    decision = hand_over.decide(config, report, registered)
     artifacts.report_page(report, decision)
     return decision
 
@@ -73,4 +73,4 @@ def gate(config: RetrainConfig, report: dict[str, Any], registered: dict[str, An
 @task(name="promote", **_PATIENT)
 def promote(config: RetrainConfig, registered: dict[str, Any], decision: dict[str, Any]) -> dict[str, Any]:
     """Make the version champion if the gate said so: who is champion now."""
-    return chain.promote(config, registered, decision)
+    return hand_over.promote(config, registered, decision)

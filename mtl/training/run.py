@@ -36,18 +36,27 @@ from mtl.training.trainer import LoraTrainer, training_arguments
 def run(plan: TrainPlan, events: EventWriter) -> dict[str, Any]:
     """Train, resume or find finished; the result is that of `mtl train --json`. Errors: of mtl.errors."""
     stop = StopRequest()
-    config = plan.parsed()
+    config, work = plan.parsed(), Path(plan.work)
     torch.set_num_threads(thread_count(config.train.threads))
     store = open_store(plan.store)
     data = open_dataset(store, plan.dataset, Path(plan.cache))
     ref = resolve_base(config.model.base, config.model.revision)
     identity = _identity(config, plan.dataset, ref)
     checkpoints = CheckpointStore(store, identity, plan.owner)
-    if checkpoints.finished() is None or store.head(result_key(identity.sha256)) is None:
+    if not _is_done(checkpoints, store, work):
         checkpoints.acquire()
-        result = _train(config, data, ref, checkpoints, events, stop, Path(plan.work))
+        result = _train(config, data, ref, checkpoints, events, stop, work)
         store.put(result_key(identity.sha256), canonical_json(result))
     return read_result(store, identity.sha256)
+
+
+def _is_done(checkpoints: CheckpointStore, store: ObjectStore, work: Path) -> bool:
+    """Whether the run is finished, its last commit good to the last byte, and its result known."""
+    last = checkpoints.finished()
+    if last is None or store.head(result_key(checkpoints.identity.sha256)) is None:
+        return False
+    restored = checkpoints.restore(work / "finished")
+    return restored is not None and restored.commit.step == last.step
 
 
 def result_key(identity: str) -> str:
@@ -72,7 +81,7 @@ def _train(
     stop: StopRequest,
     work: Path,
 ) -> dict[str, Any]:
-    tasks = list(data.tasks)
+    tasks = sorted(data.manifest.counts)
     split = TokenisedSplit(data, "train", tasks)
     set_seed(config.seed)
     model = _model(config, ref, tasks)

@@ -1,0 +1,159 @@
+"""Does the demo learn? The champion against its base, on documents drawn with a seed that no training ever used.
+
+    python benchmarks/bench_demo.py [--quick] [--model REF] [--documents N]
+
+Without a champion in MTL_HOME the demo is retrained first. Prints one JSON object as its last line; `ratio` is the
+candidate's ROUGE-L over the base's, and `passed` says for each bar whether it was reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+from collections import Counter
+from typing import Any
+
+from mtl.errors import NotFoundError
+from mtl.evaluation.predictor import generate_texts
+from mtl.model.load import load_for_generation, load_spec, load_untrained
+from mtl.release.refs import resolve_ref
+from mtl.settings import load_settings
+from mtl.sources.demo.corpus import articles, passages
+from mtl.store.open import open_store
+from mtl.tasks.table import get_task
+
+SEED = 990_017  # training seeds are hashes of (seed, split) far above this
+MODEL = "mtl-flan-t5"
+LEVELS = ("easy", "medium", "hard")
+SUMMARY, QUIZ = get_task("summarize"), get_task("mcq")
+
+
+class Writer:
+    """One model behind one call."""
+
+    def __init__(self, model: Any, tokenizer: Any, spec: Any) -> None:
+        self._model, self._tokenizer, self._spec = model, tokenizer, spec
+
+    def __call__(self, inputs: list[str], task: str) -> list[str]:
+        return generate_texts(
+            self._model,
+            self._tokenizer,
+            inputs,
+            max_new_tokens=self._spec.max_new_tokens[task],
+            max_input_tokens=self._spec.max_input_tokens,
+            batch_tokens=8192,
+            precision="fp32",
+        )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer documents")
+    parser.add_argument("--model", default="champion", help="champion, candidate, vN or a folder")
+    parser.add_argument("--documents", type=int, help="documents of each task (default 200, quick 60)")
+    arguments = parser.parse_args()
+    count = arguments.documents or (60 if arguments.quick else 200)
+    folder = _folder(arguments.model)
+    spec = load_spec(folder)
+    trained = Writer(*load_for_generation(spec.base, spec.revision, folder), spec)
+    base = Writer(*load_untrained(spec.base, spec.revision, folder), spec)
+    result = _summaries(trained, base, count) | _questions(trained, count) | _token_alone(trained, count)
+    print(json.dumps(_verdict(result) | {"documents": count, "seed": SEED, "model": arguments.model}))
+
+
+def _folder(ref: str) -> Any:
+    settings = load_settings()
+
+    def find() -> Any:
+        return resolve_ref(ref, store=open_store(settings.store), model=MODEL, cache=settings.cache).folder
+
+    try:
+        return find()
+    except NotFoundError:
+        print("no champion here yet: retraining the demo first", file=sys.stderr)
+        subprocess.run(
+            [sys.executable, "-m", "mtl.cli", "retrain", "-c", "conf/demo.yaml"], check=True, stdout=sys.stderr
+        )
+        return find()
+
+
+def _texts(count: int) -> list[str]:
+    return list(dict.fromkeys(str(row["article"]) for row in passages(SEED, count)))
+
+
+def _summaries(trained: Writer, base: Writer, count: int) -> dict[str, float]:
+    """ROUGE-L of trained and base on the same articles, and how often a name in the summary is in the article."""
+    from mtl.metrics.rouge import rouge_scores
+
+    rows = list(articles(SEED, count))
+    inputs = [SUMMARY.prompt(row["article"], {}) for row in rows]
+
+    def mean(writer: Writer) -> float:
+        answers = [SUMMARY.parse(text) or text for text in writer(inputs, "summarize")]
+        scores = [rouge_scores(text, row["highlights"])["rougeL"] for text, row in zip(answers, rows, strict=True)]
+        return sum(scores) / len(scores)
+
+    return {"rougeL": mean(trained), "base_rougeL": mean(base)}
+
+
+def _requests(count: int) -> list[dict[str, int]]:
+    rng = random.Random(SEED)
+    requests = []
+    while len(requests) < count:
+        request = {level: rng.randint(0, 2) for level in LEVELS}
+        if 0 < sum(request.values()) <= 4:
+            requests.append(request)
+    return requests
+
+
+def _questions(trained: Writer, count: int) -> dict[str, Any]:
+    """Form, counts and labels of the questions for random requests, and for one level at a time."""
+    texts = _texts(count)
+    requests = _requests(len(texts))
+    answers = trained([QUIZ.prompt(t, r) for t, r in zip(texts, requests, strict=True)], "mcq")
+    parsed = [QUIZ.parse(answer) for answer in answers]
+    obeyed = [_delivered(p) == {k: v for k, v in r.items() if v} for p, r in zip(parsed, requests, strict=True)]
+    result: dict[str, Any] = {
+        "mcq_parsed": sum(p is not None for p in parsed) / len(parsed),
+        "counts_obeyed": sum(obeyed) / len(obeyed),
+    }
+    for level in LEVELS:
+        got = [QUIZ.parse(a) for a in trained([QUIZ.prompt(t, {level: 1}) for t in texts], "mcq")]
+        labels = Counter(q["difficulty"].lower() for p in got if p for q in p)
+        result[f"asked_{level}"] = {name: labels[name] / max(1, labels.total()) for name in LEVELS}
+    return result
+
+
+def _delivered(questions: list[dict[str, Any]] | None) -> dict[str, int]:
+    return dict(Counter(q["difficulty"].lower() for q in questions or []))
+
+
+def _token_alone(trained: Writer, count: int) -> dict[str, float]:
+    """Share of inputs without the instruction sentence whose output is of the token's kind; each text with both."""
+    texts = [row["article"] for row in articles(SEED + 1, count)] + _texts(count)
+    right = 0
+    for task, head in ((SUMMARY, "Summary:"), (QUIZ, "MCQs:")):
+        request = {"easy": 1, "medium": 1} if task is QUIZ else {}
+        answers = trained([task.bare(task.prompt(text, request)) for text in texts], task.name)
+        right += sum(answer.startswith(head) for answer in answers)
+    return {"token_decides": right / (2 * len(texts))}
+
+
+def _verdict(result: dict[str, Any]) -> dict[str, Any]:
+    passed = {
+        "mcq_parsed >= 0.95": result["mcq_parsed"] >= 0.95,
+        "counts_obeyed >= 0.9": result["counts_obeyed"] >= 0.9,
+        "rougeL - base >= 0.25": result["rougeL"] - result["base_rougeL"] >= 0.25,
+        "token_decides >= 0.99": result["token_decides"] >= 0.99,
+        "each level mostly as asked": all(result[f"asked_{level}"][level] >= 0.9 for level in LEVELS),
+    }
+    ratio = result["rougeL"] / max(1e-9, result["base_rougeL"])
+    return {"ratio": ratio, "candidate": result["rougeL"], "base": result["base_rougeL"], **result, "passed": passed}
+
+
+if __name__ == "__main__":
+    main()

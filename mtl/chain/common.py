@@ -1,0 +1,57 @@
+"""What the steps share: names, places, and the models that are measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mtl.config.retrain import RetrainConfig
+from mtl.settings import Settings, load_settings
+from mtl.store.base import ObjectStore
+from mtl.store.open import open_store
+
+Document = dict[str, Any]
+
+
+def task_names(config: RetrainConfig) -> list[str]:
+    """Names of the configuration's tasks in the order of data sets and tokens."""
+    return sorted({source.task for source in config.data.sources})
+
+
+def tracking(settings: Settings) -> Any:
+    """MLflow at the configured address; embedded, its artifacts stand beside its database."""
+    from mtl.tracking.client import Tracking
+
+    return Tracking(settings.tracking_uri, artifact_root=str(settings.home / "mlflow-artifacts"))
+
+
+def model_folder(config: RetrainConfig, trained: Document) -> Path:
+    """The model that a finished run made, as a folder on this machine."""
+    from mtl.training.export import export_model
+
+    settings = load_settings()
+    return export_model(
+        config,
+        task_names(config),
+        open_store(settings.store),
+        identity=trained["identity"],
+        adapter_sha256=trained["adapter_sha256"],
+        cache=settings.cache,
+    )
+
+
+def champion_model(config: RetrainConfig, store: ObjectStore, settings: Settings) -> tuple[int | None, Path | None]:
+    """(version, folder) of the champion, (None, None) where there is none yet."""
+    from mtl.release.journal import read_journal
+    from mtl.release.refs import resolve_ref
+
+    name = config.register_.model
+    version = read_journal(store, name).champion
+    if version is None:
+        return None, None
+    return version, resolve_ref(f"v{version}", store=store, model=name, cache=settings.cache).folder
+
+
+def evaluation_prefix(identity: str) -> str:
+    """Where a run's evaluation is kept in the store."""
+    return f"runs/{identity}/evaluation"

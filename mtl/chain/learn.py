@@ -1,0 +1,95 @@
+"""Prepare and train: from a configuration to a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mtl import progress
+from mtl.chain.common import Document, task_names, tracking
+from mtl.config.retrain import RetrainConfig
+from mtl.settings import load_settings
+from mtl.store.open import open_store
+
+
+def prepare(config: RetrainConfig) -> Document:
+    """The manifest of the data set, made unless it exists."""
+    from mtl.data.prepare import prepare as prepare_dataset
+    from mtl.model.base import resolve_base
+    from mtl.model.tokenizer import load_tokenizer
+    from mtl.tasks.table import get_task
+
+    settings = load_settings()
+    ref = resolve_base(config.model.base, config.model.revision)
+    tokens = [get_task(name).token for name in task_names(config)]
+    tokenizer = load_tokenizer(config.model.tokenizer or ref.location, tokens, revision=ref.revision)
+    return prepare_dataset(
+        config.data,
+        seed=config.seed,
+        tokenizer=tokenizer,
+        store=open_store(settings.store),
+        cache=settings.cache,
+        progress=_Counting(),
+    ).to_dict()
+
+
+class _Counting:
+    """Turns what the preparation tells into progress: its total is known only as it comes."""
+
+    def __init__(self) -> None:
+        self._done: dict[str, int] = {}
+
+    def __call__(self, stage: str, count: int) -> None:
+        self._done[stage] = done = self._done.get(stage, 0) + count
+        parts = ", ".join(f"{number} {name}" for name, number in self._done.items())
+        note = "found unchanged" if stage == "found" else parts
+        progress.report("prepare", done, max(self._done.values()), note)
+
+
+def train(config: RetrainConfig, dataset: str) -> Document:
+    """Train in a process of its own, resume, or find the run finished; recorded in MLflow as it goes."""
+    from mtl.tracking.recorder import Recorder
+    from mtl.training.launch import launch_training
+
+    settings = load_settings()
+    recorder = Recorder(
+        lambda: tracking(settings),
+        settings.home / "metrics",
+        experiment=config.register_.experiment,
+        params=config.model_dump(mode="json", by_alias=True),
+    )
+
+    def on_event(event: Mapping[str, Any]) -> None:
+        if event["event"] == "start":
+            recorder.start(event["identity"])
+            progress.report("train", event["step"], event["max_steps"], _start_note(event))
+        elif event["event"] == "step":
+            recorder.step(event["step"], _metrics(event))
+            progress.report("train", event["step"], event["max_steps"], _step_note(event))
+
+    try:
+        result = launch_training(config, dataset, settings, on_event)
+    except BaseException:
+        recorder.close(status="KILLED")
+        raise
+    recorder.close(status="FINISHED")
+    return result
+
+
+def _start_note(event: Mapping[str, Any]) -> str:
+    share = event["trainable"] / event["parameters"]
+    resumed = f", resumed from step {event['resumed_from']}" if event["resumed_from"] else ""
+    return (
+        f"{event['trainable']:,} trainable parameters ({share:.1%}), {event['precision']} on {event['device']}{resumed}"
+    )
+
+
+def _step_note(event: Mapping[str, Any]) -> str:
+    losses = "  ".join(f"{task} {loss:.3f}" for task, loss in event["loss_by_task"].items())
+    return f"loss {losses}  {event['tokens_per_second']:,.0f} tok/s  {event['eta']:.0f}s left"
+
+
+def _metrics(event: Mapping[str, Any]) -> dict[str, float]:
+    names = ("loss", "learning_rate", "grad_norm", "tokens_per_second")
+    losses = {f"train/loss/{task}": loss for task, loss in event["loss_by_task"].items()}
+    return {f"train/{name}": event[name] for name in names} | losses

@@ -1,0 +1,66 @@
+"""The outcome of a retrain: kept last, found when the same retrain is asked for again."""
+
+from __future__ import annotations
+
+import json
+
+from mtl.chain.common import Document
+from mtl.config.retrain import RetrainConfig
+from mtl.errors import NotFoundError
+from mtl.fingerprint import canonical_json, sha256_json
+from mtl.settings import load_settings
+from mtl.store.open import open_store
+
+
+def find_judged(config: RetrainConfig, trained: Document) -> Document | None:
+    """What `keep_judged` kept of this run under the same evaluation and gate; None if it was not judged yet."""
+    store = open_store(load_settings().store)
+    try:
+        found: Document = json.loads(store.get(_judged_key(config, trained)))
+    except NotFoundError:
+        return None
+    return found
+
+
+def keep_judged(
+    config: RetrainConfig,
+    trained: Document,
+    report: Document,
+    registered: Document,
+    decision: Document,
+    promoted: Document,
+) -> Document:
+    """Keep the outcome as the last write of a retrain, so that repeating it finds everything done.
+
+    A promotion that was refused after the decision is not kept: the next retrain judges the version again.
+    """
+    refused = promoted.get("refused")
+    if refused:
+        decision = decision | {"promoted": False, "reasons": [refused]}
+    document = {
+        "evaluate": {name: value for name, value in report.items() if name not in ("samples", "metrics")},
+        "decision": decision,
+        "version": registered["version"],
+        "release": registered["release"],
+        "champion": promoted["champion"],
+    }
+    if not refused:
+        open_store(load_settings().store).put(_judged_key(config, trained), canonical_json(document))
+    return document
+
+
+def _judged_key(config: RetrainConfig, trained: Document) -> str:
+    rules = config.model_dump(mode="json", by_alias=True, include={"evaluate", "gate", "register_"})
+    return f"runs/{trained['identity']}/judged/{sha256_json(rules)}.json"
+
+
+def summary(dataset: Document, trained: Document, judged: Document, *, flow_run: Document, unchanged: bool) -> Document:
+    """The document of `mtl retrain --json`."""
+    names = ("fingerprint", "counts", "quarantine", "truncated")
+    return {
+        "dataset": {name: dataset[name] for name in names},
+        "train": trained,
+        **judged,
+        "unchanged": unchanged,
+        "flow_run": flow_run,
+    }

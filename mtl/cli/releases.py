@@ -1,0 +1,206 @@
+"""What `models`, `promote`, `rollback`, `generate` and `pull` do, and how their results read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mtl.chain.common import tracking
+from mtl.errors import InputError, NotFoundError, NotPromotedError
+from mtl.progress import report as report_progress
+from mtl.settings import Settings, load_settings
+from mtl.store.open import open_store
+
+Document = dict[str, Any]
+
+
+def models(name: str) -> Document:
+    """The versions of a registered model."""
+    settings = load_settings()
+    registry = _registry(settings, name)
+    return {"model": name, "versions": [asdict(version) for version in registry.versions()]}
+
+
+def promote(name: str, version: str, force: str | None) -> Document:
+    """Make a version champion: the gate's decision must be for it, or `force` says why not to ask."""
+    from mtl.release.layout import parse_version
+    from mtl.release.promote import promote as promote_version
+
+    settings = load_settings()
+    registry = _registry(settings, name)
+    number = parse_version(version)
+    if number is None:
+        raise InputError(f"{version!r} is no version", field="version", hint="give a number, e.g. 3 or v3")
+    against, reason = _permission(registry, settings, name, number, force)
+    promotion = promote_version(
+        open_store(settings.store),
+        number,
+        model=name,
+        expected=against,
+        reason=reason,
+        actor=settings.actor,
+        aliases=registry,
+        forced=force is not None,
+    )
+    return _changed(name, promotion)
+
+
+def _permission(
+    registry: Any, settings: Settings, name: str, version: int, force: str | None
+) -> tuple[int | None, str]:
+    """(the champion that is replaced, the reason). Errors: NotPromotedError if neither gate nor person allows it."""
+    from mtl.release.journal import read_journal
+
+    verdict = registry.verdict(version)
+    if force is not None:
+        return read_journal(open_store(settings.store), name).champion, force
+    if verdict is None:
+        raise NotPromotedError(f"v{version} was never judged", hint='mtl retrain judges it; or --force "reason"')
+    if not verdict.promoted:
+        reasons = "\n".join(f"  - {reason}" for reason in verdict.reasons)
+        raise NotPromotedError(
+            f"the gate refused v{version}:\n{reasons}", hint='overrule it with --force "reason", which is recorded'
+        )
+    return verdict.against, "; ".join(verdict.reasons)
+
+
+def rollback(name: str, reason: str) -> Document:
+    """Make the previous champion champion again."""
+    from mtl.release.promote import rollback as roll_back
+
+    settings = load_settings()
+    promotion = roll_back(
+        open_store(settings.store),
+        model=name,
+        reason=reason,
+        actor=settings.actor,
+        aliases=_registry(settings, name),
+    )
+    return _changed(name, promotion)
+
+
+def _changed(name: str, promotion: Any) -> Document:
+    return {
+        "model": name,
+        "champion": promotion.version,
+        "previous": promotion.previous,
+        "changed": promotion.changed,
+        "reason": promotion.change.reason,
+        "actor": promotion.change.actor,
+        "at": promotion.change.at,
+    }
+
+
+def generate(
+    file: Path | None,
+    task: str,
+    request: Mapping[str, int],
+    *,
+    name: str,
+    ref: str,
+    max_new_tokens: int | None,
+    truncate: bool,
+) -> Document:
+    """The answer of the model to the text in `file`, or on standard input."""
+    text = _text(file)
+    settings = load_settings()
+    store = open_store(settings.store)
+    from mtl.release.refs import resolve_ref
+    from mtl.serving.generate import load_generator
+
+    model = resolve_ref(
+        ref, store=store, model=name, cache=settings.cache, versions=_lazy_versions(settings, name, ref)
+    )
+    (answer,) = load_generator(model.folder).generate(
+        [text], task, request=request, max_new_tokens=max_new_tokens, truncate=truncate
+    )
+    return {"task": task, "model": ref, "version": model.version, **answer.to_dict()}
+
+
+def _lazy_versions(settings: Settings, name: str, ref: str) -> Any:
+    """The registry, which takes seconds to open, only for a ref that needs it: a run id."""
+    is_run = len(ref) == 32 and not Path(ref).exists()
+    return _registry(settings, name) if is_run else None
+
+
+def _text(file: Path | None) -> str:
+    if file is None:
+        return sys.stdin.read()
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8: {error}", field="file") from None
+    except OSError as error:
+        raise NotFoundError(f"cannot read {file}: {error.strerror}", field="file") from None
+
+
+def pull(name: str, ref: str, dest: Path) -> Document:
+    """Fetch a release into a folder."""
+    from mtl.cli.terminal import progress_bars
+    from mtl.release.pull import pull as pull_release
+
+    def tell(path: str, done: int, total: int) -> None:
+        report_progress("pull", done, total, path)
+
+    with progress_bars():
+        manifest = pull_release(open_store(load_settings().store), ref, dest, model=name, progress=tell)
+    return {
+        "model": name,
+        "version": manifest.version,
+        "folder": str(dest),
+        "files": [asdict(file) for file in manifest.files],
+        "adapter_sha256": manifest.adapter_sha256,
+    }
+
+
+def _registry(settings: Settings, name: str) -> Any:
+    from mtl.registry.registry import Registry
+
+    return Registry(tracking(settings), name)
+
+
+def models_text(result: Document) -> str:
+    """A line a version, newest first."""
+    if not result["versions"]:
+        return f"{result['model']} has no versions yet\nnext: mtl retrain -c conf/demo.yaml"
+    lines = [f"{'version':<9}{'aliases':<22}{'decision':<10}{'created':<27}{'run':<14}data"]
+    lines += [
+        f"v{v['version']:<8}{', '.join(v['aliases']):<22}{v['decision'] or '-':<10}{v['created']:<27}"
+        f"{v['identity'][:12]:<14}{v['fingerprint'][:12]}"
+        for v in result["versions"]
+    ]
+    return "\n".join(lines)
+
+
+def promote_text(result: Document) -> str:
+    """Who is champion now."""
+    done = "is champion now" if result["changed"] else "was champion already"
+    previous = f"previous: v{result['previous']}" if result["previous"] else "no previous champion"
+    return f"{result['model']} v{result['champion']} {done} ({previous})\n  {result['reason']}"
+
+
+def generate_text(result: Document) -> str:
+    """The summary, or the questions one under the other."""
+    if result["output"] is None:
+        return f"the model's answer is not of the form of {result['task']}:\n{result['text']}"
+    if isinstance(result["output"], str):
+        return result["output"]
+    return "\n\n".join(_question(number, item) for number, item in enumerate(result["output"], start=1))
+
+
+def _question(number: int, item: Document) -> str:
+    marks = (f"   {letter}. {option}" for letter, option in zip("ABCD", item["options"], strict=True))
+    return "\n".join([f"{number}. {item['question']}  [{item['difficulty']}]", *marks, f"   answer: {item['correct']}"])
+
+
+def pull_text(result: Document) -> str:
+    """Where the files are."""
+    size = sum(file["bytes"] for file in result["files"])
+    return (
+        f"{result['model']} v{result['version']} in {result['folder']}: "
+        f"{len(result['files'])} files, {size / 1e6:.1f} MB, every sha256 verified\n"
+        f"next: see {result['folder']}/README.md for the lines that load it"
+    )

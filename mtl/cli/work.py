@@ -1,0 +1,134 @@
+"""What `prepare`, `train`, `evaluate` and `retrain` do, and how their results read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from mtl.cli.terminal import progress_bars
+from mtl.config.retrain import RetrainConfig, load_config
+from mtl.settings import load_settings
+
+Document = dict[str, Any]
+
+
+def prepare(config: Path) -> Document:
+    """The manifest of the configuration's data set."""
+    from mtl.chain import learn
+
+    with progress_bars():
+        return learn.prepare(load_config(config))
+
+
+def train(config: Path, dataset: str | None) -> Document:
+    """The result of the training run."""
+    from mtl.chain import learn
+
+    loaded = load_config(config)
+    with progress_bars():
+        return learn.train(loaded, dataset or learn.prepare(loaded)["fingerprint"])
+
+
+def evaluate(config: Path, model: str, against: str | None) -> Document:
+    """The report of `model` beside its base and, if given, `against`."""
+    from mtl.chain import judge, learn
+
+    loaded = load_config(config)
+    refs = {"candidate": model} | ({"champion": against} if against else {})
+    with progress_bars():
+        folders = {side: _folder(loaded, ref) for side, ref in refs.items()}
+        report = judge.measure(loaded, learn.prepare(loaded)["fingerprint"], folders)
+    return report.to_json() | {"refs": refs}
+
+
+def _folder(config: RetrainConfig, ref: str) -> Path:
+    from mtl.chain.common import tracking
+    from mtl.registry.registry import Registry
+    from mtl.release.refs import resolve_ref
+    from mtl.store.open import open_store
+
+    settings = load_settings()
+    name = config.register_.model
+    versions = Registry(tracking(settings), name)
+    store = open_store(settings.store)
+    return resolve_ref(ref, store=store, model=name, cache=settings.cache, versions=versions).folder
+
+
+def retrain(config: Path) -> Document:
+    """The whole chain as the Prefect flow, in this process: embedded, or on the server of PREFECT_API_URL."""
+    loaded = load_config(config)
+    embed_prefect()
+    with progress_bars():
+        from flows.retrain import retrain as flow
+
+        return flow(loaded)
+
+
+def embed_prefect() -> None:
+    """Before Prefect is imported: keep its state with ours, and its own chatter out of the terminal."""
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    if "PREFECT_API_URL" not in os.environ:
+        home = load_settings().home / "prefect"
+        home.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("PREFECT_HOME", str(home))
+        # Its default of 20 s is too short for the first start on a busy machine.
+        os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
+        # The run lives in this process: there is nobody to miss its heartbeat, and waiting for it costs a second.
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+
+
+def prepare_text(manifest: Document) -> str:
+    """Counts of each task and split, a line each."""
+    lines = [f"data set {manifest['fingerprint']}"]
+    for task, splits in manifest["counts"].items():
+        for split, counts in splits.items():
+            by = ", ".join(f"{label} {number}" for label, number in counts["by_difficulty"].items())
+            lines.append(
+                f"  {task:<10} {split:<11} {counts['rows']:>7} rows: {counts['kept']} kept, {counts['merged']} merged, "
+                f"{counts['quarantined']} quarantined -> {counts['examples']} examples" + (f" ({by})" if by else "")
+            )
+    return "\n".join([*lines, f"next: mtl train -c CONF --dataset {manifest['fingerprint']}"])
+
+
+def train_text(result: Document) -> str:
+    """Identity, steps, losses, adapter."""
+    resumed = f", resumed from step {result['resumed_from']}" if result["resumed_from"] else ""
+    losses = ", ".join(f"{task} {loss:.3f}" for task, loss in result["loss"].items())
+    return (
+        f"run {result['identity']}\n"
+        f"  {result['steps']} of {result['max_steps']} steps{resumed}; last loss {losses}\n"
+        f"  adapter sha256 {result['adapter_sha256']}\n"
+        "next: mtl retrain -c CONF evaluates, registers and judges it"
+    )
+
+
+def evaluate_text(report: Document) -> str:
+    """The means, a line a task and metric, a column a model."""
+    from mtl.chain.judge import report_markdown
+
+    return report_markdown(report)
+
+
+def retrain_text(result: Document) -> str:
+    """What came out: version, decision and reasons, and the next command."""
+    decision = result["decision"]
+    verdict = "promoted to champion" if decision["promoted"] else "not promoted"
+    lines = ["nothing changed since this was made and judged:"] if result["unchanged"] else []
+    lines.append(f"version {result['version']}: {verdict}")
+    lines += [f"  - {reason}" for reason in decision["reasons"]]
+    lines.append(f"  release {result['release']}, champion v{result['champion']}")
+    lines += ["", *_means(result["evaluate"]), ""]
+    return "\n".join([*lines, "next: mtl generate --task mcq --easy 1 --medium 1 --hard 1 FILE, or mtl models"])
+
+
+def _means(report: Document) -> list[str]:
+    models = report["models"]
+    lines = [f"{'':<26}" + "".join(f"{model:>12}" for model in models)]
+    for task in report["examples"]:
+        for metric in report[models[-1]][task]:
+            cells = (report[model][task].get(metric) for model in models)
+            values = "".join(f"{'-' if cell is None else format(cell, '.3f'):>12}" for cell in cells)
+            lines.append(f"{task + ' ' + metric:<26}{values}")
+    return lines

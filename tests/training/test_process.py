@@ -1,0 +1,138 @@
+"""The trainer process: killed or stopped anywhere, it ends with the same adapter, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from safetensors.torch import load_file, save_file
+
+from mtl.chain import learn
+from mtl.config.retrain import RetrainConfig, parse_config
+from mtl.errors import NotFoundError, PermanentError, PreemptedError, TransientError
+from mtl.settings import Settings, load_settings
+from mtl.training.launch import launch_training
+from tests.support.bases import save_base
+from tests.support.retrains import small_config, small_values
+
+Event = Mapping[str, Any]
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workshop")
+
+
+@pytest.fixture(scope="module")
+def dataset(workshop: Path) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MTL_HOME", str(workshop / "home"))
+        return str(learn.prepare(small_config(workshop))["fingerprint"])
+
+
+def settings(workshop: Path, name: str) -> Settings:
+    """An own store that holds the prepared data set."""
+    home = workshop / name
+    shutil.copytree(workshop / "home" / "store" / "datasets", home / "store" / "datasets")
+    return load_settings({"MTL_HOME": str(home)})
+
+
+def train(config: RetrainConfig, dataset: str, at: Settings, on_event: Callable[[Event], None] | None = None) -> Any:
+    return launch_training(config, dataset, at, on_event or (lambda event: None))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(workshop: Path, dataset: str) -> Any:
+    return train(small_config(workshop), dataset, settings(workshop, "plain"))
+
+
+def trainer_of_this_process() -> psutil.Process:
+    (child,) = [p for p in psutil.Process().children() if "mtl.training" in " ".join(p.cmdline())]
+    return child
+
+
+def strike(number: int, step: int) -> Callable[[Event], None]:
+    """Send a signal to the trainer once it has committed `step`."""
+
+    def on_event(event: Event) -> None:
+        if event["event"] == "commit" and event["step"] == step:
+            os.kill(trainer_of_this_process().pid, number)
+
+    return on_event
+
+
+def test_the_result_says_what_was_done(uninterrupted: Any) -> None:
+    assert uninterrupted["steps"] == uninterrupted["max_steps"] == 6
+    assert uninterrupted["resumed_from"] is None
+    assert set(uninterrupted["loss"]) == {"mcq", "summarize"}
+    assert len(uninterrupted["adapter_sha256"]) == len(uninterrupted["identity"]) == 64
+
+
+@pytest.mark.parametrize("step", [2, 4])
+def test_killed_in_training_it_goes_on_from_its_checkpoint(
+    workshop: Path, dataset: str, uninterrupted: Any, step: int
+) -> None:
+    at = settings(workshop, f"killed-{step}")
+    config = small_config(workshop)
+    with pytest.raises(TransientError, match="the trainer was killed by SIGKILL"):
+        train(config, dataset, at, strike(signal.SIGKILL, step))
+    again = train(config, dataset, at)
+    assert again["resumed_from"] >= step
+    assert again["adapter_sha256"] == uninterrupted["adapter_sha256"]
+
+
+def test_asked_to_stop_it_saves_first(workshop: Path, dataset: str, uninterrupted: Any) -> None:
+    at = settings(workshop, "stopped")
+    config = small_config(workshop)
+    with pytest.raises(PreemptedError, match=r"stopped on request after step \d, which is saved"):
+        train(config, dataset, at, strike(signal.SIGTERM, 2))
+    again = train(config, dataset, at)
+    assert again["resumed_from"] >= 3
+    assert again["adapter_sha256"] == uninterrupted["adapter_sha256"]
+
+
+def test_a_finished_run_is_found_not_trained_again(workshop: Path, dataset: str, uninterrupted: Any) -> None:
+    events: list[str] = []
+    at = load_settings({"MTL_HOME": str(workshop / "plain")})
+    again = train(small_config(workshop), dataset, at, lambda event: events.append(event["event"]))
+    assert again == uninterrupted
+    assert events == ["done"]
+
+
+@pytest.mark.slow
+def test_another_seed_is_another_run_with_other_weights(workshop: Path, dataset: str, uninterrupted: Any) -> None:
+    other = small_config(workshop).model_copy(update={"seed": 4})
+    result = train(other, dataset, settings(workshop, "other"))
+    assert result["identity"] != uninterrupted["identity"]
+    assert result["adapter_sha256"] != uninterrupted["adapter_sha256"]
+
+
+@pytest.mark.slow
+def test_accumulated_steps_resume_bit_for_bit(workshop: Path, dataset: str) -> None:
+    config = small_config(workshop, accumulation=2, max_steps=4)
+    plain = train(config, dataset, settings(workshop, "accumulated"))
+    at = settings(workshop, "accumulated-killed")
+    with pytest.raises(TransientError):
+        train(config, dataset, at, strike(signal.SIGKILL, 2))
+    assert train(config, dataset, at)["adapter_sha256"] == plain["adapter_sha256"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(workshop: Path, dataset: str) -> None:
+    broken = save_base(workshop / "broken")
+    weights = load_file(broken / "model.safetensors")
+    weights["shared.weight"][60] = float("nan")  # a letter that texts hold and the start-up check does not
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    values = small_values(broken)
+    with pytest.raises(PermanentError, match=r"the loss became nan at step 1\n.*lower train.learning_rate"):
+        train(parse_config(values), dataset, settings(workshop, "diverged"))
+
+
+def test_a_data_set_that_does_not_exist_is_named(workshop: Path) -> None:
+    with pytest.raises(NotFoundError, match="no data set 000000000000"):
+        train(small_config(workshop), "0" * 64, settings(workshop, "empty"))
