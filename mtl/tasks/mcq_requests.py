@@ -39,7 +39,16 @@ def _draw(kind: str, labels: Sequence[str], rng: random.Random) -> Choice:
 
 
 def pack(choice: Choice, fits: Callable[[Choice], bool]) -> list[Choice]:
-    """`choice` in order, broken into as few runs as greedily fit; every question must fit alone."""
+    """`choice` broken into as few runs as greedily fit; every question must fit alone.
+
+    The runs get their questions in turn where that fits, so that none is left with the last and hardest one alone.
+    """
+    greedy = _fill(choice, fits)
+    dealt = [choice[start :: len(greedy)] for start in range(len(greedy))]
+    return dealt if all(map(fits, dealt)) else greedy
+
+
+def _fill(choice: Choice, fits: Callable[[Choice], bool]) -> list[Choice]:
     runs: list[Choice] = []
     for i in choice:
         if runs and fits((*runs[-1], i)):

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,9 +37,16 @@ def test_the_shares_of_kinds_are_those_configured() -> None:
 
 
 @given(st.lists(st.integers(1, 10), min_size=1, max_size=8))
-def test_packing_keeps_order_and_never_overfills(sizes: list[int]) -> None:
+def test_packing_keeps_every_question_once_in_order_and_never_overfills(sizes: list[int]) -> None:
     choice = tuple(range(len(sizes)))
     runs = pack(choice, lambda run: sum(sizes[i] for i in run) <= 10)
-    assert tuple(i for run in runs for i in run) == choice
+    assert sorted(i for run in runs for i in run) == list(choice)
+    assert all(list(run) == sorted(run) for run in runs)
     assert all(sum(sizes[i] for i in run) <= 10 for run in runs)
-    assert all(sum(sizes[i] for i in (*left, right[0])) > 10 for left, right in pairwise(runs))
+    assert len(runs) <= max(1, sum(sizes) * 2 // 10 + 1)
+
+
+def test_packing_deals_evenly_where_that_fits_and_fills_up_where_it_does_not() -> None:
+    assert pack((0, 1, 2, 3, 4), lambda run: len(run) <= 3) == [(0, 2, 4), (1, 3)]
+    sizes = [5, 1, 5, 1, 1]
+    assert pack((0, 1, 2, 3, 4), lambda run: sum(sizes[i] for i in run) <= 8) == [(0, 1), (2, 3, 4)]
