@@ -104,6 +104,8 @@ class DataConfig(Section):
             raise ValueError("holdout shares must be over 0 and together under 1")
         if self.mixture.kind == "explicit" and not self.mixture.rates:
             raise ValueError("mixture.kind explicit needs mixture.rates")
+        if self.mixture.kind == "explicit" and set(self.mixture.rates) != (tasks := {s.task for s in self.sources}):
+            raise ValueError(f"mixture.rates are of {sorted(self.mixture.rates)}, the sources of {sorted(tasks)}")
         if self.mixture.kind == "capped" and self.mixture.cap is None:
             raise ValueError("mixture.kind capped needs mixture.cap")
         return self
