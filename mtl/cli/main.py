@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from mtl.cli import terminal
@@ -24,6 +23,8 @@ Conf = Annotated[Path, typer.Option("--config", "-c", help="configuration file, 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document, last on standard output")]
 Model = Annotated[str, typer.Option("--name", help="registered model")]
 DEFAULT_MODEL = "mtl-flan-t5"
+# Base of what typer raises for a wrong command line; newer ones carry a click of their own, so it is not imported.
+_UsageError: Any = typer.BadParameter.__base__
 
 
 def main() -> None:
@@ -37,13 +38,13 @@ def run(arguments: list[str]) -> int:
     try:
         code = app(arguments, standalone_mode=False)
         return code if isinstance(code, int) else 0
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except click.ClickException as error:
+    except _UsageError as error:
         usage = InputError(error.format_message(), hint="see mtl --help, or mtl COMMAND --help")
         terminal.print_error(usage, as_json=as_json)
         return usage.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         print("interrupted; run the same command again to go on", file=sys.stderr)
         return 130
     except MtlError as error:

@@ -22,7 +22,9 @@ class RetrainConfig(Section):
     """Everything a retrain depends on; also the parameter of the deployed flow."""
 
     name: str = Field(
-        "retrain", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="what people call runs of this configuration"
+        "retrain",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="what people call runs of this configuration",
     )
     seed: int = Field(17, ge=0, lt=2**31, description="of sampling, rendering, initialisation and dropout")
     data: DataConfig = Field(description="sources, cleaning, mixture")
