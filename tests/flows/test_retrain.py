@@ -1,0 +1,151 @@
+"""The whole chain through real Prefect and real MLflow, on a base of a few thousand weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.client.orchestration import get_client
+
+from flows.retrain import retrain
+from mtl.cli.main import run
+from mtl.release.journal import read_journal
+from mtl.store.folder import FolderStore
+from tests.support.retrains import small_config, small_values
+
+MODEL = "mtl-flan-t5"
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("retrain")
+    small_config(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def home(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MTL_HOME", str(workshop / "home"))
+    monkeypatch.delenv("MTL_STORE", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return workshop / "home"
+
+
+@pytest.fixture(scope="module")
+def first(workshop: Path) -> dict[str, Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MTL_HOME", str(workshop / "home"))
+        return retrain(small_config(workshop))
+
+
+def test_the_document_holds_what_others_read(first: dict[str, Any]) -> None:
+    json.dumps(first, allow_nan=False)
+    assert set(first) >= {"dataset", "train", "evaluate", "decision", "version", "release", "flow_run"}
+    assert set(first["train"]) >= {"identity", "steps", "adapter_sha256", "resumed_from"}
+    assert set(first["evaluate"]["candidate"]) == {"mcq", "summarize", "by_difficulty"}
+    assert first["version"] == 1
+    assert first["unchanged"] is False
+
+
+def test_a_random_base_is_not_promoted_and_the_reasons_say_why(first: dict[str, Any], home: Path) -> None:
+    assert first["decision"]["promoted"] is False
+    assert all(isinstance(reason, str) and reason for reason in first["decision"]["reasons"])
+    assert read_journal(FolderStore(home / "store"), MODEL).champion is None
+
+
+def test_nothing_changed_makes_no_second_version(first: dict[str, Any], workshop: Path) -> None:
+    again = retrain(small_config(workshop))
+    assert again["unchanged"] is True
+    assert (again["version"], again["train"]) == (first["version"], first["train"])
+
+
+def test_the_flow_run_shows_data_set_metrics_and_report(first: dict[str, Any]) -> None:
+    with get_client(sync_client=True) as client:
+        artifacts = client.read_artifacts()
+    mine = [a for a in artifacts if str(a.flow_run_id) == str(first["flow_run"]["id"])]
+    assert {a.key for a in mine} >= {"dataset", "metrics", "report", "train-progress", "evaluate-progress"}
+    (report,) = [a for a in mine if a.key == "report"]
+    assert "not promoted" in str(report.data).lower()
+
+
+def test_the_release_is_published_and_pulled(
+    first: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["pull", "candidate", str(tmp_path / "model"), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert document["adapter_sha256"] == first["train"]["adapter_sha256"]
+    assert (tmp_path / "model" / "report.json").is_file()
+
+
+def test_models_lists_the_version_and_its_decision(first: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models", "--json"]) == 0
+    (version,) = json.loads(capsys.readouterr().out.splitlines()[-1])["versions"]
+    assert version["version"] == first["version"]
+    assert version["aliases"] == ["candidate"]
+    assert version["decision"] == "reject"
+    assert version["identity"] == first["train"]["identity"]
+
+
+def test_promotion_obeys_the_gate_unless_a_person_overrules_it(
+    first: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["promote", "1", "--json"]) == 1
+    refused = json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
+    assert refused["kind"] == "not_promoted"
+    assert "the gate refused v1" in refused["message"]
+    assert run(["promote", "v1", "--force", "shown to the team", "--json"]) == 0
+    promoted = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (promoted["champion"], promoted["reason"]) == (1, "shown to the team")
+    assert run(["rollback", "--json"]) == 2
+    assert "no previous champion" in json.loads(capsys.readouterr().out.splitlines()[-1])["error"]["message"]
+
+
+def test_a_text_over_the_limit_is_refused(
+    first: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "long.txt"
+    text.write_text("many words " * 2000)
+    assert run(["generate", "--model", "candidate", str(text), "--json"]) == 2
+    error = json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
+    assert "tokens long with its instruction, the limit is 448" in error["message"]
+
+
+@pytest.mark.slow
+def test_killed_in_training_and_started_again_it_ends_with_the_same_adapter(
+    first: dict[str, Any], workshop: Path, tmp_path: Path
+) -> None:
+    conf = tmp_path / "conf.yaml"
+    conf.write_text(yaml.safe_dump(small_values(workshop / "base")))
+    environment = {**os.environ, "MTL_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+    environment.pop("PREFECT_API_URL", None)
+    command = [sys.executable, "-m", "mtl.cli", "retrain", "-c", str(conf), "--json"]
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    wait_for_commit(tmp_path / "home" / "store" / "runs")
+    os.killpg(process.pid, signal.SIGKILL)
+    subprocess.run(["pkill", "-KILL", "-f", f"mtl.training {tmp_path}"], check=False)
+    process.wait()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    document = json.loads(done.stdout.splitlines()[-1])
+    assert document["train"]["resumed_from"] >= 2
+    assert document["train"]["adapter_sha256"] == first["train"]["adapter_sha256"]
+    assert document["version"] == 1
+
+
+def wait_for_commit(runs: Path) -> None:
+    """Until a log entry of kind commit is there."""
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        if any('"kind":"commit"' in entry.read_text() for entry in runs.glob("*/log/*.json")):
+            return
+        time.sleep(0.05)
+    raise AssertionError("no commit in four minutes")
