@@ -9,13 +9,14 @@ from mtl.config.retrain import RetrainConfig
 from mtl.settings import Settings, load_settings
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
+from mtl.tasks.table import in_order
 
 Document = dict[str, Any]
 
 
 def task_names(config: RetrainConfig) -> list[str]:
     """Names of the configuration's tasks in the order of data sets and tokens."""
-    return sorted({source.task for source in config.data.sources})
+    return in_order(source.task for source in config.data.sources)
 
 
 def tracking(settings: Settings) -> Any:

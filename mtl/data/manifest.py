@@ -47,8 +47,11 @@ class FileEntry(_Record):
 
 
 class DatasetManifest(_Record):
-    """See design.md, "JSON that others read". `lengths` is {task: {inputs | targets: statistics}} in tokens, before any
-    cut; `unknown` the share of tokens that are <unk>; `settings` what of the configuration the fingerprint covers."""
+    """The JSON of `mtl prepare`; keys are added, never renamed.
+
+    lengths: {task: {inputs | targets: statistics}} in tokens, before any cut. unknown: share of tokens that are <unk>.
+    settings: what of the configuration the fingerprint covers.
+    """
 
     fingerprint: str
     sources: list[dict[str, str | None]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mtl.errors import NotFoundError, did_you_mean
 from mtl.task import Task
 from mtl.tasks import mcq, summarize
@@ -16,6 +18,6 @@ def get_task(name: str) -> Task:
     return TASKS[name]
 
 
-def task_tokens() -> list[str]:
-    """The tokens of all tasks, in the order in which a tokenizer gets them."""
-    return [task.token for task in TASKS.values()]
+def in_order(names: Iterable[str]) -> list[str]:
+    """`names` in the order of the table, which is the order in which a tokenizer gets their tokens."""
+    return sorted({get_task(name).name for name in names}, key=list(TASKS).index)

@@ -24,7 +24,7 @@ from mtl.model.precision import device_kind, use_bf16
 from mtl.model.tokenizer import load_tokenizer
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
-from mtl.tasks.table import get_task
+from mtl.tasks.table import get_task, in_order
 from mtl.training.batches import RankBatches, batch_stream
 from mtl.training.callbacks import Checkpoints, Progress, StopRequest
 from mtl.training.dataset import TokenisedSplit
@@ -81,7 +81,7 @@ def _train(
     stop: StopRequest,
     work: Path,
 ) -> dict[str, Any]:
-    tasks = sorted(data.manifest.counts)
+    tasks = in_order(data.manifest.counts)
     split = TokenisedSplit(data, "train", tasks)
     set_seed(config.seed)
     model = _model(config, ref, tasks)

@@ -13,7 +13,7 @@ from mtl.model.adapter import attach_lora, save_adapter
 from mtl.model.base import base_sha256, load_base, resolve_base
 from mtl.model.load import ModelSpec
 from mtl.model.tokenizer import load_tokenizer
-from mtl.tasks.table import TASKS, task_tokens
+from mtl.tasks.table import TASKS
 from tests.support.bases import save_base
 
 MAX_INPUT_TOKENS = 200
@@ -34,7 +34,7 @@ def tiny_base() -> Path:
 @cache
 def _made(base: str, seed: int) -> Path:
     ref = resolve_base(base)
-    tokens = task_tokens()
+    tokens = [task.token for task in TASKS.values()]
     tokenizer = load_tokenizer(ref.location, tokens)
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -20,9 +20,9 @@ needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no real data: ../
 def t5_tokenizer() -> Any:
     """T5's own tokenizer with the task tokens, as training loads it."""
     from mtl.model.tokenizer import load_tokenizer
-    from mtl.tasks.table import task_tokens
+    from mtl.tasks.table import TASKS
 
-    return load_tokenizer(SHARED / "t5_tokenizer", task_tokens())
+    return load_tokenizer(SHARED / "t5_tokenizer", [task.token for task in TASKS.values()])
 
 
 @dataclass(frozen=True)
