@@ -26,7 +26,7 @@ from mtl.config.gate import GateConfig
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport
 from mtl.fingerprint import sha256_json
 
-RULES = 1
+RULES = 2
 """Raised with every change of what `decide` does with the same report and policy."""
 
 
@@ -156,11 +156,14 @@ def _bad_values(report: EvalReport, *, task: str, against: str) -> Iterator[str]
 
 
 def _unmeasured(report: EvalReport, policy: PromotionPolicy, *, task: str, against: str) -> Iterator[str]:
-    """Metrics that the policy names and nobody has."""
+    """Metrics that the policy names and that nobody has, or that cannot be judged by."""
     needed = dict.fromkeys((_deciding(report, policy, task), *policy.floors.get(task, {})))
     for name in dict.fromkeys((*needed, *policy.guards.get(task, ()))):
-        if report.metric(task, name) is None:
+        metric = report.metric(task, name)
+        if metric is None:
             yield f"{task}: the report has no metric {name}, which the policy asks for."
+        elif metric.higher_is_better is None:
+            yield f"{task}: of {name}, which the policy asks for, neither more nor less is better."
         elif name in needed and all(report.mean(model, task, name) is None for model in (CANDIDATE, against)):
             yield f"{task}: {name}, which the policy asks for, has no value on any example."
 
@@ -192,7 +195,7 @@ def _under_floors(report: EvalReport, policy: PromotionPolicy, *, task: str) -> 
             continue
         if metric.higher_is_better and value < floor:
             yield f"{task}: {name} is {_number(value)}, under its floor of {_number(floor)}."
-        if not metric.higher_is_better and value > floor:
+        if metric.higher_is_better is False and value > floor:
             yield f"{task}: {name} is {_number(value)}, over its ceiling of {_number(floor)}."
 
 
@@ -229,7 +232,7 @@ def _judge(report: EvalReport, policy: PromotionPolicy, *, task: str, against: s
 def _gain(report: EvalReport, comparison: Comparison) -> tuple[float, float, float]:
     """(difference, low, high), turned round where lower is better: above 0 is always an improvement."""
     metric = report.metric(comparison.task, comparison.metric)
-    if metric is not None and not metric.higher_is_better:
+    if metric is not None and metric.higher_is_better is False:
         return -comparison.difference, -comparison.high, -comparison.low
     return comparison.difference, comparison.low, comparison.high
 

@@ -35,12 +35,16 @@ class BadRequest(MtlError):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What a score means. `source` names the paper, library or rule that defines it."""
+    """What a score means. `source` names the paper, library or rule that defines it.
+
+    higher_is_better: None where neither end is better (a length): such a metric is shown and never judged.
+    low, high: its range, in its own unit; None where that end is open.
+    """
 
     name: str
-    higher_is_better: bool = True
-    low: float = 0.0
-    high: float = 1.0
+    higher_is_better: bool | None = True
+    low: float | None = 0.0
+    high: float | None = 1.0
     source: str = ""
 
 

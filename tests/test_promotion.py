@@ -243,7 +243,7 @@ def test_a_decision_survives_the_reports_json() -> None:
 
 
 def test_the_version_names_rules_and_parameters() -> None:
-    assert POLICY.version.startswith("1-")
+    assert POLICY.version.startswith("2-")
     assert dataclasses.replace(POLICY).version == POLICY.version
     assert dataclasses.replace(POLICY, tolerance=0.01).version != POLICY.version
     assert policy_from(GateConfig()).version == policy_from(GateConfig()).version
@@ -263,3 +263,21 @@ def test_the_decision_as_json() -> None:
     assert document["promoted"] is False
     assert document["reasons"][0].startswith("No task is better")
     assert document["policy_version"] == POLICY.version
+
+
+@pytest.mark.parametrize("place", ["metrics", "floors", "guards"])
+def test_a_metric_that_is_neither_better_nor_worse_judges_nothing(place: str) -> None:
+    rules: dict[str, Any] = {
+        "metrics": {"metrics": {"a": "length"}},
+        "floors": {"floors": {"a": {"length": 0.1}}},
+        "guards": {"guards": {"a": ("length",)}},
+    }[place]
+    metrics = (Metric("score"), Metric("length", higher_is_better=None, high=None))
+    examples = [Example("", "", "a", f"a{i}") for i in range(N)]
+    texts = {model: [f"{{'score': {s}, 'length': 9.0}}"] * N for model, s in (("base", 0.1), ("candidate", 0.9))}
+    report = evaluate_models(texts, examples, tasks={"a": toy_task("a", metrics)}, seed=7, resamples=100)
+    policy = PromotionPolicy(**{"metrics": {"a": "score"}, **rules})
+    decision = decide(report, policy)
+    assert not decision.promoted
+    assert "a: of length, which the policy asks for, neither more nor less is better." in decision.reasons
+    assert decide(report, PromotionPolicy(metrics={"a": "score"})).promoted

@@ -135,7 +135,8 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _metric_name(metric: Metric) -> str:
-    return escape(metric.name) if metric.higher_is_better else f"{escape(metric.name)} (lower is better)"
+    note = {True: "", False: " (lower is better)", None: " (neither is better)"}[metric.higher_is_better]
+    return escape(metric.name) + note
 
 
 def _number(value: float | None) -> str:
@@ -149,6 +150,6 @@ def _difference(comparison: Comparison | None, metric: Metric) -> str:
     if comparison is None or not all(map(math.isfinite, (comparison.difference, comparison.low, comparison.high))):
         return _NONE
     numbers = f"{comparison.difference:+.3f} [{comparison.low:+.3f}, {comparison.high:+.3f}]"
-    if comparison.low <= 0 <= comparison.high:
+    if metric.higher_is_better is None or comparison.low <= 0 <= comparison.high:
         return numbers
     return f"{numbers} **{'better' if (comparison.low > 0) == metric.higher_is_better else 'worse'}**"

@@ -140,7 +140,7 @@ class EvalReport:
             "confidence": self.confidence,
             "not_finite": ["/".join(path) for path, value in _values(self.results) if _not_finite(value)],
             "comparisons": [_comparison_json(comparison) for comparison in self.comparisons],
-            "metrics": {task: [_metric_json(metric) for metric in metrics] for task, metrics in self.metrics.items()},
+            "metrics": {task: [asdict(metric) for metric in metrics] for task, metrics in self.metrics.items()},
             "samples": [asdict(sample) for sample in self.samples],
             "settings": dict(self.settings),
         }
@@ -150,7 +150,9 @@ class EvalReport:
         """The report of a document; without the scores of single examples."""
         return cls(
             results={model: _model_of(document, model) for model in document["models"]},
-            metrics={task: tuple(map(_metric_of, metrics)) for task, metrics in document["metrics"].items()},
+            metrics={
+                task: tuple(Metric(**metric) for metric in metrics) for task, metrics in document["metrics"].items()
+            },
             comparisons=tuple(_comparison_of(item) for item in document["comparisons"]),
             samples=tuple(Sample(**item) for item in document["samples"]),
             confidence=document["confidence"],
@@ -228,15 +230,3 @@ def _comparison_json(comparison: Comparison) -> dict[str, Any]:
 def _comparison_of(document: Mapping[str, Any]) -> Comparison:
     numbers = {name: math.nan if document[name] is None else document[name] for name in _NUMBERS}
     return Comparison(**{**document, **numbers})
-
-
-def _metric_json(metric: Metric) -> dict[str, Any]:
-    """null for an end of the range that is open, because JSON has no infinity."""
-    document = asdict(metric)
-    return document | {name: _null(document[name]) for name in ("low", "high")}
-
-
-def _metric_of(document: Mapping[str, Any]) -> Metric:
-    low, high = (document[name] for name in ("low", "high"))
-    ends = {"low": -math.inf if low is None else low, "high": math.inf if high is None else high}
-    return Metric(**{**document, **ends})

@@ -11,6 +11,7 @@ from typing import Any
 from mtl.example import Example
 from mtl.fingerprint import sha256_bytes
 from mtl.metrics.rouge import rouge_scores
+from mtl.metrics.text import copy_rate
 from mtl.task import BadRequest, BadRow, Dropped, Metric, Rendered, RenderOptions, Row, Scores, Task
 from mtl.tasks.text import clean, passage_key, read_passage, read_text, words
 
@@ -91,7 +92,7 @@ def parse(text: str) -> str | None:
 
 
 def score(example: Example, prediction: str) -> Scores:
-    """ROUGE of the summary with the highlights (an answer of another kind is scored as it stands), and its length."""
+    """ROUGE of the summary with the highlights (an answer of another kind is scored as it stands), length, copying."""
     reference = parse(example.targets) or ""
     parsed = parse(prediction)
     summary = " ".join(prediction.split()) if parsed is None else parsed
@@ -99,8 +100,15 @@ def score(example: Example, prediction: str) -> Scores:
     return {
         **{name: scores[name] for name in ("rouge1", "rouge2", "rougeL", "rougeLsum")},
         "kind_obeyed": float(parsed is not None),
+        "length": float(len(words(summary))),
         "length_ratio": len(words(summary)) / max(1, len(words(reference))),
+        "copied": copy_rate(summary, _article(example.inputs)),
     }
+
+
+def _article(inputs: str) -> str:
+    """The article of inputs that `prompt` or `bare` wrote."""
+    return bare(inputs).removeprefix(f"{TAG} ")
 
 
 _ROUGE = "rouge_score with stemming (Lin 2004)"
@@ -115,7 +123,18 @@ TASK = Task(
         Metric("rougeL", source=_ROUGE),
         Metric("rougeLsum", source=f"{_ROUGE}; what the T5 paper calls ROUGE-L"),
         Metric("kind_obeyed", source=f"the answer starts with {HEAD!r}"),
-        Metric("length_ratio", high=float("inf"), source="words of the summary over words of the highlights"),
+        Metric("length", higher_is_better=None, high=None, source="words of the summary"),
+        Metric(
+            "length_ratio",
+            higher_is_better=None,
+            high=None,
+            source="words of the summary over words of the highlights",
+        ),
+        Metric(
+            "copied",
+            higher_is_better=None,
+            source="share of the summary's 4-grams that the article holds (See et al. 2017, figure 6)",
+        ),
     ),
     read=read,
     dump=asdict,

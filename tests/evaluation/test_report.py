@@ -13,7 +13,7 @@ from mtl.example import Example
 from mtl.task import Metric
 from tests.support.toy_task import toy_task
 
-METRICS = (Metric("score"), Metric("length", high=math.inf, source="a ratio"))
+METRICS = (Metric("score"), Metric("length", high=None, source="a ratio"))
 TASKS = {"toy": toy_task("toy", METRICS, groups=2), "other": toy_task("other", METRICS)}
 EXAMPLES = [
     *(Example(f"inputs {i}", f"targets {i}", "toy", f"t{i}", {"group": i % 2}) for i in range(4)),

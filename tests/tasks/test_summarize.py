@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtl.example import Example
 from mtl.task import BadRequest, BadRow, RenderOptions
 from mtl.tasks import summarize
 from mtl.tasks.text import clean, words
@@ -92,9 +93,21 @@ def test_scores() -> None:
     (example,) = summarize.render(summarize.read(article(4)), options()).examples
     perfect = summarize.score(example, example.targets)
     assert set(perfect) == {metric.name for metric in summarize.TASK.metrics}
-    assert set(perfect.values()) == {1.0}
+    judged = {metric.name for metric in summarize.TASK.metrics if metric.higher_is_better is not None}
+    assert {perfect[name] for name in judged} == {perfect["length_ratio"]} == {1.0}
+    assert perfect["length"] == len(words(example.targets)) - 1
     other = summarize.score(example, "MCQs: 1. Question: town")
     assert other["kind_obeyed"] == 0.0
     assert other["rouge1"] is not None and other["rouge1"] < 0.5
     assert summarize.score(example, "")["length_ratio"] == 0.0
     assert words(example.targets)
+
+
+@pytest.mark.parametrize(("summary", "copied"), [("Town is a place", 0.0), ("", None)])
+def test_copying_is_measured_against_the_article(summary: str, copied: float | None) -> None:
+    text = "Seven boats left the harbour at dawn and came back empty."
+    inputs = summarize.prompt(text, {})
+    for form in (inputs, summarize.bare(inputs)):
+        example = Example(form, "Summary: Boats left.", "summarize", "u")
+        assert summarize.score(example, f"Summary: {summary}")["copied"] == copied
+        assert summarize.score(example, f"Summary: {text}")["copied"] == 1.0
