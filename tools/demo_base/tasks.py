@@ -188,7 +188,7 @@ def lay_out(rng: random.Random, m: Material) -> Pair:
 
 def ask(rng: random.Random, m: Material) -> Pair:
     """So many questions of each depth, with or without their answers."""
-    counts = {depth: rng.choice((0, 1, 1, 2)) for depth in passages.DEPTHS}
+    counts = {depth: rng.choice((0, 1, 2, 2)) for depth in passages.DEPTHS}
     if not any(counts.values()):
         counts["easy"] = 1
     found = {depth: m.questions(depth, count) for depth, count in counts.items()}
@@ -353,33 +353,33 @@ def shuffle(rng: random.Random, m: Material) -> Pair:
 
 Task = Callable[[random.Random, Material], Pair]
 TASKS: Final[tuple[tuple[Task, float], ...]] = (
-    (corrupt, 2.0),
-    (repeat, 1.5),
-    (repeat_words, 1.5),
-    (nth, 1.0),
+    (corrupt, 1.5),
+    (repeat, 1.0),
+    (repeat_words, 1.2),
+    (nth, 0.7),
     (answer, 4.0),
     (choose, 3.0),
-    (judge, 1.0),
-    (mislead, 1.5),
-    (guess, 3.5),
-    (lay_out, 2.5),
-    (ask, 5.0),
-    (rate, 0.5),
+    (judge, 0.7),
+    (mislead, 1.0),
+    (guess, 5.0),
+    (lay_out, 3.5),
+    (ask, 7.0),
+    (rate, 0.7),
     (fields, 0.7),
-    (label_sentence, 0.7),
+    (label_sentence, 0.5),
     (listing, 1.5),
     (reword, 1.0),
-    (reword_news, 1.5),
+    (reword_news, 2.0),
     (record, 1.0),
-    (meaning, 0.5),
+    (meaning, 1.0),
     (evidence, 1.0),
-    (find, 0.7),
-    (finish, 0.7),
+    (find, 0.5),
+    (finish, 0.5),
     (swap, 1.0),
-    (news, 2.0),
-    (drop, 1.0),
+    (news, 3.0),
+    (drop, 0.7),
     (tally, 0.5),
-    (shuffle, 0.5),
+    (shuffle, 0.4),
 )
 COPYING: Final = ((repeat, 2.0), (repeat_words, 2.0), (tally, 0.5), (nth, 1.0), (swap, 1.0), (find, 1.0), (answer, 1.0))
 EARLY: Final = 24_576
