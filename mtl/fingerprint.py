@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +31,18 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sha256_sources(packages: Iterable[str]) -> str:
-    """sha256 over the Python source of the named packages or modules, for identities that include the code."""
+def sha256_sources(modules: Iterable[str]) -> str:
+    """sha256 over the Python source of the named modules and whole packages, for identities that include the code."""
     digest = hashlib.sha256()
-    for package in sorted(packages):
-        parent, _, leaf = package.rpartition(".")
-        root = resources.files(parent or package)
-        node = root.joinpath(leaf) if parent else root
-        files = [node] if parent and node.is_file() else []
-        if parent and not node.is_dir():
-            files = [root.joinpath(f"{leaf}.py")]
-        elif node.is_dir():
-            files = sorted((f for f in node.iterdir() if f.name.endswith(".py")), key=lambda f: f.name)
-        for file in files:
-            digest.update(f"{package}/{file.name}\0".encode() + file.read_bytes() + b"\0")
+    for name in sorted(modules):
+        for path in _source_files(name):
+            digest.update(f"{name}/{path.name}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def _source_files(module: str) -> list[Path]:
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ValueError(f"no source of module {module!r}")
+    folders = spec.submodule_search_locations
+    return sorted(path for folder in folders for path in Path(folder).rglob("*.py")) if folders else [Path(spec.origin)]

@@ -29,6 +29,7 @@ _UsageError: Any = typer.BadParameter.__base__
 
 def main() -> None:
     """Entry point: runs a command and turns errors into a message (or JSON) and an exit code."""
+    terminal.quiet_libraries()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from mtl.errors import MtlError
 from mtl.progress import Moment, listening
+
+
+def quiet_libraries() -> None:
+    """Keep libraries' remarks to developers out of a user's terminal; their errors still show.
+
+    Before they are imported, because they read these once.
+    """
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    for module in ("transformers", "peft", "mlflow"):
+        warnings.filterwarnings("ignore", module=rf"{module}\b")
 
 
 def print_json(document: Any) -> None:
