@@ -44,7 +44,10 @@ def report_page(report: dict[str, Any], decision: dict[str, Any]) -> None:
 
 
 def links(registered: dict[str, Any], promoted: dict[str, Any]) -> None:
-    """Where the MLflow version is, if there is a server with pages."""
+    """The report's page, and the MLflow version if there is a server with pages."""
+    if registered.get("report_url"):
+        text = f"report of {registered['model']} v{registered['version']}"
+        create_link_artifact(registered["report_url"], key="report-page", link_text=text)
     if registered.get("url"):
         text = f"{registered['model']} v{registered['version']}"
         create_link_artifact(registered["url"], key="mlflow-version", link_text=text)

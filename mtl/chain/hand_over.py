@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from mtl.chain.common import Document, model_folder, tracking
-from mtl.chain.judge import report_markdown
+from mtl.chain.judge import report_html, report_markdown
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import NotPromotedError
 from mtl.evaluation.report import EvalReport
+from mtl.promotion import PromotionDecision
 from mtl.release.layout import ReleaseFacts
 from mtl.settings import Settings, load_settings
+from mtl.store.files import written_aside
 from mtl.store.open import open_store
+
+REPORT_PAGE = "evaluation/report.html"
+"""The page among a run's MLflow artifacts."""
 
 
 def register(config: RetrainConfig, dataset: Document, trained: Document, report: Document) -> Document:
@@ -29,15 +35,26 @@ def register(config: RetrainConfig, dataset: Document, trained: Document, report
     mlflow = tracking(settings)
     run = _record(mlflow, config, dataset, trained, report)
     registered = Registry(mlflow, name).register(run, folder, **facts)
+    decision = gate_decision(config, report).to_dict()
+    page = report_html(config, dataset, report, decision, version=registered.version, facts={**facts, "run": run})
+    documents = {
+        "report.json": json.dumps(report, ensure_ascii=False),
+        "report.md": report_markdown(report, decision),
+        "report.html": page,
+    }
     release = publish(
         store,
         folder,
         model=name,
         version=registered.version,
         facts=ReleaseFacts(**facts, metrics=report["candidate"]),
-        documents={"report.json": json.dumps(report, ensure_ascii=False), "report.md": report_markdown(report)},
+        documents=documents,
     )
+    mlflow.log_text(run, page, REPORT_PAGE)
+    kept = _keep_page(settings, f"{name}-v{registered.version}.html", page)
     mlflow.finish(run)
+    server = _server(settings)
+    experiment = mlflow.experiment(config.register_.experiment)
     return {
         "model": name,
         "version": registered.version,
@@ -45,8 +62,21 @@ def register(config: RetrainConfig, dataset: Document, trained: Document, report
         "release": f"releases/{name}/v{registered.version}",
         "manifest_sha256": release.sha256,
         "run_id": run,
-        "url": _version_url(settings, name, registered.version),
+        "url": f"{server}/#/models/{name}/versions/{registered.version}" if server else None,
+        "report": str(kept),
+        "report_url": f"{server}/#/experiments/{experiment}/runs/{run}/artifacts/{REPORT_PAGE}"
+        if server
+        else kept.as_uri(),
     }
+
+
+def _keep_page(settings: Settings, name: str, page: str) -> Path:
+    """The page as a file of this machine, for a browser where MLflow is no server."""
+    path = settings.home / "reports" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(path) as out:
+        out.write(page.encode())
+    return path
 
 
 def _record(mlflow: Any, config: RetrainConfig, dataset: Document, trained: Document, report: Document) -> str:
@@ -69,22 +99,29 @@ def _record(mlflow: Any, config: RetrainConfig, dataset: Document, trained: Docu
     return run
 
 
-def _version_url(settings: Settings, model: str, version: int) -> str | None:
-    """Page of a version, where MLflow is a server."""
+def _server(settings: Settings) -> str | None:
+    """Address of MLflow's pages, where it is a server; without what stands in it for a password."""
     from mtl.tracking.faults import redact
 
     server = redact(settings.tracking_uri).rstrip("/")
-    return f"{server}/#/models/{model}/versions/{version}" if server.startswith("http") else None
+    return server if server.startswith("http") else None
+
+
+def gate_decision(config: RetrainConfig, report: Document) -> PromotionDecision:
+    """What the gate says about a report: a function of the two alone."""
+    from mtl.promotion import decide as judge
+    from mtl.promotion import policy_from
+
+    champion_exists = report["champion_version"] is not None
+    return judge(EvalReport.from_json(report), policy_from(config.gate), champion_exists=champion_exists)
 
 
 def decide(config: RetrainConfig, report: Document, registered: Document) -> Document:
     """The gate's decision about the version, recorded in its tags."""
-    from mtl.promotion import decide as judge
-    from mtl.promotion import policy_from
     from mtl.registry.registry import Registry, Verdict
 
     champion = report["champion_version"]
-    decision = judge(EvalReport.from_json(report), policy_from(config.gate), champion_exists=champion is not None)
+    decision = gate_decision(config, report)
     verdict = Verdict(decision.promoted, tuple(decision.reasons), champion)
     registry = Registry(tracking(load_settings()), registered["model"])
     registry.record_verdict(registered["version"], verdict, policy=decision.policy_version)

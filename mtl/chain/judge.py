@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from mtl.chain.common import Document, champion_model, evaluation_prefix, model_folder, task_names
 from mtl.config.retrain import RetrainConfig
+from mtl.errors import DamageError, NotFoundError
 from mtl.evaluation.report import EvalReport
-from mtl.fingerprint import canonical_json
+from mtl.fingerprint import canonical_json, sha256_json
+from mtl.registry.code_version import code_version
 from mtl.settings import load_settings
+from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
 
 
 def evaluate(config: RetrainConfig, dataset: str, trained: Document) -> Document:
-    """Measure the run's model beside its base and the champion: the report, which the store keeps too."""
+    """Measure the run's model beside its base and the champion: the report, which the store keeps too.
+
+    A report of the same run, champion and rules is not measured again: a flow that was killed or suspended after its
+    evaluation goes on from there.
+    """
     from mtl.evaluation.per_example import write_scores
 
     settings = load_settings()
     store = open_store(settings.store)
     champion, folder = champion_model(config, store, settings)
+    rules = _rules(config, dataset, champion)
+    prefix = evaluation_prefix(trained["identity"])
+    kept = _kept_report(store, f"{prefix}/report.json", rules)
+    if kept is not None:
+        return kept
     folders = {"candidate": model_folder(config, trained)} | ({"champion": folder} if folder else {})
     report = measure(config, dataset, folders)
-    document: Document = report.to_json() | {"champion_version": champion}
-    prefix = evaluation_prefix(trained["identity"])
+    document: Document = report.to_json() | {"champion_version": champion, "rules": rules}
     scores = settings.cache / "scores" / f"{trained['identity']}.parquet"
     write_scores(scores, report.scores)
     store.put_file(f"{prefix}/scores.parquet", scores)
@@ -31,11 +44,29 @@ def evaluate(config: RetrainConfig, dataset: str, trained: Document) -> Document
     return document
 
 
+def _rules(config: RetrainConfig, dataset: str, champion: int | None) -> str:
+    """Hash of all that a report of one run depends on, versions of the tasks and their metrics included."""
+    from mtl.tasks.table import get_task
+
+    tasks = [get_task(name) for name in task_names(config)]
+    asked = config.evaluate.model_dump(mode="json")
+    metrics = {task.name: [task.version, [asdict(metric) for metric in task.metrics]] for task in tasks}
+    return sha256_json([asked, config.seed, config.gate.confidence, dataset, champion, metrics, code_version()])
+
+
+def _kept_report(store: ObjectStore, key: str, rules: str) -> Document | None:
+    try:
+        found: Document = json.loads(store.get(key))
+    except (NotFoundError, DamageError, ValueError):
+        return None
+    return found if found.get("rules") == rules else None
+
+
 def measure(config: RetrainConfig, dataset: str, folders: Mapping[str, Path]) -> EvalReport:
     """The EvalReport of model folders (candidate, champion) on the configuration's held-out split."""
     from mtl.data.dataset import open_dataset
     from mtl.evaluation.run import measure as measure_models
-    from mtl.evaluation.score import sample_examples
+    from mtl.evaluation.samples import sample_examples
     from mtl.tasks.table import get_task
 
     settings = load_settings()
@@ -66,3 +97,45 @@ def report_markdown(report: Document, decision: Document | None = None) -> str:
         if decision is None
         else render(measured, promoted=decision["promoted"], reasons=decision["reasons"])
     )
+
+
+def report_html(
+    config: RetrainConfig,
+    dataset: Document,
+    report: Document,
+    decision: Document | None = None,
+    *,
+    version: int,
+    facts: Mapping[str, str],
+) -> str:
+    """The report as a page of its own, with what changed in the data since the champion."""
+    from mtl.evaluation.dataset_changes import dataset_changes
+    from mtl.evaluation.page import report_page
+    from mtl.tasks.table import TASKS
+
+    name = config.register_.model
+    before = _dataset_of(name, report["champion_version"])
+    return report_page(
+        EvalReport.from_json(report),
+        title=f"{name} v{version}",
+        tasks=TASKS,
+        promoted=None if decision is None else decision["promoted"],
+        reasons=() if decision is None else decision["reasons"],
+        changes=dataset_changes(before, dataset) if before else (),
+        facts=facts,
+    )
+
+
+def _dataset_of(model: str, version: int | None) -> Document | None:
+    """The manifest of the data that a version was trained on; None where there is none any more."""
+    from mtl.data.manifest import load_manifest, manifest_key
+    from mtl.release.layout import read_manifest
+
+    if version is None:
+        return None
+    store = open_store(load_settings().store)
+    try:
+        fingerprint = read_manifest(store, model, version).facts.fingerprint
+        return load_manifest(store.get(manifest_key(fingerprint))).to_dict()
+    except NotFoundError:
+        return None

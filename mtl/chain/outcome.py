@@ -42,6 +42,7 @@ def keep_judged(
         "decision": decision,
         "version": registered["version"],
         "release": registered["release"],
+        "report": registered.get("report"),
         "champion": promoted["champion"],
     }
     if not refused:

@@ -119,6 +119,7 @@ def retrain_text(result: Document) -> str:
     lines.append(f"version {result['version']}: {verdict}")
     lines += [f"  - {reason}" for reason in decision["reasons"]]
     lines.append(f"  release {result['release']}, champion v{result['champion']}")
+    lines += [f"  report {result['report']}"] if result.get("report") else []
     lines += ["", *_means(result["evaluate"]), ""]
     return "\n".join([*lines, "next: mtl generate --task mcq --easy 1 --medium 1 --hard 1 FILE, or mtl models"])
 

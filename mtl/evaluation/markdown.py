@@ -112,7 +112,7 @@ def _reading_order(name: str) -> tuple[int, str]:
 def _samples(report: EvalReport) -> list[str]:
     blocks = ["## Side by side"] if report.samples else []
     for number, sample in enumerate(report.samples, start=1):
-        blocks += [f"### {number}. {escape(sample.task)} `{sample.uid}`", _sample_table(sample)]
+        blocks += [f"### {number}. {escape(sample.task)} `{sample.uid}` ({sample.kind})", _sample_table(sample)]
     return blocks
 
 

@@ -57,13 +57,18 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What each model wrote for one example."""
+    """What each model wrote for one example.
+
+    kind: worst, median, best (by `gain`, the candidate's over the champion or the base, -1..1) or random.
+    """
 
     task: str
     uid: str
     inputs: str
     reference: str
     predictions: Mapping[str, str]
+    kind: str = "random"
+    gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

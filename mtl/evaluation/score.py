@@ -20,11 +20,10 @@ from mtl.evaluation.report import (
     ExampleScores,
     GroupResult,
     Means,
-    Sample,
     TaskResult,
 )
+from mtl.evaluation.samples import pick_samples
 from mtl.example import Example
-from mtl.fingerprint import sha256_json
 from mtl.task import Task
 
 
@@ -36,7 +35,7 @@ def evaluate_models(
     seed: int,
     confidence: float = 0.95,
     resamples: int = 2000,
-    samples_per_task: int = 4,
+    samples_per_task: int = 6,
     seconds: Mapping[str, float] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> EvalReport:
@@ -65,27 +64,12 @@ def evaluate_models(
                 resamples=resamples,
             )
         ),
-        samples=_samples(predictions, examples, seed=seed, per_task=samples_per_task),
+        samples=pick_samples(predictions, examples, scores, tasks=tasks, seed=seed, per_task=samples_per_task),
         confidence=confidence,
         seconds=dict(seconds or {}),
         settings=dict(settings or {}) | {"seed": seed, "resamples": resamples},
         scores=tuple(row for model in MODELS for row in scores.get(model, ())),
     )
-
-
-def sample_examples(examples: Iterable[Example], *, per_task: int | None, seed: int) -> list[Example]:
-    """At most `per_task` examples of each task, in their order; None takes all.
-
-    Who is drawn depends on (seed, uid) alone, so that a data set that grows keeps most of its sample.
-    """
-    everything = list(examples)
-    if per_task is None:
-        return everything
-    ranked: dict[str, list[tuple[str, int]]] = {}
-    for index, example in enumerate(everything):
-        ranked.setdefault(example.task, []).append((sha256_json([seed, example.uid]), index))
-    chosen = sorted(index for rows in ranked.values() for _, index in sorted(rows)[:per_task])
-    return [everything[index] for index in chosen]
 
 
 def compare(
@@ -204,20 +188,3 @@ def _intervals(
     broken = np.isinf(first).any(axis=0) | np.isinf(second).any(axis=0)
     differences = np.where(broken, np.nan, np.where(broken, 0.0, first) - np.where(broken, 0.0, second))
     return paired_intervals(differences, seed=seed, confidence=confidence, resamples=resamples)
-
-
-def _samples(
-    predictions: Mapping[str, Sequence[str]], examples: Sequence[Example], *, seed: int, per_task: int
-) -> tuple[Sample, ...]:
-    index = {(example.task, example.uid): position for position, example in enumerate(examples)}
-    chosen = sample_examples(examples, per_task=per_task, seed=seed)
-    return tuple(
-        Sample(
-            task=example.task,
-            uid=example.uid,
-            inputs=example.inputs,
-            reference=example.targets,
-            predictions={m: predictions[m][index[example.task, example.uid]] for m in MODELS if m in predictions},
-        )
-        for example in chosen
-    )

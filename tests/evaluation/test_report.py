@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, EvalReport
-from mtl.evaluation.score import compare, evaluate_models, sample_examples
+from mtl.evaluation.samples import sample_examples
+from mtl.evaluation.score import compare, evaluate_models
 from mtl.example import Example
 from mtl.task import Metric
 from tests.support.toy_task import toy_task

@@ -74,6 +74,9 @@ def test_the_flow_run_shows_data_set_metrics_and_report(first: dict[str, Any]) -
     assert {a.key for a in mine} >= {"dataset", "metrics", "report", "train-progress", "evaluate-progress"}
     (report,) = [a for a in mine if a.key == "report"]
     assert "not promoted" in str(report.data).lower()
+    (link,) = [a for a in mine if a.key == "report-page"]
+    assert Path(first["report"]).as_uri() in str(link.data)
+    assert "do not promote" in Path(first["report"]).read_text()
 
 
 def test_the_release_is_published_and_pulled(
@@ -83,6 +86,7 @@ def test_the_release_is_published_and_pulled(
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert document["adapter_sha256"] == first["train"]["adapter_sha256"]
     assert (tmp_path / "model" / "report.json").is_file()
+    assert "The gate says: do not promote" in (tmp_path / "model" / "report.html").read_text()
 
 
 def test_models_lists_the_version_and_its_decision(first: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,206 @@
+"""The report as one self-contained HTML page for the person who approves: no script, no network, any width, dark too.
+
+What models and data sets wrote is data: jinja2 escapes all of it, and the page's own policy forbids anything active.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from mtl.evaluation.dataset_changes import DatasetChange
+from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
+from mtl.task import Metric, Task
+
+INPUT_CHARS = 6000
+"""Longest input that is shown; the rest is in the data set."""
+
+_LEVELS = ("Easy", "Medium", "Hard")
+_WIDTH, _MIDDLE, _REACH = 240.0, 120.0, 112.0  # of a plot, in units of its viewBox
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """An interval on the plot's own scale: x of its ends and of its middle, `outcome` as its colour."""
+
+    low: float
+    high: float
+    middle: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One metric of a task or of a difficulty: the models' means, and the difference with its plot."""
+
+    metric: Metric
+    group: str | None
+    n: int
+    means: Mapping[str, str]
+    difference: str
+    outcome: str
+    plot: Plot | None
+
+
+def report_page(
+    report: EvalReport,
+    *,
+    title: str,
+    tasks: Mapping[str, Task],
+    promoted: bool | None = None,
+    reasons: Sequence[str] = (),
+    changes: Sequence[DatasetChange] = (),
+    facts: Mapping[str, str] | None = None,
+) -> str:
+    """The page. promoted: the gate's decision with its `reasons`, None where there is none yet.
+
+    tasks: those that can parse their own answers; others are shown as text. changes: of the data set since the
+    champion. facts: name -> value of whatever else belongs under the verdict (version, run, data).
+    """
+    against = CHAMPION if CHAMPION in report.models else BASE
+    return _template().render(
+        title=title,
+        promoted=promoted,
+        reasons=reasons,
+        facts=facts or {},
+        report=report,
+        against=against,
+        models=[model for model in (CANDIDATE, CHAMPION, BASE) if model in report.models],
+        tasks=[_task_view(report, task, against=against) for task in report.metrics],
+        samples=[_sample_view(sample, tasks.get(sample.task)) for sample in report.samples],
+        changes=[change for change in changes if change.changed],
+        unchanged=sum(not change.changed for change in changes),
+        known_data=bool(changes),
+        confidence=f"{report.confidence:.0%}",
+        middle=_MIDDLE,
+        width=_WIDTH,
+    )
+
+
+@cache
+def _template() -> Template:
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html")
+
+
+def _task_view(report: EvalReport, task: str, *, against: str) -> dict[str, Any]:
+    whole = [_row(report, task, metric, against=against, group=None) for metric in report.metrics[task]]
+    groups = sorted(
+        {name for results in report.results.values() for name in results[task].groups},
+        key=lambda name: (_LEVELS.index(name) if name in _LEVELS else len(_LEVELS), name),
+    )
+    by_group = [{"name": name, "rows": list(_group_rows(report, task, name, against=against))} for name in groups]
+    return {"name": task, "n": report.examples[task], "rows": whole, "groups": by_group}
+
+
+def _group_rows(report: EvalReport, task: str, group: str, *, against: str) -> Iterator[Row]:
+    for metric in report.metrics[task]:
+        row = _row(report, task, metric, against=against, group=group)
+        if any(value != "–" for value in row.means.values()):
+            yield row
+
+
+def _row(report: EvalReport, task: str, metric: Metric, *, against: str, group: str | None) -> Row:
+    found = report.comparison(against, task, metric.name, group=group)
+    return Row(
+        metric=metric,
+        group=group,
+        n=_examples(report, task, group),
+        means={model: _number(_mean(report, model, task, metric.name, group)) for model in report.models},
+        difference=_difference(found),
+        outcome=_outcome(found, metric),
+        plot=_plot(found, metric),
+    )
+
+
+def _examples(report: EvalReport, task: str, group: str | None) -> int:
+    result = next(iter(report.results.values()))[task]
+    return result.n if group is None else result.groups[group].n
+
+
+def _mean(report: EvalReport, model: str, task: str, metric: str, group: str | None) -> float | None:
+    if group is None:
+        return report.mean(model, task, metric)
+    inner = report.results[model][task].groups.get(group)
+    return None if inner is None else inner.means.get(metric)
+
+
+def _known(found: Comparison | None) -> Comparison | None:
+    """The comparison if all of its numbers are numbers."""
+    if found is None or not all(map(math.isfinite, (found.difference, found.low, found.high))):
+        return None
+    return found
+
+
+def _outcome(found: Comparison | None, metric: Metric) -> str:
+    """better, worse, unclear (the interval holds 0), neutral (neither end is better) or unknown."""
+    known = _known(found)
+    if known is None:
+        return "unknown"
+    if metric.higher_is_better is None:
+        return "neutral"
+    if known.low <= 0 <= known.high:
+        return "unclear"
+    return "better" if (known.low > 0) == metric.higher_is_better else "worse"
+
+
+def _plot(found: Comparison | None, metric: Metric) -> Plot | None:
+    """On a scale of its own that is symmetric around 0; a closed range is never stretched beyond a tenth of itself."""
+    known = _known(found)
+    if known is None:
+        return None
+    reach = max(abs(known.low), abs(known.high))
+    if metric.low is not None and metric.high is not None:
+        reach = max(reach, 0.1 * (metric.high - metric.low))
+    scale = _REACH / reach if reach else 0.0
+    low, high, middle = (round(_MIDDLE + scale * value, 1) for value in (known.low, known.high, known.difference))
+    return Plot(low, high, middle)
+
+
+def _sample_view(sample: Sample, task: Task | None) -> dict[str, Any]:
+    texts = {"reference": sample.reference, **{m: sample.predictions[m] for m in _order(sample.predictions)}}
+    return {
+        "sample": sample,
+        "inputs": _cut(sample.inputs),
+        "gain": None if sample.gain is None else f"{sample.gain:+.3f}",
+        "texts": [_text_view(name, text, task) for name, text in texts.items()],
+    }
+
+
+def _order(names: Mapping[str, str]) -> list[str]:
+    return [name for name in (CHAMPION, CANDIDATE, BASE) if name in names]
+
+
+def _text_view(name: str, text: str, task: Task | None) -> dict[str, Any]:
+    """`quiz`: questions with options, where the text is of that form."""
+    parsed = task.parse(text) if task is not None else None
+    questions = parsed if isinstance(parsed, list) and all("options" in item for item in parsed) else None
+    return {
+        "name": name,
+        "text": " ".join(text.split()),
+        "quiz": questions,
+        "unread": task is not None and parsed is None and name != "reference",
+    }
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= INPUT_CHARS else text[:INPUT_CHARS].rstrip() + " […]"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if math.isfinite(value) else "not finite"
+
+
+def _difference(found: Comparison | None) -> str:
+    known = _known(found)
+    return "–" if known is None else f"{known.difference:+.3f} [{known.low:+.3f}, {known.high:+.3f}]"

@@ -1,0 +1,151 @@
+"""The approver's page: whole in itself, verdict first, intervals drawn, nothing in it active."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from mtl.evaluation.dataset_changes import dataset_changes
+from mtl.evaluation.page import report_page
+from mtl.evaluation.report import EvalReport
+from mtl.evaluation.score import evaluate_models
+from mtl.example import Example
+from mtl.task import Metric
+from mtl.tasks.table import TASKS
+from tests.evaluation.test_with_tasks import ECHOES, EXAMPLES, REFERENCES
+from tests.support.toy_task import toy_task
+
+EVIL = "</div><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7*7 }}"
+
+
+def _report(**predictions: list[str]) -> EvalReport:
+    return evaluate_models(predictions, EXAMPLES, tasks=TASKS, seed=1, resamples=200)
+
+
+@pytest.fixture(scope="module")
+def report() -> EvalReport:
+    worse = [text if i % 5 else "" for i, text in enumerate(REFERENCES)]
+    return _report(base=ECHOES, champion=worse, candidate=REFERENCES)
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in ("meta", "line", "circle"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in ("line", "circle"):
+            assert self.open.pop() == tag
+
+
+def tags(page: str) -> list[tuple[str, dict[str, str | None]]]:
+    parser = _Tags()
+    parser.feed(page)
+    assert parser.open == [], "every element is closed"
+    return parser.seen
+
+
+@pytest.mark.parametrize(("promoted", "verdict"), [(True, "promote"), (False, "do not promote"), (None, "Evaluation")])
+def test_the_verdict_stands_first(report: EvalReport, promoted: bool | None, verdict: str) -> None:
+    page = report_page(
+        report, title="m v1", tasks=TASKS, promoted=promoted, reasons=["mcq: it is so."] if promoted else []
+    )
+    heading = re.search(r"<h1>(.*?)</h1>", page)
+    assert heading is not None and heading[1].endswith(verdict)
+    assert ("mcq: it is so." in page) == (promoted is True)
+    assert page.index("<h1>") < page.index("<h2>")
+
+
+def test_it_is_whole_in_itself(report: EvalReport) -> None:
+    seen = tags(report_page(report, title="m v1", tasks=TASKS))
+    assert not any("src" in attributes or "href" in attributes for _, attributes in seen)
+    assert {"script", "link", "iframe", "img"}.isdisjoint(tag for tag, _ in seen)
+
+
+def test_intervals_are_plots_on_the_right_side_of_zero(report: EvalReport) -> None:
+    seen = tags(report_page(report, title="m v1", tasks=TASKS))
+    plots = {a["aria-label"]: a["class"] for tag, a in seen if tag == "svg"}
+    assert any(label.startswith("difference +0.2") and kind == "plot better" for label, kind in plots.items() if label)
+    centres = [float(a["cx"] or 0) for tag, a in seen if tag == "circle"]
+    assert all(0 <= x <= 240 for x in centres)
+    zero = {float(a["x1"] or 0) for tag, a in seen if tag == "line" and a.get("class") == "zero"}
+    assert zero == {120.0}
+
+
+@pytest.mark.parametrize(("better", "outcome"), [(True, "better"), (False, "worse"), (None, "neutral")])
+def test_colours_say_what_a_difference_means(better: bool | None, outcome: str) -> None:
+    metric = Metric("score", higher_is_better=better)
+    examples = [Example("", "", "toy", f"u{i}") for i in range(9)]
+    texts = {"champion": ["0.2"] * 9, "candidate": ["0.4"] * 9}
+    found = evaluate_models(texts, examples, tasks={"toy": toy_task("toy", (metric,))}, seed=1)
+    seen = tags(report_page(found, title="m v1", tasks={}))
+    (plot,) = [a["class"] for tag, a in seen if tag == "svg"]
+    assert plot == f"plot {outcome}"
+    (dot,) = [float(a["cx"] or 0) for tag, a in seen if tag == "circle"]
+    assert dot > 120
+
+
+def test_questions_are_a_quiz_with_the_key_hidden(report: EvalReport) -> None:
+    page = report_page(report, title="m v1", tasks=TASKS)
+    assert page.count('<ol class="quiz">') >= 4
+    assert "<details><summary>Show the key</summary>A</details>" in page
+    assert "<details open" not in page
+
+
+def test_samples_are_worst_median_best_and_random_on_the_same_inputs(report: EvalReport) -> None:
+    for task in ("summarize", "mcq"):
+        own = [sample for sample in report.samples if sample.task == task]
+        assert [sample.kind for sample in own] == ["worst", "median", "best", "random", "random", "random"]
+        gains = [sample.gain for sample in own[:3] if sample.gain is not None]
+        assert gains == sorted(gains) and len(gains) == 3
+        assert len({sample.uid for sample in own}) == 6
+        best = own[2]
+        assert best.predictions["champion"] == "" and best.predictions["candidate"] == best.reference
+
+
+def test_nothing_that_a_model_or_a_source_wrote_becomes_markup() -> None:
+    examples = [Example(EVIL, EVIL, "toy", f"u{i}", {"group": EVIL}) for i in range(4)]
+    task = toy_task("toy", (Metric("score", source=EVIL),), groups=1)
+    found = evaluate_models({"base": ["0.1"] * 4, "candidate": ["0.2"] * 4}, examples, tasks={"toy": task}, seed=1)
+    changes = dataset_changes({"fingerprint": EVIL}, {"fingerprint": "b"})
+    page = report_page(found, title=EVIL, tasks={}, promoted=False, reasons=[EVIL], changes=changes, facts={EVIL: EVIL})
+    seen = tags(page)
+    assert {"script", "img"}.isdisjoint(tag for tag, _ in seen)
+    assert not any(name.startswith("on") for _, attributes in seen for name in attributes)
+    assert "{{ 7*7 }}" in page and "default-src 'none'" in page
+
+
+def manifest(fingerprint: str, rows: int, *, easy: int = 1) -> dict[str, Any]:
+    counts = {"rows": rows, "quarantined": 0, "examples": rows, "by_difficulty": {"Easy": easy}}
+    source = {"task": "mcq", "uri": "demo", "revision": None, "sha256": fingerprint * 64}
+    return {"fingerprint": fingerprint * 64, "sources": [source], "counts": {"mcq": {"train": counts}}}
+
+
+def test_changes_of_the_data_are_listed_and_the_rest_is_counted(report: EvalReport) -> None:
+    changes = dataset_changes(manifest("a", 100), manifest("b", 150))
+    changed = {change.what: (change.before, change.now) for change in changes if change.changed}
+    assert changed["mcq train rows"] == ("100", "150")
+    assert changed["source: mcq demo"] == ("a" * 12, "b" * 12)
+    assert "mcq train Easy" not in changed
+    page = report_page(report, title="m v1", tasks=TASKS, changes=changes)
+    assert "<td>mcq train rows</td><td>100</td><td>150</td>" in page
+    assert "2 more facts are unchanged" in page
+    same = report_page(report, title="m v1", tasks=TASKS, changes=dataset_changes(manifest("a", 1), manifest("a", 1)))
+    assert "Unchanged: both were trained on the same data set." in same
+
+
+def test_a_value_that_is_not_finite_is_called_so_and_not_drawn() -> None:
+    examples = [Example("", "", "toy", f"u{i}") for i in range(3)]
+    task = toy_task("toy", (Metric("score"),))
+    texts = {"base": ["0.1"] * 3, "candidate": ["nan", "0.2", "0.3"]}
+    page = report_page(evaluate_models(texts, examples, tasks={"toy": task}, seed=1), title="m", tasks={})
+    assert "not finite" in page and "<svg" not in page
