@@ -14,7 +14,7 @@ from prefect.tasks import exponential_backoff
 from flows import artifacts
 from flows.retrying import is_resumable, is_transient
 from flows.watching import watched
-from mtl.chain import hand_over, judge, learn
+from mtl.chain import common, hand_over, judge, learn
 from mtl.config.retrain import RetrainConfig
 
 # Transient faults of stores and registries pass within seconds to minutes; permanent ones fail at once.
@@ -74,3 +74,9 @@ def gate(config: RetrainConfig, report: dict[str, Any], registered: dict[str, An
 def promote(config: RetrainConfig, registered: dict[str, Any], decision: dict[str, Any]) -> dict[str, Any]:
     """Make the version champion if the gate said so: who is champion now."""
     return hand_over.promote(config, registered, decision)
+
+
+@task(name="follow-aliases", **_PATIENT)
+def follow_aliases(model: str) -> dict[str, Any]:
+    """Take up a champion alias that was moved in MLflow: what was found and done."""
+    return common.follow_aliases(model)

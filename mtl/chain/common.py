@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 from mtl.config.retrain import RetrainConfig
+from mtl.errors import TransientError
 from mtl.settings import Settings, load_settings
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
@@ -42,15 +44,35 @@ def model_folder(config: RetrainConfig, trained: Document) -> Path:
 
 
 def champion_model(config: RetrainConfig, store: ObjectStore, settings: Settings) -> tuple[int | None, Path | None]:
-    """(version, folder) of the champion, (None, None) where there is none yet."""
+    """(version, folder) of the champion, (None, None) where there is none yet. An alias moved by hand counts."""
     from mtl.release.journal import read_journal
     from mtl.release.refs import resolve_ref
 
     name = config.register_.model
+    with contextlib.suppress(TransientError):  # MLflow is away: the journal alone says who is champion
+        follow_aliases(name)
     version = read_journal(store, name).champion
     if version is None:
         return None, None
     return version, resolve_ref(f"v{version}", store=store, model=name, cache=settings.cache).folder
+
+
+def follow_aliases(model: str) -> Document:
+    """Take up a champion alias that a person moved in MLflow, and mend those that lag; what `mtl reconcile` prints."""
+    from mtl.registry.registry import Registry
+    from mtl.release.journal import read_journal
+    from mtl.release.promote import follow
+
+    settings = load_settings()
+    store = open_store(settings.store)
+    followed = follow(store, model=model, aliases=Registry(tracking(settings), model))
+    return {
+        "model": model,
+        "champion": read_journal(store, model).champion,
+        "adopted": followed.adopted.to_dict() if followed.adopted else None,
+        "refused": followed.refused,
+        "mended": dict(followed.mended),
+    }
 
 
 def evaluation_prefix(identity: str) -> str:

@@ -74,12 +74,15 @@ def prepare(config: Conf, as_json: Json = False) -> None:
 def train(
     config: Conf,
     dataset: Annotated[str | None, typer.Option(help="fingerprint of a prepared data set; default: prepare it")] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="identity (or its beginning) of the run to go on from; refused if it differs")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train, or resume where the last try stopped; prints run identity, steps and the adapter's sha256."""
     from mtl.cli import work
 
-    _show(work.train(config, dataset), as_json, work.train_text)
+    _show(work.train(config, dataset, resume), as_json, work.train_text)
 
 
 @app.command()
@@ -96,11 +99,18 @@ def evaluate(
 
 
 @app.command()
-def models(name: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
-    """List the registered versions: aliases, metrics, decisions."""
+def models(
+    history: Annotated[bool, typer.Option("--history", help="who became champion when, by whom and why")] = False,
+    name: Model = DEFAULT_MODEL,
+    as_json: Json = False,
+) -> None:
+    """List the registered versions (aliases, metrics, decisions), or the history of champions."""
     from mtl.cli import releases
 
-    _show(releases.models(name), as_json, releases.models_text)
+    if history:
+        _show(releases.history(name), as_json, releases.history_text)
+    else:
+        _show(releases.models(name), as_json, releases.models_text)
 
 
 @app.command()
@@ -126,6 +136,14 @@ def rollback(
     from mtl.cli import releases
 
     _show(releases.rollback(name, reason), as_json, releases.promote_text)
+
+
+@app.command()
+def reconcile(name: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
+    """Take up a champion alias that was moved in MLflow, and mend aliases that lag behind the journal."""
+    from mtl.cli import releases
+
+    _show(releases.reconcile(name), as_json, releases.reconcile_text)
 
 
 @app.command()

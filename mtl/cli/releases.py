@@ -24,6 +24,22 @@ def models(name: str) -> Document:
     return {"model": name, "versions": [asdict(version) for version in registry.versions()]}
 
 
+def history(name: str) -> Document:
+    """The journal of a model: every change of champion, oldest first."""
+    from mtl.release.journal import read_journal
+
+    journal = read_journal(open_store(load_settings().store), name)
+    changes = [{"seq": seq, **change.to_dict()} for seq, change in enumerate(journal.changes, start=1)]
+    return {"model": name, "champion": journal.champion, "previous": journal.previous, "history": changes}
+
+
+def reconcile(name: str) -> Document:
+    """Take up what a person did in MLflow, and make its aliases say who is champion."""
+    from mtl.chain.common import follow_aliases
+
+    return follow_aliases(name)
+
+
 def promote(name: str, version: str, force: str | None) -> Document:
     """Make a version champion: the gate's decision must be for it, or `force` says why not to ask."""
     from mtl.release.layout import parse_version
@@ -173,6 +189,34 @@ def models_text(result: Document) -> str:
         for v in result["versions"]
     ]
     return "\n".join(lines)
+
+
+def history_text(result: Document) -> str:
+    """Two lines a change, newest first: what, when and by whom; and why."""
+    if not result["history"]:
+        return f"{result['model']} has had no champion yet"
+    lines = []
+    for change in reversed(result["history"]):
+        replaced = f"v{change['replaced']}" if change["replaced"] else "none"
+        forced = ", overruling the gate" if change["forced"] else ""
+        lines.append(
+            f"{change['at']}  {change['kind']:<9}{replaced} -> v{change['version']}  by {change['actor']}{forced}"
+        )
+        lines.append(f"    {change['reason']}")
+    return "\n".join(lines)
+
+
+def reconcile_text(result: Document) -> str:
+    """What was found, and who is champion."""
+    lines = []
+    if result["adopted"]:
+        change = result["adopted"]
+        lines.append(f"{change['kind']} to v{change['version']}: {change['reason']}")
+    if result["refused"]:
+        lines.append(f"the moved alias was put back: {result['refused']}")
+    lines += [f"alias {name} set to {version or 'nothing'}" for name, version in result["mended"].items()]
+    champion = f"champion v{result['champion']}" if result["champion"] else "no champion yet"
+    return "\n".join([*(lines or ["nothing to do"]), f"{result['model']}: {champion}"])
 
 
 def promote_text(result: Document) -> str:

@@ -25,6 +25,7 @@ from mtl.tracking.faults import mlflow_errors, redact
 
 CANDIDATE = "candidate"
 _KEPT = ("champion", "previous")
+_SYNCED = "journal_seq"
 _PAGE = 200
 _LONGEST_TAG = 4900
 
@@ -126,6 +127,21 @@ class Registry:
                 self._client.delete_registered_model_alias(self.model, alias)
             else:
                 self._client.set_registered_model_alias(self.model, alias, str(version))
+
+    def synced(self) -> int | None:
+        """The entry of the journal that the aliases last followed, see `mtl.release.aliases`."""
+        with mlflow_errors(f"read the tags of {self.model}"):
+            try:
+                value = self._client.get_registered_model(self.model).tags.get(_SYNCED, "")
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return None
+                raise
+            return int(value) if value.isdigit() else None
+
+    def set_synced(self, seq: int | None) -> None:
+        with mlflow_errors(f"tag {self.model}"):
+            self._client.set_registered_model_tag(self.model, _SYNCED, "" if seq is None else str(seq))
 
     def record_verdict(self, version: int, verdict: Verdict, *, policy: str = "") -> None:
         """Keep the gate's decision in the version's tags."""

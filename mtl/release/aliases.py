@@ -7,7 +7,11 @@ from typing import Protocol
 
 
 class Aliases(Protocol):
-    """Names of versions of one model. They follow the journal and never decide anything."""
+    """Names of versions of one model. They follow the journal; a person who moves `champion` is heard (`follow`).
+
+    `synced` is the number of the journal's entry that the aliases last followed completely: with it, an alias that a
+    person moved is told from one that a killed promotion never got to.
+    """
 
     def aliases(self) -> Mapping[str, int]:
         """alias -> version."""
@@ -17,12 +21,19 @@ class Aliases(Protocol):
         """Point `alias` at `version`; None removes it. Doing it twice is no error."""
         ...
 
+    def synced(self) -> int | None:
+        """Entry of the journal that the aliases say; None while they are being moved, and before the first."""
+        ...
+
+    def set_synced(self, seq: int | None) -> None: ...
+
 
 class MemoryAliases:
     """The twin for tests and for stores without a registry."""
 
     def __init__(self) -> None:
         self._aliases: dict[str, int] = {}
+        self._synced: int | None = None
 
     def aliases(self) -> Mapping[str, int]:
         return dict(self._aliases)
@@ -32,3 +43,9 @@ class MemoryAliases:
             self._aliases.pop(alias, None)
         else:
             self._aliases[alias] = version
+
+    def synced(self) -> int | None:
+        return self._synced
+
+    def set_synced(self, seq: int | None) -> None:
+        self._synced = seq

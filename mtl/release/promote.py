@@ -1,7 +1,8 @@
 """promote and rollback: one compare-and-set on the champion's journal; aliases follow.
 
 The entry in the journal is the promotion. Killed before it, the old champion stands; killed after it, the new one, and
-`reconcile` (the first thing the next promotion does) mends the aliases.
+`follow` (the first thing the next promotion does, and `mtl reconcile`) mends the aliases. An alias that a person moved
+in MLflow is no damage but a wish: it becomes an entry of its own, and the same release steps follow.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mtl.errors import InputError, NotFoundError, NotPromotedError
+from mtl.errors import DamageError, InputError, NotFoundError, NotPromotedError
 from mtl.release.aliases import Aliases
 from mtl.release.journal import Change, Journal, Kind, journal_log, read_journal
 from mtl.release.layout import verify_release
 from mtl.store.base import ObjectStore
 
+MOVED_BY = "mlflow"
+"""Actor of an entry that a moved alias became: MLflow does not say who moved it."""
 _LONGEST_TEXT = 2000
 
 
@@ -48,7 +51,7 @@ def promote(
     forced; NotFoundError if it has no release; DamageError naming a release file that is not what was published;
     TransientError if the store or the registry is away (nothing is promoted then, or the same call completes it).
     """
-    reconcile(store, model=model, aliases=aliases)
+    follow(store, model=model, aliases=aliases)
     journal = read_journal(store, model)
     if journal.head and journal.champion == version:
         return Promotion(version, journal.previous, changed=False, change=journal.head)
@@ -68,20 +71,65 @@ def rollback(
     expected: the champion to give up; a repeated call with it does nothing twice. None: whoever is champion now.
     Errors: as `promote`; NotFoundError if there is nothing to go back to.
     """
-    reconcile(store, model=model, aliases=aliases)
+    follow(store, model=model, aliases=aliases)
     journal = read_journal(store, model)
-    if journal.head is None or journal.previous is None:
+    head = journal.head
+    if head and expected == head.replaced != head.version and head.kind == "rollback":  # it was done before
+        return Promotion(head.version, head.previous, changed=False, change=head)
+    if head is None or journal.previous is None:
         raise NotFoundError(
             f"{model} has no previous champion to roll back to", hint=f"champion: {_name(journal.champion)}"
         )
     if expected is not None and journal.champion != expected:
-        if journal.head.kind == "rollback" and journal.head.replaced == expected:
-            return Promotion(journal.head.version, journal.previous, changed=False, change=journal.head)
         raise _moved(journal.previous, expected=expected, found=journal.champion)
     change = _change(
         store, "rollback", journal.previous, journal, model=model, reason=reason, actor=actor, forced=False
     )
     return _append(store, journal, change, model=model, expected=journal.champion, aliases=aliases)
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """adopted: the entry that a moved alias became. refused: why it became none. mended: aliases put right."""
+
+    adopted: Change | None
+    refused: str | None
+    mended: Mapping[str, int | None]
+
+
+def follow(store: ObjectStore, *, model: str, aliases: Aliases, actor: str = MOVED_BY) -> Followed:
+    """Take up a `champion` alias that a person moved, then make the aliases say what the journal says.
+
+    Back to the previous champion is a rollback, anywhere else a forced promotion. A version without a whole release
+    cannot be champion: the alias goes back, and `refused` says so. Where the aliases lag behind the journal (a
+    promotion was killed half-way), the journal rules. Errors: TransientError.
+    """
+    adopted, refused = None, None
+    try:
+        adopted = _adopt(store, model=model, aliases=aliases, actor=actor)
+    except (NotFoundError, DamageError, NotPromotedError) as error:
+        refused = error.message
+    return Followed(adopted, refused, reconcile(store, model=model, aliases=aliases))
+
+
+def _adopt(store: ObjectStore, *, model: str, aliases: Aliases, actor: str) -> Change | None:
+    target = aliases.aliases().get("champion")
+    journal = read_journal(store, model)
+    in_step = aliases.synced() == (journal.seq or None)
+    if target is None or target == journal.champion or not in_step:
+        return None
+    back = target == journal.previous
+    change = _change(
+        store,
+        "rollback" if back else "promote",
+        target,
+        journal,
+        model=model,
+        reason=f"the alias champion was moved to v{target} in MLflow",
+        actor=actor,
+        forced=not back,
+    )
+    return _append(store, journal, change, model=model, expected=journal.champion, aliases=aliases).change
 
 
 def reconcile(store: ObjectStore, *, model: str, aliases: Aliases) -> Mapping[str, int | None]:
@@ -92,8 +140,12 @@ def reconcile(store: ObjectStore, *, model: str, aliases: Aliases) -> Mapping[st
     known = aliases.aliases()
     wanted = {"champion": journal.champion, "previous": journal.previous}
     wrong = {alias: version for alias, version in wanted.items() if known.get(alias) != version}
+    if not wrong and aliases.synced() == journal.seq:
+        return {}
+    aliases.set_synced(None)  # first, so that nobody takes a half-done move for a person's
     for alias, version in wrong.items():
         aliases.set_alias(alias, version)
+    aliases.set_synced(journal.seq)
     return wrong
 
 

@@ -112,6 +112,21 @@ def test_promotion_obeys_the_gate_unless_a_person_overrules_it(
     assert "no previous champion" in json.loads(capsys.readouterr().out.splitlines()[-1])["error"]["message"]
 
 
+def test_the_history_says_who_and_why_and_reconciling_finds_nothing_to_do(
+    first: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["promote", "v1", "--force", "shown to the team"])
+    assert run(["models", "--history", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out.splitlines()[-1])
+    change = document["history"][0]
+    assert (change["seq"], change["version"], change["reason"], change["forced"]) == (1, 1, "shown to the team", True)
+    assert run(["models", "--history"]) == 0
+    assert "none -> v1  by" in capsys.readouterr().out
+    assert run(["reconcile", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (found["champion"], found["adopted"], found["mended"]) == (1, None, {})
+
+
 def test_a_text_over_the_limit_is_refused(
     first: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,10 +10,10 @@ import pytest
 from mtl.errors import DamageError, NotFoundError, TransientError
 from mtl.fingerprint import sha256_file
 from mtl.registry.registry import Registered, Registry, Verdict
-from mtl.release.promote import promote
+from mtl.release.promote import follow, promote
 from mtl.store.memory import MemoryStore
 from mtl.tracking.client import Tracking
-from tests.release.toy import facts
+from tests.release.toy import facts, publish_toy
 from tests.support.mlflow_db import fresh_tracking
 from tests.support.trained import trained_model
 
@@ -174,3 +174,18 @@ def test_a_dead_server_is_transient(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_nothing_of_this_machine_in_the_tags(registry: Registry, tracking: Tracking, tmp_path: Path) -> None:
     register(registry, tracking, tmp_path)
     assert str(tmp_path) not in json.dumps(dict(registry.versions()[0].tags))
+
+
+def test_an_alias_moved_in_mlflow_is_taken_up(registry: Registry, tracking: Tracking, tmp_path: Path) -> None:
+    store = MemoryStore()
+    for seed in (0, 1):
+        register(registry, tracking, tmp_path, seed=seed)
+        publish_toy(store, tmp_path / "toys", seed + 1)
+    assert registry.synced() is None
+    promote(store, 1, model="toy", expected=None, reason="first", actor="gate", aliases=registry)
+    assert registry.synced() == 1
+    tracking.client.set_registered_model_alias("toy", "champion", "2")
+    followed = follow(store, model="toy", aliases=registry)
+    assert followed.adopted is not None and followed.adopted.actor == "mlflow"
+    assert registry.aliases() == {"candidate": 2, "champion": 2, "previous": 1}
+    assert registry.synced() == 2

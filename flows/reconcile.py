@@ -1,0 +1,29 @@
+"""The reconcile flow: a poll that takes up what people do in MLflow's registry.
+
+python -m flows.reconcile [MODEL]
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from prefect import flow, get_run_logger
+
+from flows import steps
+from mtl.config.register import RegisterConfig
+
+
+@flow(name="reconcile", description="Take up a champion alias that a person moved in MLflow; mend aliases that lag")
+def reconcile(model: str = RegisterConfig().model) -> dict[str, Any]:
+    """Once; the document of `mtl reconcile --json`. Doing it again with nothing changed does nothing."""
+    found = steps.follow_aliases(model)
+    if found["adopted"]:
+        get_run_logger().info("%s to v%s by hand", found["adopted"]["kind"], found["adopted"]["version"])
+    if found["refused"]:
+        get_run_logger().warning("the moved alias was put back: %s", found["refused"])
+    return found
+
+
+if __name__ == "__main__":
+    reconcile(*sys.argv[1:2])
