@@ -16,7 +16,8 @@ class SourceConfig(Section):
 
     task: str = Field(description="task that reads these rows: summarize, mcq, or one of your own")
     uri: str = Field(
-        description="demo (generated), hub:OWNER/NAME, or a file, folder or glob of jsonl, csv, parquet (also gzipped)"
+        description="demo (generated), hub:OWNER/NAME, s3://BUCKET/PREFIX, or a file, folder, glob or tar archive of "
+        "jsonl, json, csv, parquet (also gzipped), CNN/DailyMail's .story or RACE's N.txt"
     )
     name: str | None = Field(None, description="Hub configuration name (3.0.0, middle, high)")
     revision: str | None = Field(
@@ -28,6 +29,9 @@ class SourceConfig(Section):
     )
     rows: dict[Split, int] = Field(
         default_factory=dict, description="at most this many rows of a split (demo: exactly this many documents)"
+    )
+    add: dict[str, str] = Field(
+        default_factory=dict, description="columns that every row gets, for example {level: college} for RACE-C"
     )
     sha256: str | None = Field(
         None, pattern=r"^[0-9a-f]{64}$", description="refuse these data if the manifest's sha256 of them is another"
@@ -80,6 +84,12 @@ class DataConfig(Section):
         "all", description="validation and test: all questions of a passage, or one request drawn as in training"
     )
     max_input_tokens: int = Field(512, ge=16, le=4096, description="longer inputs are cut at the end, and counted")
+    long_inputs: Literal["truncate", "windows"] = Field(
+        "truncate",
+        description="articles over max_input_tokens: truncate, or in training also their lead with later windows",
+    )
+    windows: int = Field(2, ge=1, le=8, description="long_inputs windows: at most this many later windows an article")
+    lead_share: float = Field(0.25, gt=0, lt=1, description="long_inputs windows: share of the input that is the lead")
     max_target_tokens: int = Field(
         256, ge=16, le=1024, description="targets never exceed this; questions are never cut"
     )
@@ -91,6 +101,18 @@ class DataConfig(Section):
     )
     max_bad_share: float = Field(
         0.2, ge=0, le=1, description="stop if a larger share of a source's rows is quarantined"
+    )
+    max_shrink: float = Field(
+        0.5, ge=0, le=1, description="stop if a source has lost a larger share of its rows since the champion's data"
+    )
+    near_duplicates: float | None = Field(
+        0.8,
+        gt=0.3,
+        le=1,
+        description="passages of train this similar (MinHash) to one of another split leave it; null: they stay",
+    )
+    processes: int | None = Field(
+        None, ge=1, le=256, description="processes that prepare; null: one a core, or one alone for small sources"
     )
     shard_rows: int = Field(4096, ge=1, description="examples in one Parquet file")
 

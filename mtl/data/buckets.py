@@ -1,24 +1,23 @@
 """Buckets: records spread over files by the hash of their passage, so that those of one passage meet again.
 
-Memory holds one bucket at a time, and the order that comes out (by hash) owes nothing to the order that went in, nor
-to the number of processes that put records in.
+Memory holds one bucket at a time, and the order that comes out (by hash, then by place) owes nothing to the order that
+went in, nor to the number of processes that put records in.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
+from mtl.data.job import Place
 from mtl.task import Task
-from mtl.tasks.text import passage_key
 
-COUNT = 64
+COUNT = 256
+"""A million articles are then about 20 MB a bucket. The order of examples does not depend on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,41 +27,35 @@ class Piece:
     record: Any
     split: str
     origin: str
-    source: int
+    place: Place
 
 
-class Buckets:
-    """Files `folder/NN.jsonl` of one task. Write all, then read."""
+class BucketWriter:
+    """Files `folder/BUCKET-WORKER.jsonl`, each opened when its first record comes."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        self._stack = ExitStack()
-        self._paths = [folder / f"{number:02}.jsonl" for number in range(COUNT)]
-        self._files = [self._stack.enter_context(path.open("w", encoding="utf-8")) for path in self._paths]
-        self._added = 0
+    def __init__(self, folder: Path, worker: int) -> None:
+        self._folder, self._worker = folder, worker
+        self._files: dict[int, TextIO] = {}
 
-    def __enter__(self) -> Buckets:
-        return self
+    def add(self, task: Task, record: Any, *, key: str, split: str, origin: str, place: Place) -> None:
+        bucket = int(key[:4], 16) * COUNT >> 16
+        file = self._files.get(bucket)
+        if file is None:
+            path = self._folder / f"{bucket:04}-{self._worker:04}.jsonl"
+            file = self._files[bucket] = path.open("w", encoding="utf-8")
+        file.write(json.dumps([key, place, split, origin, task.dump(record)], ensure_ascii=False) + "\n")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
 
-    def add(self, task: Task, record: Any, *, split: str, origin: str, source: int) -> None:
-        key = passage_key(task.passage(record))
-        line = json.dumps([key, self._added, split, origin, source, task.dump(record)], ensure_ascii=False)
-        self._files[int(key[:4], 16) * COUNT >> 16].write(line + "\n")
-        self._added += 1
 
-    def passages(self, task: Task) -> Iterator[tuple[str, list[Piece]]]:
-        """(hash of a passage, its records in the order of the source), by rising hash."""
-        self._stack.close()
-        for path in self._paths:
-            with path.open(encoding="utf-8") as file:
-                lines = sorted((json.loads(line) for line in file), key=lambda line: (line[0], line[1]))
-            for key, group in groupby(lines, key=lambda line: str(line[0])):
-                yield (
-                    key,
-                    [Piece(task.load(record), split, origin, source) for _, _, split, origin, source, record in group],
-                )
+def passages(folder: Path, bucket: int, task: Task) -> Iterator[tuple[str, list[Piece]]]:
+    """(hash of a passage, its records in the order of the source) of one bucket, by rising hash."""
+    lines = []
+    for path in sorted(folder.glob(f"{bucket:04}-*.jsonl")):
+        with path.open(encoding="utf-8") as file:
+            lines += [json.loads(line) for line in file]
+    lines.sort(key=lambda line: (line[0], line[1]))
+    for key, group in groupby(lines, key=lambda line: str(line[0])):
+        yield key, [Piece(task.load(record), split, origin, tuple(place)) for _, place, split, origin, record in group]

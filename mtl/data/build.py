@@ -1,205 +1,172 @@
-"""The work of preparation on a local folder: rows to records, records to passages, passages to shards, all counted."""
+"""The work of preparation on a local folder: three rounds of pieces for a runner, and what is decided between them."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from mtl.data.buckets import Buckets, Piece
-from mtl.data.manifest import QUARANTINE, SplitCounts, summary
-from mtl.data.reading import Progress, Quarantine, read_source
-from mtl.data.recipe import Recipe
-from mtl.data.shards import Lengths, ShardWriter
-from mtl.data.splits import held_out, keeper
-from mtl.errors import DataError
-from mtl.fingerprint import sha256_json
-from mtl.sources.base import Source
-from mtl.task import BadRow, Task
-from mtl.tasks.table import get_task
+from mtl.config.data import DataConfig
+from mtl.data.buckets import COUNT
+from mtl.data.job import MARK, Job, Tally
+from mtl.data.manifest import QUARANTINE, DatasetManifest, FileEntry, SplitCounts
+from mtl.data.near import Finder
+from mtl.data.quarantine import collect
+from mtl.data.reading import Progress, read_part
+from mtl.data.refuse import refuse_bad, refuse_empty, refuse_shrunk
+from mtl.data.rendering import Outcome, Work, render_buckets
+from mtl.data.runner import Runner
+from mtl.data.shards import Lengths, Shard, content, plan, write_shard
+from mtl.fingerprint import sha256_file, sha256_json
+from mtl.sources.base import Part
+from mtl.sources.files import SPLITS
 
-Sources = Sequence[tuple[str, str, Source]]
-"""(task, uri, source) of each configured source."""
 Counts = dict[str, dict[str, SplitCounts]]
+GROUPS = 8
+"""Pieces of the second round to one of the first: smaller pieces even out who has more to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """Files in a folder, in the order of the manifest, and what was counted on the way."""
+    """Files in the job's folder, in the order of the manifest, and what was counted on the way."""
 
-    paths: list[Path]
+    files: list[FileEntry]
     content: str
     counts: Counts
     quarantine: dict[str, int]
     lengths: dict[str, Lengths]
+    rows: list[dict[str, int]]
 
 
-@dataclass(slots=True)
-class _Tally:
-    """Rows of one task by split, as they end."""
+def build(
+    job: Job, config: DataConfig, runner: Runner, *, reference: DatasetManifest | None, progress: Progress
+) -> Built:
+    """Shards and quarantine in the job's folder. DataError, with the counts, for data that must not be trained on.
 
-    rows: Counter[str] = field(default_factory=Counter)
-    kept: Counter[str] = field(default_factory=Counter)
-    merged: Counter[str] = field(default_factory=Counter)
-    labels: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-
-
-def build(sources: Sources, recipe: Recipe, folder: Path, *, max_bad_share: float, progress: Progress) -> Built:
-    """Shards and quarantine in `folder`. DataError, with the counts, for data that must not be trained on."""
-    paths: list[Path] = []
-    contents: dict[str, str] = {}
-    counts: Counts = {}
-    lengths: dict[str, Lengths] = {}
-    with (folder / QUARANTINE).open("w", encoding="utf-8") as file:
-        quarantine = Quarantine(file)
-        for name in recipe.tasks:
-            tally, writers, lengths[name] = _build_task(
-                name,
-                sources,
-                recipe,
-                folder=folder,
-                quarantine=quarantine,
-                max_bad_share=max_bad_share,
-                progress=progress,
-            )
-            counts[name] = _counts(name, tally, quarantine, writers)
-            contents |= {f"{name}-{split}": writer.content for split, writer in writers.items()}
-            paths += [path for _, writer in sorted(writers.items()) for path in writer.paths]
-            _refuse_empty(name, counts, quarantine)
-    content = sha256_json({"examples": contents, "quarantine": sorted(quarantine.hashes)})
-    return Built([*paths, folder / QUARANTINE], content, counts, dict(sorted(quarantine.reasons.items())), lengths)
+    reference: manifest of the data that the champion was trained on, if there is one.
+    """
+    tallies = _read(job, runner, progress)
+    refuse_shrunk(job.sources, tallies, reference, max_shrink=config.max_shrink)
+    refuse_bad(job.sources, tallies, max_bad_share=config.max_bad_share)
+    holdouts = {task: _holdout(job, tally) for task, tally in tallies.items()}
+    _find_near(job, holdouts)
+    outcomes = _render(job, runner, holdouts, progress)
+    for outcome in outcomes:
+        tallies[outcome.task].add(outcome.tally)
+    refuse_bad(job.sources, tallies, max_bad_share=config.max_bad_share)
+    sizes = _sizes(outcomes)
+    counts = {task: _counts(tally, sizes[task]) for task, tally in tallies.items()}
+    refuse_empty(counts, tallies)
+    return _finish(job, runner, tallies, outcomes, counts, sizes, progress)
 
 
-def _build_task(
-    name: str,
-    sources: Sources,
-    recipe: Recipe,
-    *,
-    folder: Path,
-    quarantine: Quarantine,
-    max_bad_share: float,
-    progress: Progress,
-) -> tuple[_Tally, dict[str, ShardWriter], Lengths]:
-    task, tally, lengths = get_task(name), _Tally(), Lengths()
-    writers: dict[str, ShardWriter] = {}
-    totals: dict[int, int] = {}
-    with Buckets(folder / f"buckets-{name}") as buckets, ExitStack() as stack:
-        for number, (its, uri, source) in enumerate(sources):
-            if its == name:
-                rows = read_source(
-                    task, source, number=number, uri=uri, buckets=buckets, quarantine=quarantine, progress=progress
-                )
-                tally.rows += rows
-                totals[number] = rows.total()
-                _refuse_bad(number, sources, totals, quarantine, max_bad_share=max_bad_share)
-        holdout = {split: share for split, share in recipe.holdout.items() if not tally.rows[split]}
-        for key, pieces in buckets.passages(task):
-            split = keeper({piece.split for piece in pieces})
-            goal = held_out(key, holdout, seed=recipe.seed) if split == "train" else split
-            writer = writers.get(goal)
-            if writer is None:
-                writer = writers[goal] = _writer(folder, f"{name}-{goal}", recipe, lengths)
-                stack.callback(writer.close)
-            _passage(task, pieces, recipe, split=split, goal=goal, tally=tally, writer=writer, quarantine=quarantine)
-            progress("render", len(pieces))
-    for number in totals:
-        _refuse_bad(number, sources, totals, quarantine, max_bad_share=max_bad_share)
-    return tally, writers, lengths
+def _read(job: Job, runner: Runner, progress: Progress) -> dict[str, Tally]:
+    tallies = {task: Tally() for task in job.recipe.tasks}
+    work = [(task, Part(index, runner.shards)) for index in range(runner.shards) for task in job.recipe.tasks]
+    for task, tally in runner.map(partial(read_part, job), work, _Ticker(job, "read", progress)):
+        tallies[task].add(tally)
+    progress("read", 0)
+    return tallies
 
 
-def _writer(folder: Path, name: str, recipe: Recipe, lengths: Lengths) -> ShardWriter:
-    settings = recipe.settings
-    return ShardWriter(
-        folder,
-        name,
-        encoder=recipe.encoder,
-        shard_rows=settings["shard_rows"],
-        max_input_tokens=settings["max_input_tokens"],
-        max_target_tokens=settings["max_target_tokens"],
-        lengths=lengths,
-    )
+def _holdout(job: Job, tally: Tally) -> dict[str, float]:
+    """Shares of train for the splits that a task's sources do not have."""
+    return {split: share for split, share in job.recipe.holdout.items() if not tally.rows[split]}
 
 
-def _passage(
-    task: Task,
-    pieces: list[Piece],
-    recipe: Recipe,
-    *,
-    split: str,
-    goal: str,
-    tally: _Tally,
-    writer: ShardWriter,
-    quarantine: Quarantine,
-) -> None:
-    """One passage: `split` is where its rows came from, `goal` where they go; every row is counted once."""
-    own = []
-    for piece in pieces:
-        if piece.split == split:
-            own.append(piece)
-            tally.rows[split] -= 1
-            tally.rows[goal] += 1
-        else:
-            bad = BadRow(f"passage in {split}", task.columns[0])
-            quarantine.add(bad, task=task.name, split=piece.split, origin=piece.origin, source=piece.source)
-    joined, dropped = task.join([piece.record for piece in own])
-    labels: Mapping[int, str] = {}
-    if joined is not None:
-        rendered = task.render(joined, recipe.options(goal))
-        dropped, labels = dropped + rendered.dropped, rendered.labels
-        for example in rendered.examples:
-            writer.add(example)
-    out = dict(dropped)
-    for index, bad in out.items():
-        quarantine.add(bad, task=task.name, split=goal, origin=own[index].origin, source=own[index].source)
-    left = len(own) - len(out)
-    tally.kept[goal] += min(left, 1)
-    tally.merged[goal] += max(left - 1, 0)
-    tally.labels[goal].update(label for index, label in labels.items() if index not in out)
+def _find_near(job: Job, holdouts: Mapping[str, Mapping[str, float]]) -> None:
+    threshold = job.recipe.settings["near_duplicates"] or 0.0
+    for task, holdout in holdouts.items():
+        Finder(threshold, holdout, job.recipe.seed).write(job.signatures(task), job.near(task))
 
 
-def _counts(
-    name: str, tally: _Tally, quarantine: Quarantine, writers: Mapping[str, ShardWriter]
-) -> dict[str, SplitCounts]:
+def _render(job: Job, runner: Runner, holdouts: Mapping[str, Mapping[str, float]], progress: Progress) -> list[Outcome]:
+    size = max(1, COUNT // (GROUPS * runner.shards))
+    groups = [tuple(range(start, min(start + size, COUNT))) for start in range(0, COUNT, size)]
+    work = [Work(task, group, holdouts[task]) for task in job.recipe.tasks for group in groups]
+    outcomes = runner.map(partial(render_buckets, job), work, _Ticker(job, "render", progress))
+    progress("render", 0)
+    return outcomes
+
+
+Sizes = dict[str, dict[str, dict[int, int]]]
+"""{task: {split: {bucket: examples}}}"""
+
+
+def _sizes(outcomes: Sequence[Outcome]) -> Sizes:
+    sizes: Sizes = {}
+    for outcome in outcomes:
+        task = sizes.setdefault(outcome.task, {})
+        for (split, bucket), number in outcome.examples.items():
+            task.setdefault(split, {})[bucket] = number
+    return sizes
+
+
+def _counts(tally: Tally, sizes: Mapping[str, Mapping[int, int]]) -> dict[str, SplitCounts]:
     return {
         split: SplitCounts(
             rows=rows,
             kept=tally.kept[split],
             merged=tally.merged[split],
-            quarantined=quarantine.splits[name, split],
-            examples=writers[split].examples if split in writers else 0,
-            by_difficulty=dict(sorted(tally.labels[split].items())),
+            quarantined=tally.quarantined[split],
+            examples=sum(sizes.get(split, {}).values()),
+            by_difficulty={label: n for (its, label), n in sorted(tally.labels.items()) if its == split},
         )
         for split, rows in sorted(tally.rows.items())
         if rows
     }
 
 
-def _refuse_bad(
-    number: int, sources: Sources, totals: Mapping[int, int], quarantine: Quarantine, *, max_bad_share: float
-) -> None:
-    bad, rows = quarantine.sources[number], totals[number]
-    if not rows or bad == 0 or (bad < rows and bad <= math.floor(max_bad_share * rows)):
-        return
-    task, uri, _ = sources[number]
-    reasons = ", ".join(f"{reason} {n}" for reason, n in quarantine.reasons.most_common(8))
-    what = "all" if bad == rows else f"{bad / rows:.1%}"
-    raise DataError(
-        f"source {uri} of {task}: {bad} of {rows} rows are bad ({what}, allowed {max_bad_share:.1%}): {reasons}",
-        field="data.max_bad_share",
-        hint="look at the rows, or raise data.max_bad_share if they are meant to be left out",
+def _finish(
+    job: Job,
+    runner: Runner,
+    tallies: Mapping[str, Tally],
+    outcomes: Sequence[Outcome],
+    counts: Counts,
+    sizes: Sizes,
+    progress: Progress,
+) -> Built:
+    shards: list[Shard] = []
+    contents: dict[str, str] = {}
+    lengths = {task: Lengths() for task in tallies}
+    for outcome in outcomes:
+        lengths[outcome.task].add(outcome.lengths)
+    for task in tallies:
+        for split, its in sorted(sizes[task].items()):
+            parts = [(job.examples(task, split, bucket), number) for bucket, number in sorted(its.items())]
+            shards += plan(parts, f"{task}-{split}", job.folder, rows=job.recipe.settings["shard_rows"])
+            contents[f"{task}-{split}"] = content(path for path, _ in parts)
+    files = runner.map(write_shard, shards, lambda: None)
+    refused = collect(sorted((job.folder / "refused").iterdir()), job.folder / QUARANTINE)
+    quarantine = sum((tally.by_reason() for tally in tallies.values()), start=Tally().by_reason())
+    return Built(
+        files=[*files, _entry(job.folder / QUARANTINE)],
+        content=sha256_json({"examples": contents, "quarantine": refused}),
+        counts=counts,
+        quarantine=dict(sorted(quarantine.items())),
+        lengths=lengths,
+        rows=[_rows(tallies[source.task], number) for number, source in enumerate(job.sources)],
     )
 
 
-def _refuse_empty(name: str, counts: Counts, quarantine: Quarantine) -> None:
-    train = counts[name].get("train")
-    if train is None or not train.examples:
-        rows = {split: its.rows for split, its in counts[name].items()}
-        found = summary({name: counts[name]}, quarantine.reasons)
-        raise DataError(
-            f"task {name} has no training example: {found}; rows by split: {rows}",
-            field="data.sources",
-            hint="is the source empty, or has it no train split?",
-        )
+def _rows(tally: Tally, source: int) -> dict[str, int]:
+    return {split: tally.read[source, split] for split in SPLITS if (source, split) in tally.read}
+
+
+def _entry(path: Path) -> FileEntry:
+    return FileEntry(path=path.name, bytes=path.stat().st_size, sha256=sha256_file(path))
+
+
+class _Ticker:
+    """Tells of the marks that workers have left since it was last asked."""
+
+    def __init__(self, job: Job, stage: str, progress: Progress) -> None:
+        self._folder, self._stage, self._progress = job.folder / "progress", stage, progress
+        self._told = 0
+
+    def __call__(self) -> None:
+        marks = sum(path.stat().st_size for path in self._folder.glob(f"{self._stage}-*"))
+        if marks > self._told:
+            self._progress(self._stage, (marks - self._told) * MARK)
+            self._told = marks

@@ -49,19 +49,23 @@ class FileEntry(_Record):
 class DatasetManifest(_Record):
     """The JSON of `mtl prepare`; keys are added, never renamed.
 
-    lengths: {task: {inputs | targets: statistics}} in tokens, before any cut. unknown: share of tokens that are <unk>.
+    sources: what each describes, with its rows by split. lengths: {task: {inputs | targets: statistics}} in tokens,
+    before any cut; histograms: the same as {first length of a bin: examples}. truncated: share of inputs that were cut;
+    windows: examples that are a later window of a long input. unknown: share of tokens that are <unk>.
     settings: what of the configuration the fingerprint covers.
     """
 
     fingerprint: str
-    sources: list[dict[str, str | None]]
+    sources: list[dict[str, Any]]
     scheme: str
     tokenizer: dict[str, str]
     counts: dict[str, dict[str, SplitCounts]]
     quarantine: dict[str, int]
     truncated: dict[str, float]
+    windows: dict[str, int] = {}
     unknown: dict[str, float] = {}
     lengths: dict[str, dict[str, dict[str, float]]]
+    histograms: dict[str, dict[str, dict[str, int]]] = {}
     files: list[FileEntry]
     tasks: dict[str, int] = {}
     settings: dict[str, Any] = {}

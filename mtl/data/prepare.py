@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mtl.config.data import DataConfig, SourceConfig
 from mtl.data.build import Built, build
 from mtl.data.dataset import find_manifest
-from mtl.data.manifest import DatasetManifest, FileEntry, folder_key, manifest_key
+from mtl.data.job import Job
+from mtl.data.manifest import DatasetManifest, folder_key, manifest_key
 from mtl.data.reading import Progress
 from mtl.data.recipe import Recipe, recipe
+from mtl.data.runner import Runner, local, processes_for
 from mtl.data.scratch import scratch
 from mtl.data.shards import Lengths
-from mtl.data.tokens import Encoder, Tokenizer
+from mtl.data.tokens import Encoder, Tokenizer, save_tokenizer
 from mtl.errors import DataError
-from mtl.fingerprint import sha256_file, sha256_json
+from mtl.fingerprint import sha256_json
 from mtl.sources.base import Description, Source
 from mtl.sources.open import open_source
 from mtl.store.base import ObjectStore
@@ -40,43 +43,59 @@ def prepare(
     store: ObjectStore,
     cache: Path,
     progress: Progress | None = None,
+    runner: Runner | None = None,
+    reference: DatasetManifest | None = None,
 ) -> DatasetManifest:
     """The manifest of the data set that `config` describes, built and stored unless it exists.
 
     progress: called with (stage, n): "read" and "render" n more rows, "put" n files, "found" 1 for a data set that was
     there already.
-    Errors: DataError with the counts for empty or bad data, NotFoundError for a source or task that does not exist.
+    runner: who does the work; by default this process, or the processes of `config.processes`. The bytes are the same.
+    reference: manifest of the champion's data, which no source may have shrunk from.
+    Errors: DataError with the counts for empty or bad data, NotFoundError for a source or task that does not exist,
+    TransientError for a worker that was killed.
     Nothing is left half-written: without its manifest a data set does not exist.
     """
     tell = progress or _silent
-    made = recipe(config, seed, Encoder(tokenizer))
-    sources = [(item, open_source(item, seed)) for item in config.sources]
-    request = _request(config, made, sources)
+    made, encoder = recipe(config, seed), Encoder(tokenizer)
+    sources = [(item, open_source(item, seed, cache=cache)) for item in config.sources]
+    request = _request(config, made, encoder, sources)
     found = _recall(cache, request, store)
-    if found is None:
-        found = _prepare(config, made, sources, store=store, cache=cache, progress=tell)
-        _remember(cache, request, found.fingerprint)
-    else:
+    if found is not None:
         tell("found", 1)
+        return found
+    with scratch(cache / "scratch") as folder, _runner(config, sources, runner) as its:
+        described = [_describe(item, source) for item, source in sources]
+        job = Job(folder, cache, tuple(config.sources), made)
+        job.make_folders()
+        save_tokenizer(tokenizer, job.tokenizer)
+        built = build(job, config, its, reference=reference, progress=tell)
+        manifest = _manifest(built, made, encoder, described)
+        found = _store(manifest, built, folder, store=store, cache=cache, progress=tell)
+    _remember(cache, request, found.fingerprint)
     return found
 
 
 Opened = Sequence[tuple[SourceConfig, Source]]
 
 
-def _prepare(
-    config: DataConfig, made: Recipe, sources: Opened, *, store: ObjectStore, cache: Path, progress: Progress
+@contextmanager
+def _runner(config: DataConfig, sources: Opened, given: Runner | None) -> Iterator[Runner]:
+    if given is not None:
+        yield given
+        return
+    with local(processes_for(sum(source.size() for _, source in sources), config.processes)) as made:
+        yield made
+
+
+def _store(
+    manifest: DatasetManifest, built: Built, folder: Path, *, store: ObjectStore, cache: Path, progress: Progress
 ) -> DatasetManifest:
-    described = [_describe(item, source) for item, source in sources]
-    with scratch(cache / "scratch") as folder:
-        opened = [(item.task, item.uri, source) for item, source in sources]
-        built = build(opened, made, folder, max_bad_share=config.max_bad_share, progress=progress)
-        manifest = _manifest(built, made, described)
-        existing = find_manifest(store, manifest.fingerprint)
-        if existing is not None:
-            progress("found", 1)
-            return existing
-        return _publish(manifest, built, store=store, cache=cache, progress=progress)
+    existing = find_manifest(store, manifest.fingerprint)
+    if existing is not None:
+        progress("found", 1)
+        return existing
+    return _publish(manifest, built, folder, store=store, cache=cache, progress=progress)
 
 
 def _describe(config: SourceConfig, source: Source) -> Description:
@@ -90,38 +109,39 @@ def _describe(config: SourceConfig, source: Source) -> Description:
     return described
 
 
-def _manifest(built: Built, made: Recipe, described: Sequence[Description]) -> DatasetManifest:
-    tokenizer = {"name": made.encoder.name, "sha256": made.encoder.sha256}
-    parts = {"content": built.content, "tasks": made.versions(), "tokenizer": made.encoder.sha256}
+def _manifest(built: Built, made: Recipe, encoder: Encoder, described: Sequence[Description]) -> DatasetManifest:
+    parts = {"content": built.content, "tasks": made.versions(), "tokenizer": encoder.sha256}
     return DatasetManifest(
         fingerprint=sha256_json({**parts, "recipe": made.document()}),
-        sources=[description.to_dict() for description in described],
+        sources=[{**its.to_dict(), "rows": rows} for its, rows in zip(described, built.rows, strict=True)],
         scheme=made.scheme,
-        tokenizer=tokenizer,
+        tokenizer={"name": encoder.name, "sha256": encoder.sha256},
         counts=built.counts,
         quarantine=built.quarantine,
         truncated={task: _share(its.cut, its.inputs.total()) for task, its in built.lengths.items()},
+        windows={task: its.windows for task, its in built.lengths.items()},
         unknown={task: _share(its.unknown, its.tokens) for task, its in built.lengths.items()},
         lengths={task: _statistics(its) for task, its in built.lengths.items()},
-        files=[FileEntry(path=path.name, bytes=path.stat().st_size, sha256=sha256_file(path)) for path in built.paths],
+        histograms={task: _histograms(its) for task, its in built.lengths.items()},
+        files=built.files,
         tasks=made.versions(),
         settings=made.document(),
     )
 
 
 def _publish(
-    manifest: DatasetManifest, built: Built, *, store: ObjectStore, cache: Path, progress: Progress
+    manifest: DatasetManifest, built: Built, folder: Path, *, store: ObjectStore, cache: Path, progress: Progress
 ) -> DatasetManifest:
     """Puts files, then the manifest; the files stay in the cache for whoever reads them next."""
-    for path in built.paths:
-        store.put_file(f"{folder_key(manifest.fingerprint)}/{path.name}", path)
+    for file in built.files:
+        store.put_file(f"{folder_key(manifest.fingerprint)}/{file.path}", folder / file.path)
         progress("put", 1)
     if not store.put_if_absent(manifest_key(manifest.fingerprint), manifest.to_json()):
         return find_manifest(store, manifest.fingerprint) or manifest
     kept = cache / folder_key(manifest.fingerprint)
     kept.mkdir(parents=True, exist_ok=True)
-    for path in built.paths:
-        path.replace(kept / path.name)
+    for file in built.files:
+        (folder / file.path).replace(kept / file.path)
     return manifest
 
 
@@ -146,11 +166,26 @@ def _quantiles(histogram: Counter[int]) -> dict[str, float]:
     return {**found, "max": max(histogram)}
 
 
-def _request(config: DataConfig, made: Recipe, sources: Opened) -> str:
+BIN = 16
+"""Tokens to one bar of a histogram."""
+
+
+def _histograms(lengths: Lengths) -> dict[str, dict[str, int]]:
+    """{inputs | targets: {first length of a bin: examples}}"""
+    found: dict[str, dict[str, int]] = {}
+    for side, histogram in (("inputs", lengths.inputs), ("targets", lengths.targets)):
+        bins: Counter[int] = Counter()
+        for length, number in histogram.items():
+            bins[length - length % BIN] += number
+        found[side] = {str(start): bins[start] for start in sorted(bins)}
+    return found
+
+
+def _request(config: DataConfig, made: Recipe, encoder: Encoder, sources: Opened) -> str:
     """Names an input without reading it: equal requests give equal data sets."""
-    stamps = [[item.task, item.sha256, source.stamp()] for item, source in sources]
+    stamps = [[item.task, item.sha256, item.add, source.stamp()] for item, source in sources]
     parts: dict[str, Any] = {"sources": stamps, "recipe": made.document(), "tasks": made.versions()}
-    return sha256_json({**parts, "tokenizer": made.encoder.sha256, "max_bad_share": config.max_bad_share})
+    return sha256_json({**parts, "tokenizer": encoder.sha256, "max_bad_share": config.max_bad_share})
 
 
 def _recall(cache: Path, request: str, store: ObjectStore) -> DatasetManifest | None:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from mtl.config.data import DataConfig
-from mtl.data.tokens import Encoder
 from mtl.task import RenderOptions
 from mtl.tasks.difficulty import SCHEMES
 from mtl.tasks.table import get_task
 
-FORMAT = 1
+FORMAT = 2
 """Of shards and manifest; raise it when the same rows shall give other files."""
+
+_RENDERING = (
+    "requests",
+    "requests_per_passage",
+    "evaluation_requests",
+    "long_inputs",
+    "windows",
+    "lead_share",
+    "max_input_tokens",
+)
+_SETTINGS = {*_RENDERING, "instruction_dropout", "max_target_tokens", "shard_rows", "near_duplicates"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +35,6 @@ class Recipe:
     scheme: str
     settings: dict[str, Any]
     holdout: dict[str, float]
-    encoder: Encoder
 
     def document(self) -> dict[str, Any]:
         """Plain values, for the fingerprint and the manifest."""
@@ -33,27 +43,23 @@ class Recipe:
     def versions(self) -> dict[str, int]:
         return {name: get_task(name).version for name in self.tasks}
 
-    def options(self, split: str) -> RenderOptions:
+    def options(self, split: str, count: Callable[[str], int]) -> RenderOptions:
         """How records of a split are rendered."""
-        names = ("requests", "requests_per_passage", "evaluation_requests")
         return RenderOptions(
             seed=self.seed,
             training=split == "train",
             instruction_dropout=self.settings["instruction_dropout"],
             max_target_tokens=self.settings["max_target_tokens"],
-            count=self.encoder.count,
-            options={"scheme": self.scheme, **{name: self.settings[name] for name in names}},
+            count=count,
+            options={"scheme": self.scheme, **{name: self.settings[name] for name in _RENDERING}},
         )
 
 
-def recipe(config: DataConfig, seed: int, encoder: Encoder) -> Recipe:
+def recipe(config: DataConfig, seed: int) -> Recipe:
     """The recipe of a configuration. NotFoundError for a task that nobody wrote."""
     tasks = tuple(sorted({get_task(source.task).name for source in config.sources}))
-    names = {"instruction_dropout", "max_input_tokens", "max_target_tokens", "requests", "requests_per_passage"}
-    settings = config.model_dump(mode="json", include=names | {"evaluation_requests", "shard_rows"})
-    return Recipe(
-        tasks, seed, _scheme(config.difficulty), settings, {str(k): v for k, v in config.holdout.items()}, encoder
-    )
+    settings = config.model_dump(mode="json", include=_SETTINGS)
+    return Recipe(tasks, seed, _scheme(config.difficulty), settings, {str(k): v for k, v in config.holdout.items()})
 
 
 def _scheme(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Parquet shards of one task and split: written as examples come, never held whole.
+"""Shards: examples encoded into Arrow tables bucket by bucket, then cut into Parquet files of equal length.
 
 Columns: uid, inputs, targets, meta (JSON text), input_ids and labels (lists of int32, `</s>` last).
 """
@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mtl.data.tokens import Encoder
+from mtl.data.manifest import FileEntry
+from mtl.data.tokens import Encoder, length
 from mtl.errors import DataError
 from mtl.example import Example
-from mtl.fingerprint import canonical_json
-
-BATCH = 256
-"""Examples that are encoded at once."""
+from mtl.fingerprint import canonical_json, sha256_file
 
 SCHEMA = pa.schema(
     [
@@ -32,93 +32,123 @@ SCHEMA = pa.schema(
     ]
 )
 COMPRESSION = "zstd"
+DIGEST = 32
+"""Bytes of an example's hash."""
 
 
 @dataclass(slots=True)
 class Lengths:
-    """Histograms of token counts, before any cut; and how many inputs were cut, how many tokens were <unk>."""
+    """Histograms of token counts, before any cut; how many inputs were cut, how many examples are a later window of a
+    long input, how many tokens were <unk>."""
 
     inputs: Counter[int] = field(default_factory=Counter)
     targets: Counter[int] = field(default_factory=Counter)
     cut: int = 0
+    windows: int = 0
     unknown: int = 0
 
     @property
     def tokens(self) -> int:
-        return sum(length * n for side in (self.inputs, self.targets) for length, n in side.items())
+        return sum(size * n for side in (self.inputs, self.targets) for size, n in side.items())
+
+    def add(self, other: Lengths) -> None:
+        self.inputs.update(other.inputs)
+        self.targets.update(other.targets)
+        self.cut += other.cut
+        self.windows += other.windows
+        self.unknown += other.unknown
 
 
-class ShardWriter:
-    """Writes `{task}-{split}-{n}.parquet` into `folder`; `content` is a hash of the examples, not of the files."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Most tokens of inputs, which are cut, and of targets, which must fit."""
 
-    def __init__(
-        self,
-        folder: Path,
-        name: str,
-        *,
-        encoder: Encoder,
-        shard_rows: int,
-        max_input_tokens: int,
-        max_target_tokens: int,
-        lengths: Lengths,
-    ) -> None:
-        self._folder, self._name, self._encoder = folder, name, encoder
-        self._rows, self._max_input, self._max_target = shard_rows, max_input_tokens, max_target_tokens
-        self._lengths = lengths
-        self._waiting: list[Example] = []
-        self._encoded: list[dict[str, object]] = []
-        self._content = hashlib.sha256()
-        self.examples = 0
-        self.paths: list[Path] = []
+    inputs: int
+    targets: int
 
-    @property
-    def content(self) -> str:
-        return self._content.hexdigest()
 
-    def add(self, example: Example) -> None:
-        self._waiting.append(example)
-        self.examples += 1
-        if len(self._waiting) >= BATCH:
-            self._encode()
+def write_examples(
+    examples: Sequence[Example], path: Path, *, encoder: Encoder, limits: Limits, lengths: Lengths
+) -> None:
+    """Examples with their ids as an Arrow file, and beside it the hash of each, in the same order."""
+    inputs = encoder.pack([example.inputs for example in examples])
+    targets = encoder.pack([example.targets for example in examples])
+    _check_targets(examples, targets, limits.targets)
+    cut = [encoder.cut(ids, limits.inputs) for ids in inputs]
+    lengths.inputs.update(map(length, inputs))
+    lengths.targets.update(map(length, targets))
+    lengths.cut += sum(length(ids) > limits.inputs for ids in inputs)
+    lengths.windows += sum("window" in example.meta for example in examples)
+    lengths.unknown += encoder.unknown(inputs) + encoder.unknown(targets)
+    texts = [(example.uid, example.inputs, example.targets, _meta(example)) for example in examples]
+    columns = [pa.array(column, pa.string()) for column in zip(*texts, strict=True)]
+    table = pa.Table.from_arrays([*columns, _lists(cut), _lists(targets)], schema=SCHEMA)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, SCHEMA) as writer:
+        writer.write_table(table)
+    digests = (hashlib.sha256("\0".join(text).encode()).digest() for text in texts)
+    path.with_suffix(".sha256").write_bytes(b"".join(digests))
 
-    def close(self) -> None:
-        """Writes what is left."""
-        self._encode()
-        if self._encoded:
-            self._write(self._encoded)
-        self._encoded = []
 
-    def _encode(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        inputs = self._encoder.encode([example.inputs for example in waiting])
-        targets = self._encoder.encode([example.targets for example in waiting])
-        for example, ids, labels in zip(waiting, inputs, targets, strict=True):
-            self._encoded.append(self._row(example, ids, labels))
-        while len(self._encoded) >= self._rows:
-            self._write(self._encoded[: self._rows])
-            self._encoded = self._encoded[self._rows :]
-
-    def _row(self, example: Example, ids: list[int], labels: list[int]) -> dict[str, object]:
-        if len(labels) > self._max_target:
+def _check_targets(examples: Sequence[Example], targets: Sequence[bytes], limit: int) -> None:
+    for example, labels in zip(examples, targets, strict=True):
+        if length(labels) > limit:
             raise DataError(
-                f"a target of {example.task} has {len(labels)} tokens, over max_target_tokens {self._max_target}",
+                f"a target of {example.task} has {length(labels)} tokens, over max_target_tokens {limit}",
                 field="data.max_target_tokens",
                 hint="task.render must split or drop what does not fit",
             )
-        meta = canonical_json(dict(example.meta)).decode()
-        text = {"uid": example.uid, "inputs": example.inputs, "targets": example.targets, "meta": meta}
-        self._content.update(canonical_json(text) + b"\n")
-        self._measure(ids, labels)
-        return {**text, "input_ids": self._encoder.cut(ids, self._max_input), "labels": labels}
 
-    def _measure(self, ids: list[int], labels: list[int]) -> None:
-        lengths = self._lengths
-        lengths.inputs[len(ids)] += 1
-        lengths.targets[len(labels)] += 1
-        lengths.cut += len(ids) > self._max_input
-        lengths.unknown += self._encoder.unknown(ids) + self._encoder.unknown(labels)
 
-    def _write(self, rows: list[dict[str, object]]) -> None:
-        path = self._folder / f"{self._name}-{len(self.paths)}.parquet"
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path, compression=COMPRESSION)
-        self.paths.append(path)
+def _meta(example: Example) -> str:
+    return canonical_json(dict(example.meta)).decode()
+
+
+def _lists(rows: Sequence[bytes]) -> pa.ListArray:
+    """Packed ids as an Arrow column, without a Python object for an id."""
+    offsets = np.cumsum([0, *map(length, rows)], dtype=np.int32)
+    values = pa.Array.from_buffers(pa.int32(), int(offsets[-1]), [None, pa.py_buffer(b"".join(rows))])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One file of the data set, made of slices (file of examples, start, stop)."""
+
+    path: Path
+    slices: tuple[tuple[Path, int, int], ...]
+
+
+def plan(parts: Iterable[tuple[Path, int]], name: str, folder: Path, *, rows: int) -> list[Shard]:
+    """Shards of `rows` examples each (the last has what is left) of `parts`: (file of examples, how many it has)."""
+    shards: list[list[tuple[Path, int, int]]] = []
+    room = 0
+    for path, total in parts:
+        start = 0
+        while start < total:
+            if not room:
+                shards.append([])
+                room = rows
+            taken = min(room, total - start)
+            shards[-1].append((path, start, start + taken))
+            start, room = start + taken, room - taken
+    return [Shard(folder / f"{name}-{number}.parquet", tuple(slices)) for number, slices in enumerate(shards)]
+
+
+def write_shard(shard: Shard) -> FileEntry:
+    """The shard as a Parquet file of one row group: the same bytes wherever its examples were encoded."""
+    pieces = [_mapped(path).slice(start, stop - start) for path, start, stop in shard.slices]
+    table = pa.concat_tables(pieces).combine_chunks()
+    pq.write_table(table, shard.path, compression=COMPRESSION, use_dictionary=False, row_group_size=max(1, len(table)))
+    return FileEntry(path=shard.path.name, bytes=shard.path.stat().st_size, sha256=sha256_file(shard.path))
+
+
+def _mapped(path: Path) -> pa.Table:
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def content(paths: Iterable[Path]) -> str:
+    """Hash of all examples in order, from the hashes that `write_examples` left."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.with_suffix(".sha256").read_bytes())
+    return digest.hexdigest()

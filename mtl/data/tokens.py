@@ -9,9 +9,15 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from array import array
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
+from tokenizers import Tokenizer as Backend
 
 from mtl.fingerprint import canonical_json, sha256_bytes
 
@@ -29,63 +35,109 @@ class Tokenizer(Protocol):
     def unk_token_id(self) -> Any: ...
 
 
+@dataclass(frozen=True, slots=True)
+class SavedTokenizer:
+    """A tokenizer as a worker gets it: no library is needed to load it but `tokenizers`."""
+
+    vocabulary: str
+    name_or_path: str
+    eos_token_id: int
+    unk_token_id: int | None
+
+    @property
+    def backend_tokenizer(self) -> Any:
+        return Backend.from_str(self.vocabulary)
+
+
+def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
+    """What `load_encoder` needs, as one JSON file."""
+    saved = SavedTokenizer(
+        tokenizer.backend_tokenizer.to_str(),
+        _name(tokenizer.name_or_path),
+        int(tokenizer.eos_token_id),
+        tokenizer.unk_token_id,
+    )
+    path.write_text(json.dumps(asdict(saved)), encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def load_encoder(path: Path) -> Encoder:
+    """The encoder of a saved tokenizer, with the words it learnt for as long as the process lives."""
+    return Encoder(SavedTokenizer(**json.loads(path.read_text(encoding="utf-8"))))
+
+
 class Encoder:
-    """Batches of text to ids that end in `</s>`; a cut keeps that end."""
+    """Batches of text to ids that end in `</s>`; a cut keeps that end. Packed ids are int32 in this machine's order."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._backend = tokenizer.backend_tokenizer
-        self._eos = int(tokenizer.eos_token_id)
+        self._eos = _packed([int(tokenizer.eos_token_id)])
         self._unk = tokenizer.unk_token_id
         self.name = _name(tokenizer.name_or_path)
         vocabulary = _vocabulary(self._backend)
         self.sha256 = sha256_bytes(canonical_json(vocabulary))
         self._by_word = splits_at_spaces(vocabulary)
-        self._words: dict[str, list[int]] = {}
+        self._words: dict[str, bytes] = {}
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """One list of ids a text, whole, `</s>` last."""
+        return [np.frombuffer(ids, np.int32).tolist() for ids in self.pack(texts)]
+
+    def pack(self, texts: Sequence[str]) -> list[bytes]:
+        """The same, packed."""
         if not self._by_word:
             return self._whole(texts)
         if len(self._words) > _MOST_WORDS:
             self._words.clear()
-        split = [text.split(" ") for text in texts]
-        self._learn({word for words in split for word in words if word not in self._words})
-        return [self._joined(words) or self._whole([text])[0] for text, words in zip(texts, split, strict=True)]
+        return [self._text(text) for text in texts]
 
-    def _whole(self, texts: Sequence[str]) -> list[list[int]]:
-        rows = [encoding.ids for encoding in self._backend.encode_batch_fast(list(texts))]
-        return [ids if ids and ids[-1] == self._eos else [*ids, self._eos] for ids in rows]
+    def _text(self, text: str) -> bytes:
+        words = text.split(" ")
+        known = self._words
+        try:
+            return b"".join(map(known.__getitem__, words)) + self._eos
+        except KeyError:
+            self._learn({word for word in words if word not in known})
+        try:
+            return b"".join(map(known.__getitem__, words)) + self._eos
+        except KeyError:  # a word has to be seen in its place
+            return self._whole([text])[0]
+
+    def _whole(self, texts: Sequence[str]) -> list[bytes]:
+        rows = [_packed(encoding.ids) for encoding in self._backend.encode_batch_fast(list(texts))]
+        return [ids if ids.endswith(self._eos) else ids + self._eos for ids in rows]
 
     def _learn(self, words: Iterable[str]) -> None:
-        alone = sorted(word for word in words if _stands_alone(word))
+        alone = [word for word in words if _stands_alone(word)]
         encoded = self._backend.encode_batch_fast(alone, add_special_tokens=False)
-        self._words.update((word, encoding.ids) for word, encoding in zip(alone, encoded, strict=True))
-
-    def _joined(self, words: Sequence[str]) -> list[int] | None:
-        """The ids of a text by its words; None if one of them has to be seen in its place."""
-        ids: list[int] = []
-        for word in words:
-            known = self._words.get(word)
-            if known is None:
-                return None
-            ids += known
-        ids.append(self._eos)
-        return ids
+        self._words.update((word, _packed(encoding.ids)) for word, encoding in zip(alone, encoded, strict=True))
 
     def count(self, text: str) -> int:
         """Tokens of `text`, `</s>` included."""
-        return len(self.encode([text])[0])
+        return length(self.pack([text])[0])
 
-    def cut(self, ids: list[int], limit: int) -> list[int]:
-        """At most `limit` ids, `</s>` last."""
-        return ids if len(ids) <= limit else [*ids[: limit - 1], self._eos]
+    def cut(self, ids: bytes, limit: int) -> bytes:
+        """At most `limit` packed ids, `</s>` last."""
+        return ids if length(ids) <= limit else ids[: (limit - 1) * _WIDTH] + self._eos
 
-    def unknown(self, ids: Sequence[int]) -> int:
-        """How many of `ids` are <unk>."""
-        return ids.count(self._unk)
+    def unknown(self, texts: Sequence[bytes]) -> int:
+        """How many of the packed ids are <unk>."""
+        return int(np.count_nonzero(np.frombuffer(b"".join(texts), np.int32) == self._unk))
 
 
-_MOST_WORDS = 500_000
+_WIDTH = 4
+
+
+def _packed(ids: Sequence[int]) -> bytes:
+    return array("i", ids).tobytes()
+
+
+def length(ids: bytes) -> int:
+    """How many ids are packed."""
+    return len(ids) // _WIDTH
+
+
+_MOST_WORDS = 300_000
 _PLAIN = (None, "Precompiled", "NFKC")
 
 

@@ -8,14 +8,36 @@ from typing import Any, Protocol
 
 from mtl.task import BadRow
 
+BLOCK = 256
+"""Rows of a file that stay together when rows are shared out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of `of` shares of all rows. Blocks of BLOCK rows are dealt out in turn; a file's number sets who begins."""
+
+    index: int = 0
+    of: int = 1
+
+    def has(self, file: int, row: int) -> bool:
+        """Whether row `row` (from 0) of file `file` (from 0) is in this share."""
+        return (file + row // BLOCK) % self.of == self.index
+
+
+WHOLE = Part()
+
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """A row as it was found, or why it could not even be read, and where: a file's name and a line (or row) from 1."""
+    """A row as it was found, or why it could not even be read, and where: a file's name and a line (or row) from 1.
+
+    number: of the file among those of its split, from 0; with the line it orders rows however they were shared out.
+    """
 
     value: Mapping[str, Any] | BadRow
     file: str
     line: int
+    number: int = 0
 
     @property
     def origin(self) -> str:
@@ -31,7 +53,7 @@ class Description:
     revision: str | None
     sha256: str
 
-    def to_dict(self) -> dict[str, str | None]:
+    def to_dict(self) -> dict[str, Any]:
         return {"task": self.task, "uri": self.uri, "revision": self.revision, "sha256": self.sha256}
 
 
@@ -42,12 +64,16 @@ class Source(Protocol):
         """Those of train, validation and test that it has, in this order."""
         ...
 
-    def rows(self, split: str) -> Iterator[RawRow]:
-        """All rows of a split in a fixed order, read as they are asked for."""
+    def rows(self, split: str, part: Part = WHOLE) -> Iterator[RawRow]:
+        """The part's rows of a split in a fixed order, read as they are asked for."""
         ...
 
     def describe(self) -> Description: ...
 
     def stamp(self) -> str:
         """A text, quickly had, that changes whenever the rows may have changed; equal stamps mean equal rows."""
+        ...
+
+    def size(self) -> int:
+        """About how many bytes there are to read: whether sharing the work out pays."""
         ...

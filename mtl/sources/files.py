@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, partial
 from itertools import chain, islice
 from pathlib import Path
 
 from mtl.errors import DataError, NotFoundError, did_you_mean
 from mtl.fingerprint import sha256_file, sha256_json
-from mtl.sources.base import Description, RawRow
-from mtl.sources.formats import format_of, read_rows
+from mtl.sources.base import WHOLE, Description, Part, RawRow
+from mtl.sources.formats import format_of, is_document, read_rows
+from mtl.sources.race import level_in, spread
 
 SPLITS = ("train", "validation", "test")
 _NAMES = {"train": "train", "training": "train", "validation": "validation", "valid": "validation"}
 _NAMES |= {"dev": "validation", "val": "validation", "test": "test"}
 _GLOB = re.compile(r"[*?\[]")
+
+KNOWN = "jsonl, json, csv, parquet, .story, RACE's N.txt, also .gz"
 
 Files = dict[str, list[Path]]
 
@@ -27,24 +32,40 @@ class FileSource:
         self._task, self._uri, self._limits = task, uri, dict(limits)
         self._root, found = _locate(Path(uri))
         self._files = _mapped(self._root, files, uri) if files else _by_name(self._root, found, uri)
-        for path in chain.from_iterable(self._files.values()):
-            _inside(path, self._root)
+        _inside(chain.from_iterable(self._files.values()), self._root)
 
     def splits(self) -> tuple[str, ...]:
         return tuple(split for split in SPLITS if self._files.get(split))
 
-    def rows(self, split: str) -> Iterator[RawRow]:
-        rows = chain.from_iterable(read_rows(path, self._name(path)) for path in self._files.get(split, ()))
-        return islice(rows, self._limits.get(split))
+    def rows(self, split: str, part: Part = WHOLE) -> Iterator[RawRow]:
+        files = self._files.get(split, ())
+        limit = self._limits.get(split)
+        if limit is not None:
+            rows = chain.from_iterable(self._read(number, path, WHOLE) for number, path in enumerate(files))
+            return (row for n, row in enumerate(islice(rows, limit)) if part.has(0, n))
+        return chain.from_iterable(self._read(number, path, part) for number, path in enumerate(files))
+
+    def _read(self, number: int, path: Path, part: Part) -> Iterator[RawRow]:
+        document = is_document(path.name)
+        if document and not part.has(number, 0):
+            return
+        name = self._name(path)
+        level = level_in(f"{self._root.name}/{name}") if document else None
+        for row in read_rows(path, name, partial(part.has, number)):
+            yield from spread(RawRow(row.value, row.file, row.line, number), level=level, numbered=document)
 
     def describe(self) -> Description:
         hashes = {split: [sha256_file(path) for path in self._files[split]] for split in self.splits()}
         return Description(self._task, self._uri, None, sha256_json({"files": hashes, "limits": self._limits}))
 
     def stamp(self) -> str:
-        stats = [(split, str(path.resolve()), path.stat()) for split in self.splits() for path in self._files[split]]
-        marks = [[split, name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino] for split, name, s in stats]
-        return sha256_json({"files": marks, "limits": self._limits})
+        stats = [(split, path, path.stat()) for split in self.splits() for path in self._files[split]]
+        marks = [[split, str(path), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino] for split, path, s in stats]
+        return sha256_json({"root": str(self._root.resolve()), "files": marks, "limits": self._limits})
+
+    def size(self) -> int:
+        sizes = ((path.stat().st_size, path.suffix == ".gz") for path in chain.from_iterable(self._files.values()))
+        return sum(size * (3 if packed else 1) for size, packed in sizes)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()
@@ -64,11 +85,18 @@ def _locate(path: Path) -> tuple[Path, list[Path]]:
             field="sources.uri",
             hint=did_you_mean(root.name, [*(entry.name for entry in near.iterdir()), "demo"]),
         )
-    found = (file for file in root.glob(pattern or "**/*") if not _hidden(file.relative_to(root)))
-    return root, sorted((file for file in found if file.is_file() and format_of(file.name)), key=_order)
+    found = _walk(root) if not pattern else (file for file in root.glob(pattern) if file.is_file())
+    shown = (file for file in found if format_of(file.name) and not hidden(file.relative_to(root)))
+    return root, sorted(shown, key=_order)
 
 
-def _hidden(path: Path) -> bool:
+def _walk(root: Path) -> Iterator[Path]:
+    """All files under a folder; folders that are links are not entered."""
+    for folder, _, names in os.walk(root):
+        yield from (Path(folder, name) for name in names)
+
+
+def hidden(path: Path) -> bool:
     """Whether it lies in what tools keep beside data, such as `.cache` and `.mtl`."""
     return any(part.startswith(".") for part in path.parts)
 
@@ -94,34 +122,53 @@ def _mapped(root: Path, files: Mapping[str, str], uri: str) -> Files:
 def _by_name(root: Path, found: list[Path], uri: str) -> Files:
     """Split of each file by its name or, failing that, by its nearest folder's; one file alone is train."""
     if not found:
-        raise NotFoundError(
-            f"no data files in {uri}", field="sources.uri", hint="looked for jsonl, json, csv, parquet, also .gz"
-        )
-    named = [(path, _split_of(path.relative_to(root))) for path in found]
-    if all(split is None for _, split in named):
-        return {"train": found}
-    for path, split in named:
-        if split is None:
-            raise DataError(
-                f"{path.relative_to(root)}: no split in its name, while other files in {uri} have one",
-                field="sources.files",
-                hint="name the files of each split under `files`",
-            )
-    return {split: [path for path, its in named if its == split] for split in SPLITS}
+        raise NotFoundError(f"no data files in {uri}", field="sources.uri", hint=f"looked for {KNOWN}")
+    chosen = by_split([path.relative_to(root).as_posix() for path in found], uri)
+    return {split: [root / name for name in names] for split, names in chosen.items()}
 
 
-def _split_of(path: Path) -> str | None:
-    for part in (path.name.split(".")[0], *reversed(path.parts[:-1])):
-        for word in re.split(r"[^a-z]+", part.lower()):
-            if word in _NAMES:
-                return _NAMES[word]
-    return None
-
-
-def _inside(path: Path, root: Path) -> None:
-    if not path.resolve().is_relative_to(root.resolve()):
+def by_split(names: Iterable[str], uri: str) -> dict[str, list[str]]:
+    """Relative paths by the split that the file's name or its nearest folder's speaks of; all train if none does."""
+    chosen: dict[str, list[str]] = {split: [] for split in SPLITS}
+    unknown: list[str] = []
+    for name in names:
+        split = _split_of(name)
+        (unknown if split is None else chosen[split]).append(name)
+    if not any(chosen.values()):
+        return {"train": unknown}
+    if unknown:
         raise DataError(
-            f"{path.relative_to(root)}: a link out of the folder {root}",
-            field="sources.uri",
-            hint="copy the file into the folder, or name its own folder",
+            f"{unknown[0]}: no split in its name, while other files in {uri} have one",
+            field="sources.files",
+            hint="name the files of each split under `files`",
         )
+    return chosen
+
+
+def _split_of(name: str) -> str | None:
+    folder, _, file = name.rpartition("/")
+    return _split_in(file.split(".")[0]) or _split_in_folders(folder)
+
+
+@cache
+def _split_in_folders(folder: str) -> str | None:
+    return next(filter(None, map(_split_in, reversed(folder.split("/")))), None)
+
+
+def _split_in(part: str) -> str | None:
+    words = re.split(r"[^a-z]+", part.lower())
+    return next((_NAMES[word] for word in words if word in _NAMES), None)
+
+
+def _inside(paths: Iterable[Path], root: Path) -> None:
+    """DataError for a file that is, or lies in, a link out of the folder."""
+    home = root.resolve()
+    folders = cache(Path.resolve)
+    for path in paths:
+        real = path.resolve() if path.is_symlink() else folders(path.parent)
+        if not real.is_relative_to(home):
+            raise DataError(
+                f"{path.relative_to(root)}: a link out of the folder {root}",
+                field="sources.uri",
+                hint="copy the file into the folder, or name its own folder",
+            )

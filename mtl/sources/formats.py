@@ -1,4 +1,4 @@
-"""Readers of single files: jsonl, json (an array), csv, parquet, each also gzipped. Rows come one by one.
+"""Readers of single files: jsonl, json (an array), csv, parquet, .story, RACE's N.txt, each also gzipped.
 
 Nothing read here may take more memory than it announces: lines and whole-file formats are bounded, and a gzip file
 that grows like a zip bomb is refused.
@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ import pyarrow
 import pyarrow.parquet as pq
 
 from mtl.errors import DataError
-from mtl.sources.base import RawRow
+from mtl.sources.base import BLOCK, RawRow
 from mtl.task import BadRow
 
 MAX_LINE = 16 * 2**20
@@ -31,35 +32,54 @@ BOMB_RATIO = 200
 """A gzip file may unpack to BOMB_FREE bytes whatever its size, beyond that to BOMB_RATIO times its size."""
 
 
+_DOCUMENT = re.compile(r"\d+\.txt")
+
+Wanted = Callable[[int], bool]
+"""Whether the row of this number, from 0, is asked for: what is not is skipped unread where that can be."""
+
+
 def format_of(name: str) -> str | None:
-    """'jsonl', 'json', 'csv' or 'parquet' by a file's name, None for any other."""
-    suffix = name.lower().removesuffix(".gz").rpartition(".")[2]
-    return suffix if suffix in _READERS and "." in name else None
+    """'jsonl', 'json', 'csv', 'parquet', 'story' or 'race' (N.txt) by a file's name, None for any other."""
+    plain = name.rpartition("/")[2].lower().removesuffix(".gz")
+    if _DOCUMENT.fullmatch(plain):
+        return "race"
+    suffix = plain.rpartition(".")[2]
+    return suffix if suffix in _READERS and suffix != "race" and "." in name else None
 
 
-def read_rows(path: Path, name: str) -> Iterator[RawRow]:
-    """Rows of one file in order; `name` is what their origin says.
+def is_document(name: str) -> bool:
+    """Whether a file of this name holds one document: then it is read whole or not at all."""
+    return format_of(name) in ("race", "story")
+
+
+def read_rows(path: Path, name: str, wanted: Wanted = lambda row: True) -> Iterator[RawRow]:
+    """The wanted rows of one file in order; `name` is what their origin says.
 
     Errors: DataError for a file that cannot be read at all (damaged, too large, a zip bomb).
     """
-    kind = format_of(path.name)
+    with _open(path, name) as file:
+        yield from read_stream(file, path.name, name, wanted)
+
+
+def read_stream(file: BinaryIO, kind_by: str, name: str, wanted: Wanted = lambda row: True) -> Iterator[RawRow]:
+    """The same for an open, unpacked file whose kind the name `kind_by` tells."""
+    kind = format_of(kind_by)
     if kind is None:
         known = ", ".join(_READERS)
         raise DataError(f"{name}: not a data file by its name", field="sources.files", hint=f"known: {known}, or .gz")
     try:
-        with _open(path, name) as file:
-            yield from _READERS[kind](file, name)
+        yield from _READERS[kind](file, name, wanted)
     except (gzip.BadGzipFile, EOFError, zlib.error, pyarrow.ArrowException) as error:
         raise DataError(f"{name}: damaged {kind} file: {error}") from None
 
 
 def _open(path: Path, name: str) -> BinaryIO:
     if path.name.lower().endswith(".gz"):
-        return cast("BinaryIO", io.BufferedReader(_Unpacked(path, name), 2**18))
+        return cast("BinaryIO", io.BufferedReader(Unpacked(path, name), 2**18))
     return path.open("rb")
 
 
-class _Unpacked(io.RawIOBase):
+class Unpacked(io.RawIOBase):
     """The content of a gzip file, refused once it has grown beyond what text can."""
 
     def __init__(self, path: Path, name: str) -> None:
@@ -87,15 +107,17 @@ class _Unpacked(io.RawIOBase):
         super().close()
 
 
-def _jsonl(file: BinaryIO, name: str) -> Iterator[RawRow]:
+def _jsonl(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
     number = 0
     while line := file.readline(MAX_LINE + 1):
         number += 1
+        mine = wanted(number - 1)
         if len(line) > MAX_LINE:
             while line and not line.endswith(b"\n"):
                 line = file.readline(MAX_LINE)
-            yield RawRow(BadRow("over length", "line"), name, number)
-        elif line.strip():
+            if mine:
+                yield RawRow(BadRow("over length", "line"), name, number)
+        elif mine and line.strip():
             yield RawRow(_object(line), name, number)
 
 
@@ -109,54 +131,85 @@ def _object(line: bytes) -> dict[str, Any] | BadRow:
     return value if isinstance(value, dict) else BadRow("not a JSON object", "line")
 
 
-def _json(file: BinaryIO, name: str) -> Iterator[RawRow]:
+def _json(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
     """An array of objects; a file that does not begin with `[` is read as jsonl."""
-    data = file.read(MAX_WHOLE + 1)
-    if len(data) > MAX_WHOLE:
-        raise DataError(f"{name}: over {MAX_WHOLE} bytes in one JSON value", hint="keep large data as jsonl or parquet")
+    data = _whole(file, name, hint="keep large data as jsonl or parquet")
     if data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] != b"[":
-        yield from _jsonl(io.BytesIO(data), name)
+        yield from _jsonl(io.BytesIO(data), name, wanted)
         return
     try:
         values = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{name}: not JSON: {error}") from None
     for number, value in enumerate(values, start=1):
-        yield RawRow(value if isinstance(value, dict) else BadRow("not a JSON object", "row"), name, number)
+        if wanted(number - 1):
+            yield RawRow(value if isinstance(value, dict) else BadRow("not a JSON object", "row"), name, number)
 
 
-def _csv(file: BinaryIO, name: str) -> Iterator[RawRow]:
+def _csv(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
     """Rows under a header line. Bytes that are not UTF-8 become surrogates, which the task refuses row by row."""
     csv.field_size_limit(MAX_LINE)
     reader = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=""))
     try:
-        for row in reader:
-            extra = None in row
-            yield RawRow(BadRow("more fields than columns", "line") if extra else row, name, reader.line_num)
+        for number, row in enumerate(reader):
+            if wanted(number):
+                extra = None in row
+                yield RawRow(BadRow("more fields than columns", "line") if extra else row, name, reader.line_num)
     except csv.Error as error:
         raise DataError(f"{name}:{reader.line_num}: not CSV: {error}") from None
 
 
-def _parquet(file: BinaryIO, name: str) -> Iterator[RawRow]:
+def _parquet(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
     if not file.seekable():
-        data = file.read(MAX_WHOLE + 1)
-        if len(data) > MAX_WHOLE:
-            raise DataError(f"{name}: over {MAX_WHOLE} bytes unpacked", hint="parquet needs no gzip around it")
-        file = io.BytesIO(data)
+        file = io.BytesIO(_whole(file, name, hint="parquet needs no gzip around it"))
     table = pq.ParquetFile(file)
     for group in range(table.num_row_groups):
         if table.metadata.row_group(group).total_byte_size > MAX_WHOLE:
             raise DataError(f"{name}: row group {group} holds over {MAX_WHOLE} bytes", hint="write smaller row groups")
-    number = 0
-    for batch in table.iter_batches(batch_size=1024):
-        for row in batch.to_pylist():
-            number += 1
-            yield RawRow(row, name, number)
+    start = 0
+    for batch in table.iter_batches(batch_size=BLOCK):
+        if any(map(wanted, range(start, start + batch.num_rows))):
+            for number, row in enumerate(batch.to_pylist(), start=start):
+                if wanted(number):
+                    yield RawRow(row, name, number + 1)
+        start += batch.num_rows
 
 
-_READERS: dict[str, Callable[[BinaryIO, str], Iterator[RawRow]]] = {
+def _race(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
+    """One passage with its questions, as RACE's archive has them."""
+    data = file.read(MAX_LINE + 1)
+    yield RawRow(_object(data) if len(data) <= MAX_LINE else BadRow("over length", "line"), name, 1)
+
+
+def _story(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
+    """One article of CNN/DailyMail with a paragraph behind each `@highlight` (Hermann et al. 2015)."""
+    data = file.read(MAX_LINE + 1)
+    yield RawRow(_article(data, name) if len(data) <= MAX_LINE else BadRow("over length", "line"), name, 1)
+
+
+def _article(data: bytes, name: str) -> dict[str, Any] | BadRow:
+    try:
+        article, *highlights = _MARK.split(data.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return BadRow("not UTF-8", "line")
+    said = (" ".join(part.split()) for part in highlights)
+    return {"article": article.strip(), "highlights": "\n".join(line for line in said if line), "id": Path(name).stem}
+
+
+def _whole(file: BinaryIO, name: str, *, hint: str) -> bytes:
+    """All of a file that has to be held at once."""
+    data = file.read(MAX_WHOLE + 1)
+    if len(data) > MAX_WHOLE:
+        raise DataError(f"{name}: over {MAX_WHOLE} bytes in one value", hint=hint)
+    return data
+
+
+_MARK = re.compile(r"^\s*@highlight\s*$", re.MULTILINE)
+_READERS: dict[str, Callable[[BinaryIO, str, Wanted], Iterator[RawRow]]] = {
     "jsonl": _jsonl,
     "json": _json,
     "csv": _csv,
     "parquet": _parquet,
+    "story": _story,
+    "race": _race,
 }

@@ -7,12 +7,15 @@ from typing import Any
 
 from mtl.errors import NotFoundError, did_you_mean
 from mtl.fingerprint import sha256_bytes, sha256_json, sha256_sources
-from mtl.sources.base import Description, RawRow
+from mtl.sources.base import WHOLE, Description, Part, RawRow
 from mtl.sources.demo.corpus import articles, passages
 from mtl.sources.files import SPLITS
 
 DOCUMENTS: Mapping[str, int] = {"train": 2000, "validation": 200, "test": 200}
 """Documents of each split where the configuration names none."""
+
+_BYTES = 1000
+"""About what a document and its rows take."""
 
 _GENERATORS: Mapping[str, Callable[[int, int], Iterator[dict[str, Any]]]] = {
     "summarize": lambda seed, count: iter(articles(seed, count)),
@@ -35,9 +38,13 @@ class DemoSource:
     def splits(self) -> tuple[str, ...]:
         return tuple(split for split in SPLITS if self._counts.get(split))
 
-    def rows(self, split: str) -> Iterator[RawRow]:
+    def rows(self, split: str, part: Part = WHOLE) -> Iterator[RawRow]:
         rows = _GENERATORS[self._task](split_seed(self._seed, split), self._counts[split])
-        return (RawRow(row, f"demo/{self._task}/{split}", number) for number, row in enumerate(rows, start=1))
+        place = f"demo/{self._task}/{split}"
+        return (RawRow(row, place, n + 1) for n, row in enumerate(rows) if part.has(0, n))
+
+    def size(self) -> int:
+        return sum(self._counts.values()) * _BYTES
 
     def describe(self) -> Description:
         return Description(self._task, "demo", f"seed {self._seed}", self.stamp())

@@ -13,8 +13,9 @@ from typing import Any
 
 from mtl.errors import NotFoundError, TransientError
 from mtl.fingerprint import sha256_json
-from mtl.sources.base import Description, RawRow
+from mtl.sources.base import BLOCK, WHOLE, Description, Part, RawRow
 from mtl.sources.files import SPLITS
+from mtl.sources.race import level_in, spread
 
 _ALIASES = {"dev": "validation", "val": "validation", "valid": "validation"}
 
@@ -44,17 +45,35 @@ class HubSource:
     def splits(self) -> tuple[str, ...]:
         return tuple(split for split in SPLITS if split in self._splits)
 
-    def rows(self, split: str) -> Iterator[RawRow]:
+    def rows(self, split: str, part: Part = WHOLE) -> Iterator[RawRow]:
         place = f"{self._name}/{self._config or 'default'}/{split}"
-        for number, row in enumerate(islice(self._splits[split], self._limits.get(split)), start=1):
-            yield RawRow({**row, "hub_config": self._config}, place, number)
+        level = "college" if level_in(self._name) == "college" else None
+        for number, row in _own(self._splits[split], self._limits.get(split), part):
+            raw = RawRow({**row, "hub_config": self._config}, place, number + 1)
+            yield from spread(raw, level=level)
 
     def describe(self) -> Description:
         return Description(self._task, f"hub:{self._name}", self._revision, self.stamp())
 
+    def size(self) -> int:
+        if self._streaming:
+            return 0
+        return sum(int(getattr(rows, "dataset_size", None) or 0) for rows in self._splits.values())
+
     def stamp(self) -> str:
         """The revision names the content, so nothing has to be read."""
         return sha256_json([self._name, self._config, self._revision, self._limits])
+
+
+def _own(rows: Any, limit: int | None, part: Part) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """(number, row) of a part's rows; what is in the cache is reached block by block, a stream is read past."""
+    if part.of == 1 or not hasattr(rows, "select"):
+        yield from ((n, row) for n, row in enumerate(islice(rows, limit)) if part.has(0, n))
+        return
+    total = len(rows) if limit is None else min(limit, len(rows))
+    for start in range(0, total, BLOCK):
+        if part.has(0, start):
+            yield from enumerate(rows.select(range(start, min(start + BLOCK, total))), start=start)
 
 
 def _load_dataset(name: str, config: str | None, *, revision: str, streaming: bool) -> Mapping[str, Any]:

@@ -29,6 +29,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _FRACTION = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
 _SPECIAL = re.compile(r"<(?=/?\w+>)")
 _WORD = re.compile(r"\w+")
+_BLANKED = {code: " " for code in range(128) if not _WORD.match(chr(code))}
 
 
 def clean(text: str) -> str:
@@ -38,7 +39,9 @@ def clean(text: str) -> str:
         text = _UNSEEN.sub("", text.translate(_TABLE))
     elif "`" in text:
         text = text.replace("`", "'")
-    text = " ".join(_CONTROL.sub(" ", text).split())
+    if not text.isprintable():
+        text = _CONTROL.sub(" ", text)
+    text = " ".join(text.split())
     return _SPECIAL.sub("< ", text) if "<" in text else text
 
 
@@ -58,8 +61,11 @@ def check_text(value: Any, name: str, *, limit: int = MAX_CHARS) -> str:
         raise BadRow("over length", name)
     if "\x00" in value:
         raise BadRow("NUL bytes", name)
-    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-        raise BadRow("not UTF-8", name)
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise BadRow("not UTF-8", name) from None
     return value
 
 
@@ -73,7 +79,13 @@ def read_passage(row: Mapping[str, Any], name: str) -> str:
 
 def passage_key(text: str) -> str:
     """Hash of the words alone (case, punctuation and spacing ignored): 64 hex digits."""
-    return sha256_bytes(" ".join(_WORD.findall(text.casefold())).encode())
+    return sha256_bytes(" ".join(plain_words(text)).encode())
+
+
+def plain_words(text: str) -> list[str]:
+    """Words as `passage_key` sees them: case, punctuation and spacing ignored."""
+    folded = text.casefold()
+    return folded.translate(_BLANKED).split() if folded.isascii() else _WORD.findall(folded)
 
 
 def words(text: str) -> list[str]:

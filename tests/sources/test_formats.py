@@ -114,7 +114,7 @@ def truncated(path: Path) -> None:
         ("x.parquet", lambda path: path.write_bytes(b"PAR1 and no more"), "x.parquet: damaged parquet file"),
         ("x.json", lambda path: path.write_bytes(b'[{"a": 1}'), "x.json: not JSON"),
         ("x.json", lambda path: path.write_bytes(b"[" * 100_000), "x.json: not JSON"),
-        ("x.json", lambda path: path.write_bytes(b"[" + b" " * 9000), "x.json: over 4096 bytes in one JSON value"),
+        ("x.json", lambda path: path.write_bytes(b"[" + b" " * 9000), "x.json: over 4096 bytes in one value"),
         ("x.txt", lambda path: path.write_bytes(b""), "x.txt: not a data file by its name"),
     ],
 )

@@ -6,11 +6,16 @@ import pytest
 
 from mtl.config.data import SourceConfig
 from mtl.errors import NotFoundError
+from mtl.sources.base import Source
 from mtl.sources.files import FileSource
 from mtl.sources.generated import DemoSource, split_seed
 from mtl.sources.hub import HubSource
-from mtl.sources.open import open_source
+from mtl.sources.open import open_source as open_at
 from tests.support.rows import write_jsonl
+
+
+def open_source(config: SourceConfig, seed: int) -> Source:
+    return open_at(config, seed, cache=Path("unused"))
 
 
 def config(uri: str, task: str = "mcq", **fields: object) -> SourceConfig:

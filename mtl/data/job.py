@@ -1,0 +1,106 @@
+"""Job: a preparation as its workers see it. Their functions take it and what to do, and leave files in its folder.
+
+Work goes in three rounds, each a list of pieces that know nothing of one another: read the rows into buckets, render
+the passages of each bucket, write the shards. So the same bytes come out of one process, of many, and of a cluster
+that shares the folder.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mtl.config.data import SourceConfig
+from mtl.data.recipe import Recipe
+from mtl.data.tokens import Encoder, load_encoder
+from mtl.sources.files import SPLITS
+
+MARK = 1000
+"""Rows or passages to one mark of progress."""
+
+Place = tuple[int, int, int, int]
+"""(source, split, file, line): where a row stands among all of them, however they are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """folder: where the work is kept, the same for all workers. cache: for sources that are far away."""
+
+    folder: Path
+    cache: Path
+    sources: tuple[SourceConfig, ...]
+    recipe: Recipe
+
+    @property
+    def encoder(self) -> Encoder:
+        """One a process, so that the words it learns serve all the work that comes to it."""
+        return load_encoder(self.tokenizer)
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.folder / "tokenizer.json"
+
+    def buckets(self, task: str) -> Path:
+        return self.folder / f"buckets-{task}"
+
+    def signatures(self, task: str) -> Path:
+        return self.folder / f"signatures-{task}"
+
+    def near(self, task: str) -> Path:
+        """{hash of a passage: split that has a near-duplicate of it}"""
+        return self.folder / f"near-{task}.json"
+
+    def examples(self, task: str, split: str, bucket: int) -> Path:
+        return self.folder / "examples" / f"{task}-{split}-{bucket:04}.arrow"
+
+    def refused(self, name: str) -> Path:
+        """Quarantined rows of one piece of work."""
+        return self.folder / "refused" / f"{name}.jsonl"
+
+    def mark(self, stage: str, worker: str) -> None:
+        """One more mark of progress, as a byte of a file: anyone who shares the folder can see it."""
+        with (self.folder / "progress" / f"{stage}-{worker}").open("ab") as file:
+            file.write(b".")
+
+    def make_folders(self) -> None:
+        for name in ("examples", "refused", "progress"):
+            (self.folder / name).mkdir(parents=True)
+        for task in self.recipe.tasks:
+            self.buckets(task).mkdir()
+            self.signatures(task).mkdir()
+
+
+def split_number(split: str) -> int:
+    return SPLITS.index(split)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Rows of one task, as they end. read: (source, split); refused: source; reasons: (source, reason);
+    rows, kept, merged, quarantined: split; labels: (split, label)."""
+
+    read: Counter[tuple[int, str]] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=Counter)
+    kept: Counter[str] = field(default_factory=Counter)
+    merged: Counter[str] = field(default_factory=Counter)
+    quarantined: Counter[str] = field(default_factory=Counter)
+    labels: Counter[tuple[str, str]] = field(default_factory=Counter)
+    reasons: Counter[tuple[int, str]] = field(default_factory=Counter)
+
+    def add(self, other: Tally) -> None:
+        for name in self.__slots__:
+            getattr(self, name).update(getattr(other, name))
+
+    def by_reason(self) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for (_, reason), number in self.reasons.items():
+            found[reason] += number
+        return found
+
+    def bad(self, source: int) -> Counter[str]:
+        """Rows of one source by the reason for which they were refused."""
+        return Counter({reason: number for (its, reason), number in self.reasons.items() if its == source})
+
+    def total(self, source: int) -> int:
+        return sum(number for (its, _), number in self.read.items() if its == source)

@@ -1,0 +1,50 @@
+"""Rows that were refused: one line each beside the data set, in the order of the sources, and counted."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mtl.data.job import Place, Tally
+from mtl.fingerprint import sha256_json
+from mtl.task import BadRow
+
+_NAMES = ("task", "split", "reason", "field", "origin")
+
+
+class Quarantine:
+    """The refused rows of one piece of work on a task: `add` them, then `write` them."""
+
+    def __init__(self, task: str, tally: Tally) -> None:
+        self._task, self._tally = task, tally
+        self._lines: list[list[Any]] = []
+
+    def add(self, bad: BadRow, *, split: str, place: Place, origin: str, content: str = "") -> None:
+        """`content` is a hash of the row, so that a changed row counts as one even if it is refused again."""
+        self._tally.quarantined[split] += 1
+        self._tally.reasons[place[0], bad.reason] += 1
+        self._lines.append([self._task, list(place), split, bad.reason, bad.field, origin, content])
+
+    def write(self, path: Path) -> None:
+        if self._lines:
+            text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in sorted(self._lines))
+            path.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def collect(paths: Iterable[Path], target: Path) -> str:
+    """All lines of `paths` in the order of the sources as `target`; a hash of what was refused, whatever its order."""
+    total = 0
+    with target.open("w", encoding="utf-8", errors="surrogateescape") as file:
+        for task, _, split, reason, field, origin, content in heapq.merge(*map(_lines, paths)):
+            line = dict(zip(_NAMES, (task, split, reason, field, origin), strict=True))
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            total += int(sha256_json([task, split, reason, field, content]), 16)
+    return f"{total % 2**256:064x}"
+
+
+def _lines(path: Path) -> Iterator[list[Any]]:
+    with path.open(encoding="utf-8", errors="surrogateescape") as file:
+        yield from map(json.loads, file)

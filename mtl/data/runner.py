@@ -1,0 +1,104 @@
+"""Runner: who does the pieces of a round. This process alone, processes of this machine, or anything with a `map`.
+
+`flows.prepare` has one for Prefect's task runners, with which the work goes to a Ray cluster.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait as wait_for
+from typing import Protocol, TypeVar
+
+from mtl.errors import TransientError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+SMALL = 32 * 2**20
+"""Bytes of sources up to which starting processes costs more than it saves."""
+
+
+class Runner(Protocol):
+    """shards: into how many pieces the reading is cut; the result does not depend on it."""
+
+    @property
+    def shards(self) -> int: ...
+
+    def map(self, work: Callable[[T], R], items: Sequence[T], tick: Callable[[], None]) -> list[R]:
+        """`work(item)` of each item, in order. `tick` is called now and then. An error of any piece is raised."""
+        ...
+
+
+class Alone:
+    """Everything in this process, one after the other."""
+
+    shards = 1
+
+    def map(self, work: Callable[[T], R], items: Sequence[T], tick: Callable[[], None]) -> list[R]:
+        results = []
+        for item in items:
+            results.append(work(item))
+            tick()
+        return results
+
+
+class Processes:
+    """A pool of processes on this machine. TransientError if one of them is killed."""
+
+    def __init__(self, pool: ProcessPoolExecutor, count: int) -> None:
+        self._pool, self.shards = pool, count
+
+    def map(self, work: Callable[[T], R], items: Sequence[T], tick: Callable[[], None]) -> list[R]:
+        futures = [self._pool.submit(work, item) for item in items]
+        pending = set(futures)
+        try:
+            while pending:
+                done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+                tick()
+                for future in done:
+                    future.result()
+        except BrokenProcessPool:
+            hint = "killed for memory? data.processes: 1 needs the least; nothing half-made is left"
+            raise TransientError("a process of the preparation died", hint=hint) from None
+        finally:
+            for future in pending:
+                future.cancel()
+        return [future.result() for future in futures]
+
+
+@contextmanager
+def local(count: int) -> Iterator[Runner]:
+    """This process for one, a pool for more; its processes end with this one, however that ends."""
+    if count == 1:
+        yield Alone()
+        return
+    context = multiprocessing.get_context("spawn")  # a fork inside a running flow is killed at once
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_die_with_parent) as pool:
+        yield Processes(pool, count)
+
+
+def processes_for(size: int, wanted: int | None) -> int:
+    """How many processes: as wanted, else one for small sources and one a core for others."""
+    if wanted is not None:
+        return wanted
+    return 1 if size <= SMALL else max(1, len(os.sched_getaffinity(0)))
+
+
+def _die_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True).start()
+
+
+def _watch(sentinel: int) -> None:
+    wait_for([sentinel])
+    sys.stderr.flush()
+    os._exit(1)

@@ -1,0 +1,89 @@
+"""Rows from `s3://bucket/prefix`: objects are copied once to a local folder and read from there.
+
+Credentials and endpoint come from the AWS_* variables, as for the object store.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mtl.errors import InputError, NotFoundError
+from mtl.fingerprint import sha256_bytes, sha256_json
+from mtl.sources.archive import ENDINGS
+from mtl.sources.base import WHOLE, Description, Part, RawRow, Source
+from mtl.sources.files import hidden
+from mtl.sources.formats import format_of
+from mtl.store.base import ObjectInfo, ObjectStore
+
+
+class BucketSource:
+    """The source that `read` makes of a local copy of `uri`, which is kept in `cache` until the listing changes."""
+
+    def __init__(self, uri: str, *, cache: Path, read: Callable[[Path], Source], store: ObjectStore) -> None:
+        self._uri, self._cache, self._make, self._store = uri, cache, read, store
+
+    def splits(self) -> tuple[str, ...]:
+        return self._source.splits()
+
+    def rows(self, split: str, part: Part = WHOLE) -> Iterator[RawRow]:
+        return self._source.rows(split, part)
+
+    def describe(self) -> Description:
+        return replace(self._source.describe(), uri=self._uri)
+
+    def stamp(self) -> str:
+        """Of the listing alone: an object that was replaced has another time or size."""
+        return sha256_json([self._uri, *([info.key, info.size, info.modified] for info in self._listing)])
+
+    def size(self) -> int:
+        return sum(info.size for info in self._listing)
+
+    @cached_property
+    def _listing(self) -> list[ObjectInfo]:
+        name = _file_in(self._uri)
+        found = [info for info in self._store.list(name) if _is_data(info.key) and (not name or info.key == name)]
+        if not found:
+            raise NotFoundError(f"no data objects under {self._uri}", field="sources.uri", hint="is the prefix right?")
+        return found
+
+    @cached_property
+    def _source(self) -> Source:
+        root = self._cache / "sources" / sha256_bytes(self._uri.encode())[:32]
+        folder = root / self.stamp()[:32] / "data"
+        for info in self._listing:
+            path = folder / info.key
+            if not path.is_file() or path.stat().st_size != info.size:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._store.get_file(info.key, path)
+        for other in root.iterdir():
+            if other != folder.parent:
+                shutil.rmtree(other, ignore_errors=True)  # of an older listing
+        name = _file_in(self._uri)
+        return self._make(folder / name if name else folder)
+
+
+def open_bucket(uri: str) -> ObjectStore:
+    """The store whose keys are relative to the prefix (or to the folder of the one object) that `uri` names."""
+    from mtl.store.s3 import S3Store  # boto3 takes a third of a second to import
+
+    parts = urlsplit(uri)
+    if not parts.netloc or "@" in parts.netloc or parts.query or parts.fragment:
+        raise InputError("an s3 source names no bucket and prefix", field="sources.uri", hint="s3://bucket/prefix")
+    name = _file_in(uri)
+    return S3Store(parts.netloc, parts.path.removesuffix(name) if name else parts.path)
+
+
+def _file_in(uri: str) -> str:
+    """The name of the one object that `uri` ends in, '' for a prefix."""
+    name = uri.rpartition("/")[2]
+    return name if _is_data(name) else ""
+
+
+def _is_data(key: str) -> bool:
+    name = key.rpartition("/")[2]
+    return not hidden(Path(key)) and (format_of(name) is not None or name.lower().endswith(ENDINGS))
