@@ -5,10 +5,15 @@ Addresses and secrets come from here only, never from a configuration file or a 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from mtl.errors import InputError
+
+DEFAULT_STORE_PATIENCE = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +47,22 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
         actor=env.get("MTL_ACTOR") or env.get("USER") or env.get("LOGNAME") or "unknown",
     )
+
+
+def store_patience(environ: Mapping[str, str] | None = None) -> float:
+    """Seconds that one call to the object store may spend on retries (`MTL_STORE_PATIENCE`, default 300).
+
+    Errors: InputError for anything but a positive number.
+    """
+    text = (os.environ if environ is None else environ).get("MTL_STORE_PATIENCE") or str(DEFAULT_STORE_PATIENCE)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise InputError(
+            f"MTL_STORE_PATIENCE is {text!r}, no positive number of seconds",
+            field="MTL_STORE_PATIENCE",
+            hint=f"seconds that one call to the object store may take, e.g. {DEFAULT_STORE_PATIENCE:g}",
+        )
+    return seconds

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from mtl import progress
 from mtl.chain.common import Document, task_names, tracking
 from mtl.config.retrain import RetrainConfig
+from mtl.errors import FencedError
 from mtl.settings import load_settings
 from mtl.store.open import open_store
+
+_log = logging.getLogger(__name__)
 
 
 def prepare(config: RetrainConfig) -> Document:
@@ -46,8 +50,11 @@ class _Counting:
         progress.report("prepare", done, max(self._done.values()), note)
 
 
-def train(config: RetrainConfig, dataset: str) -> Document:
-    """Train in a process of its own, resume, or find the run finished; recorded in MLflow as it goes."""
+def train(config: RetrainConfig, dataset: str, *, resume: str | None = None) -> Document:
+    """Train in a process of its own, resume, or find the run finished; recorded in MLflow as it goes.
+
+    resume: identity of a run that must be the one gone on from. Errors: MismatchError, naming the fields, if it cannot.
+    """
     from mtl.tracking.recorder import Recorder
     from mtl.training.launch import launch_training
 
@@ -61,14 +68,18 @@ def train(config: RetrainConfig, dataset: str) -> Document:
 
     def on_event(event: Mapping[str, Any]) -> None:
         if event["event"] == "start":
-            recorder.start(event["identity"])
+            recorder.start(event["identity"], tags=_tags(event))
             progress.report("train", event["step"], event["max_steps"], _start_note(event))
         elif event["event"] == "step":
             recorder.step(event["step"], _metrics(event))
             progress.report("train", event["step"], event["max_steps"], _step_note(event))
+        elif event["event"] == "log":
+            _log.log(event["level"], "%s", event["message"])
 
     try:
-        result = launch_training(config, dataset, settings, on_event)
+        result = launch_training(config, dataset, settings, on_event, resume=resume)
+    except FencedError:  # the run is another's now, here and in MLflow
+        raise
     except BaseException:
         recorder.close(status="KILLED")
         raise
@@ -76,9 +87,18 @@ def train(config: RetrainConfig, dataset: str) -> Document:
     return result
 
 
+def _tags(event: Mapping[str, Any]) -> dict[str, str]:
+    """What the run's page must say of a run that is no longer bit-exact."""
+    if event["bit_exact"]:
+        return {}
+    source = event["continued_from"]
+    return {"bit_exact": "false", "continued_from": source["source"], "differing": ", ".join(source["differing"])}
+
+
 def _start_note(event: Mapping[str, Any]) -> str:
     share = event["trainable"] / event["parameters"]
     resumed = f", resumed from step {event['resumed_from']}" if event["resumed_from"] else ""
+    resumed += "" if event["bit_exact"] else ", NO LONGER BIT-EXACT"
     return (
         f"{event['trainable']:,} trainable parameters ({share:.1%}), {event['precision']} on {event['device']}{resumed}"
     )

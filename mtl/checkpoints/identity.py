@@ -89,14 +89,14 @@ def check_resume(found: RunIdentity, wanted: RunIdentity, *, mode: ResumeMode) -
     old, new = dict(found.fields) | {"name": found.name}, dict(wanted.fields) | {"name": wanted.name}
     lines = "\n".join(f"  {field}: was {_shown(old.get(field))}, is now {_shown(new.get(field))}" for field in refused)
     raise MismatchError(
-        f"unfinished run {found.sha256[:12]} of {found.name!r} is not this run ({wanted.sha256[:12]}):\n{lines}",
+        f"run {found.sha256[:12]} of {found.name!r} is not this run ({wanted.sha256[:12]}):\n{lines}",
         field=refused[0],
         hint=_hint(refused),
     )
 
 
 def _hint(refused: list[str]) -> str:
-    remedy = "set these back to go on with it, or remove that run (mtl checkpoints prune --run) to start anew"
+    remedy = "set these back to go on with it, or leave out --resume: then this is a run of its own"
     if refused_fields(refused, "compatible"):
         return remedy
     return remedy + "; train.resume: compatible goes on from its newest commit, no longer bit-exact"

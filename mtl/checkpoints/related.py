@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from mtl.checkpoints.identity import ResumeMode, RunIdentity, check_resume
+from mtl.checkpoints.identity import ResumeMode, RunIdentity, check_resume, refused_fields
 from mtl.checkpoints.records import NAMES, name_prefix, run_prefix
 from mtl.checkpoints.state import RunState, read_state
-from mtl.errors import DamageError, NotFoundError
+from mtl.errors import DamageError, InputError, NotFoundError
+from mtl.fingerprint import canonical_json
 from mtl.store.base import ObjectInfo, ObjectStore
 
 
@@ -41,10 +44,47 @@ class ResumeSource:
     """Where to restore from: the run's own checkpoints, or those of a compatible run.
 
     differing: fields in which `identity` differs from the wanted one; not empty means no longer bit-exact.
+    passed_by: the unfinished run of the same name that was not gone on from, because the wanted one is `unlike` it in
+    these fields.
     """
 
     identity: RunIdentity
     differing: tuple[str, ...] = ()
+    passed_by: RunIdentity | None = None
+    unlike: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Kept beside a run that went on from another run's commit: it is no longer bit-exact, for ever."""
+
+    source: str
+    step: int
+    differing: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"source": self.source, "step": self.step, "differing": list(self.differing)}
+
+
+def keep_lineage(store: ObjectStore, identity: str, lineage: Lineage | None) -> None:
+    """Note where run `identity` came from; None: from nowhere, whatever an earlier try noted."""
+    if lineage is None:
+        store.delete(_lineage_key(identity))
+    else:
+        store.put(_lineage_key(identity), canonical_json(lineage.to_dict()))
+
+
+def read_lineage(store: ObjectStore, identity: str) -> Lineage | None:
+    """Where run `identity` came from; None if it began by itself."""
+    try:
+        document = json.loads(store.get(_lineage_key(identity)))
+    except NotFoundError:
+        return None
+    return Lineage(document["source"], document["step"], tuple(document["differing"]))
+
+
+def _lineage_key(identity: str) -> str:
+    return f"{run_prefix(identity)}/lineage.json"
 
 
 def all_runs(store: ObjectStore) -> Iterator[Run]:
@@ -58,18 +98,52 @@ def find_related(store: ObjectStore, wanted: RunIdentity) -> Iterator[Run]:
     return (run for run in _runs(store, infos) if run.identity.sha256 != wanted.sha256)
 
 
-def resume_source(store: ObjectStore, wanted: RunIdentity, *, mode: ResumeMode = "exact") -> ResumeSource:
-    """Which checkpoints `wanted` goes on from: its own, or (mode compatible) those of the run before it.
+def resume_source(
+    store: ObjectStore, wanted: RunIdentity, *, mode: ResumeMode = "exact", demanded: str | None = None
+) -> ResumeSource:
+    """Which checkpoints `wanted` goes on from.
 
-    Raises MismatchError, naming the fields and both values, if `wanted` has no commits yet and the other run of
-    this name that was begun last is unfinished and differs in a field that `mode` does not allow.
+    Its own, if it has any. Otherwise, in mode `compatible`, those of the unfinished run of this name that was begun
+    last, if `mode` lets all fields in which they differ differ. Otherwise none: changed data or another configuration
+    is another run, and an old unfinished one is in nobody's way; it is named in `passed_by`.
+
+    demanded: an identity, or the beginning of one. That very run must be gone on from: raises MismatchError, naming
+    each refused field with both values, NotFoundError or InputError if it names no run or several.
     """
+    before = find_run(store, demanded) if demanded else _unfinished_before(store, wanted)
+    if before is None or before.identity == wanted:
+        return ResumeSource(wanted)
+    if demanded:
+        differing = tuple(check_resume(before.identity, wanted, mode=mode))
+    else:
+        differing = tuple(wanted.difference(before.identity))
+        if mode == "exact" or refused_fields(differing, mode):
+            return ResumeSource(wanted, passed_by=before.identity, unlike=differing)
+    if read_state(store, wanted.sha256).commits or not before.state.commits:
+        return ResumeSource(wanted)
+    return ResumeSource(before.identity, differing)
+
+
+def find_run(store: ObjectStore, prefix: str) -> Run:
+    """The run whose identity begins with `prefix`. Errors: NotFoundError for none, InputError for several."""
+    infos = [info for info in store.list(NAMES) if info.key.rpartition("/")[2].startswith(prefix)]
+    found = list(_runs(store, infos))
+    if not found:
+        raise NotFoundError(f"no run {prefix}", field="run", hint="mtl checkpoints list shows what there is")
+    if len(found) > 1:
+        names = ", ".join(run.identity.sha256[: len(prefix) + 8] for run in found)
+        raise InputError(
+            f"{prefix} is the beginning of {len(found)} runs: {names}", field="run", hint="give more of it"
+        )
+    return found[0]
+
+
+def _unfinished_before(store: ObjectStore, wanted: RunIdentity) -> Run | None:
+    """The other run of this name that was begun last, if it is unfinished and `wanted` has nothing of its own yet."""
     if read_state(store, wanted.sha256).commits:
-        return ResumeSource(wanted)
+        return None
     before = next(find_related(store, wanted), None)
-    if before is None or not before.unfinished:
-        return ResumeSource(wanted)
-    return ResumeSource(before.identity, tuple(check_resume(before.identity, wanted, mode=mode)))
+    return before if before is not None and before.unfinished else None
 
 
 def load_identity(store: ObjectStore, identity: str) -> RunIdentity:

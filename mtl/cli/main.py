@@ -23,6 +23,9 @@ Conf = Annotated[Path, typer.Option("--config", "-c", help="configuration file, 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document, last on standard output")]
 Model = Annotated[str, typer.Option("--name", help="registered model")]
 DEFAULT_MODEL = "mtl-flan-t5"
+checkpoints = typer.Typer(help="The checkpoint store: what there is, whether it is right, what may go.")
+app.add_typer(checkpoints, name="checkpoints", no_args_is_help=True)
+Run = Annotated[str | None, typer.Option("--run", help="identity of one run, or its beginning")]
 # Base of what typer raises for a wrong command line; newer ones carry a click of their own, so it is not imported.
 _UsageError: Any = typer.BadParameter.__base__
 
@@ -186,6 +189,42 @@ def pull(
     from mtl.cli import releases
 
     _show(releases.pull(name, ref, dest), as_json, releases.pull_text)
+
+
+@checkpoints.command("list")
+def list_checkpoints(run: Run = None, as_json: Json = False) -> None:
+    """List the runs and the steps whose commits are kept."""
+    from mtl.cli import checkpoints as commands
+
+    _show(commands.list_runs(run), as_json, commands.list_text)
+
+
+@checkpoints.command("verify")
+def verify_checkpoints(run: Run = None, as_json: Json = False) -> None:
+    """Read every byte that is kept and check it; exit 1 and the file's name where one is wrong."""
+    from mtl.cli import checkpoints as commands
+
+    result = commands.verify(run)
+    damage = commands.damage(result)
+    if damage is None:
+        _show(result, as_json, commands.verify_text)
+    elif as_json:
+        terminal.print_json(result | damage.to_dict())
+        raise typer.Exit(damage.exit_code)
+    else:
+        raise damage
+
+
+@checkpoints.command("prune")
+def prune_checkpoints(
+    run: Run = None,
+    yes: Annotated[bool, typer.Option("--yes", help="delete; without it, only say what would be deleted")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete what no commit has needed for a day; with --run, all of that run."""
+    from mtl.cli import checkpoints as commands
+
+    _show(commands.prune(run, yes=yes), as_json, commands.prune_text)
 
 
 def _show(result: Any, as_json: bool, text: Any) -> None:

@@ -21,13 +21,13 @@ def prepare(config: Path) -> Document:
         return learn.prepare(load_config(config))
 
 
-def train(config: Path, dataset: str | None) -> Document:
-    """The result of the training run."""
+def train(config: Path, dataset: str | None, resume: str | None = None) -> Document:
+    """The result of the training run; `resume` names the run that it must go on from."""
     from mtl.chain import learn
 
     loaded = load_config(config)
     with progress_bars():
-        return learn.train(loaded, dataset or learn.prepare(loaded)["fingerprint"])
+        return learn.train(loaded, dataset or learn.prepare(loaded)["fingerprint"], resume=resume)
 
 
 def evaluate(config: Path, model: str, against: str | None) -> Document:

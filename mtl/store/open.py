@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mtl.errors import InputError, did_you_mean
+from mtl.settings import store_patience
 from mtl.store.base import ObjectStore
 from mtl.store.folder import FolderStore
 from mtl.store.memory import MemoryStore
@@ -14,10 +15,11 @@ _MEMORY: dict[str, MemoryStore] = {}
 _SCHEMES = ("file", "memory", "s3")
 
 
-def open_store(uri: str, *, patience: float = 300.0) -> ObjectStore:
+def open_store(uri: str, *, patience: float | None = None) -> ObjectStore:
     """A folder (`path` or `file://path`), `s3://bucket/prefix`, or `memory:NAME` (one per name and process).
 
-    patience: seconds that one call may spend on retries before it raises TransientError (S3 only).
+    patience: seconds that one call may spend on retries before it raises TransientError (S3 only); by default what
+    MTL_STORE_PATIENCE says.
     Raises InputError for any other scheme.
     """
     scheme, colon, rest = uri.partition(":")
@@ -30,7 +32,7 @@ def open_store(uri: str, *, patience: float = 300.0) -> ObjectStore:
     if scheme == "file":
         return FolderStore(_file_path(uri))
     if scheme == "s3":
-        return _open_s3(uri, patience=patience)
+        return _open_s3(uri, patience=store_patience() if patience is None else patience)
     raise InputError(
         f"unknown kind of object store {scheme!r} in {_redacted(uri)!r}; {did_you_mean(scheme, _SCHEMES)}",
         field="MTL_STORE",

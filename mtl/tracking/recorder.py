@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mtl.errors import TransientError
+from mtl.errors import MtlError
 from mtl.tracking.buffer import MetricBuffer
 from mtl.tracking.client import Tracking
 
@@ -34,12 +34,14 @@ class Recorder:
         self._experiment = experiment
         self._params = params
         self._identity = ""
+        self._tags: Mapping[str, str] = {}
         self._buffer: MetricBuffer | None = None
         self._next = 0.0
 
-    def start(self, identity: str) -> None:
-        """The run is known from here on."""
+    def start(self, identity: str, *, tags: Mapping[str, str] | None = None) -> None:
+        """The run is known from here on. tags: what its page must say beside its parameters."""
         self._identity = identity
+        self._tags = tags or {}
         self._buffer = MetricBuffer(self._folder / f"{identity}.jsonl")
 
     def step(self, step: int, values: Mapping[str, float]) -> None:
@@ -53,20 +55,20 @@ class Recorder:
 
     def close(self, *, status: str) -> None:
         """Send the rest and close the run; what cannot be sent stays in the buffer for the next try."""
-        if self._buffer is not None and self._try():
-            tracking = self._connect()
-            run = tracking.find_run(self._identity, experiment=self._experiment)
-            if run is not None:
-                tracking.finish(run, status=status)
+        if self._buffer is not None:
+            self._try(status=status)
 
-    def _try(self) -> bool:
+    def _try(self, *, status: str | None = None) -> bool:
+        """Send what is due and, with a status, close the run. False: MLflow does not answer, or refuses."""
         assert self._buffer is not None
         try:
             tracking = self._connect()
-            run = tracking.run_for(self._identity, experiment=self._experiment)
+            run = tracking.run_for(self._identity, experiment=self._experiment, tags=self._tags)
             tracking.log_params(run, self._params)
             self._buffer.flush(tracking, run)
-        except TransientError as error:
-            _log.warning("MLflow does not answer; metrics wait on disk: %s", error.message)
+            if status is not None:
+                tracking.finish(run, status=status)
+        except MtlError as error:  # a refusal too: registration will say it again, with the trained model at hand
+            _log.warning("MLflow did not take the metrics; they wait on disk: %s", error.message)
             return False
         return True

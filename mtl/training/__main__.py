@@ -1,7 +1,6 @@
 """Entry of the trainer process: `python -m mtl.training PLAN.json`.
 
-Exit codes: 0 done, 2 bad input, 75 another owner took the run over, 143 stopped on request, 1 anything else. The last
-event says which and why.
+Its exit codes are in mtl.training.ending; the last event says what happened and why.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from mtl.errors import MtlError
-from mtl.training.events import EventWriter
+from mtl.training.ending import cause_of, exit_code, translate
+from mtl.training.events import EventLog, EventWriter
 from mtl.training.plan import TrainPlan
 
 
@@ -23,26 +22,21 @@ def main(plan_file: str) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     events = EventWriter()
+    logging.getLogger("mtl").addHandler(EventLog(events))
     plan = TrainPlan(**json.loads(Path(plan_file).read_text(encoding="utf-8")))
     try:
         from mtl.training.run import run
 
         events.emit("done", **run(plan, events))
         return 0
-    except MtlError as error:
-        events.emit("error", exit_code=error.exit_code, **_fields(error))
-        return error.exit_code
-    except Exception as error:
-        traceback.print_exc()
-        events.emit(
-            "error", exit_code=1, kind="crash", message=f"{type(error).__name__}: {error}", field=None, hint=None
-        )
-        return 1
-
-
-def _fields(error: MtlError) -> dict[str, object]:
-    document = error.to_dict()["error"]
-    return document if isinstance(document, dict) else {}
+    except Exception as caught:
+        cause, error = cause_of(caught), translate(caught)
+        if cause == "crash":
+            traceback.print_exc()
+        code = exit_code(error, cause)
+        said = {"kind": error.kind, "message": error.message, "field": error.field, "hint": error.hint}
+        events.emit("error", exit_code=code, cause=cause, **said)
+        return code
 
 
 if __name__ == "__main__":

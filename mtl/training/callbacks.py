@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from mtl.errors import PreemptedError
+from mtl.training.uploads import Uploads
 
 
 class StopRequest:
@@ -30,15 +30,20 @@ class StopRequest:
 
 
 class Checkpoints(TrainerCallback):  # type: ignore[misc]
-    """Commits what the trainer saved, and saves at the last step and when asked to stop."""
+    """Hands what the trainer saved to `uploads`, and has it save at the last step and when asked to stop.
 
-    def __init__(self, commit: Callable[[int, Path], None], stop: StopRequest) -> None:
-        self._commit = commit
+    A commit that failed, or found that another one owns the run, stops the trainer at the end of the step in hand.
+    """
+
+    def __init__(self, uploads: Uploads, stop: StopRequest, aside: Path) -> None:
+        self._uploads = uploads
         self._stop = stop
+        self._aside = aside
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
+        self._uploads.check()
         if self._stop.asked or state.global_step >= state.max_steps:
             control.should_save = True
         return control
@@ -46,10 +51,12 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        self._commit(state.global_step, folder)
-        shutil.rmtree(folder)
+        aside = self._aside / f"checkpoint-{state.global_step}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        Path(args.output_dir, aside.name).rename(aside)
+        self._uploads.submit(state.global_step, aside)
         if self._stop.asked and state.global_step < state.max_steps:
+            self._uploads.wait()
             raise PreemptedError(f"stopped on request after step {state.global_step}, which is saved")
         return control
 

@@ -1,17 +1,20 @@
 """Events: one JSON object a line from the trainer process to whoever started it.
 
-start   identity, step, max_steps, resumed_from, tasks, trainable, parameters, examples
+start   identity, step, max_steps, resumed_from, continued_from, differing, passed_by, tasks, trainable, parameters, ...
 step    step, loss, loss_by_task, learning_rate, tokens_per_second, eta
 commit  step
+log     level, message: what the library warned of
 done    the result of the run
-error   kind, message, field, hint, exit_code
+error   kind, message, field, hint, exit_code, cause
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
+import threading
 from typing import Any
 
 
@@ -21,13 +24,26 @@ class EventWriter:
     def __init__(self) -> None:
         # Libraries print to standard output too; events keep the pipe for themselves.
         self._out = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+        self._lock = threading.Lock()  # commits are reported by the thread that makes them
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
     def emit(self, event: str, **values: Any) -> None:
-        try:
-            self._out.write(json.dumps({"event": event, **values}) + "\n")
-        except BrokenPipeError:
-            self._out = open(os.devnull, "w")  # noqa: SIM115, PTH123
+        with self._lock:
+            try:
+                self._out.write(json.dumps({"event": event, **values}) + "\n")
+            except BrokenPipeError:
+                self._out = open(os.devnull, "w")  # noqa: SIM115, PTH123
+
+
+class EventLog(logging.Handler):
+    """Makes log records events, so that a warning reaches whoever watches the flow."""
+
+    def __init__(self, events: EventWriter) -> None:
+        super().__init__(logging.WARNING)
+        self._events = events
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._events.emit("log", level=record.levelno, message=record.getMessage())
 
 
 def parse_event(line: str) -> dict[str, Any] | None:

@@ -2,62 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import Any
 
 from mtl.config.retrain import RetrainConfig
-from mtl.errors import (
-    DataError,
-    FencedError,
-    InputError,
-    MismatchError,
-    ModelError,
-    MtlError,
-    NotFoundError,
-    PermanentError,
-    PreemptedError,
-    TransientError,
-)
+from mtl.data.scratch import scratch
+from mtl.errors import MtlError
+from mtl.fingerprint import canonical_json
 from mtl.settings import Settings
+from mtl.store.files import written_aside
+from mtl.training.ending import error_of, last_words
 from mtl.training.events import parse_event
 from mtl.training.plan import TrainPlan
 
 Event = Mapping[str, Any]
-_KINDS: dict[str, type[MtlError]] = {
-    cls.kind: cls
-    for cls in (
-        DataError,
-        FencedError,
-        InputError,
-        MismatchError,
-        ModelError,
-        NotFoundError,
-        PermanentError,
-        PreemptedError,
-        TransientError,
-    )
-}
 _GRACE = 25.0  # seconds for a stop request; Prefect kills after 30
 
 
 def launch_training(
-    config: RetrainConfig, dataset: str, settings: Settings, on_event: Callable[[Event], None]
+    config: RetrainConfig,
+    dataset: str,
+    settings: Settings,
+    on_event: Callable[[Event], None],
+    *,
+    resume: str | None = None,
 ) -> dict[str, Any]:
     """Train in a process of its own, so that a crash, an out-of-memory kill or a GPU fault ends only that process.
 
-    on_event gets every event as it comes. A killed process is a TransientError: the run can be taken up again.
+    on_event gets every event as it comes. resume: identity of the run that must be gone on from. How it ended is kept
+    in `last-words/NAME.json` below MTL_HOME. A killed process is a TransientError: the run can be taken up again.
     """
-    settings.home.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=settings.home, prefix="train-") as folder:
-        work = Path(folder)
+    with scratch(settings.home / "train") as work:
         plan = TrainPlan(
             config=config.model_dump(mode="json", by_alias=True),
             dataset=dataset,
@@ -65,56 +52,93 @@ def launch_training(
             cache=str(settings.cache),
             work=str(work),
             owner=f"{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
+            resume=resume,
         )
         plan.save(work / "plan.json")
-        return _follow(work, on_event)
+        code, last, tail = _follow(work, on_event)
+    if code == 0 and last.get("event") == "done":
+        result = {name: value for name, value in last.items() if name != "event"}
+        _keep(settings, config.name, {"exit_code": 0, "cause": "done", "identity": result["identity"]})
+        return result
+    words = last_words(code, last, tail)
+    _keep(settings, config.name, words)
+    raise error_of(words)
 
 
-def _follow(work: Path, on_event: Callable[[Event], None]) -> dict[str, Any]:
+def last_words_file(settings: Settings, name: str) -> Path:
+    """Where the end of the last training of a configuration is kept."""
+    return settings.home / "last-words" / f"{name}.json"
+
+
+def _keep(settings: Settings, name: str, words: Mapping[str, Any]) -> None:
+    document = {"name": name, "time": time.time(), **words}
+    # A full disk is one of the things to tell of; the error itself tells it too.
+    with contextlib.suppress(MtlError), written_aside(last_words_file(settings, name)) as file:
+        file.write(canonical_json(document))
+
+
+def _follow(work: Path, on_event: Callable[[Event], None]) -> tuple[int, Event, str]:
+    """(exit code, last event, end of standard error) of the trainer."""
     command = [sys.executable, "-m", "mtl.training", str(work / "plan.json")]
     with (work / "stderr.log").open("w+", encoding="utf-8", errors="replace") as errors:
         # A session of its own: Ctrl-C reaches only this process, which then asks the trainer to stop and save.
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True)
         last: Event = {}
         try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                event = parse_event(line)
-                if event is not None:
-                    last = event
-                    on_event(event)
-            code = process.wait()
+            with _passing_on_sigterm(process):
+                assert process.stdout is not None
+                for line in process.stdout:
+                    event = parse_event(line)
+                    if event is not None:
+                        last = event if event["event"] != "log" else last
+                        on_event(event)
+                code = process.wait()
         except BaseException:
             _stop(process)
             raise
         errors.seek(0)
-        tail = "".join(deque(errors, maxlen=15)).strip()
-    if code == 0 and last.get("event") == "done":
-        return {name: value for name, value in last.items() if name != "event"}
-    raise _failure(code, last, tail)
+        return code, last, "".join(deque(errors, maxlen=15)).strip()
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
+    """Ask the trainer to save and end; kill it if it does not within the grace."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(_GRACE)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            _kill(process)
             process.wait()
 
 
-def _failure(code: int, last: Event, tail: str) -> MtlError:
-    """The error that the end of the process stands for."""
-    if last.get("event") == "error":
-        message = str(last["message"]) + (f"\n{tail}" if last["kind"] == "crash" and tail else "")
-        kind = _KINDS.get(str(last["kind"]), PermanentError)
-        return kind(message, field=last.get("field"), hint=last.get("hint"))
-    if code < 0:
-        name = signal.Signals(-code).name
-        return TransientError(
-            f"the trainer was killed by {name}",
-            hint="run the same command again: it goes on from the last checkpoint"
-            + ("; SIGKILL without a cause is often the kernel's answer to too little memory" if -code == 9 else ""),
-        )
-    return PermanentError(f"the trainer ended with exit code {code}\n{tail}")
+def _kill(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def _passing_on_sigterm(process: subprocess.Popen[str]) -> Iterator[None]:
+    """SIGTERM to this process stops the trainer, whose checkpoint and PreemptedError then end this one in order.
+
+    Only where nobody handles it yet: Prefect's engine raises in the step, and that stops the trainer as well.
+    """
+    mine = threading.current_thread() is threading.main_thread()
+    if not mine or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    timers: list[threading.Timer] = []
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        if process.poll() is None and not timers:
+            os.killpg(process.pid, signal.SIGTERM)
+            timers.append(threading.Timer(_GRACE, _kill, [process]))
+            timers[0].start()
+
+    signal.signal(signal.SIGTERM, pass_on)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for timer in timers:
+            timer.cancel()

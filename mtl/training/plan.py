@@ -21,7 +21,10 @@ _NEUTRAL = {"train.log_steps", "train.save_steps", "train.resume", "train.worker
 
 @dataclass(frozen=True, slots=True)
 class TrainPlan:
-    """config: of the retrain, as plain values. dataset: fingerprint. store: URI. work: folder of this process."""
+    """config: of the retrain, as plain values. dataset: fingerprint. store: URI. work: folder of this process.
+
+    resume: identity (or the beginning of one) of the run that must be gone on from; None: as the policy says.
+    """
 
     config: dict[str, Any]
     dataset: str
@@ -29,6 +32,7 @@ class TrainPlan:
     cache: str
     work: str
     owner: str
+    resume: str | None = None
 
     def save(self, path: Path) -> None:
         path.write_bytes(canonical_json(asdict(self)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from transformers import set_seed
 
 from mtl.checkpoints.checkpoint_store import CheckpointStore
 from mtl.checkpoints.identity import RunIdentity
+from mtl.checkpoints.related import resume_source
 from mtl.config.retrain import RetrainConfig
 from mtl.data.dataset import Dataset, open_dataset
 from mtl.fingerprint import canonical_json, sha256_file
@@ -30,7 +32,9 @@ from mtl.training.callbacks import Checkpoints, Progress, StopRequest
 from mtl.training.dataset import TokenisedSplit
 from mtl.training.events import EventWriter
 from mtl.training.plan import TrainPlan, identity_fields, thread_count
+from mtl.training.resume import Start, start_run
 from mtl.training.trainer import LoraTrainer, training_arguments
+from mtl.training.uploads import Uploads
 
 
 def run(plan: TrainPlan, events: EventWriter) -> dict[str, Any]:
@@ -42,10 +46,12 @@ def run(plan: TrainPlan, events: EventWriter) -> dict[str, Any]:
     data = open_dataset(store, plan.dataset, Path(plan.cache))
     ref = resolve_base(config.model.base, config.model.revision)
     identity = _identity(config, plan.dataset, ref)
+    source = resume_source(store, identity, mode=config.train.resume, demanded=plan.resume)
     checkpoints = CheckpointStore(store, identity, plan.owner)
     if not _is_done(checkpoints, store, work):
         checkpoints.acquire()
-        result = _train(config, data, ref, checkpoints, events, stop, work)
+        start = start_run(store, checkpoints, source, work / "restored")
+        result = _train(config, data, ref, checkpoints, start=start, events=events, stop=stop, work=work)
         store.put(result_key(identity.sha256), canonical_json(result))
     return read_result(store, identity.sha256)
 
@@ -77,52 +83,72 @@ def _train(
     data: Dataset,
     ref: BaseRef,
     checkpoints: CheckpointStore,
+    *,
+    start: Start,
     events: EventWriter,
     stop: StopRequest,
     work: Path,
 ) -> dict[str, Any]:
+    """From `start` to the last step, which is committed and marked; the result."""
     tasks = in_order(data.manifest.counts)
     split = TokenisedSplit(data, "train", tasks)
     set_seed(config.seed)
     model = _model(config, ref, tasks)
-    restored = checkpoints.restore(work / "restored")
     trainer = _trainer(config, model, split, work)
     progress = Progress(events.emit)
-    trainer.add_callback(progress)
-    adapter = [sha256_file(restored.folder / ADAPTER_FILES[0])] if restored else []
+    adapter = [sha256_file(start.folder / ADAPTER_FILES[0])] if start.folder else []
 
     def commit(step: int, folder: Path) -> None:
         checkpoints.commit(step, folder)
         adapter.append(sha256_file(folder / ADAPTER_FILES[0]))
+        shutil.rmtree(folder)
         events.emit("commit", step=step)
 
-    trainer.add_callback(Checkpoints(commit, stop))
-    trainable, total = trainable_parameters(model)
-    step = restored.commit.step if restored else 0
-    events.emit(
-        "start",
-        identity=checkpoints.identity.sha256,
-        step=step,
-        max_steps=config.train.max_steps,
-        resumed_from=step or None,
-        tasks=tasks,
-        examples=dict(zip(tasks, split.sizes, strict=True)),
-        trainable=trainable,
-        parameters=total,
-        precision="bf16" if trainer.args.bf16 else "fp32",
-        device=trainer.args.device.type,
-    )
-    if step < config.train.max_steps:
-        trainer.train(resume_from_checkpoint=str(restored.folder) if restored else None)
+    uploads = Uploads(commit)
+    trainer.add_callback(progress)
+    trainer.add_callback(Checkpoints(uploads, stop, work / "uploads"))
+    events.emit("start", **_start_event(checkpoints, start, config, tasks=tasks, split=split, trainer=trainer))
+    try:
+        if start.step < config.train.max_steps:
+            trainer.train(resume_from_checkpoint=str(start.folder) if start.folder else None)
+        uploads.wait()
+    finally:
+        uploads.close()
     checkpoints.finish(config.train.max_steps)
     return {
         "identity": checkpoints.identity.sha256,
         "steps": config.train.max_steps,
         "max_steps": config.train.max_steps,
         "adapter_sha256": adapter[-1],
-        "resumed_from": step or None,
+        "resumed_from": start.step or None,
+        "bit_exact": start.lineage is None,
+        "continued_from": start.lineage.to_dict() if start.lineage else None,
         "tokens_per_second": round(statistics.median(progress.speeds), 1) if progress.speeds else None,
         "loss": progress.loss,
+    }
+
+
+def _start_event(
+    checkpoints: CheckpointStore,
+    start: Start,
+    config: RetrainConfig,
+    *,
+    tasks: list[str],
+    split: TokenisedSplit,
+    trainer: LoraTrainer,
+) -> dict[str, Any]:
+    trainable, total = trainable_parameters(trainer.model)
+    return {
+        "identity": checkpoints.identity.sha256,
+        "step": start.step,
+        "max_steps": config.train.max_steps,
+        **start.to_dict(),
+        "tasks": tasks,
+        "examples": dict(zip(tasks, split.sizes, strict=True)),
+        "trainable": trainable,
+        "parameters": total,
+        "precision": "bf16" if trainer.args.bf16 else "fp32",
+        "device": trainer.args.device.type,
     }
 
 

@@ -9,8 +9,8 @@ import pytest
 from mtl.checkpoints.checkpoint_store import CheckpointStore
 from mtl.checkpoints.identity import RunIdentity
 from mtl.checkpoints.prune import remove_run
-from mtl.checkpoints.related import all_runs, find_related, load_identity, resume_source
-from mtl.errors import MismatchError
+from mtl.checkpoints.related import ResumeSource, all_runs, find_related, find_run, load_identity, resume_source
+from mtl.errors import InputError, MismatchError, NotFoundError
 from mtl.store.memory import MemoryStore
 from tests.support.checkpoints import checkpoint_folder, identity
 
@@ -33,14 +33,35 @@ def begin(store: MemoryStore, run: RunIdentity, tmp_path: Path, *, finish: bool 
         ({"threads": 4}, "threads: was 2, is now 4"),
     ],
 )
-def test_an_unfinished_run_that_differs_is_refused_by_field(
-    tmp_path: Path, change: dict[str, object], text: str
-) -> None:
+def test_a_demanded_run_that_differs_is_refused_by_field(tmp_path: Path, change: dict[str, object], text: str) -> None:
     store = MemoryStore()
     begin(store, identity(), tmp_path)
     with pytest.raises(MismatchError) as caught:
-        resume_source(store, identity(**change))
+        resume_source(store, identity(**change), demanded=identity().sha256[:10])
     assert text in caught.value.message
+    assert "leave out --resume" in str(caught.value)
+
+
+def test_undemanded_a_changed_run_is_its_own_and_names_the_one_it_passed_by(tmp_path: Path) -> None:
+    """Nobody is there at night to remove an old run that yesterday's data set left unfinished."""
+    store = MemoryStore()
+    begin(store, identity(), tmp_path)
+    changed = identity(versions={"torch": "2.14"}, threads=4)
+    source = resume_source(store, changed)
+    assert (source.identity, source.differing) == (changed, ())
+    assert source.passed_by == identity()
+    assert source.unlike == ("threads", "versions.torch")
+
+
+def test_a_demand_must_name_one_run(tmp_path: Path) -> None:
+    store = MemoryStore()
+    begin(store, identity(), tmp_path)
+    begin(store, identity(threads=4), tmp_path)
+    with pytest.raises(NotFoundError, match="no run 123x"):
+        resume_source(store, identity(), demanded="123x")
+    with pytest.raises(InputError, match="the beginning of 2 runs"):
+        find_run(store, "")
+    assert resume_source(store, identity(), demanded=identity().sha256) == ResumeSource(identity())
 
 
 def test_the_own_run_is_gone_on_from(tmp_path: Path) -> None:
@@ -58,8 +79,10 @@ def test_a_compatible_run_is_gone_on_from_and_says_in_what_it_differs(tmp_path: 
     assert source.differing == ("threads",)
     restored = CheckpointStore(store, source.identity, "b").restore(tmp_path / "restored")
     assert restored is not None
-    with pytest.raises(MismatchError):
-        resume_source(store, identity(versions={"torch": "3"}), mode="compatible")
+    more = identity(versions={"torch": "3"})
+    assert resume_source(store, more, mode="compatible").passed_by == identity()
+    with pytest.raises(MismatchError, match=r"versions\.torch"):
+        resume_source(store, more, mode="compatible", demanded=identity().sha256)
 
 
 def test_finished_removed_empty_and_other_runs_are_in_nobodys_way(tmp_path: Path) -> None:
@@ -71,10 +94,9 @@ def test_finished_removed_empty_and_other_runs_are_in_nobodys_way(tmp_path: Path
     CheckpointStore(store, identity(threads=8), "a").acquire()
     assert resume_source(store, changed).identity == changed
     begin(store, identity(threads=16), tmp_path)
-    with pytest.raises(MismatchError):
-        resume_source(store, changed)
+    assert resume_source(store, changed, mode="compatible").identity == identity(threads=16)
     remove_run(store, identity(threads=16).sha256)
-    assert resume_source(store, changed).identity == changed
+    assert resume_source(store, changed, mode="compatible").identity == changed
 
 
 def test_runs_are_found_by_any_name_newest_first(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mtl.errors import InputError
+from mtl.settings import store_patience
 from mtl.store.folder import FolderStore
 from mtl.store.memory import MemoryStore
 from mtl.store.open import open_store
@@ -47,3 +48,11 @@ def test_everything_else_is_refused_with_what_to_write(uri: str, text: str) -> N
     with pytest.raises(InputError, match=text) as caught:
         open_store(uri)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "0", "nan", "inf"])
+def test_a_patience_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=f"MTL_STORE_PATIENCE is '{text}', no positive number of seconds"):
+        store_patience({"MTL_STORE_PATIENCE": text})
+    assert store_patience({}) == 300
+    assert store_patience({"MTL_STORE_PATIENCE": "2.5"}) == 2.5

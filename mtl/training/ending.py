@@ -1,0 +1,124 @@
+"""How a trainer process ends: exit codes that mean something, by cause, and the error that each end stands for.
+
+0    done                          143  stopped on request, the checkpoint is safe
+2    what the user gave is wrong   75   another owner took the run over
+1    a permanent failure           69   store away for longer than the patience, or another passing fault
+70   a crash (a bug)               71   out of memory
+73   the disk is full              74   a data loader process died
+-N   killed by signal N
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+from mtl.errors import (
+    DamageError,
+    DataError,
+    FencedError,
+    InputError,
+    MismatchError,
+    ModelError,
+    MtlError,
+    NotFoundError,
+    PermanentError,
+    PreemptedError,
+    TransientError,
+)
+
+KINDS: dict[str, type[MtlError]] = {
+    cls.kind: cls
+    for cls in (
+        DamageError,
+        DataError,
+        FencedError,
+        InputError,
+        MismatchError,
+        ModelError,
+        NotFoundError,
+        PermanentError,
+        PreemptedError,
+        TransientError,
+    )
+}
+_CODES = {"transient": 69, "crash": 70, "out_of_memory": 71, "disk_full": 73, "loader_died": 74}
+_AGAIN = "run the same command again: it goes on from the last checkpoint"
+_MEMORY = f"lower train.max_tokens_per_batch or give it more memory; then {_AGAIN}"
+_SPACE = f"free space, then {_AGAIN}"
+_NO_SPACE = ("No space left on device", "Disk quota exceeded", "the disk is full", "the disk quota is used up")
+_NO_MEMORY = ("can't allocate memory", "CUDA out of memory", "not enough memory", "Cannot allocate memory")
+
+
+def cause_of(error: BaseException) -> str:
+    """One word for the log and the exit code: what brought the trainer down."""
+    text = " ".join(str(item) for item in _chain(error))
+    numbers = {item.errno for item in _chain(error) if isinstance(item, OSError)}
+    if numbers & {errno.ENOSPC, errno.EDQUOT} or any(sign in text for sign in _NO_SPACE):
+        return "disk_full"
+    if isinstance(error, MemoryError) or errno.ENOMEM in numbers or any(sign in text for sign in _NO_MEMORY):
+        return "out_of_memory"
+    if "DataLoader worker" in text:
+        return "loader_died"
+    return error.kind if isinstance(error, MtlError) else "crash"
+
+
+def translate(error: Exception) -> MtlError:
+    """The error of mtl.errors that an exception in the trainer stands for; whether it is tried again hangs on it."""
+    if isinstance(error, MtlError):
+        return error
+    message = f"{type(error).__name__}: {error}"
+    match cause_of(error):
+        case "disk_full":
+            return PermanentError(f"the disk is full: {message}", hint=_SPACE)
+        case "out_of_memory":
+            return TransientError(f"out of memory: {message}", hint=_MEMORY)
+        case "loader_died":
+            return TransientError(message, hint=_AGAIN)
+    return PermanentError(message)
+
+
+def exit_code(error: MtlError, cause: str) -> int:
+    """The exit code of the process: that of the error where it says more than 1, else that of the cause."""
+    return _CODES.get(cause, error.exit_code) if error.exit_code == 1 else error.exit_code
+
+
+def last_words(code: int, last: Mapping[str, Any], tail: str) -> dict[str, Any]:
+    """The end of a trainer as a document: exit code or signal, cause, kind, message, field, hint.
+
+    last: the last event that came. tail: the last lines of standard error, told only where nothing better is known.
+    """
+    if last.get("event") == "error":
+        words = {name: last.get(name) for name in ("cause", "kind", "message", "field", "hint")}
+        if last["cause"] == "crash" and tail:
+            words["message"] = f"{last['message']}\n{tail}"
+        return {"exit_code": code, "signal": None, **words}
+    if code == -signal.SIGTERM:  # before its own handler was there
+        words = {"cause": "preempted", "kind": "preempted", "message": "stopped on request before the first step"}
+        return {"exit_code": code, "signal": "SIGTERM", **words, "field": None, "hint": _AGAIN}
+    if code < 0:
+        name = signal.Signals(-code).name
+        memory = "; SIGKILL without a cause is often the kernel's answer to too little memory" if -code == 9 else ""
+        words = {"cause": "killed", "kind": "transient", "message": f"the trainer was killed by {name}"}
+        return {"exit_code": code, "signal": name, **words, "field": None, "hint": _AGAIN + memory}
+    message = f"the trainer ended with exit code {code} and said nothing\n{tail}".strip()
+    words = {"cause": "crash", "kind": "permanent", "message": message}
+    return {"exit_code": code, "signal": None, **words, "field": None, "hint": None}
+
+
+def error_of(words: Mapping[str, Any]) -> MtlError:
+    """The error that last words stand for."""
+    kind = KINDS.get(str(words["kind"]), PermanentError)
+    return kind(str(words["message"]), field=words["field"], hint=words["hint"])
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what it came from."""
+    chain: list[BaseException] = []
+    item: BaseException | None = error
+    while item is not None and item not in chain:
+        chain.append(item)
+        item = item.__cause__ or item.__context__
+    return chain
