@@ -12,8 +12,8 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from flows import artifacts, steps
-from mtl.chain import outcome
+from flows import approval, artifacts, steps
+from mtl.chain import hand_over, outcome
 from mtl.config.retrain import RetrainConfig, load_config
 
 
@@ -33,6 +33,10 @@ def retrain(config: RetrainConfig) -> dict[str, Any]:
     report = steps.evaluate(config, dataset["fingerprint"], trained)
     registered = steps.register(config, dataset, trained, report)
     decision = steps.gate(config, report, registered)
+    if decision["awaits"]:
+        hours = config.gate.approval_hours
+        answer = approval.ask(hand_over.question(registered, decision), key=decision["awaits"], hours=hours)
+        decision = steps.conclude(report, registered, decision, answer)
     promoted = steps.promote(config, registered, decision)
     judged = outcome.keep_judged(config, trained, report, registered, decision, promoted)
     artifacts.links(registered, promoted)

@@ -70,6 +70,19 @@ def gate(config: RetrainConfig, report: dict[str, Any], registered: dict[str, An
     return decision
 
 
+@task(name="conclude", **_PATIENT)
+def conclude(
+    report: dict[str, Any],
+    registered: dict[str, Any],
+    decision: dict[str, Any],
+    answer: dict[str, Any],
+) -> dict[str, Any]:
+    """Join the gate's decision and the person's answer; recorded with the person's name."""
+    concluded = hand_over.conclude(registered, decision, answer)
+    artifacts.report_page(report, concluded)
+    return concluded
+
+
 @task(name="promote", **_PATIENT)
 def promote(config: RetrainConfig, registered: dict[str, Any], decision: dict[str, Any]) -> dict[str, Any]:
     """Make the version champion if the gate said so: who is champion now."""

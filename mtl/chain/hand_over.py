@@ -117,15 +117,56 @@ def gate_decision(config: RetrainConfig, report: Document) -> PromotionDecision:
 
 
 def decide(config: RetrainConfig, report: Document, registered: Document) -> Document:
-    """The gate's decision about the version, recorded in its tags."""
+    """The gate's decision about the version, recorded in its tags.
+
+    `awaits`: what a person must be asked about, None where the gate alone decides. Until the answer is there, the
+    version is recorded as not promoted.
+    """
+    champion = report["champion_version"]
+    decision = gate_decision(config, report).to_dict() | {"against": champion, "awaits": None}
+    if decision["promoted"] and config.gate.approval == "manual":
+        asked = f"v{registered['version']}-against-{'nothing' if champion is None else f'v{champion}'}"
+        decision |= {"promoted": False, "reasons": [_WAITS, *decision["reasons"]], "awaits": asked}
+    _record_decision(registered, decision)
+    return decision
+
+
+_WAITS = "The gate lets it through; it waits for a person's approval."
+
+
+def question(registered: Document, decision: Document) -> str:
+    """What the form asks, as Markdown."""
+    from mtl.evaluation.markdown import escape
+
+    reasons = "\n".join(f"- {escape(reason)}" for reason in decision["reasons"])
+    page = registered.get("report_url") or registered["release"]
+    return f"Make {registered['model']} v{registered['version']} champion?\n\n{reasons}\n\nReport: {page}"
+
+
+def conclude(registered: Document, decision: Document, answer: Document) -> Document:
+    """The decision after a person's `answer` {approved, by, reason}, recorded with the person's name."""
+    said = "approved" if answer["approved"] else "not approved"
+    who = f" by {answer['by']}" if answer["by"] else ""
+    why = f": {answer['reason']}" if answer["reason"] else ""
+    gates = [reason for reason in decision["reasons"] if reason != _WAITS]
+    concluded = decision | {
+        "promoted": answer["approved"],
+        "reasons": [f"{said.capitalize()}{who}{why}", *gates],
+        "approval": answer,
+        "awaits": None,
+    }
+    _record_decision(registered, concluded)
+    return concluded
+
+
+def _record_decision(registered: Document, decision: Document) -> None:
     from mtl.registry.registry import Registry, Verdict
 
-    champion = report["champion_version"]
-    decision = gate_decision(config, report)
-    verdict = Verdict(decision.promoted, tuple(decision.reasons), champion)
+    verdict = Verdict(decision["promoted"], tuple(decision["reasons"]), decision["against"])
     registry = Registry(tracking(load_settings()), registered["model"])
-    registry.record_verdict(registered["version"], verdict, policy=decision.policy_version)
-    return decision.to_dict() | {"against": champion}
+    registry.record_verdict(registered["version"], verdict, policy=decision["policy_version"])
+    if decision.get("approval"):
+        registry.set_tags(registered["version"], {"approval_by": decision["approval"]["by"] or "nobody"})
 
 
 def promote(config: RetrainConfig, registered: Document, decision: Document) -> Document:
@@ -146,9 +187,15 @@ def promote(config: RetrainConfig, registered: Document, decision: Document) -> 
             model=name,
             expected=decision["against"],
             reason="; ".join(decision["reasons"]),
-            actor=f"gate {decision['policy_version']}",
+            actor=_actor(decision),
             aliases=Registry(tracking(settings), name),
         )
     except NotPromotedError as error:  # another was promoted meanwhile, or a person rolled this version back
         return {"champion": read_journal(store, name).champion, "changed": False, "refused": error.message}
     return {"champion": promotion.version, "changed": promotion.changed}
+
+
+def _actor(decision: Document) -> str:
+    """Who promotes: the person who approved, else the gate."""
+    approval = decision.get("approval")
+    return str(approval["by"]) if approval else f"gate {decision['policy_version']}"

@@ -32,7 +32,8 @@ def keep_judged(
 ) -> Document:
     """Keep the outcome as the last write of a retrain, so that repeating it finds everything done.
 
-    A promotion that was refused after the decision is not kept: the next retrain judges the version again.
+    A promotion that was refused after the decision is not kept, nor one that nobody answered for: the next retrain
+    judges the version again.
     """
     refused = promoted.get("refused")
     if refused:
@@ -45,7 +46,8 @@ def keep_judged(
         "report": registered.get("report"),
         "champion": promoted["champion"],
     }
-    if not refused:
+    unanswered = "approval" in decision and decision["approval"]["by"] is None
+    if not refused and not unanswered:
         open_store(load_settings().store).put(_judged_key(config, trained), canonical_json(document))
     return document
 

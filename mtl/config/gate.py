@@ -39,4 +39,9 @@ class GateConfig(Section):
         description="a task is worse if the interval's low end is under -tolerance and its mean difference below 0",
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of the paired bootstrap interval")
-    approval: Literal["auto"] = Field("auto", description="auto: the gate alone decides")
+    approval: Literal["auto", "manual"] = Field(
+        "auto", description="auto: the gate alone decides; manual: what it lets through waits for a person"
+    )
+    approval_hours: float = Field(
+        72.0, gt=0, le=8760, description="how long a version waits for approval before it is not promoted"
+    )

@@ -1,0 +1,58 @@
+"""A person's word on a version that the gate let through: a typed form in the Prefect UI, and nobody waits for it.
+
+A run of a deployment is suspended: its process ends, and the worker starts it again once the form is sent. A run in
+this process (`mtl retrain`) pauses and asks the server now and then. Unanswered, both end without a promotion.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import get_run_logger
+from prefect.client.orchestration import get_client
+from prefect.exceptions import FlowPauseTimeout
+from prefect.flow_runs import pause_flow_run, suspend_flow_run
+from prefect.input import RunInput
+from prefect.runtime import deployment, flow_run
+from prefect.states import Running
+from pydantic import Field
+
+_POLL_SECONDS = 5
+
+
+def _position(number: int) -> dict[str, Any]:
+    return {"position": number}  # PostgreSQL forgets the order of fields, the form sorts by this
+
+
+class Approval(RunInput):
+    """The form. Left as it is, it refuses."""
+
+    approve: bool = Field(False, description="make it champion", json_schema_extra=_position(0))
+    name: str = Field("", max_length=200, description="your name; it is recorded", json_schema_extra=_position(1))
+    reason: str = Field("", max_length=2000, description="why; recorded in the journal", json_schema_extra=_position(2))
+
+
+def ask(question: str, *, key: str, hours: float) -> dict[str, Any]:
+    """{approved, by, reason} of the person who answered within `hours`; approved is False if nobody did.
+
+    question: Markdown above the form. key: what is asked about; a run asks about each key once. Called from a flow,
+    not from a step.
+    """
+    get_run_logger().info("waiting up to %g hours for approval: %s", hours, flow_run.get_flow_run_ui_url() or "no UI")
+    form = Approval.with_initial_data(description=question)
+    seconds = max(1, round(hours * 3600))
+    try:
+        if deployment.get_id():
+            answer = suspend_flow_run(wait_for_input=form, timeout=seconds, key=key)
+        else:
+            answer = pause_flow_run(wait_for_input=form, timeout=seconds, key=key, poll_interval=_POLL_SECONDS)
+    except FlowPauseTimeout:
+        _go_on()
+        return {"approved": False, "by": None, "reason": f"nobody answered within {hours:g} hours"}
+    return {"approved": answer.approve, "by": answer.name.strip() or "unnamed", "reason": answer.reason.strip()}
+
+
+def _go_on() -> None:
+    """A pause that ran out leaves the run paused for the server, and its remaining steps would not start."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run.get_id(), Running(), force=True)

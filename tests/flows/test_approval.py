@@ -1,0 +1,165 @@
+"""Manual approval against a real Prefect server: typed answers, no process while it waits, time that runs out."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import ObjectNotFound
+from prefect.flow_runs import resume_flow_run
+from prefect.settings import get_current_settings
+
+from flows import approval
+from flows.retrain import retrain
+from mtl.chain import hand_over
+from mtl.cli.main import run as mtl
+from mtl.promotion import PromotionDecision
+from mtl.release.journal import read_journal
+from mtl.store.folder import FolderStore
+from tests.flows.asking import asking
+from tests.support.retrains import small_config
+
+ROOT = Path(__file__).parents[2]
+YES = {"approve": True, "name": "Ann", "reason": "reads well"}
+
+
+def in_thread(log: Path, hours: float) -> tuple[threading.Thread, list[Any]]:
+    """The flow in this process, as `mtl retrain` runs it."""
+    heard: list[Any] = []
+    thread = threading.Thread(target=lambda: heard.append(asking(str(log), hours)))
+    thread.start()
+    return thread, heard
+
+
+def paused_run(seconds: float = 60) -> FlowRun:
+    deadline = time.monotonic() + seconds
+    with get_client(sync_client=True) as client:
+        while time.monotonic() < deadline:
+            for run in client.read_flow_runs(limit=20):
+                if run.state is not None and run.state.is_paused() and _has_form(client, run):
+                    return run
+            time.sleep(0.2)
+    raise AssertionError("no run waits for input")
+
+
+def _has_form(client: Any, run: FlowRun) -> bool:
+    keyset = run.state.state_details.run_input_keyset if run.state else None
+    if not keyset:
+        return False
+    try:
+        return bool(client.read_flow_run_input(run.id, keyset["schema"]))
+    except ObjectNotFound:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(approval, "_POLL_SECONDS", 0.5)
+
+
+def test_in_process_the_run_pauses_and_hears_the_person(tmp_path: Path) -> None:
+    thread, heard = in_thread(tmp_path / "log", 1.0)
+    resume_flow_run(paused_run().id, run_input=YES)
+    thread.join(60)
+    assert heard == [{"approved": True, "by": "Ann", "reason": "reads well"}]
+
+
+def test_a_wrong_form_is_refused_and_the_run_waits_on(tmp_path: Path) -> None:
+    thread, heard = in_thread(tmp_path / "log", 1.0)
+    run = paused_run()
+    with pytest.raises(Exception, match=r"(?i)approve|valid|409|reject"):
+        resume_flow_run(run.id, run_input={"approve": "perhaps"})
+    assert heard == []
+    resume_flow_run(run.id, run_input={})
+    thread.join(60)
+    assert heard == [{"approved": False, "by": "unnamed", "reason": ""}]
+
+
+def test_unanswered_it_is_not_approved_and_the_flow_goes_on(tmp_path: Path) -> None:
+    thread, heard = in_thread(tmp_path / "log", 2 / 3600)
+    thread.join(60)
+    (answer,) = heard
+    assert (answer["approved"], answer["by"]) == (False, None)
+    assert "nobody answered within" in answer["reason"]
+
+
+@pytest.mark.slow
+def test_a_deployed_run_keeps_no_process_while_it_waits(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    run_id = deployed_run(log)
+    first = execute(run_id)
+    assert first.returncode == 0, first.stderr
+    assert state_of(run_id).name == "Suspended"
+    assert len(log.read_text().splitlines()) == 1
+    resume_flow_run(run_id, run_input=YES)
+    second = execute(run_id)
+    assert second.returncode == 0, second.stderr
+    state = state_of(run_id)
+    assert state.is_completed(), state
+    assert state.result() == {"approved": True, "by": "Ann", "reason": "reads well"}
+    assert len(set(log.read_text().splitlines())) == 2
+
+
+def deployed_run(log: Path) -> UUID:
+    """A run of a deployment of `asking`, scheduled now; no worker is there to take it."""
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow(asking)
+        made = client.create_deployment(
+            flow_id=flow_id, name="test", entrypoint="asking.py:asking", path=str(Path(__file__).parent)
+        )
+        return client.create_flow_run_from_deployment(made, parameters={"log": str(log)}).id
+
+
+def execute(run_id: UUID) -> subprocess.CompletedProcess[str]:
+    """What a worker does: run it in a process of its own, until it ends or is suspended."""
+    environment = {**get_current_settings().to_environment_variables(exclude_unset=True), "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", "prefect", "flow-run", "execute", str(run_id)],
+        env={**os.environ, **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def state_of(run_id: UUID) -> State:
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(run_id).state
+    assert state is not None
+    return state
+
+
+@pytest.mark.slow
+def test_a_retrain_promotes_in_the_name_of_the_person_who_approved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MTL_HOME", str(tmp_path / "home"))
+    passed = PromotionDecision(True, ("mcq: it is better.",), "2-test", "base")
+    monkeypatch.setattr(hand_over, "gate_decision", lambda config, report: passed)
+    config = small_config(tmp_path)
+    asking_first = config.model_copy(update={"gate": config.gate.model_copy(update={"approval": "manual"})})
+    done: list[Any] = []
+    thread = threading.Thread(target=lambda: done.append(retrain(asking_first)))
+    thread.start()
+    run = paused_run(240)
+    assert mtl(["promote", "v1", "--json"]) == 1
+    assert "waits for a person's approval" in capsys.readouterr().out
+    resume_flow_run(run.id, run_input=YES)
+    thread.join(120)
+    (result,) = done
+    assert result["decision"]["promoted"] and result["champion"] == 1
+    assert result["decision"]["reasons"] == ["Approved by Ann: reads well", "mcq: it is better."]
+    change = read_journal(FolderStore(tmp_path / "home" / "store"), "mtl-flan-t5").head
+    assert change is not None and (change.version, change.actor, change.forced) == (1, "Ann", False)
+    assert change.reason.startswith("Approved by Ann: reads well")
