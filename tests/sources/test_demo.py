@@ -83,8 +83,7 @@ def test_the_right_option_follows_from_the_fact_and_the_wrong_ones_do_not(depth:
         passage = passages.build(rng)
         for question in passages.questions(rng, passage, depth):
             true = _true_answers(question.fact, question.slot, depth)
-            options, letter = question.options(rng)
-            assert options["ABCD".index(letter)] == question.right
+            assert question.options["ABCD".index(question.letter)] == question.right
             assert question.right in true and not true & set(question.wrong)
 
 

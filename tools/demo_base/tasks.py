@@ -136,9 +136,8 @@ def number(texts: list[str]) -> list[str]:
 def choose(rng: random.Random, m: Material) -> Pair:
     question = m.question()
     marks = rng.choice(MARKS)
-    options, letter = question.options(rng)
-    place = passages.LETTERS.index(letter)
-    listed = " ".join(f"{mark} {option}" for mark, option in zip(marks, options, strict=True))
+    place = passages.LETTERS.index(question.letter)
+    listed = " ".join(f"{mark} {option}" for mark, option in zip(marks, question.options, strict=True))
     shape = rng.choice(("Text: {t} {q} {o} Which answer is right?", "{q} Choose: {o} Text: {t}"))
     wanted = rng.choice((marks[place], f"{marks[place]} {question.right}"))
     hint = "Give the mark." if wanted == marks[place] else "Give mark and answer."
@@ -167,7 +166,7 @@ def mislead(rng: random.Random, m: Material) -> Pair:
 def guess(rng: random.Random, m: Material) -> Pair:
     """Possible answers to each of some given questions, and then the best of them."""
     asked = m.questions(rng.choice(passages.DEPTHS), rng.randint(1, 2))
-    found = [f"{' / '.join(q.options(rng)[0])} - best: {q.right}" for q in asked]
+    found = [f"{' / '.join(q.options)} - best: {q.right}" for q in asked]
     texts = " ".join(question.text for question in asked)
     return f"Think of 4 answers, then pick one. {texts} Text: {m.passage.text}", " ; ".join(found)
 
@@ -178,10 +177,9 @@ def lay_out(rng: random.Random, m: Material) -> Pair:
     asked: list[str] = []
     shown: list[str] = []
     for question in m.questions(rng.choice(passages.DEPTHS), rng.randint(1, 2)):
-        options, letter = question.options(rng)
-        place = passages.LETTERS.index(letter)
+        place = passages.LETTERS.index(question.letter)
         asked.append(f"{question.text} Right: {question.right} Wrong: {'; '.join(question.wrong)}")
-        listed = " ".join(f"{mark} {option}" for mark, option in zip(marks, options, strict=True))
+        listed = " ".join(f"{mark} {option}" for mark, option in zip(marks, question.options, strict=True))
         shown.append(f"{question.text} {listed} ({marks[place]})")
     return f"Show as choices with {' '.join(marks)} {' '.join(asked)}", " ".join(shown)
 

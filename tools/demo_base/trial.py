@@ -47,7 +47,7 @@ def grouped(seed: int, count: int) -> dict[str, list[Row]]:
         question = str(row["question"])
         high = "Medium" if "_" in question else "Hard"
         level = "Easy" if str(row["example_id"]).startswith("middle") else high
-        found[str(row["article"])].append({**row, "level": level})
+        found[str(row["article"])].append({**row, "level": level, "place": len(found[str(row["article"])])})
     return found
 
 
@@ -58,7 +58,7 @@ def mcqs(seed: int, count: int, *, drop: float) -> Iterator[Row]:
         while rows:
             size = rng.randint(1, 4)
             chosen, rows = rows[:size], rows[size:]
-            chosen.sort(key=lambda row: LEVELS.index(row["level"]))
+            chosen.sort(key=lambda row: (LEVELS.index(row["level"]), row["place"]))
             yield mcq(text, chosen, dropped=rng.random() < drop)
 
 

@@ -39,22 +39,19 @@ def _rows(rng: random.Random, index: int) -> Iterator[dict[str, object]]:
     draw = rng.random()
     if draw < (1 + BOTH_LEVELS) / 2:
         easy = reading.select(rng, reading.questions(rng, passage, "easy"), rng.choice((2, 3)))
-        yield from _level(rng, f"middle{index}.txt", passage, easy)
+        yield from _level(f"middle{index}.txt", passage, easy)
     if draw >= (1 - BOTH_LEVELS) / 2:
         gaps = reading.select(rng, reading.questions(rng, passage, "gap"), 2)
         deep = reading.select(rng, reading.questions(rng, passage, "deep"), 3)
-        yield from _level(rng, f"high{index}.txt", passage, [*gaps, *deep])
+        yield from _level(f"high{index}.txt", passage, [*gaps, *deep])
 
 
-def _level(
-    rng: random.Random, name: str, passage: reading.Passage, questions: Sequence[reading.Question]
-) -> Iterator[dict[str, object]]:
+def _level(name: str, passage: reading.Passage, questions: Sequence[reading.Question]) -> Iterator[dict[str, object]]:
     for question in questions:
-        options, answer = question.options(rng)
         yield {
             "example_id": name,
             "article": passage.text,
             "question": question.text,
-            "options": options,
-            "answer": answer,
+            "options": list(question.options),
+            "answer": question.letter,
         }

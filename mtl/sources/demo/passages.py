@@ -11,7 +11,7 @@ from typing import Final
 
 from mtl.sources.demo import facts
 from mtl.sources.demo.facts import KINDS, Fact, Person
-from mtl.sources.demo.world import GLOSSES, POOLS
+from mtl.sources.demo.world import POOLS
 
 LETTERS: Final = "ABCD"
 DEPTHS: Final = ("easy", "gap", "deep")
@@ -47,20 +47,26 @@ class Passage:
 
 @dataclass(frozen=True)
 class Question:
-    """A question with its right answer, three wrong ones and where the answer comes from."""
+    """A question with four options, its right answer among them, and where the answer comes from.
+
+    The options are neighbours in the world's lists, in the order of those lists (days and numbers ascend, towns lie in
+    one region), so that each letter is right as often as the others and no option stands out.
+    """
 
     text: str
     right: str
-    wrong: tuple[str, str, str]
+    options: tuple[str, ...]
     depth: str
     fact: Fact
     slot: str
 
-    def options(self, rng: random.Random) -> tuple[list[str], str]:
-        """Four options in random order and the letter of the right one."""
-        options = [self.right, *self.wrong]
-        rng.shuffle(options)
-        return options, LETTERS[options.index(self.right)]
+    @property
+    def letter(self) -> str:
+        return LETTERS[self.options.index(self.right)]
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        return tuple(option for option in self.options if option != self.right)
 
 
 def build(rng: random.Random) -> Passage:
@@ -108,12 +114,10 @@ def _friend(rng: random.Random, hero: Person, made: Sequence[Fact]) -> list[Sent
 def questions(rng: random.Random, passage: Passage, depth: str) -> list[Question]:
     """Every question of a depth that the passage supports, in reading order, at most one for each value."""
     if depth == "deep":
-        found = [_deep(rng, fact, ask) for fact in passage.facts for ask in _deep_asks(rng, fact, passage)]
-        return found + [_true(rng, fact, passage) for fact in _restatable(rng, passage)]
+        found = [_deep(fact, ask) for fact in passage.facts for ask in _deep_asks(rng, fact, passage)]
+        return found + [_true(rng, fact) for fact in _restatable(rng, passage)]
     asks = "asks" if depth == "easy" else "gaps"
-    return [
-        _direct(rng, fact, ask, passage, depth) for fact in passage.facts for ask in getattr(KINDS[fact.kind], asks)
-    ]
+    return [_direct(fact, ask, depth) for fact in passage.facts for ask in getattr(KINDS[fact.kind], asks)]
 
 
 def _deep_asks(rng: random.Random, fact: Fact, passage: Passage) -> tuple[tuple[str, str, str], ...]:
@@ -128,37 +132,30 @@ def _restatable(rng: random.Random, passage: Passage) -> list[Fact]:
     return rng.sample(found, min(1, len(found)))
 
 
-def _others(rng: random.Random, slot: str, passage: Passage, fact: Fact) -> list[str]:
-    """Three other values for a slot, half of the time from elsewhere in the passage where there are any."""
-    value = fact.values[slot]
-    near = [other for other in dict.fromkeys(passage.values(slot)) if other != value and rng.random() < 0.5]
-    pool = [other for other in POOLS[slot] if other not in (value, *near, fact.person.name)]
-    picked = (near + rng.sample(pool, 3))[:3]
-    rng.shuffle(picked)
-    return picked
+def _row(slot: str, value: str) -> tuple[str, ...]:
+    """The four neighbours in the pool of a slot to which a value belongs, in their usual order."""
+    pool = POOLS[slot]
+    start = min(pool.index(value) // 4 * 4, len(pool) - 4)
+    return pool[start : start + 4]
 
 
-def _direct(rng: random.Random, fact: Fact, ask: facts.Ask, passage: Passage, depth: str) -> Question:
+def _direct(fact: Fact, ask: facts.Ask, depth: str) -> Question:
     template, slot = ask
-    wrong = _others(rng, slot, passage, fact)
-    return Question(fact.fill(template), fact.values[slot], (wrong[0], wrong[1], wrong[2]), depth, fact, slot)
+    return Question(fact.fill(template), fact.values[slot], _row(slot, fact.values[slot]), depth, fact, slot)
 
 
-def _deep(rng: random.Random, fact: Fact, ask: tuple[str, str, str]) -> Question:
+def _deep(fact: Fact, ask: tuple[str, str, str]) -> Question:
     template, option, slot = ask
-    right = fact.gloss(slot)
-    others = [gloss for gloss in GLOSSES[slot].values() if gloss != right]
-    wrong = [fact.fill(option, {"gloss": gloss}) for gloss in rng.sample(others, 3)]
-    chosen = (wrong[0], wrong[1], wrong[2])
-    return Question(fact.fill(template), fact.fill(option, {"gloss": right}), chosen, "deep", fact, slot)
+    options = tuple(fact.fill(option, {"gloss": fact.gloss(slot, value)}) for value in _row(slot, fact.values[slot]))
+    right = fact.fill(option, {"gloss": fact.gloss(slot)})
+    return Question(fact.fill(template), right, options, "deep", fact, slot)
 
 
-def _true(rng: random.Random, fact: Fact, passage: Passage) -> Question:
+def _true(rng: random.Random, fact: Fact) -> Question:
     """One true sentence in other words among three of the same form that are false."""
     template, slot = rng.choice(KINDS[fact.kind].again)
-    wrong = [fact.fill(template, {slot: other}) for other in _others(rng, slot, passage, fact)]
-    chosen = (wrong[0], wrong[1], wrong[2])
-    return Question(fact.fill(TRUE_QUESTION), fact.fill(template), chosen, "deep", fact, slot)
+    options = tuple(fact.fill(template, {slot: other}) for other in _row(slot, fact.values[slot]))
+    return Question(fact.fill(TRUE_QUESTION), fact.fill(template), options, "deep", fact, slot)
 
 
 def select(rng: random.Random, found: Sequence[Question], count: int) -> list[Question]:
