@@ -54,5 +54,7 @@ def ask(question: str, *, key: str, hours: float) -> dict[str, Any]:
 
 def _go_on() -> None:
     """A pause that ran out leaves the run paused for the server, and its remaining steps would not start."""
+    own = flow_run.get_id()
+    assert own is not None, "called from a flow"
     with get_client(sync_client=True) as client:
-        client.set_flow_run_state(flow_run.get_id(), Running(), force=True)
+        client.set_flow_run_state(own, Running(), force=True)

@@ -26,6 +26,9 @@ _TRANSIENT = {
 _MISSING = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "ENDPOINT_NOT_FOUND"}
 _DENIED = {"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"}
 
+# What SQLite, PostgreSQL and MySQL say when two processes insert one row: the same call finds it next time.
+_RACED = re.compile(r"UNIQUE constraint failed|violates unique constraint|Duplicate entry", re.IGNORECASE)
+
 
 def redact(text: str) -> str:
     """`text` without the user and password of any address in it."""
@@ -62,6 +65,8 @@ def _translate(action: str, error: MlflowException) -> MtlError:
     if error.error_code in _DENIED:
         hint = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD of a user that may do this"
         return PermanentError(_sentence(action, error), hint=hint)
+    if _RACED.search(str(error)):
+        return TransientError(_sentence(action, error), hint="another process recorded the same at the same moment")
     if error.error_code in _TRANSIENT:
         return TransientError(_sentence(action, error), hint="is the server of MLFLOW_TRACKING_URI up?")
     return PermanentError(_sentence(action, error))
