@@ -180,15 +180,22 @@ def generate(
 
 @app.command()
 def pull(
-    ref: Annotated[str, typer.Argument(help="champion, previous, candidate or vN")],
-    dest: Annotated[Path, typer.Argument(help="folder to fill")],
+    ref: Annotated[str, typer.Argument(help="champion, previous, candidate, vN, or a .json file of links")],
+    dest: Annotated[Path | None, typer.Argument(help="folder to fill")] = None,
+    url: Annotated[bool, typer.Option("--url", help="print links to the files (S3) instead of fetching them")] = False,
+    hours: Annotated[float, typer.Option(help="how long links last, up to a week")] = 24.0,
     name: Model = DEFAULT_MODEL,
     as_json: Json = False,
 ) -> None:
-    """Fetch a release from the object store, verified and resumable, without MLflow."""
+    """Fetch a release from the object store, verified and resumable, without MLflow; or make links for others."""
     from mtl.cli import releases
 
-    _show(releases.pull(name, ref, dest), as_json, releases.pull_text)
+    if url == (dest is not None):
+        raise InputError("give a folder to fill, or --url to print links", field="dest", hint="see mtl pull --help")
+    if dest is None:
+        terminal.print_json(releases.links(name, ref, hours))
+    else:
+        _show(releases.pull(name, ref, dest), as_json, releases.pull_text)
 
 
 @checkpoints.command("list")

@@ -154,22 +154,37 @@ def _text(file: Path | None) -> str:
 
 
 def pull(name: str, ref: str, dest: Path) -> Document:
-    """Fetch a release into a folder."""
+    """Fetch a release into a folder: a ref from the store, or a file of links."""
     from mtl.cli.terminal import progress_bars
+    from mtl.release.links import read_links
+    from mtl.release.pull import fetch_release
     from mtl.release.pull import pull as pull_release
 
     def tell(path: str, done: int, total: int) -> None:
         report_progress("pull", done, total, path)
 
     with progress_bars():
-        manifest = pull_release(open_store(load_settings().store), ref, dest, model=name, progress=tell)
+        if ref.endswith(".json"):
+            manifest, source = read_links(Path(ref))
+            fetch_release(source, manifest, dest, progress=tell)
+        else:
+            manifest = pull_release(open_store(load_settings().store), ref, dest, model=name, progress=tell)
     return {
-        "model": name,
+        "model": manifest.model,
         "version": manifest.version,
         "folder": str(dest),
         "files": [asdict(file) for file in manifest.files],
         "adapter_sha256": manifest.adapter_sha256,
     }
+
+
+def links(name: str, ref: str, hours: float) -> Document:
+    """Links to a release for those without credentials."""
+    from mtl.release.links import make_links
+    from mtl.release.pull import find_release
+
+    store = open_store(load_settings().store)
+    return make_links(store, find_release(store, ref, model=name), hours=hours)
 
 
 def _registry(settings: Settings, name: str) -> Any:

@@ -1,18 +1,19 @@
 """pull: copy a release to a folder, verified, resumable, without MLflow.
 
-Files that are right already are kept, others are written aside and renamed, and the manifest comes last: a folder
-with a manifest is whole.
+Files that are right already are kept, others are written aside and renamed, several at a time; what was read of a
+file before a cut is not read again. The manifest comes last: a folder with a manifest is whole.
 """
 
 from __future__ import annotations
 
 import contextlib
-import uuid
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mtl.errors import DamageError, InputError, NotFoundError, did_you_mean
-from mtl.fingerprint import sha256_file
+from mtl.release.fetch import Source, StoreSource, fetch, is_right
 from mtl.release.journal import read_journal
 from mtl.release.layout import (
     MANIFEST,
@@ -32,6 +33,7 @@ from mtl.store.files import disk_errors, written_aside
 Progress = Callable[[str, int, int], None]
 NAMES = ("champion", "previous", "candidate")
 _ASIDE = ".mtl-pull"
+_AT_ONCE = 4
 
 
 def resolve_version(store: ObjectStore, ref: str, *, model: str) -> int:
@@ -63,24 +65,63 @@ def pull(
     Errors: NotFoundError listing what exists; DamageError naming the file that the store does not hold as it was
     published; InputError if `dest` holds something else.
     """
+    manifest = find_release(store, ref, model=model)
+    source = StoreSource(store, release_prefix(model, manifest.version))
+    return fetch_release(source, manifest, dest, progress=progress)
+
+
+def find_release(store: ObjectStore, ref: str, *, model: str) -> ReleaseManifest:
+    """The manifest of the release `ref`; that of a promoted version is the one that was promoted.
+
+    Errors: NotFoundError listing what exists, DamageError.
+    """
     manifest = read_manifest(store, model, resolve_version(store, ref, model=model))
     _check_pinned(store, manifest)
+    return manifest
+
+
+def fetch_release(
+    source: Source,
+    manifest: ReleaseManifest,
+    dest: Path,
+    *,
+    progress: Progress = lambda path, done, total: None,
+) -> ReleaseManifest:
+    """Make `dest` hold exactly the files of `manifest`, several at a time. Errors: as `pull`."""
     old = _prepare(dest)
     if old != manifest:
         (dest / MANIFEST).unlink(missing_ok=True)
-    total = sum(file.bytes for file in manifest.files)
-    done = 0
-    for file in manifest.files:
-        if not _is_right(dest / file.path, file):
-            _fetch(store, release_prefix(model, manifest.version), file, dest=dest)
-        done += file.bytes
-        progress(file.path, done, total)
+    _fetch_all(source, manifest, dest, progress)
     _remove_others(dest, old, manifest)
     with written_aside(dest / MANIFEST) as out:
         out.write(manifest.to_bytes())
     with contextlib.suppress(OSError):  # another pull into this folder still uses it
         (dest / _ASIDE).rmdir()
     return manifest
+
+
+def _fetch_all(source: Source, manifest: ReleaseManifest, dest: Path, progress: Progress) -> None:
+    """Every file that is not right yet; after an error no further one is begun."""
+    total = sum(file.bytes for file in manifest.files)
+    done = 0
+    lock = threading.Lock()
+
+    def one(file: ReleaseFile) -> None:
+        nonlocal done
+        if not is_right(dest / file.path, file):
+            fetch(source, file, dest, aside=dest / _ASIDE)
+        with lock:
+            done += file.bytes
+            progress(file.path, done, total)
+
+    with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="mtl-pull") as pool:
+        futures = [pool.submit(one, file) for file in manifest.files]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
 
 
 def verify_folder(folder: Path) -> ReleaseManifest:
@@ -90,7 +131,7 @@ def verify_folder(folder: Path) -> ReleaseManifest:
         raise NotFoundError(f"{folder} holds no release", hint="mtl pull champion DEST makes one")
     manifest = parse_manifest(path.read_bytes(), str(path))
     for file in manifest.files:
-        if not _is_right(folder / file.path, file):
+        if not is_right(folder / file.path, file):
             raise damaged(str(folder / file.path), file)
     return manifest
 
@@ -108,9 +149,11 @@ def _prepare(dest: Path) -> ReleaseManifest | None:
     """Make the folder; the manifest of the release it held before, if any. Errors: InputError for a foreign folder."""
     if dest.exists() and not dest.is_dir():
         raise InputError(f"{dest} is a file", field="dest", hint="give a new or empty folder")
+    # In this order: another pull into this folder may begin or end between any two of these looks.
+    filled = dest.is_dir() and any(dest.iterdir())
+    begun = (dest / _ASIDE).is_dir()
     old = _old_manifest(dest)
-    ours = old is not None or (dest / _ASIDE).is_dir()
-    if dest.is_dir() and any(dest.iterdir()) and not ours:
+    if filled and not begun and old is None:
         raise InputError(f"{dest} holds something that is no release", field="dest", hint="give a new or empty folder")
     with disk_errors("write", dest):
         (dest / _ASIDE).mkdir(parents=True, exist_ok=True)
@@ -122,28 +165,6 @@ def _old_manifest(dest: Path) -> ReleaseManifest | None:
         return parse_manifest((dest / MANIFEST).read_bytes(), MANIFEST)
     except (OSError, DamageError):
         return None
-
-
-def _is_right(path: Path, file: ReleaseFile) -> bool:
-    if path.is_symlink() or not path.is_file() or path.stat().st_size != file.bytes:
-        return False
-    return sha256_file(path) == file.sha256
-
-
-def _fetch(store: ObjectStore, prefix: str, file: ReleaseFile, *, dest: Path) -> None:
-    key = f"{prefix}/{file.path}"
-    target = dest / file.path
-    aside = dest / _ASIDE / uuid.uuid4().hex
-    try:
-        store.get_file(key, aside)
-        if not _is_right(aside, file):
-            raise damaged(key, file)
-        target.parent.mkdir(exist_ok=True)
-        aside.replace(target)
-    except NotFoundError:
-        raise DamageError(f"{key} is missing from the release", field=file.path) from None
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _remove_others(dest: Path, old: ReleaseManifest | None, new: ReleaseManifest) -> None:
