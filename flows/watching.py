@@ -33,7 +33,7 @@ class _Watcher:
     def __call__(self, moment: Moment) -> None:
         if moment.stage != self._stage:
             return
-        share = moment.done / max(1, moment.total)
+        share = moment.done / moment.total if moment.total else 0.0
         if int(10 * share) > self._tenth:
             self._tenth = int(10 * share)
             self._log.info("%s %d/%d %s", self._stage, moment.done, moment.total, moment.note)

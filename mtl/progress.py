@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """`done` of `total` units of a stage (prepare, train, evaluate, …); `note` is for people."""
+    """`done` of `total` units (0: nobody knows yet) of a stage (prepare, train, …); `note` is for people."""
 
     stage: str
     done: int

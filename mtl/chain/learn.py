@@ -27,27 +27,40 @@ def prepare(config: RetrainConfig) -> Document:
     ref = resolve_base(config.model.base, config.model.revision)
     tokens = [get_task(name).token for name in task_names(config)]
     tokenizer = load_tokenizer(config.model.tokenizer or ref.location, tokens, revision=ref.revision)
-    return prepare_dataset(
+    counting = _Counting()
+    manifest = prepare_dataset(
         config.data,
         seed=config.seed,
         tokenizer=tokenizer,
         store=open_store(settings.store),
         cache=settings.cache,
-        progress=_Counting(),
+        progress=counting,
     ).to_dict()
+    counting.finish(sum(split["rows"] for splits in manifest["counts"].values() for split in splits.values()))
+    return manifest
+
+
+_UNITS = {"read": "rows read", "render": "passages rendered", "put": "files stored"}
 
 
 class _Counting:
-    """Turns what the preparation tells into progress: its total is known only as it comes."""
+    """Turns what the preparation tells into progress; how much there is to do is known only at the end."""
 
     def __init__(self) -> None:
         self._done: dict[str, int] = {}
 
     def __call__(self, stage: str, count: int) -> None:
-        self._done[stage] = done = self._done.get(stage, 0) + count
-        parts = ", ".join(f"{number} {name}" for name, number in self._done.items())
-        note = "found unchanged" if stage == "found" else parts
-        progress.report("prepare", done, max(self._done.values()), note)
+        self._done[stage] = self._done.get(stage, 0) + count
+        progress.report("prepare", self._done.get("read", 0), 0, self._note())
+
+    def finish(self, rows: int) -> None:
+        """All `rows` are accounted for."""
+        progress.report("prepare", rows, rows, self._note())
+
+    def _note(self) -> str:
+        if "found" in self._done:
+            return "the data set is there already"
+        return ", ".join(f"{number} {_UNITS.get(stage, stage)}" for stage, number in self._done.items() if number)
 
 
 def train(config: RetrainConfig, dataset: str, *, resume: str | None = None) -> Document:
@@ -73,6 +86,8 @@ def train(config: RetrainConfig, dataset: str, *, resume: str | None = None) -> 
         elif event["event"] == "step":
             recorder.step(event["step"], _metrics(event))
             progress.report("train", event["step"], event["max_steps"], _step_note(event))
+        elif event["event"] == "done":
+            recorder.start(event["identity"])  # found finished: what MLflow did not take then is sent now
         elif event["event"] == "log":
             _log.log(event["level"], "%s", event["message"])
 

@@ -60,8 +60,8 @@ def progress_bars() -> Iterator[None]:
 
         def show(moment: Moment) -> None:
             if moment.stage not in ids:
-                ids[moment.stage] = bars.add_task("", total=moment.total, stage=moment.stage)
-            bars.update(ids[moment.stage], completed=moment.done, total=moment.total, description=moment.note)
+                ids[moment.stage] = bars.add_task("", total=moment.total or None, stage=moment.stage)
+            bars.update(ids[moment.stage], completed=moment.done, total=moment.total or None, description=moment.note)
 
         with listening(show):
             yield
@@ -74,7 +74,11 @@ class _PlainLines:
         self._tenth: dict[str, int] = {}
 
     def __call__(self, moment: Moment) -> None:
-        tenth = 10 * moment.done // max(1, moment.total)
+        tenth = 10 * moment.done // moment.total if moment.total else 0
         if tenth > self._tenth.get(moment.stage, -1):
             self._tenth[moment.stage] = tenth
-            print(f"{moment.stage}: {moment.done}/{moment.total} {moment.note}".rstrip(), file=sys.stderr, flush=True)
+            print(
+                f"{moment.stage}: {moment.done}/{moment.total or '?'} {moment.note}".rstrip(),
+                file=sys.stderr,
+                flush=True,
+            )

@@ -118,7 +118,8 @@ def retrain_text(result: Document) -> str:
     lines = ["nothing changed since this was made and judged:"] if result["unchanged"] else []
     lines.append(f"version {result['version']}: {verdict}")
     lines += [f"  - {reason}" for reason in decision["reasons"]]
-    lines.append(f"  release {result['release']}, champion v{result['champion']}")
+    champion = f"champion v{result['champion']}" if result["champion"] else "no champion yet"
+    lines.append(f"  release {result['release']}, {champion}")
     lines += [f"  report {result['report']}"] if result.get("report") else []
     lines += ["", *_means(result["evaluate"]), ""]
     return "\n".join([*lines, "next: mtl generate --task mcq --easy 1 --medium 1 --hard 1 FILE, or mtl models"])
