@@ -82,6 +82,7 @@ def measure(config: RetrainConfig, dataset: str, folders: Mapping[str, Path]) ->
         max_input_tokens=config.data.max_input_tokens,
         batch_tokens=chosen.batch_tokens,
         precision=chosen.precision,
+        engine=chosen.engine,
         seed=config.seed,
         confidence=config.gate.confidence,
     )

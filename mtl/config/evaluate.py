@@ -18,6 +18,10 @@ class EvaluateConfig(Section):
         default_factory=dict, description="task -> limit; default data.max_target_tokens"
     )
     batch_tokens: int = Field(8192, ge=64, description="padded source tokens of one batch")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="of generation; equal for all sides of a report"
+    precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
+        "auto", description="of generation; equal for all sides of a report; int8 with the engine ctranslate2 only"
+    )
+    engine: Literal["auto", "torch", "ctranslate2"] = Field(
+        "auto",
+        description="auto: CTranslate2 where it is installed (extra fast) and writes what transformers writes",
     )

@@ -1,0 +1,113 @@
+"""Which engine is taken, and that every side of a report is written by the same one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtl.errors import InputError
+from mtl.evaluation import ctranslate, engine, run
+from mtl.evaluation.engine import EnginesDisagree, Mode, choose_mode, make_predictor
+from mtl.example import Example
+from mtl.model.load import load_for_generation, load_spec
+from mtl.tasks.table import TASKS
+from tests.support.trained import MAX_INPUT_TOKENS, trained_model
+
+INPUTS = [f"<summarize> Summarize the following article: {'Boats came. ' * (n % 4)}Winter {n}." for n in range(12)]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    folder = trained_model(tmp_path_factory.mktemp("model"))
+    spec = load_spec(folder)
+    return load_for_generation(spec.base, spec.revision, folder)
+
+
+@pytest.mark.parametrize(
+    ("asked", "precision", "installed", "mode"),
+    [
+        ("auto", "auto", True, Mode("ctranslate2", "fp32")),
+        ("auto", "auto", False, Mode("torch", "fp32")),
+        ("auto", "bf16", True, Mode("torch", "bf16")),
+        ("auto", "int8", True, Mode("ctranslate2", "int8")),
+        ("torch", "auto", True, Mode("torch", "fp32")),
+        ("ctranslate2", "auto", True, Mode("ctranslate2", "fp32")),
+    ],
+)
+def test_modes(monkeypatch: pytest.MonkeyPatch, asked: str, precision: str, installed: bool, mode: Mode) -> None:
+    monkeypatch.setattr(ctranslate, "available", lambda: installed)
+    monkeypatch.setattr(engine, "device_kind", lambda: "cpu")
+    assert choose_mode(asked, precision, d_model=32) == mode
+
+
+@pytest.mark.parametrize(
+    ("asked", "precision", "installed", "message"),
+    [
+        ("ctranslate2", "auto", False, "not installed"),
+        ("auto", "int8", False, "not installed"),
+        ("torch", "int8", True, "int8 needs the engine"),
+        ("ctranslate2", "bf16", True, "no bf16"),
+    ],
+)
+def test_modes_that_there_are_not(
+    monkeypatch: pytest.MonkeyPatch, asked: str, precision: str, installed: bool, message: str
+) -> None:
+    monkeypatch.setattr(ctranslate, "available", lambda: installed)
+    with pytest.raises(InputError, match=message):
+        choose_mode(asked, precision, d_model=32)
+
+
+def predictor(model: tuple[Any, Any], mode: Mode, **more: Any) -> Any:
+    return make_predictor(mode, *model, max_input_tokens=MAX_INPUT_TOKENS, batch_tokens=512, **more)
+
+
+@pytest.mark.skipif(not ctranslate.available(), reason="the extra `fast` is not installed")
+def test_ctranslate2_writes_what_transformers_writes(model: tuple[Any, Any]) -> None:
+    texts = [*INPUTS, INPUTS[0]]
+    plain = predictor(model, Mode("torch", "fp32"))(texts, max_new_tokens=24)
+    fast = predictor(model, Mode("ctranslate2", "fp32"), probe=[(INPUTS[0], 24)])
+    assert fast(texts, max_new_tokens=24) == plain
+    assert len(set(plain)) > 1
+    assert fast([], max_new_tokens=3) == []
+
+
+class Liar:
+    """An engine that writes something else."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def __call__(self, inputs: list[str], *, max_new_tokens: int) -> list[str]:
+        return ["something else"] * len(inputs)
+
+
+def test_an_engine_that_writes_something_else_is_found_by_the_probe(
+    model: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ctranslate, "CTranslatePredictor", Liar)
+    with pytest.raises(EnginesDisagree):
+        predictor(model, Mode("ctranslate2", "fp32"), probe=[(INPUTS[0], 8)])
+
+
+def test_then_all_sides_are_written_by_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctranslate, "available", lambda: True)
+    monkeypatch.setattr(ctranslate, "CTranslatePredictor", Liar)
+    monkeypatch.setattr(engine, "device_kind", lambda: "cpu")
+    folders = {name: trained_model(tmp_path / name, seed=seed) for seed, name in enumerate(("candidate", "champion"))}
+    examples = [Example(text, "Summary: Boats came.", "summarize", f"u{n}") for n, text in enumerate(INPUTS[:4])]
+    options: dict[str, Any] = {
+        "tasks": {"summarize": TASKS["summarize"]},
+        "max_new_tokens": {"summarize": 6},
+        "max_input_tokens": MAX_INPUT_TOKENS,
+        "batch_tokens": 512,
+        "precision": "auto",
+        "seed": 1,
+        "confidence": 0.95,
+    }
+    report = run.measure(folders, examples, **options)
+    assert (report.settings["engine"], report.settings["precision"]) == ("torch", "fp32")
+    assert not any(row.prediction == "something else" for row in report.scores)
+    assert {row.model for row in report.scores} == {"base", "candidate", "champion"}
+    with pytest.raises(InputError, match="writes other texts than transformers"):
+        run.measure(folders, examples, **options, engine="ctranslate2")
