@@ -5,6 +5,7 @@ A step takes and gives ids and plain values, never models or tensors.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from prefect import task
@@ -14,7 +15,7 @@ from prefect.tasks import exponential_backoff
 from flows import artifacts
 from flows.retrying import is_resumable, is_transient
 from flows.watching import watched
-from mtl.chain import common, hand_over, judge, learn
+from mtl.chain import batch, common, hand_over, judge, learn
 from mtl.config.retrain import RetrainConfig
 
 # Transient faults of stores and registries pass within seconds to minutes; permanent ones fail at once.
@@ -93,3 +94,19 @@ def promote(config: RetrainConfig, registered: dict[str, Any], decision: dict[st
 def follow_aliases(model: str) -> dict[str, Any]:
     """Take up a champion alias that was moved in MLflow: what was found and done."""
     return common.follow_aliases(model)
+
+
+@task(name="plan-generation", **_PATIENT)
+def plan_generation(
+    source: str, task_name: str, request: dict[str, int], model: str, ref: str, shard_rows: int, truncate: bool
+) -> dict[str, Any]:
+    """Count the rows, fix the model's version: what all shards share."""
+    return batch.plan(
+        Path(source), task=task_name, request=request, model=model, ref=ref, shard_rows=shard_rows, truncate=truncate
+    )
+
+
+@task(name="generate-shard", task_run_name="generate-{number}", **_PATIENT)
+def generate_shard(job: dict[str, Any], number: int, destination: str) -> dict[str, Any]:
+    """Answer one shard, or find it written."""
+    return batch.run_shard(job, number, Path(destination))

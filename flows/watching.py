@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +14,40 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from mtl.progress import Moment, listening
 
 _SECONDS_BETWEEN_UPDATES = 5.0
+_MOST_WARNINGS = 100
 
 
 @contextmanager
 def watched(stage: str) -> Iterator[None]:
-    """Show the progress that the block reports for `stage` in the running step's log and artifact."""
-    with listening(_Watcher(stage)):
-        yield
+    """Show what the block reports for `stage` in the running step: progress as log and artifact, warnings as log."""
+    forwarder = _Forwarder()
+    logger = logging.getLogger("mtl")
+    logger.addHandler(forwarder)
+    try:
+        with listening(_Watcher(stage)):
+            yield
+    finally:
+        logger.removeHandler(forwarder)
+        forwarder.finish()
+
+
+class _Forwarder(logging.Handler):
+    """Passes warnings of the library, the trainer's among them, to the step's log; of a flood only the first ones."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._log = get_run_logger()
+        self._count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._count += 1
+        if self._count <= _MOST_WARNINGS:
+            self._log.log(record.levelno, "%s", record.getMessage())
+
+    def finish(self) -> None:
+        """Say how many were kept back."""
+        if self._count > _MOST_WARNINGS:
+            self._log.warning("%d more warnings were not shown", self._count - _MOST_WARNINGS)
 
 
 class _Watcher:

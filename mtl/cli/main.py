@@ -151,7 +151,9 @@ def reconcile(name: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
 
 @app.command()
 def generate(
-    file: Annotated[Path | None, typer.Argument(help="text file; default: standard input")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="a text, or many: .jsonl or .parquet; default: standard input")
+    ] = None,
     task: Annotated[str, typer.Option(help="summarize or mcq")] = "summarize",
     easy: Annotated[int, typer.Option(min=0, help="mcq: easy questions")] = 0,
     medium: Annotated[int, typer.Option(min=0, help="mcq: medium questions")] = 0,
@@ -159,23 +161,22 @@ def generate(
     model: Annotated[str, typer.Option(help="champion, candidate, vN, a run id, or a folder")] = "champion",
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="default: as trained")] = None,
     truncate: Annotated[bool, typer.Option(help="cut a text over the limit instead of refusing it")] = False,
+    lines: Annotated[bool, typer.Option("--lines", help="standard input is JSON lines, one text each")] = False,
     name: Model = DEFAULT_MODEL,
     as_json: Json = False,
 ) -> None:
-    """Answer one text with a summary or with multiple-choice questions."""
+    """Answer one text with a summary or with multiple-choice questions; or many, with a JSON line for each."""
     from mtl.cli import releases
 
-    request = {"easy": easy, "medium": medium, "hard": hard}
-    result = releases.generate(
-        file,
-        task,
-        {level: count for level, count in request.items() if count},
-        name=name,
-        ref=model,
-        max_new_tokens=max_new_tokens,
-        truncate=truncate,
-    )
-    _show(result, as_json, releases.generate_text)
+    counts = {"easy": easy, "medium": medium, "hard": hard}
+    request = {level: count for level, count in counts.items() if count}
+    options: dict[str, Any] = {"name": name, "ref": model, "max_new_tokens": max_new_tokens, "truncate": truncate}
+    if lines or (file is not None and file.suffix in (".jsonl", ".parquet")):
+        summary = releases.generate_many(file, task, request, **options, out=sys.stdout)
+        if as_json:
+            terminal.print_json(summary)
+    else:
+        _show(releases.generate(file, task, request, **options), as_json, releases.generate_text)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from mtl.settings import Settings, load_settings
 from mtl.store.open import open_store
 
 Document = dict[str, Any]
+_SHARD = 256  # texts that are answered together
 
 
 def models(name: str) -> Document:
@@ -134,6 +136,38 @@ def generate(
         [text], task, request=request, max_new_tokens=max_new_tokens, truncate=truncate
     )
     return {"task": task, "model": ref, "version": model.version, **answer.to_dict()}
+
+
+def generate_many(
+    file: Path | None,
+    task: str,
+    request: Mapping[str, int],
+    *,
+    name: str,
+    ref: str,
+    max_new_tokens: int | None,
+    truncate: bool,
+    out: Any,
+) -> Document:
+    """One JSON line to `out` for each line of `file` (.jsonl, .parquet) or of standard input, as they are answered."""
+    from mtl.release.refs import resolve_ref
+    from mtl.serving.batch import answer_rows, read_lines, read_rows, shards
+    from mtl.serving.generate import load_generator
+
+    settings = load_settings()
+    rows = read_lines(sys.stdin) if file is None else read_rows(file)
+    versions = _lazy_versions(settings, name, ref)
+    store = open_store(settings.store)
+    model = resolve_ref(ref, store=store, model=name, cache=settings.cache, versions=versions)
+    generator = load_generator(model.folder)
+    done = refused = 0
+    for shard in shards(rows, _SHARD):
+        answers = answer_rows(generator, shard, task, request=request, max_new_tokens=max_new_tokens, truncate=truncate)
+        out.writelines(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
+        out.flush()
+        done += len(answers)
+        refused += sum("error" in answer for answer in answers)
+    return {"task": task, "model": ref, "version": model.version, "texts": done, "refused": refused}
 
 
 def _lazy_versions(settings: Settings, name: str, ref: str) -> Any:

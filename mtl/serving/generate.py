@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mtl.errors import InputError, ModelError, NotFoundError, did_you_mean
+from mtl.errors import InputError, ModelError, MtlError, NotFoundError, did_you_mean
 from mtl.serving.folder import BASE
 from mtl.task import BadRequest, Task
 from mtl.tasks.table import TASKS, get_task
@@ -93,6 +93,20 @@ class Generator:
         return [
             Answer(chosen.parse(text), text, truncated) for text, (_, truncated) in zip(written, prepared, strict=True)
         ]
+
+    def refusal(
+        self, text: Any, task: str, *, request: Mapping[str, Any] | None = None, truncate: bool = False
+    ) -> MtlError | None:
+        """Why `generate` would refuse this text; None if it would not. Errors: those of task and request."""
+        chosen = self._task(task)
+        wanted = dict(request) if request else dict(chosen.request_defaults)
+        chosen.prompt("a text", wanted)  # what is wrong with the request is wrong for every text
+        try:
+            _check_texts([text])
+            self._prompt(chosen, text, wanted, "the text", truncate)
+        except MtlError as error:
+            return error
+        return None
 
     def _task(self, name: str) -> Task:
         if not isinstance(name, str):

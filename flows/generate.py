@@ -1,0 +1,40 @@
+"""The generate flow: a file of texts in, parquet parts of answers out; run again, it goes on after the last part.
+
+python -m flows.generate texts.jsonl answers/ mcq
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import flow, get_run_logger
+from pydantic import Field
+
+from flows import steps
+from mtl.config.register import RegisterConfig
+
+
+@flow(name="generate", description="Answer a file of texts, in shards", validate_parameters=True)
+def generate(
+    source: str,
+    destination: str,
+    task: str = "summarize",
+    request: dict[str, int] | None = None,
+    model: str = "champion",
+    name: str = RegisterConfig().model,
+    shard_rows: Annotated[int, Field(ge=1, le=100_000)] = 256,
+    truncate: bool = True,
+) -> dict[str, Any]:
+    """source: .jsonl or .parquet with `text` (and `id`). A row that is refused has its reason in column `error`."""
+    job = steps.plan_generation(source, task, request or {}, name, model, shard_rows, truncate)
+    folder = Path(destination)
+    parts = [steps.generate_shard(job, number, str(folder)) for number in range(job["shards"])]
+    refused = sum(part["refused"] for part in parts)
+    get_run_logger().info("%d rows, %d refused, by v%s", job["rows"], refused, job["version"])
+    return {"version": job["version"], "rows": job["rows"], "refused": refused, "parts": [p["part"] for p in parts]}
+
+
+if __name__ == "__main__":
+    generate(sys.argv[1], sys.argv[2], task=sys.argv[3] if len(sys.argv) > 3 else "summarize")

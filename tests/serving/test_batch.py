@@ -1,0 +1,132 @@
+"""Files of texts: every row gets its answer or its reason, and no row costs another anything."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mtl.chain import batch as job
+from mtl.cli.main import run
+from mtl.errors import InputError, NotFoundError
+from mtl.serving.batch import Row, answer_rows, read_lines, read_rows, shards
+from mtl.serving.generate import Generator, load_generator
+from mtl.task import BadRequest
+from tests.support.trained import trained_model
+
+LINES = [
+    json.dumps({"id": "a", "text": "Ann came to the house."}),
+    json.dumps("Bob had a long day."),
+    "",
+    "{not json",
+    json.dumps({"id": "b"}),
+    json.dumps({"id": "c", "text": 5}),
+    json.dumps({"id": "d", "text": "w " * 900}),
+    json.dumps({"id": "e", "text": "x \ud800"}),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def generator(folder: Path) -> Generator:
+    return load_generator(folder)
+
+
+def test_each_row_is_answered_or_refused_by_itself(generator: Generator) -> None:
+    rows = list(read_lines(io.StringIO("\n".join(LINES))))
+    answers = answer_rows(generator, rows, "summarize")
+    assert [(a["row"], a["id"]) for a in answers] == [
+        (0, "a"),
+        (1, "1"),
+        (2, "2"),
+        (3, "b"),
+        (4, "c"),
+        (5, "d"),
+        (6, "e"),
+    ]
+    alone = generator.generate(["Ann came to the house.", "Bob had a long day."])
+    assert [{k: a[k] for k in ("output", "text", "truncated")} for a in answers[:2]] == [a.to_dict() for a in alone]
+    reasons = [answer["error"]["message"] for answer in answers[2:]]
+    for reason, words in zip(
+        reasons,
+        ("not JSON", "no key 'text'", "must be a list of strings", "tokens long", "no valid Unicode"),
+        strict=True,
+    ):
+        assert words in reason
+    json.dumps(answers)
+
+
+def test_a_long_text_is_cut_on_request(generator: Generator) -> None:
+    (answer,) = answer_rows(generator, [Row(0, "0", "w " * 900)], "summarize", truncate=True)
+    assert answer["truncated"] is True
+
+
+def test_a_wrong_request_is_no_fault_of_the_rows(generator: Generator) -> None:
+    with pytest.raises(BadRequest, match="asked for 21 questions"):
+        answer_rows(generator, [Row(0, "0", "x")], "mcq", request={"easy": 21})
+    with pytest.raises(NotFoundError, match="did you mean 'mcq'"):
+        answer_rows(generator, [Row(0, "0", "x")], "mqc")
+
+
+def test_jsonl_and_parquet_hold_the_same_rows(tmp_path: Path) -> None:
+    texts = [f"text {n}" for n in range(5)]
+    (tmp_path / "t.jsonl").write_text("\n".join(json.dumps({"id": f"i{n}", "text": t}) for n, t in enumerate(texts)))
+    pq.write_table(pa.table({"text": texts, "id": [f"i{n}" for n in range(5)]}), tmp_path / "t.parquet")
+    assert list(read_rows(tmp_path / "t.jsonl")) == list(read_rows(tmp_path / "t.parquet"))
+    assert [len(shard) for shard in shards(read_rows(tmp_path / "t.jsonl"), 2)] == [2, 2, 1]
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"txt": ["a"]}), tmp_path / "t.parquet")
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1")
+    (tmp_path / "t.csv").write_text("a")
+    for name, message in (("t.parquet", "no column 'text'"), ("bad.parquet", "no parquet"), ("t.csv", "neither")):
+        with pytest.raises(InputError, match=message):
+            list(read_rows(tmp_path / name))
+    with pytest.raises(NotFoundError):
+        list(read_rows(tmp_path / "none.jsonl"))
+
+
+def test_on_the_command_line_a_line_for_each_text(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MTL_HOME", str(tmp_path / "home"))
+    (tmp_path / "t.jsonl").write_text("\n".join(LINES[:4]))
+    assert run(["generate", str(tmp_path / "t.jsonl"), "--model", str(folder), "--json"]) == 0
+    *answers, summary = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["id"] for answer in answers] == ["a", "1", "2"]
+    assert (summary["texts"], summary["refused"]) == (3, 1)
+    monkeypatch.setattr("sys.stdin", io.StringIO(LINES[0] + "\n"))
+    assert run(["generate", "--lines", "--model", str(folder)]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["text"] == answers[0]["text"]
+
+
+def test_a_job_is_written_in_parts_and_goes_on_after_the_last(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MTL_HOME", str(tmp_path / "home"))
+    source, out = tmp_path / "t.jsonl", tmp_path / "out"
+    source.write_text("\n".join(json.dumps({"text": f"Boat {n} came."}) for n in range(5)) + "\n{bad\n")
+    options = {"task": "mcq", "request": {"easy": 1}, "model": "toy", "ref": str(folder), "truncate": True}
+    plan = job.plan(source, shard_rows=2, **options)  # type: ignore[arg-type]
+    assert (plan["rows"], plan["shards"]) == (6, 3)
+    job.run_shard(plan, 0, out)
+    first = (out / "part-00000.parquet").stat().st_mtime_ns
+    done = [job.run_shard(plan, n, out) for n in range(3)]
+    assert (out / "part-00000.parquet").stat().st_mtime_ns == first
+    assert [(part["rows"], part["refused"]) for part in done] == [(2, 0), (2, 0), (2, 1)]
+    table = pq.read_table(out)
+    assert table["row"].to_pylist() == list(range(6))
+    assert table["error"].to_pylist()[:5] == [None] * 5 and "not JSON" in table["error"].to_pylist()[5]
+    other = job.plan(source, shard_rows=2, **{**options, "request": {"easy": 2}})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="part of another job"):
+        job.run_shard(other, 0, out)
