@@ -6,18 +6,25 @@ went in, nor to the number of processes that put records in.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
+
+import orjson
 
 from mtl.data.job import Place
 from mtl.task import Task
 
-COUNT = 256
-"""A million articles are then about 20 MB a bucket. The order of examples does not depend on it."""
+BYTES = 8 * 2**20
+"""Of a bucket, about: what a worker holds at once is a few times as much."""
+MOST = 1024
+
+
+def bucket_count(size: int) -> int:
+    """How many buckets for sources of `size` bytes. The order of examples does not depend on it."""
+    return max(1, min(MOST, -(-size // BYTES)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,32 +37,55 @@ class Piece:
     place: Place
 
 
+Line = list[Any]
+"""[hash of the passage, place, split, origin, the record as JSON]"""
+
+
 class BucketWriter:
     """Files `folder/BUCKET-WORKER.jsonl`, each opened when its first record comes."""
 
-    def __init__(self, folder: Path, worker: int) -> None:
-        self._folder, self._worker = folder, worker
-        self._files: dict[int, TextIO] = {}
+    def __init__(self, folder: Path, worker: int, count: int) -> None:
+        self._folder, self._worker, self._count = folder, worker, count
+        self._files: dict[int, BinaryIO] = {}
 
     def add(self, task: Task, record: Any, *, key: str, split: str, origin: str, place: Place) -> None:
-        bucket = int(key[:4], 16) * COUNT >> 16
+        bucket = int(key[:8], 16) * self._count >> 32
         file = self._files.get(bucket)
         if file is None:
             path = self._folder / f"{bucket:04}-{self._worker:04}.jsonl"
-            file = self._files[bucket] = path.open("w", encoding="utf-8")
-        file.write(json.dumps([key, place, split, origin, task.dump(record)], ensure_ascii=False) + "\n")
+            file = self._files[bucket] = path.open("wb")
+        file.write(orjson.dumps([key, place, split, _printable(origin), task.dump(record)]) + b"\n")
 
     def close(self) -> None:
         for file in self._files.values():
             file.close()
 
 
-def passages(folder: Path, bucket: int, task: Task) -> Iterator[tuple[str, list[Piece]]]:
-    """(hash of a passage, its records in the order of the source) of one bucket, by rising hash."""
-    lines = []
+def read_bucket(folder: Path, bucket: int) -> list[Line]:
+    """All lines of a bucket, by rising hash and then in the order of the source."""
+    lines: list[Line] = []
     for path in sorted(folder.glob(f"{bucket:04}-*.jsonl")):
-        with path.open(encoding="utf-8") as file:
-            lines += [json.loads(line) for line in file]
-    lines.sort(key=lambda line: (line[0], line[1]))
+        with path.open("rb") as file:
+            lines += map(orjson.loads, file)
+    return sorted(lines, key=lambda line: (line[0], line[1]))
+
+
+def passages(lines: Iterable[Line], task: Task) -> Iterator[tuple[str, list[Piece]]]:
+    """(hash of a passage, its records) of a bucket's lines."""
     for key, group in groupby(lines, key=lambda line: str(line[0])):
         yield key, [Piece(task.load(record), split, origin, tuple(place)) for _, place, split, origin, record in group]
+
+
+def texts(lines: Iterable[Line]) -> Iterator[str]:
+    """The texts in a bucket's records, once where rows in a row share one."""
+    last: dict[str, Any] = {}
+    for *_, record in lines:
+        for name, value in record.items() if isinstance(record, dict) else ():
+            if last.get(name) != value:
+                last[name] = value
+                yield from (text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str))
+
+
+def _printable(origin: str) -> str:
+    """A file's name may hold bytes that are no text."""
+    return origin if origin.isascii() else origin.encode(errors="replace").decode()

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from mtl.config.data import DataConfig
-from mtl.data.buckets import COUNT
 from mtl.data.job import MARK, Job, Tally
 from mtl.data.manifest import QUARANTINE, DatasetManifest, FileEntry, SplitCounts
 from mtl.data.near import Finder
@@ -82,8 +81,8 @@ def _find_near(job: Job, holdouts: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def _render(job: Job, runner: Runner, holdouts: Mapping[str, Mapping[str, float]], progress: Progress) -> list[Outcome]:
-    size = max(1, COUNT // (GROUPS * runner.shards))
-    groups = [tuple(range(start, min(start + size, COUNT))) for start in range(0, COUNT, size)]
+    size = max(1, job.count // (GROUPS * runner.shards))
+    groups = [tuple(range(start, min(start + size, job.count))) for start in range(0, job.count, size)]
     work = [Work(task, group, holdouts[task]) for task in job.recipe.tasks for group in groups]
     outcomes = runner.map(partial(render_buckets, job), work, _Ticker(job, "render", progress))
     progress("render", 0)

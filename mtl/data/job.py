@@ -25,12 +25,13 @@ Place = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """folder: where the work is kept, the same for all workers. cache: for sources that are far away."""
+    """folder: where the work is kept, for all workers. cache: for sources that are far away. count: of buckets."""
 
     folder: Path
     cache: Path
     sources: tuple[SourceConfig, ...]
     recipe: Recipe
+    count: int
 
     @property
     def encoder(self) -> Encoder:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ import numpy.typing as npt
 from rensa import RMinHash
 
 from mtl.data.splits import ORDER, held_out
-from mtl.fingerprint import sha256_bytes
 from mtl.tasks.text import plain_words
 
 SHINGLE = 3
@@ -32,13 +32,21 @@ _RECORD = np.dtype([("key", "u1", 32), ("split", "u1"), ("signature", "<u4", PER
 _WEIGHTS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64)
 
 
+class _Hashes(dict[str, bytes]):
+    """8 bytes for each word that was asked for."""
+
+    def __missing__(self, word: str) -> bytes:
+        found = self[word] = blake2b(word.encode(errors="replace"), digest_size=8).digest()
+        return found
+
+
 class SignatureWriter:
     """`folder/WORKER.bin`: one record for each passage, or run of rows with the same passage."""
 
     def __init__(self, folder: Path, worker: int) -> None:
         self._file = (folder / f"{worker:04}.bin").open("wb")
         self._waiting: list[tuple[str, str, _Keys]] = []
-        self._words: dict[str, bytes] = {}
+        self._words = _Hashes()
         self._last = ("", "")
 
     def add(self, key: str, split: str, text: str) -> None:
@@ -56,8 +64,6 @@ class SignatureWriter:
         words = plain_words(text)
         if len(self._words) > 300_000:
             self._words.clear()
-        for word in set(words).difference(self._words):
-            self._words[word] = bytes.fromhex(sha256_bytes(word.encode(errors="replace"))[:16])
         hashes = np.frombuffer(b"".join(map(self._words.__getitem__, words)), dtype=np.uint64)
         found = sum(
             hashes[start : max(1, len(hashes) - SHINGLE + 1) + start] * weight

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config.data import DataConfig, SourceConfig
+from mtl.data.buckets import bucket_count
 from mtl.data.build import Built, build
 from mtl.data.dataset import find_manifest
 from mtl.data.job import Job
@@ -64,9 +65,10 @@ def prepare(
     if found is not None:
         tell("found", 1)
         return found
-    with scratch(cache / "scratch") as folder, _runner(config, sources, runner) as its:
+    size = sum(source.size() for _, source in sources)
+    with scratch(cache / "scratch") as folder, _runner(size, config.processes, runner) as its:
         described = [_describe(item, source) for item, source in sources]
-        job = Job(folder, cache, tuple(config.sources), made)
+        job = Job(folder, cache, tuple(config.sources), made, max(bucket_count(size), its.shards))
         job.make_folders()
         save_tokenizer(tokenizer, job.tokenizer)
         built = build(job, config, its, reference=reference, progress=tell)
@@ -80,11 +82,11 @@ Opened = Sequence[tuple[SourceConfig, Source]]
 
 
 @contextmanager
-def _runner(config: DataConfig, sources: Opened, given: Runner | None) -> Iterator[Runner]:
+def _runner(size: int, processes: int | None, given: Runner | None) -> Iterator[Runner]:
     if given is not None:
         yield given
         return
-    with local(processes_for(sum(source.size() for _, source in sources), config.processes)) as made:
+    with local(processes_for(size, processes)) as made:
         yield made
 
 

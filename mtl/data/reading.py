@@ -49,7 +49,7 @@ class _Reader:
     def __init__(self, job: Job, task: Task, part: Part) -> None:
         self.task, self.tally = task, Tally()
         self.quarantine = Quarantine(task.name, self.tally)
-        self._buckets = BucketWriter(job.buckets(task.name), part.index)
+        self._buckets = BucketWriter(job.buckets(task.name), part.index, job.count)
         near = job.recipe.settings["near_duplicates"]
         self._signatures = SignatureWriter(job.signatures(task.name), part.index) if near else None
         self._job, self._worker = job, f"{task.name}-{part.index}"

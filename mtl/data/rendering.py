@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mtl.data.buckets import Piece, passages
+from mtl.data.buckets import Piece, passages, read_bucket, texts
 from mtl.data.job import MARK, Job, Tally
 from mtl.data.quarantine import Quarantine
 from mtl.data.shards import Lengths, Limits, write_examples
@@ -44,7 +44,9 @@ def render_buckets(job: Job, work: Work) -> Outcome:
     done = 0
     for bucket in work.buckets:
         examples: dict[str, list[Example]] = defaultdict(list)
-        for key, pieces in passages(job.buckets(work.task), bucket, renderer.task):
+        lines = read_bucket(job.buckets(work.task), bucket)
+        job.encoder.learn(texts(lines))
+        for key, pieces in passages(lines, renderer.task):
             renderer.passage(key, pieces, examples)
             done += 1
             if done % MARK == 0:

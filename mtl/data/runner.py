@@ -80,7 +80,7 @@ def local(count: int) -> Iterator[Runner]:
         yield Alone()
         return
     context = multiprocessing.get_context("spawn")  # a fork inside a running flow is killed at once
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_die_with_parent) as pool:
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_begin) as pool:
         yield Processes(pool, count)
 
 
@@ -91,8 +91,10 @@ def processes_for(size: int, wanted: int | None) -> int:
     return 1 if size <= SMALL else max(1, len(os.sched_getaffinity(0)))
 
 
-def _die_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+def _begin() -> None:
+    """One thread a worker; and a worker whose parent was killed, which would wait for work for ever, ends."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["RAYON_NUM_THREADS"] = "1"
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True).start()

@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,40 +78,35 @@ class Encoder:
         vocabulary = _vocabulary(self._backend)
         self.sha256 = sha256_bytes(canonical_json(vocabulary))
         self._by_word = splits_at_spaces(vocabulary)
-        self._words: dict[str, bytes] = {}
+        self._words = _Words(self._backend)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """One list of ids a text, whole, `</s>` last."""
         return [np.frombuffer(ids, np.int32).tolist() for ids in self.pack(texts)]
 
-    def pack(self, texts: Sequence[str]) -> list[bytes]:
+    def pack(self, texts: Iterable[str]) -> list[bytes]:
         """The same, packed."""
-        if not self._by_word:
-            return self._whole(texts)
+        self._forget()
+        return [self._pack(text) for text in texts]
+
+    def learn(self, texts: Iterable[str]) -> None:
+        """Gets to know the words of texts that are about to come."""
+        self._forget()
+        if self._by_word:
+            self._words.learn(set(chain.from_iterable(text.split(" ") for text in texts)))
+
+    def _forget(self) -> None:
         if len(self._words) > _MOST_WORDS:
             self._words.clear()
-        return [self._text(text) for text in texts]
 
-    def _text(self, text: str) -> bytes:
-        words = text.split(" ")
-        known = self._words
-        try:
-            return b"".join(map(known.__getitem__, words)) + self._eos
-        except KeyError:
-            self._learn({word for word in words if word not in known})
-        try:
-            return b"".join(map(known.__getitem__, words)) + self._eos
-        except KeyError:  # a word has to be seen in its place
-            return self._whole([text])[0]
-
-    def _whole(self, texts: Sequence[str]) -> list[bytes]:
-        rows = [_packed(encoding.ids) for encoding in self._backend.encode_batch_fast(list(texts))]
-        return [ids if ids.endswith(self._eos) else ids + self._eos for ids in rows]
-
-    def _learn(self, words: Iterable[str]) -> None:
-        alone = [word for word in words if _stands_alone(word)]
-        encoded = self._backend.encode_batch_fast(alone, add_special_tokens=False)
-        self._words.update((word, _packed(encoding.ids)) for word, encoding in zip(alone, encoded, strict=True))
+    def _pack(self, text: str) -> bytes:
+        if self._by_word:
+            try:
+                return b"".join(map(self._words.__getitem__, text.split(" "))) + self._eos
+            except LookupError:  # a word has to be seen in its place
+                pass
+        ids = _packed(self._backend.encode(text).ids)
+        return ids if ids.endswith(self._eos) else ids + self._eos
 
     def count(self, text: str) -> int:
         """Tokens of `text`, `</s>` included."""
@@ -125,6 +121,36 @@ class Encoder:
         return int(np.count_nonzero(np.frombuffer(b"".join(texts), np.int32) == self._unk))
 
 
+class _Words(dict[str, bytes]):
+    """Packed ids of each word that was asked for. LookupError for one that could act on its neighbours."""
+
+    def __init__(self, backend: Any) -> None:
+        super().__init__()
+        self._backend = backend
+        vocabulary = backend.get_vocab()
+        self._begins = np.zeros(1 + max(vocabulary.values()), dtype=bool)
+        self._begins[[number for piece, number in vocabulary.items() if piece[:1] == "▁"]] = True
+
+    def __missing__(self, word: str) -> bytes:
+        if not _stands_alone(word):
+            raise LookupError(word)
+        ids = self[word] = _packed(self._backend.encode(word, add_special_tokens=False).ids)
+        return ids
+
+    def learn(self, words: set[str]) -> None:
+        """New words many at a time, which is several times faster: a piece that begins with a space begins a word."""
+        new = [w for w in words.difference(self) if w.isascii() and w.isprintable() and w and "<" not in w]
+        for start in range(0, len(new), _TOGETHER):
+            some = new[start : start + _TOGETHER]
+            ids = np.array(self._backend.encode(" ".join(some), add_special_tokens=False).ids, np.int32)
+            edges = [*np.flatnonzero(self._begins[ids]).tolist(), len(ids)]
+            if len(edges) == len(some) + 1 and edges[0] == 0:  # else they are met one by one
+                packed = ids.tobytes()
+                pieces = (packed[a * _WIDTH : b * _WIDTH] for a, b in pairwise(edges))
+                self.update(zip(some, pieces, strict=True))
+
+
+_TOGETHER = 1000
 _WIDTH = 4
 
 

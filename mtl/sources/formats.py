@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import orjson
 import pyarrow
 import pyarrow.parquet as pq
 
@@ -122,6 +123,15 @@ def _jsonl(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
 
 
 def _object(line: bytes) -> dict[str, Any] | BadRow:
+    try:
+        value = orjson.loads(line)
+        return value if isinstance(value, dict) else BadRow("not a JSON object", "line")
+    except orjson.JSONDecodeError:
+        return _lenient(line)
+
+
+def _lenient(line: bytes) -> dict[str, Any] | BadRow:
+    """What orjson refuses and json takes (a byte order mark, NaN, lone surrogates), or why it is refused."""
     try:
         value = json.loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError:

@@ -11,7 +11,7 @@ import json
 import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -188,7 +188,7 @@ def _example(passage: str, questions: Sequence[Mapping[str, Any]], options: Rend
     request = {level.lower(): sum(q["difficulty"] == level for q in questions) for level in DIFFICULTIES}
     targets = render_target(questions)
     uid = sha256_bytes(f"{TAG}\0{passage}\0{targets}".encode())[:20]
-    inputs = prompt(passage, request)
+    inputs = _inputs(passage, request)
     if options.training and random.Random(f"dropout:{options.seed}:{uid}").random() < options.instruction_dropout:
         inputs = bare(inputs)
     return Example(inputs, targets, "mcq", uid, {"request": request, "passage": passage_key(passage)[:16]})
@@ -209,6 +209,11 @@ def prompt(text: str, request: Mapping[str, Any]) -> str:
     passage = clean(text)
     if not passage:
         raise BadRequest("the passage is empty", field="text")
+    return _inputs(passage, counts)
+
+
+def _inputs(passage: str, counts: Mapping[str, int]) -> str:
+    """The inputs for a cleaned passage and counts of all three levels."""
     asked = ", ".join(f"{level}: {counts[level.lower()]}" for level in DIFFICULTIES)
     return f"{TAG} Generate MCQs ({asked}): {passage}"
 
@@ -238,6 +243,10 @@ def group(example: Example) -> Iterable[str]:
     return [level for level in DIFFICULTIES if request[level.lower()]]
 
 
+def _dump(record: Question) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in Question.__slots__}
+
+
 def _load(value: Mapping[str, Any]) -> Question:
     return Question(**{**value, "options": tuple(value["options"])})
 
@@ -250,7 +259,7 @@ TASK = Task(
     columns=("article", "question", "options", "answer"),
     metrics=mcq_score.METRICS,
     read=read,
-    dump=asdict,
+    dump=_dump,
     load=_load,
     passage=lambda record: record.passage,
     join=join,

@@ -28,7 +28,11 @@ _BREAKS = (" Options: A. ", " B. ", " C. ", " D. ", " Correct: ", " Difficulty: 
 
 def escape(text: str) -> str:
     """`text` (one line, cleaned) without anything that could be taken for a marker; its own fixed point."""
-    return _LETTER_LAST.sub(r"\1", _LETTER_INSIDE.sub(r"\1.", _WORDS.sub(r"\1 :", text)))
+    if ":" in text:
+        text = _WORDS.sub(r"\1 :", text)
+    if "." in text:
+        text = _LETTER_LAST.sub(r"\1", _LETTER_INSIDE.sub(r"\1.", text))
+    return text
 
 
 def render_question(number: int, question: Mapping[str, Any]) -> str:

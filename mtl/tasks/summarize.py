@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from mtl.example import Example
@@ -62,7 +62,7 @@ def render(record: Article, options: RenderOptions) -> Rendered:
     if options.count(targets) > options.max_target_tokens:
         return Rendered([], [(0, BadRow("highlights over max_target_tokens", "highlights"))])
     uid = sha256_bytes(f"{TAG}\0{record.article}\0{targets}".encode())[:20]
-    inputs = prompt(record.article, {})
+    inputs = _inputs(record.article)
     if options.training and random.Random(f"dropout:{options.seed}:{uid}").random() < options.instruction_dropout:
         inputs = bare(inputs)
     return Rendered([Example(inputs, targets, "summarize", uid, {"passage": passage_key(record.article)[:16]})], [])
@@ -76,6 +76,11 @@ def prompt(text: str, request: Mapping[str, Any]) -> str:
     article = clean(text)
     if not article:
         raise BadRequest("the article is empty", field="text")
+    return _inputs(article)
+
+
+def _inputs(article: str) -> str:
+    """The inputs for a cleaned article."""
     return f"{TAG} {INSTRUCTION} {article}"
 
 
@@ -137,7 +142,7 @@ TASK = Task(
         ),
     ),
     read=read,
-    dump=asdict,
+    dump=lambda record: {"article": record.article, "highlights": record.highlights},
     load=lambda value: Article(**value),
     passage=lambda record: record.article,
     join=join,

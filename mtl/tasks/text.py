@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 from typing import Any
 
 from mtl.fingerprint import sha256_bytes
@@ -23,7 +23,8 @@ _DOUBLE = "“”„‟″«»＂"
 _DASHES = "‐‑‒–—―−"
 _SPELLED = {**dict.fromkeys(_SINGLE, "'"), **dict.fromkeys(_DOUBLE, '"'), **dict.fromkeys(_DASHES, "-")}
 _SPELLED |= {"…": "...", "⁄": "/", "•": "*", "·": "*"}
-_TABLE = str.maketrans(_SPELLED)
+_ODD = re.compile(f"[{re.escape(''.join(_SPELLED))}]")
+_UNUSUAL = re.compile("[`<]|  ")
 _UNSEEN = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _FRACTION = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
@@ -34,15 +35,21 @@ _BLANKED = {code: " " for code in range(128) if not _WORD.match(chr(code))}
 
 def clean(text: str) -> str:
     """One line of normalised text; a task token or `</s>` inside it is broken up, so that it cannot act as one."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", _FRACTION.sub(" ", _UNSEEN.sub("", text.translate(_TABLE))))
-        text = _UNSEEN.sub("", text.translate(_TABLE))
-    elif "`" in text:
+    if text.isascii():
+        if text.isprintable() and not _UNUSUAL.search(text):
+            return text.strip(" ")
         text = text.replace("`", "'")
+    else:
+        text = unicodedata.normalize("NFKC", _FRACTION.sub(" ", _UNSEEN.sub("", _spell(text))))
+        text = _UNSEEN.sub("", _spell(text))
     if not text.isprintable():
         text = _CONTROL.sub(" ", text)
     text = " ".join(text.split())
     return _SPECIAL.sub("< ", text) if "<" in text else text
+
+
+def _spell(text: str) -> str:
+    return _ODD.sub(lambda found: _SPELLED[found[0]], text)
 
 
 def read_text(row: Mapping[str, Any], name: str, *, limit: int = MAX_CHARS) -> str:
@@ -71,18 +78,23 @@ def check_text(value: Any, name: str, *, limit: int = MAX_CHARS) -> str:
 
 def read_passage(row: Mapping[str, Any], name: str) -> str:
     """The cleaned text in field `name`, with at least one word in it."""
-    text = clean(read_text(row, name))
+    text = _clean_passage(read_text(row, name))
     if not _WORD.search(text):
         raise BadRow(f"empty {name}", name)
     return text
 
 
+_clean_passage = lru_cache(maxsize=4)(clean)  # rows of one passage come one after the other
+
+
+@lru_cache(maxsize=4)
 def passage_key(text: str) -> str:
     """Hash of the words alone (case, punctuation and spacing ignored): 64 hex digits."""
     return sha256_bytes(" ".join(plain_words(text)).encode())
 
 
-def plain_words(text: str) -> list[str]:
+@lru_cache(maxsize=4)
+def plain_words(text: str) -> Sequence[str]:
     """Words as `passage_key` sees them: case, punctuation and spacing ignored."""
     folded = text.casefold()
     return folded.translate(_BLANKED).split() if folded.isascii() else _WORD.findall(folded)

@@ -1,0 +1,244 @@
+"""How fast rows become a data set: the straightforward recipe against `mtl prepare`, on the same rows, in turns.
+
+    python benchmarks/bench_data.py --quick
+    python benchmarks/bench_data.py --articles 300000 --passages 27933 --ours-only
+
+The recipe loads everything, tokenises row by row in Python with `datasets.map` in one process, and writes Parquet.
+It is given the finished texts, so that it has neither to clean, join and render rows, nor to find duplicates. Ours
+starts from the raw rows, does all of that, and must end with the same token ids for every example.
+
+Rows are real ones where ../shared/data lies beside the repository (else the demo corpus), multiplied to the wanted
+number: every copy has words of its own in it, new ones too, as a larger corpus would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+import resource
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mtl.config.data import DataConfig
+from mtl.data.dataset import open_dataset
+from mtl.data.manifest import DatasetManifest
+from mtl.data.prepare import prepare
+from mtl.model.base import resolve_base
+from mtl.model.tokenizer import load_tokenizer
+from mtl.sources.demo.corpus import articles as demo_articles
+from mtl.sources.demo.corpus import passages as demo_passages
+from mtl.store.folder import FolderStore
+from mtl.tasks.table import TASKS
+
+SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
+NEW_WORDS = 0.02
+"""Share of words that a copy has for itself: about what each further article adds to a corpus of this size."""
+HELD = 50
+"""One row in so many goes to validation."""
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    """Runs the benchmark and prints one JSON document, last."""
+    options = _options()
+    folder = Path(tempfile.mkdtemp(prefix="bench-data-"))
+    try:
+        print(json.dumps(_ours_only(options, folder) if options.ours_only else _compare(options, folder)))
+    finally:
+        shutil.rmtree(folder)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rows, under three minutes")
+    parser.add_argument("--articles", type=int, help="rows of summarize")
+    parser.add_argument("--passages", type=int, help="passages of mcq, each with its questions")
+    parser.add_argument("--repeats", type=int, default=3, help="turns that each side gets")
+    parser.add_argument("--processes", type=int, help="default: one a core")
+    parser.add_argument("--ours-only", action="store_true", help="one preparation: counts, seconds, memory")
+    options = parser.parse_args()
+    options.articles = options.articles or (4000 if options.quick else 12000)
+    options.passages = options.passages or (3000 if options.quick else 9000)
+    return options
+
+
+def _compare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    config = _write_rows(folder / "rows", options)
+    tokenizer = _tokenizer()
+    manifest = _ours(config, tokenizer, folder / "first")[0]
+    texts = _write_texts(manifest, folder / "first", folder / "texts")
+    recipe, ours = [], []
+    for turn in range(options.repeats):
+        seconds, ids = _recipe(texts, tokenizer, folder / f"recipe-{turn}")
+        recipe.append(seconds)
+        again, seconds = _ours(config, tokenizer, folder / f"ours-{turn}")
+        ours.append(seconds)
+        assert again == manifest, "two preparations of the same rows differ"
+        same = _check_ids(ids, manifest, folder / f"ours-{turn}")
+        print(
+            f"turn {turn + 1}: recipe {recipe[-1]:.1f} s, ours {ours[-1]:.1f} s, {same} examples alike", file=sys.stderr
+        )
+        shutil.rmtree(folder / f"ours-{turn}")
+    medians = statistics.median(recipe), statistics.median(ours)
+    return {
+        "benchmark": "data",
+        "ratio": round(medians[0] / medians[1], 2),
+        "recipe_seconds": round(medians[0], 2),
+        "ours_seconds": round(medians[1], 2),
+        "recipe_all": [round(value, 2) for value in recipe],
+        "ours_all": [round(value, 2) for value in ours],
+        "rows": _rows(manifest),
+        "examples": sum(its.examples for splits in manifest.counts.values() for its in splits.values()),
+        "identical_token_ids": True,
+        "data": "real, multiplied" if SHARED.is_dir() else "demo",
+    }
+
+
+def _ours_only(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    config, tokenizer = _write_rows(folder / "rows", options), _tokenizer()
+    manifest, seconds = _ours(config, tokenizer, folder / "ours")
+    counts = [its for splits in manifest.counts.values() for its in splits.values()]
+    again = time.perf_counter()
+    assert _ours(config, tokenizer, folder / "ours")[0] == manifest
+    return {
+        "benchmark": "data",
+        "seconds": round(seconds, 1),
+        "again_seconds": round(time.perf_counter() - again, 3),
+        "rows": sum(its.rows for its in counts),
+        "kept": sum(its.kept for its in counts),
+        "merged": sum(its.merged for its in counts),
+        "quarantined": sum(its.quarantined for its in counts),
+        "quarantine": manifest.quarantine,
+        "examples": sum(its.examples for its in counts),
+        "peak_mb_this_process": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_mb_largest_worker": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
+    }
+
+
+def _rows(manifest: DatasetManifest) -> int:
+    return sum(its.rows for splits in manifest.counts.values() for its in splits.values())
+
+
+def _ours(config: DataConfig, tokenizer: Any, folder: Path) -> tuple[DatasetManifest, float]:
+    started = time.perf_counter()
+    store = FolderStore(str(folder / "store"))
+    manifest = prepare(config, seed=17, tokenizer=tokenizer, store=store, cache=folder / "cache")
+    return manifest, time.perf_counter() - started
+
+
+def _recipe(texts: Path, tokenizer: Any, folder: Path) -> tuple[float, Any]:
+    """Seconds, and the tokenised rows."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    started = time.perf_counter()
+    with texts.open(encoding="utf-8") as file:
+        rows = datasets.Dataset.from_list([json.loads(line) for line in file])
+
+    def tokenise(row: Row) -> Row:
+        inputs = tokenizer(row["inputs"], max_length=512, truncation=True)["input_ids"]
+        return {"input_ids": inputs, "labels": tokenizer(text_target=row["targets"])["input_ids"]}
+
+    done = rows.map(tokenise, load_from_cache_file=False)
+    folder.mkdir()
+    done.to_parquet(str(folder / "rows.parquet"))
+    return time.perf_counter() - started, done
+
+
+def _write_texts(manifest: DatasetManifest, folder: Path, path: Path) -> Path:
+    data = open_dataset(FolderStore(str(folder / "store")), manifest.fingerprint, folder / "cache")
+    with path.open("w", encoding="utf-8") as file:
+        for task, splits in manifest.counts.items():
+            for split in splits:
+                for example in data.examples(task, split):
+                    file.write(json.dumps({"inputs": example.inputs, "targets": example.targets}) + "\n")
+    return path
+
+
+def _check_ids(done: Any, manifest: DatasetManifest, folder: Path) -> int:
+    """How many examples there are; AssertionError unless all ids are the same."""
+    data = open_dataset(FolderStore(str(folder / "store")), manifest.fingerprint, folder / "cache")
+    start = 0
+    for task, splits in manifest.counts.items():
+        for split in splits:
+            ours = data.table(task, split)
+            theirs = done.select(range(start, start + ours.num_rows)).with_format("arrow")[:]
+            for name in ("input_ids", "labels"):
+                assert ours.column(name).to_pylist() == theirs.column(name).to_pylist(), f"{name} of {task} differ"
+            start += ours.num_rows
+    return start
+
+
+def _tokenizer() -> Any:
+    location = SHARED / "t5_tokenizer"
+    if not location.is_dir():
+        location = Path(resolve_base("demo", None).location)
+    return load_tokenizer(location, [task.token for task in TASKS.values()])
+
+
+def _write_rows(folder: Path, options: argparse.Namespace) -> DataConfig:
+    """Rows as files, and the configuration that reads them."""
+    news, race = folder / "news", folder / "race"
+    for path, rows, number in ((news, _articles(), options.articles), (race, _passages(), options.passages)):
+        path.mkdir(parents=True)
+        _write_split(path / "train.jsonl", rows["train"], number - number // HELD)
+        _write_split(path / "validation.jsonl", rows["validation"], number // HELD)
+    sources = [{"task": "summarize", "uri": str(news)}, {"task": "mcq", "uri": str(race)}]
+    return DataConfig.model_validate({"sources": sources, "processes": options.processes})
+
+
+def _write_split(path: Path, groups: list[list[Row]], number: int) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for copy in range(number):
+            for row in _varied(groups[copy % len(groups)], copy // len(groups)):
+                file.write(json.dumps(row) + "\n")
+
+
+def _varied(rows: list[Row], copy: int) -> list[Row]:
+    """The rows of one text with some words exchanged, the same way in each row."""
+    if not copy:
+        return rows
+    rng = random.Random(f"{copy}:{rows[0]['article'][:200]}")
+    words = rows[0]["article"].split(" ")
+    for _ in range(max(4, round(NEW_WORDS * len(words)))):
+        words[rng.randrange(len(words))] = _new_word(rng)
+    return [{**row, "article": " ".join(words)} for row in rows]
+
+
+def _new_word(rng: random.Random) -> str:
+    return "".join(rng.choice("bcdfglmnprstv") + rng.choice("aeiou") for _ in range(rng.randint(2, 4))).capitalize()
+
+
+def _articles() -> dict[str, list[list[Row]]]:
+    if SHARED.is_dir():
+        return {split: [[row] for row in _shared("cnn_dailymail", split)] for split in ("train", "validation")}
+    return {split: [[row] for row in demo_articles(seed, 400)] for seed, split in enumerate(("train", "validation"))}
+
+
+def _passages() -> dict[str, list[list[Row]]]:
+    found: dict[str, list[list[Row]]] = {}
+    for seed, split in enumerate(("train", "validation")):
+        rows = _shared("race", split) if SHARED.is_dir() else iter(demo_passages(seed, 400))
+        grouped: dict[str, list[Row]] = {}
+        for row in rows:
+            grouped.setdefault(row["article"], []).append(row)
+        found[split] = list(grouped.values())
+    return found
+
+
+def _shared(name: str, split: str) -> Iterator[Row]:
+    with gzip.open(SHARED / name / f"{split}.jsonl.gz") as file:
+        yield from map(json.loads, file)
+
+
+if __name__ == "__main__":
+    main()
