@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import warnings
@@ -66,10 +67,19 @@ def packaged(folder: Path) -> Iterator[Path]:
         staged = Path(temporary) / "model"
         for name, path in files.items():
             (staged / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, staged / name)
+            _copy(path, staged / name)
         packed = Path(temporary) / "packed"
         _save(staged, packed)
         yield packed
+
+
+def _copy(source: Path, target: Path) -> None:
+    """JSON without its indentation, which is two fifths of T5's tokenizer; anything else as it is."""
+    if source.suffix == ".json":
+        value = json.loads(source.read_text(encoding="utf-8"))
+        target.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    else:
+        shutil.copyfile(source, target)
 
 
 def _save(staged: Path, packed: Path) -> None:

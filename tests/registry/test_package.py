@@ -11,9 +11,12 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
+import torch
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import predictions_to_json
+from transformers import T5Config, T5ForConditionalGeneration
 
+from mtl.model.adapter import attach_lora, save_adapter
 from mtl.registry.package import packaged
 from mtl.registry.registry import Registry
 from mtl.release.publish import publish
@@ -22,6 +25,7 @@ from mtl.serving.generate import load_generator
 from mtl.store.memory import MemoryStore
 from tests.release.toy import facts
 from tests.support.mlflow_db import fresh_tracking
+from tests.support.tiny_model import tiny_tokenizer
 from tests.support.trained import tiny_base, trained_model
 
 TEXTS = ["Ann came to the house.", "Bob had a long day and went to sleep early."]
@@ -146,3 +150,40 @@ def test_a_pulled_release_loads_with_peft_alone_and_writes_the_same(tmp_path: Pa
     written = tokenizer.decode(model.generate(ids, max_new_tokens=12, do_sample=False)[0], skip_special_tokens=True)
     for place in (folder, dest):
         assert load_generator(place, precision="fp32").generate(TEXTS[:1])[0].text == written
+
+
+def test_at_the_shape_of_flan_t5_base_it_is_under_5_mb(tmp_path: Path) -> None:
+    """r=8 on q and v, a base with a Hub name, a tokenizer as large as FLAN-T5's."""
+    with packaged(hub_sized_model(tmp_path / "model")) as packed:
+        files = {str(path.relative_to(packed)): path.stat().st_size for path in packed.rglob("*") if path.is_file()}
+    assert files["artifacts/model/adapter_model.safetensors"] > 3_500_000
+    assert not any("/base/" in name for name in files)
+    assert sum(files.values()) < 5_000_000
+
+
+def hub_sized_model(folder: Path) -> Path:
+    """A trained model of FLAN-T5-base's shape; the base's own matrices never take memory."""
+    shape = {"d_model": 768, "d_kv": 64, "d_ff": 2048, "num_layers": 12, "num_decoder_layers": 12, "num_heads": 12}
+    config = T5Config(vocab_size=32128, feed_forward_proj="gated-gelu", **shape)
+    with torch.device("meta"):
+        model = attach_lora(
+            T5ForConditionalGeneration(config),
+            [32100, 32101],
+            r=8,
+            alpha=16,
+            dropout=0.0,
+            target_modules=["q", "v"],
+            rslora=False,
+            base_name="google/flan-t5-base",
+            revision="a" * 40,
+        )
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.requires_grad:
+                module.register_parameter(name, torch.nn.Parameter(torch.randn(parameter.shape)))
+    save_adapter(model, folder)
+    tiny_tokenizer(f"syllables{n}" for n in range(32_000)).save_pretrained(folder)
+    spec = json.loads((trained_model(folder.parent / "tiny") / "mtl_model.json").read_text())
+    public = spec | {"base": "google/flan-t5-base", "revision": "a" * 40}
+    (folder / "mtl_model.json").write_text(json.dumps(public))
+    return folder
