@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mtl.chain.common import Document, model_folder, tracking
 from mtl.chain.judge import report_html, report_markdown
 from mtl.config.retrain import RetrainConfig
+from mtl.data.histogram import write_pages
 from mtl.errors import NotPromotedError
 from mtl.evaluation.report import EvalReport
 from mtl.promotion import PromotionDecision
@@ -90,6 +92,9 @@ def _record(mlflow: Any, config: RetrainConfig, dataset: Document, trained: Docu
         uri=f"{load_settings().store}/datasets/{dataset['fingerprint']}",
         profile={key: dataset[key] for key in ("counts", "quarantine", "truncated", "scheme")},
     )
+    with TemporaryDirectory() as folder:
+        write_pages(dataset, Path(folder))
+        mlflow.log_folder(run, Path(folder), "dataset")
     measured = EvalReport.from_json(report)
     mlflow.log_metrics(
         run, {f"{model}/{name}": value for model in measured.models for name, value in measured.flat(model).items()}

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mtl import progress
 from mtl.chain.common import Document, task_names, tracking
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import FencedError
 from mtl.settings import load_settings
+from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
+
+if TYPE_CHECKING:
+    from mtl.data.manifest import DatasetManifest
+    from mtl.data.runner import Runner
 
 _log = logging.getLogger(__name__)
 
 
-def prepare(config: RetrainConfig) -> Document:
-    """The manifest of the data set, made unless it exists."""
+def prepare(config: RetrainConfig, runner: Runner | None = None) -> Document:
+    """The manifest of the data set, made unless it exists. `runner` does the work elsewhere than in this process."""
     from mtl.data.prepare import prepare as prepare_dataset
     from mtl.model.base import resolve_base
     from mtl.model.tokenizer import load_tokenizer
     from mtl.tasks.table import get_task
 
     settings = load_settings()
+    store = open_store(settings.store)
     ref = resolve_base(config.model.base, config.model.revision)
     tokens = [get_task(name).token for name in task_names(config)]
     tokenizer = load_tokenizer(config.model.tokenizer or ref.location, tokens, revision=ref.revision)
@@ -32,12 +38,36 @@ def prepare(config: RetrainConfig) -> Document:
         config.data,
         seed=config.seed,
         tokenizer=tokenizer,
-        store=open_store(settings.store),
+        store=store,
         cache=settings.cache,
         progress=counting,
+        runner=runner,
+        reference=_champions_data(config, store),
     ).to_dict()
     counting.finish(sum(split["rows"] for splits in manifest["counts"].values() for split in splits.values()))
     return manifest
+
+
+def _champions_data(config: RetrainConfig, store: ObjectStore) -> DatasetManifest | None:
+    """Manifest of the data that the champion was trained on; None where there is no champion, or it is gone."""
+    from mtl.data.dataset import find_manifest
+    from mtl.release import layout
+    from mtl.release.journal import read_journal
+
+    name = config.register_.model
+    version = read_journal(store, name).champion
+    release = layout.find_manifest(store, name, version) if version is not None else None
+    return find_manifest(store, release.facts.fingerprint) if release else None
+
+
+def explain(fingerprint: str) -> str:
+    """A summary of a stored data set with real examples; its fingerprint may be shortened."""
+    from mtl.data.dataset import open_dataset, resolve_fingerprint
+    from mtl.data.explain import explain as explained
+
+    settings = load_settings()
+    store = open_store(settings.store)
+    return explained(open_dataset(store, resolve_fingerprint(store, fingerprint), settings.cache))
 
 
 _UNITS = {"read": "rows read", "render": "passages rendered", "put": "files stored"}

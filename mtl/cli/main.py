@@ -66,11 +66,22 @@ def retrain(config: Conf, as_json: Json = False) -> None:
 
 
 @app.command()
-def prepare(config: Conf, as_json: Json = False) -> None:
+def prepare(
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="configuration file")] = None,
+    explain: Annotated[
+        str | None, typer.Option(metavar="ID", help="describe a data set that is there, with real examples")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Make the data set (or find it unchanged) and print its manifest."""
     from mtl.cli import work
 
-    _show(work.prepare(config), as_json, work.prepare_text)
+    if explain is not None:
+        _show(work.explain(explain), as_json, work.explain_text)
+    elif config is None:
+        raise InputError("nothing to prepare", field="config", hint="mtl prepare -c CONF, or mtl prepare --explain ID")
+    else:
+        _show(work.prepare(config), as_json, work.prepare_text)
 
 
 @app.command()

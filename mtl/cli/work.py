@@ -21,6 +21,18 @@ def prepare(config: Path) -> Document:
         return learn.prepare(load_config(config))
 
 
+def explain(fingerprint: str) -> Document:
+    """A data set in words, under `text`."""
+    from mtl.chain import learn
+
+    return {"text": learn.explain(fingerprint)}
+
+
+def explain_text(explained: Document) -> str:
+    """The words."""
+    return str(explained["text"])
+
+
 def train(config: Path, dataset: str | None, resume: str | None = None) -> Document:
     """The result of the training run; `resume` names the run that it must go on from."""
     from mtl.chain import learn

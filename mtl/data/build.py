@@ -13,7 +13,7 @@ from mtl.data.manifest import QUARANTINE, DatasetManifest, FileEntry, SplitCount
 from mtl.data.near import Finder
 from mtl.data.quarantine import collect
 from mtl.data.reading import Progress, read_part
-from mtl.data.refuse import refuse_bad, refuse_empty, refuse_shrunk
+from mtl.data.refuse import refuse_bad, refuse_empty, refuse_shrunk, rows_read
 from mtl.data.rendering import Outcome, Work, render_buckets
 from mtl.data.runner import Runner
 from mtl.data.shards import Lengths, Shard, content, plan, write_shard
@@ -46,7 +46,7 @@ def build(
     reference: manifest of the data that the champion was trained on, if there is one.
     """
     tallies = _read(job, runner, progress)
-    refuse_shrunk(job.sources, tallies, reference, max_shrink=config.max_shrink)
+    refuse_shrunk(rows_read(job.sources, tallies), reference, max_shrink=config.max_shrink)
     refuse_bad(job.sources, tallies, max_bad_share=config.max_bad_share)
     holdouts = {task: _holdout(job, tally) for task, tally in tallies.items()}
     _find_near(job, holdouts)

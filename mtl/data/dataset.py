@@ -83,6 +83,20 @@ def open_dataset(store: ObjectStore, fingerprint: str, cache: Path) -> Dataset:
     return Dataset(manifest, store, cache)
 
 
+def resolve_fingerprint(store: ObjectStore, beginning: str) -> str:
+    """The one fingerprint that starts so. InputError if several do; what none does is given back."""
+    if not beginning.isalnum():
+        return beginning
+    found = sorted({info.key.split("/")[1] for info in store.list("datasets/") if _starts(info.key, beginning)})
+    if len(found) > 1:
+        raise InputError(f"{beginning!r} is the beginning of {len(found)} data sets", hint=", ".join(found[:8]))
+    return found[0] if found else beginning
+
+
+def _starts(key: str, beginning: str) -> bool:
+    return key.startswith(f"datasets/{beginning}")
+
+
 def find_manifest(store: ObjectStore, fingerprint: str) -> DatasetManifest | None:
     """The manifest of a data set, or None if there is no complete one."""
     key = manifest_key(fingerprint)

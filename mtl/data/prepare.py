@@ -21,6 +21,7 @@ from mtl.data.job import Job
 from mtl.data.manifest import DatasetManifest, folder_key, manifest_key
 from mtl.data.reading import Progress
 from mtl.data.recipe import Recipe, recipe
+from mtl.data.refuse import refuse_shrunk, rows_of
 from mtl.data.runner import Runner, local, processes_for
 from mtl.data.scratch import scratch
 from mtl.data.shards import Lengths
@@ -63,6 +64,7 @@ def prepare(
     request = _request(config, made, encoder, sources)
     found = _recall(cache, request, store)
     if found is not None:
+        refuse_shrunk(rows_of(found), reference, max_shrink=config.max_shrink)
         tell("found", 1)
         return found
     size = sum(source.size() for _, source in sources)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from mtl.config.data import SourceConfig
 from mtl.data.job import Tally
@@ -35,52 +36,54 @@ def _by_number(reasons: Counter[str]) -> list[tuple[str, int]]:
     return sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
 
 
-def refuse_shrunk(
-    sources: Sequence[SourceConfig], tallies: Tallies, reference: DatasetManifest | None, *, max_shrink: float
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """How many rows came from each source, named (task, uri, how many of the same came before), and from each task."""
+
+    sources: Mapping[tuple[str, str, int], int]
+    tasks: Mapping[str, int]
+
+
+def rows_read(sources: Sequence[SourceConfig], tallies: Tallies) -> Rows:
+    """Rows of a preparation that is under way."""
+    names = _named((source.task, source.uri) for source in sources)
+    found = {name: tallies[name[0]].total(number) for number, name in enumerate(names)}
+    return Rows(found, {task: tally.rows.total() for task, tally in tallies.items()})
+
+
+def rows_of(manifest: DatasetManifest) -> Rows:
+    """Rows of a finished data set."""
+    names = _named((str(source["task"]), str(source["uri"])) for source in manifest.sources)
+    pairs = zip(names, manifest.sources, strict=True)
+    found = {name: sum(source["rows"].values()) for name, source in pairs if source.get("rows")}
+    return Rows(found, {task: sum(its.rows for its in splits.values()) for task, splits in manifest.counts.items()})
+
+
+def _named(sources: Iterable[tuple[str, str]]) -> list[tuple[str, str, int]]:
+    seen: Counter[tuple[str, str]] = Counter()
+    names = []
+    for source in sources:
+        names.append((*source, seen[source]))
+        seen[source] += 1
+    return names
+
+
+def refuse_shrunk(now: Rows, reference: DatasetManifest | None, *, max_shrink: float) -> None:
     """DataError for a source, or a task, with far fewer rows than in `reference`, the champion's data set."""
     if reference is None:
         return
-    now = source_rows(sources, tallies)
-    for (task, uri, nth), before in _named(reference.sources).items():
-        if (task, uri, nth) in now:
-            _refuse_fewer(f"source {uri} of {task}", now[task, uri, nth], before, max_shrink, reference)
-    for task, splits in reference.counts.items():
-        if task in tallies:
-            before = sum(counts.rows for counts in splits.values())
-            _refuse_fewer(f"task {task}", tallies[task].rows.total(), before, max_shrink, reference)
-
-
-def _refuse_fewer(name: str, rows: int, before: int, max_shrink: float, reference: DatasetManifest) -> None:
-    if rows < (1 - max_shrink) * before:
-        raise DataError(
-            f"{name} shrank: {rows} rows, the champion's data had {before} "
-            f"({1 - rows / before:.1%} fewer, allowed {max_shrink:.1%}; data set {reference.fingerprint[:12]})",
-            field="data.max_shrink",
-            hint="is the source whole? If it is meant to be smaller, raise data.max_shrink for this run",
-        )
-
-
-def source_rows(sources: Sequence[SourceConfig], tallies: Tallies) -> dict[tuple[str, str, int], int]:
-    """Rows read from each source, named as in `_named`."""
-    found: dict[tuple[str, str, int], int] = {}
-    seen: Counter[tuple[str, str]] = Counter()
-    for number, source in enumerate(sources):
-        found[source.task, source.uri, seen[source.task, source.uri]] = tallies[source.task].total(number)
-        seen[source.task, source.uri] += 1
-    return found
-
-
-def _named(sources: Sequence[Mapping[str, object]]) -> dict[tuple[str, str, int], int]:
-    """(task, uri, how many of the same came before) -> rows, where a manifest knows them."""
-    found: dict[tuple[str, str, int], int] = {}
-    seen: Counter[tuple[str, str]] = Counter()
-    for source in sources:
-        task, uri, rows = str(source["task"]), str(source["uri"]), source.get("rows")
-        if isinstance(rows, Mapping):
-            found[task, uri, seen[task, uri]] = sum(int(n) for n in rows.values())
-        seen[task, uri] += 1
-    return found
+    before = rows_of(reference)
+    pairs = [(f"source {uri} of {task}", (task, uri, nth)) for task, uri, nth in before.sources]
+    counts = [(name, now.sources.get(key), before.sources[key]) for name, key in pairs]
+    counts += [(f"task {task}", now.tasks.get(task), rows) for task, rows in before.tasks.items()]
+    for name, rows, rows_before in counts:
+        if rows is not None and rows < (1 - max_shrink) * rows_before:
+            raise DataError(
+                f"{name} shrank: {rows} rows, the champion's data had {rows_before} ({1 - rows / rows_before:.1%} "
+                f"fewer, allowed {max_shrink:.1%}; data set {reference.fingerprint[:12]})",
+                field="data.max_shrink",
+                hint="is the source whole? If it is meant to be smaller, raise data.max_shrink for this run",
+            )
 
 
 def refuse_empty(counts: Mapping[str, Mapping[str, SplitCounts]], tallies: Tallies) -> None:
