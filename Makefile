@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install retrain test ci lint bench clean
+.PHONY: help install retrain test ci faults soak lint bench clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,14 @@ test: install  ## the quick tier: linters, types, layers and tests, under 5 minu
 
 ci: test  ## everything
 	$(BIN)/pytest -m slow
+
+faults: install  ## every fault that a training must survive, with real processes, about 10 minutes
+	$(BIN)/pytest tests/faults
+
+RUNS ?= 100
+SEED ?= 1
+soak: install  ## random faults for RUNS runs (default 100) from SEED; the differences it prints must be 0
+	$(BIN)/python -m tests.soak --runs $(RUNS) --seed $(SEED)
 
 bench: install  ## every benchmark, quickly; each prints one JSON object
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file --quick || exit 1; done

@@ -49,6 +49,21 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def trainer_processes(environ: Mapping[str, str] | None = None) -> int:
+    """Processes of one training on this machine (`MTL_TRAINER_PROCESSES`, default 1; one a GPU).
+
+    Errors: InputError for anything but a positive whole number.
+    """
+    text = (os.environ if environ is None else environ).get("MTL_TRAINER_PROCESSES") or "1"
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(
+            f"MTL_TRAINER_PROCESSES is {text!r}, no positive number",
+            field="MTL_TRAINER_PROCESSES",
+            hint="processes of one training on this machine: the number of its GPUs, or 1",
+        )
+    return int(text)
+
+
 def store_patience(environ: Mapping[str, str] | None = None) -> float:
     """Seconds that one call to the object store may spend on retries (`MTL_STORE_PATIENCE`, default 300).
 

@@ -57,6 +57,10 @@ class MetricBuffer:
         self._sent.update(due)
         return len(points)
 
+    def discard(self) -> None:
+        """Forget the file: MLflow has all of it, and the run is over."""
+        self._path.unlink(missing_ok=True)
+
     def _add(self, step: int, now: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             self._points.setdefault((name, step), Metric(name, value, now, step))

@@ -39,7 +39,12 @@ class Recorder:
         self._next = 0.0
 
     def start(self, identity: str, *, tags: Mapping[str, str] | None = None) -> None:
-        """The run is known from here on. tags: what its page must say beside its parameters."""
+        """The run is known from here on. tags: what its page must say beside its parameters.
+
+        Again with the same identity, it changes nothing.
+        """
+        if identity == self._identity:
+            return
         self._identity = identity
         self._tags = tags or {}
         self._buffer = MetricBuffer(self._folder / f"{identity}.jsonl")
@@ -54,9 +59,12 @@ class Recorder:
             self._next = now + (_EVERY if self._try() else _BACK_OFF)
 
     def close(self, *, status: str) -> None:
-        """Send the rest and close the run; what cannot be sent stays in the buffer for the next try."""
-        if self._buffer is not None:
-            self._try(status=status)
+        """Send the rest and close the run; what cannot be sent stays in the buffer for the next try.
+
+        Where there is nothing to tell, as of a run that was found finished, MLflow is not asked.
+        """
+        if self._buffer is not None and len(self._buffer) and self._try(status=status) and status == "FINISHED":
+            self._buffer.discard()
 
     def _try(self, *, status: str | None = None) -> bool:
         """Send what is due and, with a status, close the run. False: MLflow does not answer, or refuses."""

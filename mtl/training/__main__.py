@@ -15,13 +15,14 @@ from pathlib import Path
 from mtl.training.ending import cause_of, exit_code, translate
 from mtl.training.events import EventLog, EventWriter
 from mtl.training.plan import TrainPlan
+from mtl.training.ranks import is_leader
 
 
 def main(plan_file: str) -> int:
     """Run the plan in a file; the exit code of the process."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    events = EventWriter()
+    events = EventWriter(quiet=not is_leader())
     logging.getLogger("mtl").addHandler(EventLog(events))
     plan = TrainPlan(**json.loads(Path(plan_file).read_text(encoding="utf-8")))
     try:

@@ -12,6 +12,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from mtl.errors import PreemptedError
+from mtl.training import ranks
 from mtl.training.uploads import Uploads
 
 
@@ -33,30 +34,35 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
     """Hands what the trainer saved to `uploads`, and has it save at the last step and when asked to stop.
 
     A commit that failed, or found that another one owns the run, stops the trainer at the end of the step in hand.
+    Of several ranks only the leader has something to hand over; all of them save and stop at the same step.
     """
 
     def __init__(self, uploads: Uploads, stop: StopRequest, aside: Path) -> None:
         self._uploads = uploads
         self._stop = stop
         self._aside = aside
+        self._stopping = False
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
         self._uploads.check()
-        if self._stop.asked or state.global_step >= state.max_steps:
+        self._stopping = ranks.any_of(self._stop.asked)
+        if self._stopping or state.global_step >= state.max_steps:
             control.should_save = True
         return control
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        aside = self._aside / f"checkpoint-{state.global_step}"
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        Path(args.output_dir, aside.name).rename(aside)
-        self._uploads.submit(state.global_step, aside)
-        if self._stop.asked and state.global_step < state.max_steps:
+        if state.is_world_process_zero:
+            aside = self._aside / f"checkpoint-{state.global_step}"
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            Path(args.output_dir, aside.name).rename(aside)
+            self._uploads.submit(state.global_step, aside)
+        if self._stopping and state.global_step < state.max_steps:
             self._uploads.wait()
+            ranks.any_of(True)  # the others end after the leader's commit, not before it
             raise PreemptedError(f"stopped on request after step {state.global_step}, which is saved")
         return control
 

@@ -94,9 +94,9 @@ def last_words(code: int, last: Mapping[str, Any], tail: str) -> dict[str, Any]:
         words = {name: last.get(name) for name in ("cause", "kind", "message", "field", "hint")}
         if last["cause"] == "crash" and tail:
             words["message"] = f"{last['message']}\n{tail}"
-        return {"exit_code": code, "signal": None, **words}
-    if code == -signal.SIGTERM:  # before its own handler was there
-        words = {"cause": "preempted", "kind": "preempted", "message": "stopped on request before the first step"}
+        return {"exit_code": last["exit_code"], "signal": None, **words}  # torchrun's own code says less
+    if code == -signal.SIGTERM:  # before its own handler was there, or torchrun gave up waiting
+        words = {"cause": "preempted", "kind": "preempted", "message": "stopped on request; the last commit counts"}
         return {"exit_code": code, "signal": "SIGTERM", **words, "field": None, "hint": _AGAIN}
     if code < 0:
         name = signal.Signals(-code).name

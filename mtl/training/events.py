@@ -19,15 +19,21 @@ from typing import Any
 
 
 class EventWriter:
-    """Writes events to standard output; a reader that went away is no reason to stop training."""
+    """Writes events to standard output; a reader that went away is no reason to stop training.
 
-    def __init__(self) -> None:
+    quiet: write errors only, as the ranks beside the leader do.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
         # Libraries print to standard output too; events keep the pipe for themselves.
         self._out = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
         self._lock = threading.Lock()  # commits are reported by the thread that makes them
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
     def emit(self, event: str, **values: Any) -> None:
+        if self._quiet and event != "error":
+            return
         with self._lock:
             try:
                 self._out.write(json.dumps({"event": event, **values}) + "\n")

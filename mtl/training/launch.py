@@ -21,7 +21,7 @@ from mtl.config.retrain import RetrainConfig
 from mtl.data.scratch import scratch
 from mtl.errors import MtlError
 from mtl.fingerprint import canonical_json
-from mtl.settings import Settings
+from mtl.settings import Settings, trainer_processes
 from mtl.store.files import written_aside
 from mtl.training.ending import error_of, last_words
 from mtl.training.events import parse_event
@@ -79,7 +79,7 @@ def _keep(settings: Settings, name: str, words: Mapping[str, Any]) -> None:
 
 def _follow(work: Path, on_event: Callable[[Event], None]) -> tuple[int, Event, str]:
     """(exit code, last event, end of standard error) of the trainer."""
-    command = [sys.executable, "-m", "mtl.training", str(work / "plan.json")]
+    command = _command(work / "plan.json", trainer_processes())
     with (work / "stderr.log").open("w+", encoding="utf-8", errors="replace") as errors:
         # A session of its own: Ctrl-C reaches only this process, which then asks the trainer to stop and save.
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True)
@@ -90,7 +90,7 @@ def _follow(work: Path, on_event: Callable[[Event], None]) -> tuple[int, Event, 
                 for line in process.stdout:
                     event = parse_event(line)
                     if event is not None:
-                        last = event if event["event"] != "log" else last
+                        last = event if event["event"] != "log" and last.get("event") != "error" else last
                         on_event(event)
                 code = process.wait()
         except BaseException:
@@ -98,6 +98,15 @@ def _follow(work: Path, on_event: Callable[[Event], None]) -> tuple[int, Event, 
             raise
         errors.seek(0)
         return code, last, "".join(deque(errors, maxlen=15)).strip()
+
+
+def _command(plan: Path, processes: int) -> list[str]:
+    """The trainer, or several of them that torchrun keeps together."""
+    trainer = ["-m", "mtl.training", str(plan)]
+    if processes == 1:
+        return [sys.executable, *trainer]
+    together = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return [sys.executable, *together, *trainer]
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

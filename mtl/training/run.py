@@ -8,7 +8,7 @@ import shutil
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import set_seed
@@ -18,6 +18,7 @@ from mtl.checkpoints.identity import RunIdentity
 from mtl.checkpoints.related import resume_source
 from mtl.config.retrain import RetrainConfig
 from mtl.data.dataset import Dataset, open_dataset
+from mtl.errors import TransientError
 from mtl.fingerprint import canonical_json, sha256_file
 from mtl.model.adapter import ADAPTER_FILES, attach_lora, trainable_parameters
 from mtl.model.base import BaseRef, base_sha256, load_base, resolve_base
@@ -27,6 +28,7 @@ from mtl.model.tokenizer import load_tokenizer
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
 from mtl.tasks.table import get_task, in_order
+from mtl.training import ranks
 from mtl.training.batches import RankBatches, batch_stream
 from mtl.training.callbacks import Checkpoints, Progress, StopRequest
 from mtl.training.dataset import TokenisedSplit
@@ -46,14 +48,37 @@ def run(plan: TrainPlan, events: EventWriter) -> dict[str, Any]:
     data = open_dataset(store, plan.dataset, Path(plan.cache))
     ref = resolve_base(config.model.base, config.model.revision)
     identity = _identity(config, plan.dataset, ref)
-    source = resume_source(store, identity, mode=config.train.resume, demanded=plan.resume)
     checkpoints = CheckpointStore(store, identity, plan.owner)
-    if not _is_done(checkpoints, store, work):
-        checkpoints.acquire()
-        start = start_run(store, checkpoints, source, work / "restored")
-        result = _train(config, data, ref, checkpoints, start=start, events=events, stop=stop, work=work)
-        store.put(result_key(identity.sha256), canonical_json(result))
-    return read_result(store, identity.sha256)
+    ranks.join(device_kind())
+    begin: Start | Literal["done"] = ranks.told(_begin(plan, config, store, checkpoints) if ranks.is_leader() else None)
+    if begin != "done":
+        _bring(begin, checkpoints)
+        result = _train(config, data, ref, checkpoints, start=begin, events=events, stop=stop, work=work)
+        if ranks.is_leader():
+            checkpoints.finish(config.train.max_steps)
+            store.put(result_key(identity.sha256), canonical_json(result))
+    return read_result(store, identity.sha256) if ranks.is_leader() else {}
+
+
+def _begin(
+    plan: TrainPlan, config: RetrainConfig, store: ObjectStore, checkpoints: CheckpointStore
+) -> Start | Literal["done"]:
+    """Own the run and find where it goes on from, unless it is done."""
+    source = resume_source(store, checkpoints.identity, mode=config.train.resume, demanded=plan.resume)
+    work = Path(plan.work)
+    if _is_done(checkpoints, store, work):
+        return "done"
+    checkpoints.acquire()
+    return start_run(store, checkpoints, source, work / "restored")
+
+
+def _bring(start: Start, checkpoints: CheckpointStore) -> None:
+    """Have the leader's start on this machine too."""
+    if start.folder is not None and not start.folder.exists() and ranks.is_first_here():
+        restored = checkpoints.restore(start.folder)
+        if restored is None or restored.commit.step != start.step:
+            raise TransientError(f"rank {os.environ['RANK']} finds another commit than step {start.step}")
+    ranks.gather(True)
 
 
 def _is_done(checkpoints: CheckpointStore, store: ObjectStore, work: Path) -> bool:
@@ -71,9 +96,8 @@ def result_key(identity: str) -> str:
 
 
 def _identity(config: RetrainConfig, dataset: str, ref: BaseRef) -> RunIdentity:
-    world = int(os.environ.get("WORLD_SIZE", "1"))
     fields = identity_fields(
-        config, dataset=dataset, base_sha256=base_sha256(ref), device=device_kind(), world_size=world
+        config, dataset=dataset, base_sha256=base_sha256(ref), device=device_kind(), world_size=ranks.world_size()
     )
     return RunIdentity.of(config.name, fields)
 
@@ -89,7 +113,7 @@ def _train(
     stop: StopRequest,
     work: Path,
 ) -> dict[str, Any]:
-    """From `start` to the last step, which is committed and marked; the result."""
+    """From `start` to the last step, which is committed; the result (the leader's is the one that counts)."""
     tasks = in_order(data.manifest.counts)
     split = TokenisedSplit(data, "train", tasks)
     set_seed(config.seed)
@@ -114,12 +138,11 @@ def _train(
         uploads.wait()
     finally:
         uploads.close()
-    checkpoints.finish(config.train.max_steps)
     return {
         "identity": checkpoints.identity.sha256,
         "steps": config.train.max_steps,
         "max_steps": config.train.max_steps,
-        "adapter_sha256": adapter[-1],
+        "adapter_sha256": adapter[-1] if adapter else None,
         "resumed_from": start.step or None,
         "bit_exact": start.lineage is None,
         "continued_from": start.lineage.to_dict() if start.lineage else None,

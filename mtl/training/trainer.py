@@ -14,6 +14,7 @@ from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments
 
 from mtl.errors import PermanentError
 from mtl.model.adapter import save_adapter
+from mtl.training import ranks
 from mtl.training.batches import RankBatches
 from mtl.training.dataset import TokenisedSplit, collate
 
@@ -86,6 +87,17 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         # Adapter only; in particular no pickled training arguments.
         save_adapter(self.model, Path(output_dir or self.args.output_dir))
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        # Rank 0 writes the states of all ranks, which may be on other machines; its own is also that of a run of one.
+        super()._save_rng_state(output_dir)
+        if self.args.world_size > 1:
+            own = Path(output_dir) / f"rng_state_{self.args.process_index}.pth"
+            for rank, data in enumerate(ranks.gather(own.read_bytes())):
+                if self.args.process_index == 0:
+                    (own.parent / f"rng_state_{rank}.pth").write_bytes(data)
+                    if rank == 0:
+                        (own.parent / "rng_state.pth").write_bytes(data)
 
     def _shift_right(self, labels: torch.Tensor) -> torch.Tensor:
         config = self.model.config

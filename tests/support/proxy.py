@@ -11,6 +11,7 @@ open; `refuse` when a connection is accepted. Faults:
     black_hole   accepted, read, never answered
     delay        each answer comes `seconds` later
     lose_answer  the request gets through, and is answered, then the connection is reset instead
+    unavailable  answered with 503 without asking the server, and closed
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 _CONTINUE = re.compile(rb"(?:HTTP/1\.[01] 100 [^\r]*\r\n\r\n)+")
-KINDS = ("refuse", "cut", "black_hole", "delay", "lose_answer")
+KINDS = ("refuse", "cut", "black_hole", "delay", "lose_answer", "unavailable")
 
 
 @dataclass
@@ -173,6 +174,10 @@ class _Exchange:
         if self.fault and self.kind == "cut" and self.sent + len(piece) > self.fault.after:
             self.server.sendall(piece[: self.fault.after - self.sent])
             return False
+        if self.kind == "unavailable":
+            self.client.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            _finish(self.client, seconds=0.3)
+            return False
         if self.kind != "black_hole":
             self.server.sendall(piece)
         self.sent += len(piece)
@@ -193,11 +198,11 @@ class _Exchange:
         return True
 
 
-def _finish(client: socket.socket) -> None:
+def _finish(client: socket.socket, *, seconds: float = 5.0) -> None:
     """End in good order, so that what was sent last arrives: a reset would drop it."""
     with contextlib.suppress(OSError):
         client.shutdown(socket.SHUT_WR)
-        client.settimeout(5)
+        client.settimeout(seconds)
         while client.recv(65536):
             pass
 

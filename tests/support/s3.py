@@ -5,9 +5,11 @@ moto's server by default. MTL_TEST_S3_ENDPOINT, with AWS_ACCESS_KEY_ID and AWS_S
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -22,20 +24,35 @@ def s3_endpoint() -> Iterator[str]:
     if other:
         yield other
         return
+    with moto() as environment:
+        yield environment["AWS_ENDPOINT_URL_S3"]
+
+
+@contextmanager
+def moto() -> Iterator[dict[str, str]]:
+    """moto's server, in this process; the environment that leads to it."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line for each request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-secret"}
+    try:
+        yield {**keys, **_addresses(f"http://{host}:{port}")}
+    finally:
+        server.stop()
 
 
 def _environment(endpoint: str) -> dict[str, str]:
     """What a user would set."""
     keys = {} if "MTL_TEST_S3_ENDPOINT" in os.environ else {"ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test-secret"}
+    return {f"AWS_{name}": value for name, value in keys.items()} | _addresses(endpoint)
+
+
+def _addresses(endpoint: str) -> dict[str, str]:
     more = {"REGION": "us-east-1", "ENDPOINT_URL_S3": endpoint, "EC2_METADATA_DISABLED": "true"}
-    return {f"AWS_{name}": value for name, value in (keys | more).items()}
+    return {f"AWS_{name}": value for name, value in more.items()}
 
 
 @pytest.fixture

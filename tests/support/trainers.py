@@ -6,17 +6,14 @@ and runs the same entry point. What goes wrong in it is chosen by preludes, whic
 
 from __future__ import annotations
 
-import functools
-import importlib
 import multiprocessing
 import os
 import shutil
-import signal
 import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,72 +25,8 @@ from mtl.training.plan import TrainPlan
 
 Event = Mapping[str, Any]
 Prelude = Callable[[], None]
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["mtl.training.run", "tests.support.trainers"])
-
-STEP = "mtl.training.trainer:LoraTrainer.compute_loss"  # once for each batch
-COMMIT = "mtl.checkpoints.checkpoint_store:CheckpointStore.commit"
-FINISH = "mtl.checkpoints.checkpoint_store:CheckpointStore.finish"
-WRITE = "mtl.store.folder:FolderStore._publish"
-READ = "mtl.store.folder:FolderStore.get_file"
-
-
-@dataclass(frozen=True)
-class Strike:
-    """A prelude: at call number `nth` of a function (`module:name`) the process sends itself a signal."""
-
-    where: str
-    nth: int = 1
-    number: int = signal.SIGKILL
-    late: bool = False  # after the call instead of before it
-
-    def __call__(self) -> None:
-        calls = 0
-        owner, name = resolve(self.where)
-        inner = getattr(owner, name)
-
-        @functools.wraps(inner)
-        def struck(*args: Any, **kwargs: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            due = calls == self.nth
-            if due and not self.late:
-                os.kill(os.getpid(), self.number)
-            result = inner(*args, **kwargs)
-            if due and self.late:
-                os.kill(os.getpid(), self.number)
-            return result
-
-        setattr(owner, name, struck)
-
-
-@dataclass(frozen=True)
-class Slow:
-    """A prelude: every call of a function takes `seconds` longer, so that there is time for something to go wrong."""
-
-    where: str
-    seconds: float
-
-    def __call__(self) -> None:
-        owner, name = resolve(self.where)
-        inner = getattr(owner, name)
-
-        @functools.wraps(inner)
-        def slowed(*args: Any, **kwargs: Any) -> Any:
-            time.sleep(self.seconds)
-            return inner(*args, **kwargs)
-
-        setattr(owner, name, slowed)
-
-
-def resolve(where: str) -> tuple[Any, str]:
-    """`module:Class.name` -> (class, name)."""
-    module, _, path = where.partition(":")
-    owner: Any = importlib.import_module(module)
-    *parents, name = path.split(".")
-    for parent in parents:
-        owner = getattr(owner, parent)
-    return owner, name
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["mtl.training.run", "tests.support.trainers"])
 
 
 @dataclass
@@ -101,7 +34,7 @@ class Trainer:
     """A trainer that runs or has ended. code: its exit code, negative for a signal."""
 
     process: Any
-    work: Path
+    said: Path
 
     @property
     def pid(self) -> int:
@@ -109,7 +42,7 @@ class Trainer:
 
     @property
     def events(self) -> list[Event]:
-        lines = (self.work / "events").read_text().splitlines()
+        lines = (self.said / "events").read_text().splitlines()
         return [event for event in map(parse_event, lines) if event is not None]
 
     def of(self, kind: str) -> list[Event]:
@@ -137,7 +70,7 @@ class Trainer:
         return int(self.process.exitcode)
 
     def stderr(self) -> str:
-        return (self.work / "stderr").read_text(errors="replace")
+        return (self.said / "stderr").read_text(errors="replace")
 
     def discard(self) -> None:
         """End it and whatever it started."""
@@ -186,27 +119,32 @@ class Machine:
     dataset: str
     environment: dict[str, str] = field(default_factory=dict)
     started: list[Trainer] = field(default_factory=list)
+    said: Path | None = None  # where events and standard error are kept, if not beside the home
 
     def start(
         self, *preludes: Prelude, config: RetrainConfig | None = None, resume: str | None = None, **environment: str
     ) -> Trainer:
         """Start a trainer; it runs until it ends or is stopped."""
-        work = self.home / "train" / uuid.uuid4().hex
+        name = uuid.uuid4().hex
+        work, said = self.home / "train" / name, (self.said or self.home.parent) / f"said-{name}"
         work.mkdir(parents=True)
+        said.mkdir()
+        for stream in ("events", "stderr"):
+            (said / stream).touch()
         plan = TrainPlan(
             config=(config or self.config).model_dump(mode="json", by_alias=True),
             dataset=self.dataset,
             store=self.store,
             cache=str(self.home / "cache"),
             work=str(work),
-            owner=f"test-{work.name[:8]}",
+            owner=f"test-{name[:8]}",
             resume=resume,
         )
         plan.save(work / "plan.json")
         variables = {**os.environ, **self.environment, **environment}
-        process = _SERVER.Process(target=_main, args=(str(work), variables, preludes))
+        process = SERVER.Process(target=_main, args=(str(work), str(said), variables, preludes))
         process.start()
-        trainer = Trainer(process, work)
+        trainer = Trainer(process, said)
         self.started.append(trainer)
         return trainer
 
@@ -218,8 +156,12 @@ class Machine:
 
     def other(self, home: Path) -> Machine:
         """A fresh machine that shares nothing but the store."""
-        home.mkdir(parents=True)
-        return Machine(home, self.store, self.config, self.dataset, self.environment, self.started)
+        return replace(self, home=home)
+
+    def copy(self, home: Path) -> Machine:
+        """A machine with a copy of this one's home, and of the store in it."""
+        shutil.copytree(self.home, home)
+        return replace(self, home=home, store=str(home / "store"))
 
 
 def machine_with(home: Path, datasets: Path, config: RetrainConfig, dataset: str) -> Machine:
@@ -228,12 +170,12 @@ def machine_with(home: Path, datasets: Path, config: RetrainConfig, dataset: str
     return Machine(home, str(home / "store"), config, dataset)
 
 
-def _main(work: str, variables: dict[str, str], preludes: tuple[Prelude, ...]) -> None:
+def _main(work: str, said: str, variables: dict[str, str], preludes: tuple[Prelude, ...]) -> None:
     os.setsid()
     os.environ.clear()
     os.environ.update(variables)
     for name, descriptor in (("events", 1), ("stderr", 2)):
-        opened = os.open(f"{work}/{name}", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        opened = os.open(f"{said}/{name}", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
         os.dup2(opened, descriptor)
     for prelude in preludes:
         prelude()

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from mtl.chain import learn
 from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.data.dataset import open_dataset
-from mtl.errors import NotFoundError, PermanentError, PreemptedError, TransientError
+from mtl.errors import MismatchError, NotFoundError, PermanentError, PreemptedError, TransientError
 from mtl.settings import Settings, load_settings
 from mtl.store.folder import FolderStore
 from mtl.training.launch import last_words_file, launch_training
@@ -150,3 +150,32 @@ def test_a_loss_that_is_not_finite_stops_the_run(workshop: Path, dataset: str) -
 def test_a_data_set_that_does_not_exist_is_named(workshop: Path) -> None:
     with pytest.raises(NotFoundError, match="no data set 000000000000"):
         train(small_config(workshop), "0" * 64, settings(workshop, "empty"))
+
+
+@pytest.mark.slow
+def test_two_processes_of_one_training_resume_bit_for_bit(
+    workshop: Path, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data parallel on one machine, killed as one."""
+    monkeypatch.setenv("MTL_TRAINER_PROCESSES", "2")
+    config = small_config(workshop)
+    plain = train(config, dataset, settings(workshop, "pair"))
+    at = settings(workshop, "pair-killed")
+    with pytest.raises(TransientError):
+        train(config, dataset, at, strike_all(signal.SIGKILL, 2))
+    again = train(config, dataset, at)
+    assert again["resumed_from"] >= 2
+    assert again["adapter_sha256"] == plain["adapter_sha256"]
+    monkeypatch.setenv("MTL_TRAINER_PROCESSES", "1")
+    with pytest.raises(MismatchError, match="world_size: was 2, is now 1"):
+        launch_training(config, dataset, at, lambda event: None, resume=plain["identity"])
+
+
+def strike_all(number: int, step: int) -> Callable[[Event], None]:
+    """Send a signal to the trainer's whole group, as the kernel or a worker does."""
+
+    def on_event(event: Event) -> None:
+        if event["event"] == "commit" and event["step"] == step:
+            os.killpg(trainer_of_this_process().pid, number)
+
+    return on_event

@@ -1,0 +1,63 @@
+"""Several processes of one training (torchrun): who leads, and how the others learn what it decided.
+
+Rank 0 alone owns the run: it acquires, commits and finishes. What it decides the others are told; if it fails, torchrun
+ends them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def world_size() -> int:
+    """Processes of this training."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_leader() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def is_first_here() -> bool:
+    """Whether this process is the first one on its machine."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def join(device: str) -> None:
+    """Meet the others; nothing to do for a training of one process."""
+    if world_size() > 1:
+        from accelerate import PartialState
+
+        PartialState(cpu=device == "cpu")
+
+
+def told(decision: T | None) -> T:
+    """What rank 0 gave, on every rank; the others give None."""
+    if world_size() == 1:
+        assert decision is not None
+        return decision
+    import torch.distributed as dist
+
+    box = [decision]
+    dist.broadcast_object_list(box, src=0)
+    assert box[0] is not None
+    return box[0]
+
+
+def gather(value: T) -> list[T]:
+    """The values of all ranks, in order, on every rank."""
+    if world_size() == 1:
+        return [value]
+    import torch.distributed as dist
+
+    values: list[T | None] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return [item for item in values if item is not None]
+
+
+def any_of(flag: bool) -> bool:
+    """Whether it holds on any rank: all of them must stop at the same step."""
+    return any(gather(flag))

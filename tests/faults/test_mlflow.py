@@ -1,0 +1,200 @@
+"""MLflow down, hanging, locked or losing answers: the weights do not care, and nothing is doubled or lost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from mtl.chain import learn
+from mtl.config.retrain import RetrainConfig
+from mtl.errors import TransientError
+from mtl.registry.registry import Registry
+from mtl.tracking.client import Tracking
+from mtl.tracking.recorder import Recorder
+from tests.support.mlflow_server import MlflowServer
+from tests.support.proxy import FaultProxy
+from tests.support.trained import trained_model
+from tests.support.trainers import Machine
+
+FACTS = {"fingerprint": "f" * 64, "code_version": "1"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    made = MlflowServer(tmp_path_factory.mktemp("mlflow"))
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def up(server: MlflowServer) -> Iterator[MlflowServer]:
+    """The server, running; the next test finds it stopped."""
+    server.start()
+    yield server
+    server.kill()
+
+
+def steps(tracking: Tracking, run: str, metric: str = "train/loss") -> list[int]:
+    return [point.step for point in tracking.client.get_metric_history(run, metric)]
+
+
+def runs(tracking: Tracking, identity: str, experiment: str = "e") -> list[str]:
+    """Ids of all runs of an identity that are not deleted."""
+    return [str(run.info.run_id) for run in tracking._runs(identity, tracking.experiment(experiment))]
+
+
+@pytest.mark.slow
+def test_row_27_mlflow_is_down_during_training(
+    machine: Machine, config: RetrainConfig, plain: str, server: MlflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights unaffected; the metrics wait on disk until it is back, and none is doubled."""
+    monkeypatch.setenv("MTL_HOME", str(machine.home))
+    monkeypatch.delenv("MTL_STORE", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    trained = learn.train(config, machine.dataset)
+    assert trained["adapter_sha256"] == plain
+    for _ in range(2):
+        server.start()
+        assert learn.train(config, machine.dataset) == trained
+        tracking = Tracking(server.url)
+        (run,) = runs(tracking, trained["identity"], config.register_.experiment)
+        assert steps(tracking, run) == [1, 2, 3, 4, 5, 6]
+        assert tracking.client.get_run(run).info.status == "FINISHED"
+        server.kill()
+
+
+@pytest.mark.slow
+def test_row_27_mlflow_dies_and_hangs_in_the_middle(
+    up: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed, started again, a black hole: no step waits long, and each is recorded once in the end."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with FaultProxy("127.0.0.1", up.port) as proxy:
+        recorder = Recorder(lambda: Tracking(proxy.url), tmp_path / "metrics", experiment="e", params={"a": 1})
+        recorder.start("abc1")
+        recorder.step(1, {"train/loss": 3.0})
+        up.kill()
+        for step in (2, 3):
+            recorder._next = 0.0  # as if the pause were over
+            recorder.step(step, {"train/loss": 2.0})
+        up.start()
+        proxy.fail("black_hole", times=None)
+        began = time.monotonic()
+        recorder._next = 0.0
+        recorder.step(4, {"train/loss": 1.0})
+        assert time.monotonic() - began < 10
+        proxy.heal()
+        proxy.fail("lose_answer", times=1, containing=b"log-batch")
+        recorder.close(status="KILLED")
+        again = Recorder(lambda: Tracking(proxy.url), tmp_path / "metrics", experiment="e", params={"a": 1})
+        again.start("abc1")
+        again.step(5, {"train/loss": 1.0})
+        again.close(status="FINISHED")
+    tracking = Tracking(up.url)
+    (run,) = runs(tracking, "abc1")
+    assert steps(tracking, run) == [1, 2, 3, 4, 5]
+    assert list((tmp_path / "metrics").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_row_28_the_answer_to_a_create_is_lost(
+    up: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    folder = trained_model(tmp_path / "model")
+    with FaultProxy("127.0.0.1", up.port) as proxy:
+        lossy = Tracking(proxy.url)
+        lossy.experiment("e")
+        proxy.fail("lose_answer", containing=b"runs/create")
+        run = patiently(lambda: lossy.run_for("abc2", experiment="e"))
+        proxy.fail("lose_answer", containing=b"model-versions/create")
+        facts = {"identity": "abc2", **FACTS}
+        version = patiently(lambda: Registry(lossy, "lossy").register(run, folder, **facts).version)
+        assert proxy.injected == ["lose_answer"] * 2
+    tracking = Tracking(up.url)
+    assert runs(tracking, "abc2") == [run]
+    assert [found.version for found in Registry(tracking, "lossy").versions()] == [version] == [1]
+
+
+@pytest.mark.slow
+def test_row_29_mlflow_is_down_at_registration(
+    up: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told as passing, so that the step tries again; then there is one version, and nobody became champion."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    folder, facts = trained_model(tmp_path / "model"), {"identity": "abc3", **FACTS}
+    tracking = Tracking(up.url)
+    run = tracking.run_for("abc3", experiment="e")
+    up.kill()
+    with pytest.raises(TransientError):
+        Registry(tracking, "late").register(run, folder, **facts)
+    up.start()
+    registry = Registry(tracking, "late")
+    assert registry.register(run, folder, **facts).version == 1
+    (version,) = registry.versions()
+    assert "champion" not in version.aliases
+
+
+def patiently(call: object, tries: int = 5) -> object:
+    """As a step does: again while the fault is one that passes."""
+    for _ in range(tries):
+        try:
+            return call()  # type: ignore[operator]
+        except TransientError:
+            time.sleep(0.1)
+    raise AssertionError("still failing")
+
+
+def _write_for_ever(uri: str, run: str) -> None:
+    tracking = Tracking(uri)
+    for step in range(10**6):
+        tracking.log_metrics(run, {f"m{n}": float(step) for n in range(50)}, step=step)
+
+
+@pytest.mark.slow
+def test_row_34_sqlite_is_locked_or_its_writer_killed(tmp_path: Path) -> None:
+    database = tmp_path / "mlflow.db"
+    uri = f"sqlite:///{database}"
+    tracking = Tracking(uri, artifact_root=str(tmp_path / "artifacts"))
+    run = tracking.run_for("abc4", experiment="e")
+    writer = multiprocessing.get_context("spawn").Process(target=_write_for_ever, args=(uri, run))
+    writer.start()
+    deadline = time.monotonic() + 120
+    while not tracking.logged_steps(run, "m0") and time.monotonic() < deadline:
+        time.sleep(0.2)
+    os.kill(writer.pid or 0, signal.SIGKILL)
+    writer.join()
+    whole = tracking.logged_steps(run, "m0")
+    assert whole
+    assert all(tracking.logged_steps(run, f"m{n}") == whole for n in (1, 25, 49))  # a batch is there whole or not
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    _lock(database, 2.0)
+    tracking.log_metrics(run, {"after": 1.0}, step=1)
+    assert tracking.logged_steps(run, "after") == {1}
+
+
+def _lock(database: Path, seconds: float) -> None:
+    """Keep the database locked for a while, from another connection."""
+    locked = threading.Event()
+
+    def hold() -> None:
+        with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+            connection.execute("BEGIN EXCLUSIVE")
+            locked.set()
+            time.sleep(seconds)
+            connection.execute("ROLLBACK")
+
+    threading.Thread(target=hold, daemon=True).start()
+    assert locked.wait(10)
