@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from mtl.metrics.rouge import rouge_scores
 from mtl.metrics.text import copy_rate
 from mtl.task import BadRequest, BadRow, Dropped, Metric, Rendered, RenderOptions, Row, Scores, Task
 from mtl.tasks.text import clean, passage_key, read_passage, read_text, words
+from mtl.tasks.windows import windows
 
 TAG = "<summarize>"
 INSTRUCTION = "Summarize the following article:"
@@ -57,15 +58,33 @@ def join(records: Sequence[Article]) -> tuple[Article, Dropped]:
 
 
 def render(record: Article, options: RenderOptions) -> Rendered:
-    """One example, or none if the highlights are longer than a target may be."""
+    """One example, or none if the highlights are longer than a target may be; in training also one for each later
+    window of an article that is too long, if `long_inputs` says so."""
     targets = f"{HEAD} {record.highlights}"
     if options.count(targets) > options.max_target_tokens:
         return Rendered([], [(0, BadRow("highlights over max_target_tokens", "highlights"))])
-    uid = sha256_bytes(f"{TAG}\0{record.article}\0{targets}".encode())[:20]
-    inputs = _inputs(record.article)
+    meta = {"passage": passage_key(record.article)[:16]}
+    later = _later(record.article, options)
+    examples = [_example(record.article, targets, meta, options)]
+    examples += [_example(text, targets, {**meta, "window": number}, options) for number, text in later]
+    return Rendered(examples, [])
+
+
+def _example(article: str, targets: str, meta: Mapping[str, Any], options: RenderOptions) -> Example:
+    uid = sha256_bytes(f"{TAG}\0{article}\0{targets}".encode())[:20]
+    inputs = _inputs(article)
     if options.training and random.Random(f"dropout:{options.seed}:{uid}").random() < options.instruction_dropout:
         inputs = bare(inputs)
-    return Rendered([Example(inputs, targets, "summarize", uid, {"passage": passage_key(record.article)[:16]})], [])
+    return Example(inputs, targets, "summarize", uid, meta)
+
+
+def _later(article: str, options: RenderOptions) -> Iterable[tuple[int, str]]:
+    wanted = options.options
+    if not options.training or wanted.get("long_inputs") != "windows":
+        return ()
+    room = wanted["max_input_tokens"] - options.count(_inputs(""))
+    share, most = wanted["lead_share"], wanted["windows"]
+    return windows(article, room=room, lead_share=share, most=most, count=options.count)
 
 
 def prompt(text: str, request: Mapping[str, Any]) -> str:
