@@ -11,6 +11,10 @@ from collections.abc import Iterator, Sequence
 
 from mtl.sources.demo import articles as news
 from mtl.sources.demo import passages as reading
+from mtl.sources.demo import portraits
+
+PORTRAITS = 0.25
+"""Share of the articles that read like passages."""
 
 BOTH_LEVELS = 0.8
 """Share of the passages that appear under a middle and under a high example_id."""
@@ -19,7 +23,8 @@ BOTH_LEVELS = 0.8
 def articles(seed: int, count: int) -> Iterator[dict[str, str]]:
     """`count` rows {article, highlights, id}; the highlights are joined by a newline, as on the Hub."""
     for index in range(count):
-        text, highlights = news.build(_rng("article", seed, index))
+        rng = _rng("article", seed, index)
+        text, highlights = (portraits if rng.random() < PORTRAITS else news).build(rng)
         name = hashlib.sha1(f"{seed}:{index}".encode(), usedforsecurity=False).hexdigest()
         yield {"article": text, "highlights": "\n".join(highlights), "id": name}
 
