@@ -1,7 +1,7 @@
 """Articles about a person, in the words of the reading passages, with highlights.
 
-They keep the kind of text from giving the task away: a passage may be asked for questions or for a summary, so that only
-the task token says which.
+They keep the kind of text from giving the task away: a passage may be asked for questions or for a summary, so that
+only the task token says which.
 """
 
 import random
