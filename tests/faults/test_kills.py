@@ -32,6 +32,22 @@ def test_row_03_killed_in_a_step(machine: Machine, plain: str) -> None:
 
 
 @pytest.mark.slow
+def test_row_03_killed_again_and_again_over_several_epochs(new_machine: NewMachine, config: RetrainConfig) -> None:
+    """In the middle of an epoch, at its end and after it: the data are passed over more than once in 20 steps."""
+    longer = config.model_copy(update={"train": config.train.model_copy(update={"max_steps": 20})})
+    whole = new_machine("whole").train(config=longer).adapter
+    machine, resumed = new_machine("killed"), []
+    for _ in range(20):
+        end = machine.train(Strike(STEP, 5), config=longer)
+        if end.code == 0:
+            break
+        resumed.append(end.of("start")[0]["step"])
+    assert len(resumed) >= 4
+    assert resumed == sorted(resumed)
+    assert end.adapter == whole
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [5, 6])
 def test_row_04_killed_in_an_accumulated_step(new_machine: NewMachine, config: RetrainConfig, batch: int) -> None:
     """Before the first and the second batch of step 3; the uninterrupted run accumulates as well."""

@@ -78,7 +78,7 @@ def test_the_result_says_what_was_done(uninterrupted: Any) -> None:
     assert len(uninterrupted["adapter_sha256"]) == len(uninterrupted["identity"]) == 64
 
 
-@pytest.mark.parametrize("step", [2, 4])
+@pytest.mark.parametrize("step", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_killed_in_training_it_goes_on_from_its_checkpoint(
     workshop: Path, dataset: str, uninterrupted: Any, step: int
 ) -> None:
@@ -94,6 +94,7 @@ def test_killed_in_training_it_goes_on_from_its_checkpoint(
     assert again["adapter_sha256"] == uninterrupted["adapter_sha256"]
 
 
+@pytest.mark.slow
 def test_asked_to_stop_it_saves_first(workshop: Path, dataset: str, uninterrupted: Any) -> None:
     at = settings(workshop, "stopped")
     config = small_config(workshop)
