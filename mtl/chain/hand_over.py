@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,7 +13,7 @@ from mtl.chain.judge import report_html, report_markdown
 from mtl.config.retrain import RetrainConfig
 from mtl.data.histogram import write_pages
 from mtl.errors import NotPromotedError
-from mtl.evaluation.report import EvalReport
+from mtl.evaluation.report import BASE, CHAMPION, EvalReport
 from mtl.promotion import PromotionDecision
 from mtl.release.layout import ReleaseFacts
 from mtl.settings import Settings, load_settings
@@ -51,6 +52,8 @@ def register(config: RetrainConfig, dataset: Document, trained: Document, report
         version=registered.version,
         facts=ReleaseFacts(**facts, metrics=report["candidate"]),
         documents=documents,
+        differences=_differences(EvalReport.from_json(report)),
+        licences=_licences(config, dataset),
     )
     mlflow.log_text(run, page, REPORT_PAGE)
     kept = _keep_page(settings, f"{name}-v{registered.version}.html", page)
@@ -69,6 +72,28 @@ def register(config: RetrainConfig, dataset: Document, trained: Document, report
         "report_url": f"{server}/#/experiments/{experiment}/runs/{run}/artifacts/{REPORT_PAGE}"
         if server
         else kept.as_uri(),
+    }
+
+
+def _differences(report: EvalReport) -> dict[str, dict[str, str]]:
+    """task -> metric -> how far the candidate is from its opponent, with the interval."""
+    against = CHAMPION if CHAMPION in report.models else BASE
+    found: dict[str, dict[str, str]] = {}
+    for item in report.comparisons:
+        if item.against == against and item.group is None and math.isfinite(item.low):
+            words = f"{item.difference:+.4f} [{item.low:+.4f}, {item.high:+.4f}] against the {against}"
+            found.setdefault(item.task, {})[item.metric] = words
+    return found
+
+
+def _licences(config: RetrainConfig, dataset: Document) -> dict[str, str]:
+    """base and sources -> their licences; of a folder its name alone, not where it lies on this machine."""
+    from mtl.release.licences import licence_of
+
+    names = [config.model.base, *(str(source["uri"]) for source in dataset["sources"])]
+    return {
+        Path(name).name if Path(name).is_absolute() else name: licence_of(name, config.register_.licences)
+        for name in names
     }
 
 

@@ -53,7 +53,10 @@ report.md and report.json hold the whole evaluation.
 
 ## Limits
 Inputs are cut or refused beyond {max_input_tokens} tokens. Answers are generated greedily; they can be wrong, and a
-question's key can be wrong too. The licences are those of the base and of the data it was trained on.
+question's key can be wrong too.
+
+## Licences
+{licences}
 """
 
 _PROMPTS = {
@@ -70,8 +73,13 @@ def render_card(
     facts: ReleaseFacts,
     adapter_sha256: str,
     bundled: bool,
+    differences: Mapping[str, Mapping[str, str]] | None = None,
+    licences: Mapping[str, str] | None = None,
 ) -> str:
-    """Markdown of the card. `spec` is the document of mtl_model.json; the same arguments give the same text."""
+    """Markdown of the card. `spec` is the document of mtl_model.json; the same arguments give the same text.
+
+    differences: task -> metric -> difference and interval in words. licences: base or source -> licence.
+    """
     tokens: Mapping[str, str] = spec.get("tokens", {})
     limits: Mapping[str, int] = spec.get("max_new_tokens", {})
     task = next((name for name in _PROMPTS if name in tokens), next(iter(tokens), ""))
@@ -84,7 +92,8 @@ def render_card(
         tokens=", ".join(f"{name} (`{token}`)" for name, token in sorted(tokens.items())) or "none",
         prompt=_PROMPTS.get(task, f"{tokens.get(task, '')} ..."),
         limit=limits.get(task, 128),
-        metrics=_metrics_table(facts.metrics),
+        metrics=_metrics_table(facts.metrics, differences or {}),
+        licences=_licences(licences or {}),
         revision=spec.get("revision"),
         base_sha256=spec.get("base_sha256", "unknown"),
         adapter_sha256=adapter_sha256,
@@ -101,13 +110,25 @@ def _hub_arguments(spec: Mapping[str, Any]) -> str:
     return f'"{spec["base"]}"{revision}'
 
 
-def _metrics_table(metrics: Mapping[str, Any]) -> str:
+def _licences(licences: Mapping[str, str]) -> str:
+    if not licences:
+        return "Those of the base and of the data it was trained on."
+    rows = [f"| {_cell(name)} | {_cell(text)} |" for name, text in licences.items()]
+    return "\n".join(["| base or data | licence |", "| --- | --- |", *rows])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _metrics_table(metrics: Mapping[str, Any], differences: Mapping[str, Mapping[str, str]]) -> str:
     """One row per task and metric; what is no number is left out."""
     rows = [
-        f"| {task} | {name} | {value:.4f} |"
+        f"| {task} | {name} | {value:.4f} | {differences.get(task, {}).get(name, '')} |"
         for task, values in sorted(metrics.items())
         if isinstance(values, Mapping)
         for name, value in sorted(values.items())
         if isinstance(value, int | float) and math.isfinite(value)
     ]
-    return "\n".join(["| task | metric | value |", "| --- | --- | --- |", *rows]) if rows else "None recorded."
+    head = ["| task | metric | value | difference |", "| --- | --- | --- | --- |"]
+    return "\n".join([*head, *rows]) if rows else "None recorded."

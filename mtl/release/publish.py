@@ -35,10 +35,12 @@ def publish(
     version: int,
     facts: ReleaseFacts,
     documents: Mapping[str, str] | None = None,
+    differences: Mapping[str, Mapping[str, str]] | None = None,
+    licences: Mapping[str, str] | None = None,
 ) -> ReleaseManifest:
     """Publish the adapter folder as `version` of `model`; a version that is published already stays as it is.
 
-    documents: name -> text of what goes with it (report.json, report.md).
+    documents: name -> text of what goes with it (report.json, report.md). differences, licences: for the card.
     A base that consumers cannot fetch by name (the shipped one, a folder) is copied in under base/.
     Killed anywhere, it leaves no release, and may be called again. Two at once agree: of each document the first
     stays, and the weights of one version are the same bytes.
@@ -60,7 +62,14 @@ def publish(
     texts[MODEL_FILE] = _pretty(spec)
     texts[ADAPTER_CONFIG] = _adapter_config(folder, bundled=base is not None)
     texts["README.md"] = render_card(
-        model=model, version=version, spec=spec, facts=facts, adapter_sha256=adapter_sha256, bundled=base is not None
+        model=model,
+        version=version,
+        spec=spec,
+        facts=facts,
+        adapter_sha256=adapter_sha256,
+        bundled=base is not None,
+        differences=differences,
+        licences=licences,
     )
     _clear_leftovers(store, prefix, adapter_sha256)
     files = [_put_file(store, prefix, name, path) for name, path in weights.items()]

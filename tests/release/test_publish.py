@@ -19,6 +19,7 @@ from mtl.release.layout import (
     read_manifest,
     verify_release,
 )
+from mtl.release.licences import UNKNOWN, licence_of
 from mtl.release.publish import publish
 from mtl.store.memory import MemoryStore
 from tests.release.toy import MODEL, facts, publish_toy, toy_adapter
@@ -199,3 +200,22 @@ def test_a_damaged_or_missing_file_is_named(store: MemoryStore, tmp_path: Path, 
     store.delete(key)
     with pytest.raises(DamageError, match=f"{key} is missing"):
         verify_release(store, MODEL, 1)
+
+
+def test_the_card_says_how_sure_a_metric_is_and_under_which_licences(tmp_path: Path) -> None:
+    store = MemoryStore()
+    licences = {uri: licence_of(uri, {"s3://own": "ours | all"}) for uri in ("google/flan-t5-base", "s3://own", "x")}
+    publish(
+        store,
+        toy_adapter(tmp_path / "adapter"),
+        model=MODEL,
+        version=1,
+        facts=facts(),
+        differences={"summarize": {"rougeLsum": "+0.0100 [+0.0050, +0.0150] against the champion"}},
+        licences=licences,
+    )
+    card = store.get("releases/toy/v1/README.md").decode()
+    assert "| summarize | rougeLsum | 0.4100 | +0.0100 [+0.0050, +0.0150] against the champion |" in card
+    assert "| google/flan-t5-base | Apache-2.0 |" in card
+    assert "| s3://own | ours \\| all |" in card
+    assert f"| x | {UNKNOWN} |" in card
