@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from mtl.errors import DataError, NotFoundError
+from mtl.sources import formats
+from mtl.sources.archive import ArchiveSource
+from mtl.sources.base import Part
+from mtl.task import BadRow
+
+STORY = "LONDON (CNN) -- A dog\nwas found.\n\nIt barked.\n\n@highlight\n\nDog found\n\n@highlight\n\nIt barks\n"
+RACE = {"article": "A b.", "questions": ["C?"], "options": [["a", "b", "c", "d"]], "answers": ["A"], "id": "1.txt"}
+
+
+def pack(path: Path, members: dict[str, str], *, links: dict[str, str] | None = None) -> Path:
+    mode = "w:gz" if path.name.endswith("gz") else "w"
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for name, text in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text.encode())
+            archive.addfile(info, io.BytesIO(text.encode()))
+        for name, target in (links or {}).items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            archive.addfile(info)
+    return path
+
+
+def source(path: Path, **its: dict[str, str]) -> ArchiveSource:
+    return ArchiveSource("any", path, uri=str(path), files=its.get("files", {}), limits={})
+
+
+@pytest.mark.parametrize("name", ["RACE.tar", "RACE.tar.gz", "RACE.tgz"])
+def test_race_from_its_archive(tmp_path: Path, name: str) -> None:
+    members = {f"RACE/{split}/high/{n}.txt": json.dumps(RACE) for split in ("train", "dev") for n in range(3)}
+    its = source(pack(tmp_path / name, {**members, "RACE/readme": "hello", "RACE/._1.txt": "x"}))
+    assert its.splits() == ("train", "validation")
+    rows = list(its.rows("train"))
+    assert [row.origin for row in rows] == [f"RACE/train/high/{n}.txt:1" for n in range(3)]
+    assert all(not isinstance(row.value, BadRow) and row.value["level"] == "high" for row in rows)
+
+
+def test_stories_with_their_highlights(tmp_path: Path) -> None:
+    its = source(pack(tmp_path / "cnn_stories.tgz", {"cnn/stories/ab12.story": STORY}))
+    (row,) = its.rows("train")
+    assert row.value == {
+        "article": "LONDON (CNN) -- A dog\nwas found.\n\nIt barked.",
+        "highlights": "Dog found\nIt barks",
+        "id": "ab12",
+    }
+
+
+def test_parts_are_all_rows_once(tmp_path: Path) -> None:
+    members = {f"train/{n}.story": STORY for n in range(7)} | {"train/x.jsonl": '{"n": 1}\n' * 600}
+    its = source(pack(tmp_path / "x.tar", members))
+    whole = [(row.number, row.line) for row in its.rows("train")]
+    parts = [(row.number, row.line) for index in range(3) for row in its.rows("train", Part(index, 3))]
+    assert len(whole) == 607 and sorted(parts) == sorted(whole) and whole == sorted(whole)
+
+
+@pytest.mark.parametrize("name", ["../secret.jsonl", "a/../../secret.jsonl"])
+def test_a_member_outside_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=r"x\.tar: '.*secret\.jsonl' leads out of the archive"):
+        source(pack(tmp_path / "x.tar", {name: "{}"})).splits()
+
+
+@pytest.mark.parametrize(("target", "message"), [("/etc/passwd", "leads out of the archive"), ("a.jsonl", "is a link")])
+def test_links_are_refused(tmp_path: Path, target: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        source(pack(tmp_path / "x.tar", {"a.jsonl": "{}"}, links={"b.jsonl": target})).splits()
+
+
+def test_damage_and_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "BOMB_FREE", 2**20)
+    good = pack(tmp_path / "good.tgz", {"train.jsonl": '{"n": 1}\n' * 5000}).read_bytes()
+    (tmp_path / "cut.tgz").write_bytes(good[: len(good) // 2])
+    with pytest.raises(DataError, match=r"cut\.tgz: damaged archive"):
+        list(source(tmp_path / "cut.tgz").rows("train"))
+    with pytest.raises(DataError, match=r"bomb\.tgz: unpacks to more than"):
+        list(source(pack(tmp_path / "bomb.tgz", {"train.jsonl": " " * 2**24})).rows("train"))
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no data files in"):
+        source(pack(tmp_path / "x.tar", {"readme.md": "hi"})).splits()
+    its = source(pack(tmp_path / "y.tar", {"a/mine.jsonl": "{}"}), files={"train": "b/*.jsonl"})
+    with pytest.raises(NotFoundError, match=r"no file 'b/\*\.jsonl' in"):
+        its.splits()
+
+
+def test_the_content_and_the_choice_name_it(tmp_path: Path) -> None:
+    first = source(pack(tmp_path / "a.tar", {"a.jsonl": "{}"}))
+    (tmp_path / "b.tar").write_bytes((tmp_path / "a.tar").read_bytes())
+    assert source(tmp_path / "b.tar").describe().sha256 == first.describe().sha256
+    assert source(tmp_path / "b.tar").stamp() != first.stamp()
+    other = source(tmp_path / "a.tar", files={"train": "a.jsonl"})
+    assert other.describe().sha256 != first.describe().sha256

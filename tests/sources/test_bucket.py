@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtl.config.data import SourceConfig
+from mtl.errors import InputError, NotFoundError
+from mtl.sources.bucket import open_bucket
+from mtl.sources.open import open_source
+
+
+def put(client: Any, bucket: str, key: str, rows: list[dict[str, int]]) -> None:
+    client.put_object(Bucket=bucket, Key=key, Body="".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+def found(uri: str, cache: Path) -> dict[str, list[int]]:
+    its = open_source(SourceConfig.model_validate({"task": "any", "uri": uri}), 1, cache=cache)
+    return {split: [row.value["n"] for row in its.rows(split)] for split in its.splits()}  # type: ignore[index]
+
+
+def test_a_prefix_is_read_like_a_folder(aws: str, s3_client: Any, bucket: str, tmp_path: Path) -> None:
+    put(s3_client, bucket, "data/race/train.jsonl", [{"n": 1}, {"n": 2}])
+    put(s3_client, bucket, "data/race/dev.jsonl", [{"n": 3}])
+    put(s3_client, bucket, "data/race/notes.md", [])
+    put(s3_client, bucket, "data/other/train.jsonl", [{"n": 9}])
+    assert found(f"s3://{bucket}/data/race", tmp_path) == {"train": [1, 2], "validation": [3]}
+    assert found(f"s3://{bucket}/data/race/dev.jsonl", tmp_path) == {"validation": [3]}
+
+
+def test_a_changed_object_is_fetched_and_an_unchanged_one_is_not(
+    aws: str, s3_client: Any, bucket: str, tmp_path: Path
+) -> None:
+    uri = f"s3://{bucket}/data"
+    config = SourceConfig.model_validate({"task": "any", "uri": uri})
+    put(s3_client, bucket, "data/train.jsonl", [{"n": 1}])
+    first = open_source(config, 1, cache=tmp_path)
+    described = first.describe()
+    assert (described.uri, first.splits()) == (uri, ("train",))
+    (copy,) = tmp_path.glob("sources/*/*/data/train.jsonl")
+    before = copy.stat().st_mtime_ns
+    assert open_source(config, 1, cache=tmp_path).describe() == described
+    assert copy.stat().st_mtime_ns == before
+    put(s3_client, bucket, "data/train.jsonl", [{"n": 1}, {"n": 2}])
+    again = open_source(config, 1, cache=tmp_path)
+    assert again.stamp() != first.stamp()
+    assert found(uri, tmp_path) == {"train": [1, 2]}
+    assert len(list(tmp_path.glob("sources/*/*/data/train.jsonl"))) == 1
+
+
+def test_an_empty_prefix_is_not_found(aws: str, bucket: str, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=f"no data objects under s3://{bucket}/nothing\n  is the prefix right"):
+        found(f"s3://{bucket}/nothing", tmp_path)
+
+
+@pytest.mark.parametrize("uri", ["s3://", "s3://key:secret@bucket/data"])
+def test_an_address_without_a_bucket_or_with_a_secret_is_refused(uri: str) -> None:
+    with pytest.raises(InputError, match="names no bucket and prefix") as caught:
+        open_bucket(uri)
+    assert "secret" not in str(caught.value)
