@@ -42,7 +42,7 @@ from mtl.training.launch import launch_training
 _A_MINUTE = 60.0
 
 
-def config_of(seed: int, *, steps: int, save_steps: int) -> RetrainConfig:
+def config_of(seed: int, *, steps: int, save_steps: int, threads: int | None) -> RetrainConfig:
     """The demo's model and adapter on little data. Each seed is a run of its own."""
     sources = [{"task": task, "uri": "demo", "rows": {"train": 300, "validation": 4}} for task in ("summarize", "mcq")]
     return parse_config(
@@ -58,6 +58,7 @@ def config_of(seed: int, *, steps: int, save_steps: int) -> RetrainConfig:
                 "save_steps": save_steps,
                 "log_steps": 1,
                 "learning_rate": 0.001,
+                "threads": threads,
             },
         }
     )
@@ -118,14 +119,14 @@ def train(config: RetrainConfig, dataset: str, kill_at: int | None = None) -> Cl
     return clock
 
 
-def measure(*, steps: int, save_steps: int, rounds: int) -> dict[str, Any]:
+def measure(*, steps: int, save_steps: int, rounds: int, threads: int | None) -> dict[str, Any]:
     """All three figures with both sides of each."""
     plain, saving = [], []
-    dataset = str(learn.prepare(config_of(1, steps=steps, save_steps=steps))["fingerprint"])
+    dataset = str(learn.prepare(config_of(1, steps=steps, save_steps=steps, threads=threads))["fingerprint"])
     for seed in range(2, 2 + rounds):
-        plain.append(train(config_of(seed, steps=steps, save_steps=steps), dataset))
-        saving.append(train(config_of(100 + seed, steps=steps, save_steps=save_steps), dataset))
-    killed = config_of(50, steps=steps, save_steps=save_steps)
+        plain.append(train(config_of(seed, steps=steps, save_steps=steps, threads=threads), dataset))
+        saving.append(train(config_of(100 + seed, steps=steps, save_steps=save_steps, threads=threads), dataset))
+    killed = config_of(50, steps=steps, save_steps=save_steps, threads=threads)
     train(killed, dataset, kill_at=2 * save_steps)
     again = train(killed, dataset, kill_at=3 * save_steps)
     without = statistics.median(clock.training for clock in plain)
@@ -191,14 +192,15 @@ def s3_server() -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="under 3 minutes on two cores")
+    parser.add_argument("--threads", type=int, help="CPU threads of the trainer; default: all cores")
     chosen = parser.parse_args()
     steps, rounds = (30, 2) if chosen.quick else (120, 4)
     sizes = {"steps": steps, "save_steps": 5, "rounds": rounds}
     with tempfile.TemporaryDirectory() as home, s3_server() as server:
         os.environ["MTL_HOME"], os.environ["MTL_STORE"] = home, "s3://bench/checkpoints"
         make_client().create_bucket(Bucket="bench")
-        result = measure(**sizes)
-    print(json.dumps({**result, "server": server, **sizes, "cores": os.cpu_count()}))
+        result = measure(**sizes, threads=chosen.threads)
+    print(json.dumps({**result, "server": server, **sizes, "threads": chosen.threads, "cores": os.cpu_count()}))
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ class Soak:
         if code not in (0, 75) or (end.code == 0 and end.adapter != self.plain):
             with self._lock:
                 self.differences.append(-1)
-            sys.stderr.write(f"after a takeover: {code}, {end.events[-1:]}\n")
+            sys.stderr.write(f"after a takeover: {code}, {sleeper.events[-1:]}, {end.events[-1:]}\n")
         return end.code == 0
 
     def _folder_machine(self, name: str) -> Machine:

@@ -166,6 +166,7 @@ class CheckpointStore:
         state = self._owned()
         commit = next((commit for commit in state.commits if commit.step == step), None)
         if commit is None:
+            self._check_owner()  # one that was taken over may have restored a commit that it does not own
             steps = ", ".join(str(commit.step) for commit in state.commits) or "none"
             raise PermanentError(f"run {self._run[:12]} has no commit at step {step}", hint=f"committed steps: {steps}")
         if state.finished != step:
@@ -176,6 +177,12 @@ class CheckpointStore:
         if self._state is None:
             raise PermanentError(f"run {self._run[:12]} is not owned yet", hint="call acquire() first")
         return self._state
+
+    def _check_owner(self) -> None:
+        """FencedError if another one owns the run now."""
+        now = self.state()
+        if now.epoch != self._owned().epoch:
+            raise self._fenced(now)
 
     def _check_step(self, step: int) -> None:
         """A commit below the newest good one would be dropped by retention at once: that is a caller's mistake."""

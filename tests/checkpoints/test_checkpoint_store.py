@@ -223,3 +223,18 @@ def test_unchanged_files_are_put_once(tmp_path: Path) -> None:
     store.before = lambda operation, key: puts.append(key) if operation == "put_file" else None
     commit(checkpoints, tmp_path, 10, 20)
     assert len(puts) == 2 * len(REQUIRED_FILES) - 1
+
+
+def test_taken_over_before_it_restored_it_is_fenced_even_with_nothing_left_to_do(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    """It slept between acquire and restore; meanwhile the other one did it all."""
+    sleeper, other = CheckpointStore(store, RUN, "a"), CheckpointStore(store, RUN, "b")
+    sleeper.acquire()
+    other.acquire()
+    other.commit(10, checkpoint_folder(tmp_path, 10))
+    other.finish(10)
+    restored = sleeper.restore(tmp_path / "restored")
+    assert restored is not None
+    with pytest.raises(FencedError):
+        sleeper.finish(restored.commit.step)
