@@ -1,9 +1,12 @@
-"""A task of one's own is one value in the table; sources, preparation and data set take it as it is."""
+"""The page on own tasks works as it is written: its code becomes a task, its rows a data set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -11,50 +14,47 @@ import pytest
 from mtl.config.data import DataConfig
 from mtl.data.dataset import open_dataset
 from mtl.data.manifest import DatasetManifest
-from mtl.example import Example
 from mtl.store.memory import MemoryStore
-from mtl.task import Dropped, Rendered, RenderOptions, Task
+from mtl.task import BadRequest, Task
 from mtl.tasks import table
-from mtl.tasks.text import clean, read_passage
 from tests.support.rows import write_jsonl
 
-Row = Mapping[str, Any]
+PAGE = Path(__file__).parents[2] / "docs" / "own-task.md"
+Run = Callable[..., DatasetManifest]
 
 
-def join(records: Sequence[dict[str, str]]) -> tuple[dict[str, str], Dropped]:
-    return records[0], []
+@pytest.fixture
+def title(monkeypatch: pytest.MonkeyPatch) -> Task:
+    """The task of the page, in the table."""
+    code = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert code
+    module = ModuleType("title_of_the_page")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(code[1], str(PAGE), "exec"), module.__dict__)
+    task: Task = module.TASK
+    monkeypatch.setitem(table.TASKS, task.name, task)
+    return task
 
 
-def render(record: dict[str, str], options: RenderOptions) -> Rendered:
-    return Rendered([Example(f"<title> {record['body']}", f"Title: {record['title']}", "title", record["body"])], [])
+def test_a_folder_of_jsonl_becomes_a_data_set(tmp_path: Path, store: MemoryStore, run: Run, title: Task) -> None:
+    rows: list[Any] = [{"body": f"Body number {n}.", "title": f"T{n}"} for n in range(30)]
+    write_jsonl(tmp_path / "notes" / "notes.jsonl", [*rows, rows[0], {"body": "", "title": "x"}, b"{"])
+    source = {"task": "title", "uri": str(tmp_path / "notes")}
+    manifest = run(DataConfig.model_validate({"sources": [source], "holdout": {"validation": 0.2}}))
+    counts = manifest.counts["title"]
+    assert counts["train"].kept + counts["validation"].kept == 30
+    assert manifest.quarantine == {"duplicate": 1, "empty body": 1, "not JSON": 1}
+    data = open_dataset(store, manifest.fingerprint, tmp_path)
+    examples = [example for split in counts for example in data.examples("title", split)]
+    assert {title.parse(example.targets) for example in examples} == {f"T{n}" for n in range(30)}
+    assert all(example.inputs.startswith("<title> ") for example in examples)
 
 
-TITLE = Task(
-    name="title",
-    version=1,
-    token="<title>",
-    columns=("body", "title"),
-    metrics=(),
-    read=lambda row: {name: read_passage(row, name) for name in ("body", "title")},
-    dump=lambda record: record,
-    load=lambda value: value,
-    passage=lambda record: str(record["body"]),
-    join=join,
-    render=render,
-    prompt=lambda text, request: f"<title> {clean(text)}",
-    bare=lambda inputs: inputs,
-    parse=lambda text: text.removeprefix("Title: ") or None,
-    score=lambda example, prediction: {},
-)
-
-
-def test_a_third_task(
-    tmp_path: Path, store: MemoryStore, run: Callable[..., DatasetManifest], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(table.TASKS, "title", TITLE)
-    write_jsonl(tmp_path / "mine" / "notes.jsonl", [{"body": f"Body {n}.", "title": f"T{n}"} for n in range(3)])
-    data = DataConfig.model_validate({"sources": [{"task": "title", "uri": str(tmp_path / "mine")}]})
-    manifest = run(data)
-    assert manifest.counts["title"]["train"].kept == 3
-    examples = open_dataset(store, manifest.fingerprint, tmp_path).examples("title", "train")
-    assert {example.targets for example in examples} == {"Title: T0", "Title: T1", "Title: T2"}
+def test_it_answers_and_scores(title: Task) -> None:
+    assert title.prompt("A  text.", {}) == "<title> Write a title for the following text: A text."
+    assert title.bare(title.prompt("A text.", {})) == "<title> A text."
+    with pytest.raises(BadRequest, match="title takes no 'easy'"):
+        title.prompt("A text.", {"easy": 1})
+    record = title.read({"body": "Some text.", "title": "New school"})
+    assert title.load(title.dump(record)) == record
+    assert title.parse("no title") is None
