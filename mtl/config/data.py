@@ -60,7 +60,7 @@ class RequestsConfig(Section):
     all: float = Field(0.4, ge=0, description="all of the passage's questions")
     one: float = Field(0.2, ge=0, description="one of them")
     level: float = Field(0.2, ge=0, description="those of one difficulty")
-    subset: float = Field(0.2, ge=0, description="some of them, chosen at random")
+    subset: float = Field(0.2, ge=0, description="some of them, each count of each difficulty as likely")
 
     @model_validator(mode="after")
     def _some(self) -> RequestsConfig:

@@ -33,9 +33,22 @@ def _draw(kind: str, labels: Sequence[str], rng: random.Random) -> Choice:
     if kind == "level":
         level = rng.choice(list(dict.fromkeys(labels)))
         return tuple(i for i in everything if labels[i] == level)
-    if kind == "subset" and len(labels) > 1:
-        return tuple(sorted(rng.sample(everything, rng.randint(1, len(labels) - 1))))
+    if kind == "subset":
+        return _some(labels, rng)
     return everything
+
+
+def _some(labels: Sequence[str], rng: random.Random) -> Choice:
+    """At least one question, with every count of each difficulty as likely as the others.
+
+    A plain sample would seldom leave a difficulty out, and a model would never learn requests that do.
+    """
+    chosen: list[int] = []
+    while not chosen:
+        for level in dict.fromkeys(labels):
+            those = [i for i, label in enumerate(labels) if label == level]
+            chosen += rng.sample(those, rng.randint(0, len(those)))
+    return tuple(sorted(chosen))
 
 
 def pack(choice: Choice, fits: Callable[[Choice], bool]) -> list[Choice]:

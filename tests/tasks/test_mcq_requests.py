@@ -29,11 +29,20 @@ def test_evaluation_asks_once_for_all() -> None:
 
 def test_the_shares_of_kinds_are_those_configured() -> None:
     labels = ["Easy", "Easy", "Medium", "Hard"]
-    for kind, sizes in {"one": {1}, "level": {1, 2}, "subset": {1, 2, 3}, "all": {4}}.items():
+    for kind, sizes in {"one": {1}, "level": {1, 2}, "subset": {1, 2, 3, 4}, "all": {4}}.items():
         drawn = Counter(
             len(choose(labels, shares={kind: 1.0}, wanted=1, rng=random.Random(seed))[0]) for seed in range(200)
         )
         assert set(drawn) == sizes, kind
+
+
+def test_a_subset_leaves_out_each_difficulty_as_often_as_it_asks_for_any_count_of_it() -> None:
+    labels = ["Easy"] * 2 + ["Medium"] * 2 + ["Hard"] * 2
+    asked = Counter(
+        sum(labels[i] == "Hard" for i in choose(labels, shares={"subset": 1.0}, wanted=1, rng=random.Random(seed))[0])
+        for seed in range(900)
+    )
+    assert all(0.25 < asked[count] / 900 < 0.42 for count in (0, 1, 2))
 
 
 @given(st.lists(st.integers(1, 10), min_size=1, max_size=8))
