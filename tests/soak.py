@@ -75,7 +75,7 @@ class Soak:
                 kinds = PROCESS + STORED + (WIRE if proxy else ())
                 if self._live(machine, proxy, chance.choice(kinds), chance):
                     break
-            end = machine.train(seconds=300)
+            end = machine.train()
             with self._lock:
                 self.lives += 1
                 if end.code != 0 or end.adapter != self.plain:

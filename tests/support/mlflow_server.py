@@ -38,7 +38,7 @@ class MlflowServer:
             self._process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=log, cwd=self._folder, start_new_session=True
             )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240  # a busy machine takes minutes
         while time.monotonic() < deadline:
             try:
                 urllib.request.urlopen(f"{self.url}/health", timeout=2).close()

@@ -63,7 +63,7 @@ class Trainer:
             time.sleep(0.01)
         raise AssertionError(f"no {kind} event in {seconds} s")
 
-    def end(self, *, seconds: float = 180.0) -> int:
+    def end(self, *, seconds: float = 900.0) -> int:
         """Wait for the end of the process; its exit code."""
         self.process.join(seconds)
         assert not self.process.is_alive(), f"the trainer still runs after {seconds} s: {self.events[-3:]}"
@@ -148,7 +148,7 @@ class Machine:
         self.started.append(trainer)
         return trainer
 
-    def train(self, *preludes: Prelude, seconds: float = 180.0, **options: Any) -> End:
+    def train(self, *preludes: Prelude, seconds: float = 900.0, **options: Any) -> End:
         """Run a trainer to its end, whatever that is."""
         trainer = self.start(*preludes, **options)
         code = trainer.end(seconds=seconds)
