@@ -20,6 +20,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import TaskRunner
 
+from flows.retrying import is_transient
 from mtl.chain import learn
 from mtl.config.retrain import RetrainConfig, load_config
 
@@ -27,7 +28,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-@task(name="piece of preparation", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=2)
+@task(
+    name="piece of preparation",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=2,
+    retry_condition_fn=is_transient,
+)
 def piece(work: Callable[[Any], Any], item: Any) -> Any:
     """One piece: it writes its own files whole, so trying it again is harmless."""
     return work(item)
