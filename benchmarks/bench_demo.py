@@ -120,12 +120,39 @@ def _questions(trained: Writer, count: int) -> dict[str, Any]:
     result: dict[str, Any] = {
         "mcq_parsed": sum(p is not None for p in parsed) / len(parsed),
         "counts_obeyed": sum(obeyed) / len(obeyed),
+        **_keys(texts, parsed, count),
     }
     for level in LEVELS:
         got = [QUIZ.parse(a) for a in trained([QUIZ.prompt(t, {level: 1}) for t in texts], "mcq")]
         labels = Counter(q["difficulty"].lower() for p in got if p for q in p)
         result[f"asked_{level}"] = {name: labels[name] / max(1, labels.total()) for name in LEVELS}
     return result
+
+
+def _keys(texts: list[str], parsed: list[Any], count: int) -> dict[str, float | None]:
+    """How often the key names the option that the facts behind the passage make right; chance is 0.25.
+
+    Over the questions that the generator itself would ask (`known` is their share).
+    """
+    asked = [(text, question) for text, questions in zip(texts, parsed, strict=True) for question in questions or []]
+    truth = _truth(count)
+    known = [(truth[text][q["question"]], q) for text, q in asked if q["question"] in truth[text]]
+    right = [q["options"]["ABCD".index(q["correct"])] == answer for answer, q in known]
+    offered = [answer in q["options"] for answer, q in known]
+    return {
+        "known": len(known) / max(1, len(asked)),
+        "answer_offered": sum(offered) / max(1, len(offered)),
+        "key_correct": sum(right) / max(1, len(right)),
+    }
+
+
+def _truth(count: int) -> dict[str, dict[str, str]]:
+    """Passage -> question -> right answer."""
+    answers: dict[str, dict[str, str]] = {}
+    for row in passages(SEED, count):
+        option = row["options"]["ABCD".index(str(row["answer"]))]  # type: ignore[index]
+        answers.setdefault(str(row["article"]), {})[str(row["question"])] = option
+    return answers
 
 
 def _delivered(questions: list[dict[str, Any]] | None) -> dict[str, int]:
