@@ -57,7 +57,9 @@ def uninterrupted(workshop: Path, dataset: str) -> Any:
 
 
 def trainer_of_this_process() -> psutil.Process:
-    (child,) = [p for p in psutil.Process().children() if "mtl.training" in " ".join(p.cmdline())]
+    """The one that runs: children of earlier tests may be zombies still, which have no command line."""
+    alive = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
+    (child,) = [p for p in alive if "mtl.training" in " ".join(p.cmdline())]
     return child
 
 
