@@ -60,6 +60,13 @@ def hand_over(trained: tuple[Path, dict[str, Any], dict[str, Any]], home: Path) 
     return lambda: _patiently(lambda: _hand_over(config, trained[1], home))
 
 
+def _settle_in(home: Path) -> None:
+    """In the forked process: this home and no address that an earlier test left."""
+    os.environ["MTL_HOME"] = str(home)
+    for name in ("MTL_STORE", "MLFLOW_TRACKING_URI"):
+        os.environ.pop(name, None)
+
+
 def _patiently(work: Trial) -> Any:
     """As the flow's steps do: tried again where trying again may help."""
     for _ in range(5):
@@ -74,7 +81,7 @@ def _hand_over(config: RetrainConfig, result: dict[str, Any], home: Path) -> dic
     from mtl.chain import hand_over, judge, learn, outcome
     from mtl.promotion import PromotionDecision
 
-    os.environ["MTL_HOME"] = str(home)
+    _settle_in(home)
     passed = PromotionDecision(True, ("mcq: it is better.",), "2-test", "base")
     hand_over.gate_decision = lambda config, report: passed
     dataset = learn.prepare(config)
@@ -88,7 +95,7 @@ def _hand_over(config: RetrainConfig, result: dict[str, Any], home: Path) -> dic
 
 def _state(home: Path) -> dict[str, Any]:
     """What others see: versions, aliases, journal, and whether the champion's release is whole."""
-    os.environ["MTL_HOME"] = str(home)
+    _settle_in(home)
     from mtl.chain.common import tracking
     from mtl.registry.registry import Registry
     from mtl.release.journal import read_journal

@@ -59,7 +59,7 @@ def uninterrupted(workshop: Path, dataset: str) -> Any:
 def trainer_of_this_process() -> psutil.Process:
     """The one that runs: children of earlier tests may be zombies still, which have no command line."""
     alive = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
-    (child,) = [p for p in alive if "mtl.training" in " ".join(p.cmdline())]
+    (child,) = [p for p in alive if "mtl.training" in p.cmdline()]
     return child
 
 
