@@ -11,7 +11,7 @@ from typing import Any
 
 from mtl.errors import DamageError, InputError, PermanentError
 from mtl.fingerprint import sha256_bytes, sha256_file
-from mtl.model.load import load_spec
+from mtl.model.load import MODEL_FILE, load_spec
 from mtl.release.card import render_card
 from mtl.release.layout import (
     MANIFEST,
@@ -23,7 +23,7 @@ from mtl.release.layout import (
     read_manifest,
     release_prefix,
 )
-from mtl.serving.folder import ADAPTER, ADAPTER_CONFIG, BASE, MODEL_FILE, bundled_base, model_files
+from mtl.serving.folder import ADAPTER, ADAPTER_CONFIG, BASE, bundled_base, model_files
 from mtl.store.base import ObjectStore
 
 

@@ -9,11 +9,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from mtl.errors import InputError
+from mtl.model.adapter import ADAPTER_FILES
 from mtl.model.base import DEMO, resolve_base
+from mtl.model.load import MODEL_FILE
 
-ADAPTER = "adapter_model.safetensors"
-ADAPTER_CONFIG = "adapter_config.json"
-MODEL_FILE = "mtl_model.json"
+ADAPTER, ADAPTER_CONFIG = ADAPTER_FILES
 BASE = "base"
 MAX_BASE_BYTES = 200 * 2**20
 # What a consumer needs. A training folder also holds optimizer and random state, which never leave it.

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtl.errors import InputError, ModelError, MtlError, NotFoundError, did_you_mean
-from mtl.serving.folder import BASE
 from mtl.task import BadRequest, Task
 from mtl.tasks.table import TASKS, get_task
 
@@ -163,21 +162,16 @@ def load_generator(
     base: where to take the base from instead of where the folder says (a folder, on a machine without network); its
     bytes must be those the adapter was trained on. Errors: NotFoundError, ModelError, DamageError.
     """
-    import torch
-
     from mtl.model.load import load_for_generation, load_spec
-    from mtl.model.precision import use_bf16
+    from mtl.model.precision import device_kind, use_bf16
 
     spec = load_spec(folder)
     _warn_of_other_tasks(spec.task_versions)
     if base:
         _check_base(base, spec.base_sha256)
-        place, revision = base, None
-    else:
-        bundled = (folder / BASE).is_dir()
-        place, revision = (str(folder / BASE), None) if bundled else (spec.base, spec.revision)
+    place, revision = (base, None) if base else (spec.base, spec.revision)
     model, tokenizer = load_for_generation(place, revision, folder)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = device_kind()
     fast = use_bf16(precision, d_model=model.config.d_model, device=device)
     return Generator(
         model.to(device),
