@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install retrain test ci slow faults soak bench clean
+.PHONY: help install retrain test ci slow faults soak bench stack clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,10 @@ soak: install  ## random faults for RUNS runs (default 100) from SEED; the diffe
 
 bench: install  ## every benchmark, quickly; each prints one JSON object
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file --quick || exit 1; done
+
+stack: install  ## the whole service on this machine: PostgreSQL, S3, MLflow, Prefect, a worker, and the deployments
+	$(BIN)/mtl stack up
+	eval "$$($(BIN)/mtl stack env)" && $(BIN)/mtl deploy
 
 clean:  ## remove what was installed and every state of the embedded service
 	rm -rf $(VENV) .mtl build *.egg-info .mypy_cache .ruff_cache .pytest_cache

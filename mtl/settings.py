@@ -81,3 +81,10 @@ def store_patience(environ: Mapping[str, str] | None = None) -> float:
             hint=f"seconds that one call to the object store may take, e.g. {DEFAULT_STORE_PATIENCE:g}",
         )
     return seconds
+
+
+def inherited_environment(environ: Mapping[str, str] | None = None, *, own_store: bool) -> dict[str, str]:
+    """What services of a stack inherit: all but addresses and logins of the services that it brings itself."""
+    ours = ("PREFECT_", "MLFLOW_", "MTL_STORE", *(("AWS_",) if own_store else ()))
+    env = os.environ if environ is None else environ
+    return {name: value for name, value in env.items() if not name.startswith(ours)}

@@ -1,0 +1,70 @@
+"""What `mtl stack up | status | env | down` do, and how their results read."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from mtl.cli.terminal import progress_bars
+from mtl.settings import load_settings
+from mtl.stack.state import Stack, make_stack, open_stack
+
+Document = dict[str, Any]
+
+
+def up(store: str | None) -> Document:
+    """Start all services and wait until they are healthy."""
+    from mtl.stack.up import bring_up
+
+    with progress_bars():
+        took = bring_up(make_stack(load_settings().home, store=store))
+    return {**status(), "seconds": took}
+
+
+def status() -> Document:
+    """Services, addresses and logins; passwords are in the file that is named."""
+    from mtl.stack.look import look
+
+    return look(_stack())
+
+
+def env() -> Document:
+    """The variables that lead to the stack, logins included."""
+    from mtl.stack.environment import client_environment
+
+    return client_environment(_stack())
+
+
+def down(wait: float) -> Document:
+    """Drain the worker and stop all services."""
+    from mtl.stack.down import bring_down
+
+    with progress_bars():
+        return bring_down(_stack(), wait=wait)
+
+
+def _stack() -> Stack:
+    return open_stack(load_settings().home)
+
+
+def status_text(result: Document) -> str:
+    """A line a service, then where to go and how to log in."""
+    lines = [
+        f"{service['name']:<12}{service['state']:<10}{service['memory_mb']:>6} MB  {service['url'] or ''}".rstrip()
+        for service in result["services"]
+    ]
+    lines += ["", f"{'all healthy' if result['healthy'] else 'NOT all healthy'}, {result['memory_mb']} MB in all"]
+    lines += [f"log in to {name} as {how}" for name, how in result["logins"].items()]
+    lines += [f"logs in {result['logs']}", f"next: {result['next']}"]
+    return "\n".join(lines)
+
+
+def env_text(variables: Document) -> str:
+    """Lines for `eval "$(mtl stack env)"`."""
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+
+
+def down_text(result: Document) -> str:
+    """What was stopped, and which runs will go on."""
+    lines = [f"{name} goes on when the stack is up again" for name in result["interrupted"]]
+    return "\n".join([*lines, "the stack is down; its data are kept", "next: mtl stack up"])

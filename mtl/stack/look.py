@@ -1,0 +1,48 @@
+"""How the stack is: what runs, what answers, how much memory it takes, and how to get in."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import psutil
+
+from mtl.stack import supervisor
+from mtl.stack.services import all_services
+from mtl.stack.state import Stack
+
+
+def look(stack: Stack) -> dict[str, Any]:
+    """The document of `mtl stack status`; it holds no password."""
+    found = supervisor.states(stack)
+    services = []
+    for service in all_services(stack):
+        process = found.get(service.name, {"statename": "STOPPED", "pid": 0})
+        runs = process["statename"] == "RUNNING"
+        state = "healthy" if runs and service.healthy() else process["statename"].lower()
+        memory = _memory(process["pid"]) if runs else 0
+        services.append({"name": service.name, "state": state, "memory_mb": memory, "url": service.public})
+    healthy = all(service["state"] == "healthy" for service in services)
+    secrets = stack.folder / "secrets.json"
+    return {
+        "services": services,
+        "healthy": healthy,
+        "memory_mb": sum(service["memory_mb"] for service in services),
+        "logins": {
+            "Prefect": f"admin:PASSWORD, the password being `prefect` in {secrets}",
+            "MLflow": f"admin, with the password `mlflow` in {secrets}",
+        },
+        "logs": str(stack.logs),
+        "next": 'eval "$(mtl stack env)" && mtl deploy' if healthy else "mtl stack up",
+    }
+
+
+def _memory(pid: int) -> int:
+    """Megabytes that a process and its children have to themselves."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                total += one.memory_full_info().pss
+    return round(total / 1e6)

@@ -1,0 +1,196 @@
+"""S3 of the stack: Ceph's gateway with one monitor and one disk in a file, from Debian's packages.
+
+One copy of each object, synced to disk before a write is answered: as safe as the disk that MTL_HOME is on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import socket
+import uuid
+from pathlib import Path
+from typing import Any
+
+from mtl.errors import NotFoundError, TransientError
+from mtl.stack.service import Service, run
+from mtl.stack.state import BUCKET, Stack, keep_secrets
+
+_BINARIES = ("radosgw", "radosgw-admin", "ceph-mon", "ceph-osd", "ceph", "ceph-authtool", "monmaptool")
+_DISK_BYTES = 200 << 30
+"""The file is sparse: it takes what is stored in it."""
+_CONFIG = """
+[global]
+fsid = {fsid}
+keyring = {folder}/admin.keyring
+mon host = {address}
+mon initial members = a
+auth cluster required = cephx
+auth service required = cephx
+auth client required = cephx
+osd pool default size = 1
+osd pool default min size = 1
+osd pool default pg num = 4
+osd crush chooseleaf type = 0
+mon allow pool size one = true
+mon data avail crit = 1
+public addr = 127.0.0.1
+cluster addr = 127.0.0.1
+run dir = {run}
+admin socket = {run}/$name.asok
+log file = {logs}/ceph-$name.log
+mon cluster log file = {logs}/ceph-cluster.log
+[mon.a]
+mon data = {folder}/mon
+[osd.0]
+keyring = {folder}/osd/keyring
+osd data = {folder}/osd
+osd objectstore = bluestore
+bluestore block size = {disk}
+bluestore cache autotune = false
+bluestore cache size = 67108864
+osd memory target = 939524096
+[client.rgw.a]
+rgw data = {folder}/gateway
+keyring = {folder}/gateway/keyring
+rgw frontends = beast endpoint=127.0.0.1:{port}
+rgw enable usage log = false
+rgw enable apis = s3
+"""
+
+
+def services(stack: Stack) -> list[Service]:
+    """Monitor, disk and gateway. Errors: NotFoundError if Ceph's programs are not installed."""
+    missing = [name for name in _BINARIES if shutil.which(name) is None]
+    if missing:
+        raise NotFoundError(
+            f"no S3 server can be started: {', '.join(missing)} not installed",
+            hint="apt-get install --no-install-recommends radosgw ceph-mon ceph-osd ceph-common, "
+            "or use another store: mtl stack up --store s3://bucket/prefix (with AWS_* set)",
+        )
+    conf = ("-c", str(_folder(stack) / "ceph.conf"))
+    return [
+        Service(
+            name="s3-monitor",
+            command=("ceph-mon", *conf, "-i", "a", "-f"),
+            before=lambda: _make_monitor(stack),
+            healthy=lambda: _listens(stack.ports["s3_monitor"]),
+            after=lambda: _make_disk(stack),
+        ),
+        Service(
+            name="s3-disk",
+            command=("ceph-osd", *conf, "-i", "0", "-f"),
+            needs=("s3-monitor",),
+            healthy=lambda: _disk_is_up(stack),
+            stop_seconds=40,
+        ),
+        Service(
+            name="s3",
+            command=("radosgw", *conf, "-n", "client.rgw.a", "-f"),
+            needs=("s3-disk",),
+            healthy=lambda: _listens(stack.ports["s3"]),
+            after=lambda: _make_bucket(stack),
+        ),
+    ]
+
+
+def _folder(stack: Stack) -> Path:
+    return stack.folder / "s3"
+
+
+def _ceph(stack: Stack, *arguments: str, stdin: str | None = None) -> str:
+    return run("ceph", "-c", str(_folder(stack) / "ceph.conf"), "--connect-timeout", "20", *arguments, stdin=stdin)
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
+        return True
+    return False
+
+
+def _make_monitor(stack: Stack) -> None:
+    """Keys, map and data of the monitor, made once; the last thing made is the marker."""
+    folder, ports = _folder(stack), stack.ports
+    if (folder / "made").exists():
+        _write_config(stack, (folder / "made").read_text())
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("mon", "osd", "gateway"):
+        (folder / name).mkdir(parents=True)
+    folder.chmod(0o700)
+    fsid = str(uuid.uuid4())
+    _write_config(stack, fsid)
+    monitor, admin, monmap = (str(folder / name) for name in ("mon.keyring", "admin.keyring", "monmap"))
+    everything = ("--cap", "mon", "allow *", "--cap", "osd", "allow *", "--cap", "mgr", "allow *")
+    run("ceph-authtool", "--create-keyring", monitor, "--gen-key", "-n", "mon.", "--cap", "mon", "allow *")
+    run("ceph-authtool", "--create-keyring", admin, "--gen-key", "-n", "client.admin", *everything)
+    run("ceph-authtool", monitor, "--import-keyring", admin)
+    run("monmaptool", "--create", "--clobber", "--fsid", fsid, "--addv", "a", _address(ports), monmap)
+    conf = str(folder / "ceph.conf")
+    run("ceph-mon", "-c", conf, "--mkfs", "-i", "a", "--monmap", monmap, "--keyring", monitor)
+    (folder / "made").write_text(fsid)
+
+
+def _address(ports: Any) -> str:
+    return f"[v2:127.0.0.1:{ports['s3_monitor']},v1:127.0.0.1:{ports['s3_monitor_old']}]"
+
+
+def _write_config(stack: Stack, fsid: str) -> None:
+    places = {"folder": _folder(stack), "run": stack.run, "logs": stack.logs, "address": _address(stack.ports)}
+    text = _CONFIG.format(fsid=fsid, disk=_DISK_BYTES, port=stack.ports["s3"], **places)
+    (_folder(stack) / "ceph.conf").write_text(text)
+
+
+def _make_disk(stack: Stack) -> None:
+    """The disk and the gateway's key, made once the monitor runs. Keys go by standard input and files."""
+    folder = _folder(stack)
+    gateway = folder / "gateway" / "keyring"
+    if gateway.exists():
+        return
+    for kept in (folder / "osd").iterdir():
+        kept.unlink()
+    conf, keyring, name = str(folder / "ceph.conf"), folder / "osd" / "keyring", str(uuid.uuid4())
+    secret = run("ceph-authtool", "--gen-print-key").strip()
+    _ceph(stack, "osd", "new", name, "0", "-i", "-", stdin=json.dumps({"cephx_secret": secret}))
+    keyring.touch(mode=0o600)
+    keyring.write_text(f"[osd.0]\n\tkey = {secret}\n")
+    run("ceph-osd", "-c", conf, "-i", "0", "--mkfs", "--osd-uuid", name)
+    made = _ceph(stack, "auth", "get-or-create", "client.rgw.a", "mon", "allow rwx", "osd", "allow rwx")
+    aside = gateway.with_suffix(".part")
+    aside.touch(mode=0o600)
+    aside.write_text(made)
+    aside.rename(gateway)
+
+
+def _disk_is_up(stack: Stack) -> bool:
+    try:
+        return bool(json.loads(_ceph(stack, "osd", "stat", "--format", "json"))["num_up_osds"])
+    except (TransientError, KeyError, ValueError):
+        return False
+
+
+def _make_bucket(stack: Stack) -> None:
+    """The one user, with keys that the gateway makes, and the bucket."""
+    admin = ("radosgw-admin", "-c", str(_folder(stack) / "ceph.conf"), "-n", "client.rgw.a")
+    if "s3_secret" not in stack.secrets:
+        try:
+            answer = run(*admin, "user", "info", "--uid", "mtl")
+        except TransientError:
+            answer = run(*admin, "user", "create", "--uid", "mtl", "--display-name", "mtl")
+        keys = json.loads(answer)["keys"][0]
+        stack = keep_secrets(stack, {"s3_key": keys["access_key"], "s3_secret": keys["secret_key"]})
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=stack.url("s3"),
+        aws_access_key_id=stack.secrets["s3_key"],
+        aws_secret_access_key=stack.secrets["s3_secret"],
+        region_name="us-east-1",
+    )
+    try:
+        client.create_bucket(Bucket=BUCKET)  # making one's own bucket again is no error
+    except (BotoCoreError, ClientError) as error:
+        raise TransientError(f"cannot make bucket {BUCKET}: {error}") from None

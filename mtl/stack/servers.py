@@ -1,0 +1,131 @@
+"""MLflow, Prefect and the worker of the stack. Every secret goes by environment or file, none on a command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from mtl.errors import TransientError
+from mtl.stack import postgres
+from mtl.stack.environment import client_environment, prefect_login, s3_environment
+from mtl.stack.service import Service, answers, ask
+from mtl.stack.state import BUCKET, POOL, Stack
+
+HEARTBEAT_SECONDS = 30
+"""Prefect takes no less."""
+
+
+def mlflow(stack: Stack, *, needs: tuple[str, ...]) -> Service:
+    """MLflow's server with its login, on PostgreSQL, with artifacts in the object store."""
+    config = stack.folder / "mlflow-auth.ini"
+    return Service(
+        name="mlflow",
+        command=(
+            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(stack.ports["mlflow"])),
+            *("--workers", "1", "--app-name", "basic-auth", "--artifacts-destination", _artifacts(stack)),
+        ),
+        environment={
+            "MLFLOW_BACKEND_STORE_URI": postgres.address(stack, "mlflow", driver="psycopg2"),
+            "MLFLOW_AUTH_CONFIG_PATH": str(config),
+            "MLFLOW_AUTH_ADMIN_PASSWORD": stack.secrets["mlflow"],
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": stack.secrets["mlflow_session"],
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 0.5 GB instead of 2.5
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            # Webhooks of the registry go to a receiver on this machine.
+            "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": stack.secrets["webhook_encryption"],
+            "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+            "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+            **s3_environment(stack),
+        },
+        needs=needs,
+        before=lambda: _write_auth(stack, config),
+        healthy=lambda: answers(
+            f"{stack.url('mlflow')}/api/2.0/mlflow/experiments/search?max_results=1",
+            user="admin",
+            password=stack.secrets["mlflow"],
+        ),
+        public=stack.url("mlflow"),
+    )
+
+
+def _artifacts(stack: Stack) -> str:
+    """A prefix beside the store's; a folder stays a folder."""
+    if stack.store is None:
+        return f"s3://{BUCKET}/mlflow"
+    return f"{stack.store.rstrip('/')}/mlflow"
+
+
+def _write_auth(stack: Stack, config: Path) -> None:
+    config.unlink(missing_ok=True)
+    config.touch(mode=0o600)
+    config.write_text(
+        "[mlflow]\n"
+        "default_permission = NO_PERMISSIONS\n"
+        f"database_uri = {postgres.address(stack, 'mlflow_auth', driver='psycopg2')}\n"
+        "admin_username = admin\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        "auth_cache_ttl_seconds = 60\n"  # a hash of a password costs more than most requests
+    )
+
+
+def prefect(stack: Stack) -> Service:
+    """Prefect's server and its background services in one process: their events then need no broker."""
+    api = f"{stack.url('prefect')}/api"
+    return Service(
+        name="prefect",
+        command=(
+            *(sys.executable, "-m", "prefect", "server", "start"),
+            *("--host", "127.0.0.1", "--port", str(stack.ports["prefect"])),
+        ),
+        environment={
+            "PREFECT_HOME": str(stack.folder / "prefect"),
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": postgres.address(stack, "prefect", driver="asyncpg"),
+            "PREFECT_SERVER_API_AUTH_STRING": prefect_login(stack),
+            "PREFECT_API_AUTH_STRING": prefect_login(stack),
+            "PREFECT_API_URL": api,
+            "PREFECT_SERVER_UI_API_URL": api,
+            # In memory, its default, a restart would leak the slots that are held.
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+        },
+        needs=("postgres",),
+        healthy=lambda: answers(f"{api}/flows/count", **login(stack), body={}),
+        public=stack.url("prefect"),
+    )
+
+
+def worker(stack: Stack, *, needs: tuple[str, ...]) -> Service:
+    """The worker that runs flows on this machine. It stops at once: `mtl stack down` drains it first."""
+    name = f"{os.uname().nodename}"
+    return Service(
+        name="worker",
+        command=(
+            *(sys.executable, "-m", "prefect", "worker", "start"),
+            *("--pool", POOL, "--type", "process", "--name", name),
+        ),
+        environment={
+            **client_environment(stack),
+            "PREFECT_HOME": str(stack.folder / "prefect"),
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
+            "PREFECT_WORKER_QUERY_SECONDS": "3",
+        },
+        needs=needs,
+        stop_seconds=60,
+        healthy=lambda: _online(stack, name),
+    )
+
+
+def login(stack: Stack) -> dict[str, str]:
+    """Options of `ask` for Prefect's API."""
+    return {"user": "admin", "password": stack.secrets["prefect"]}
+
+
+def _online(stack: Stack, name: str) -> bool:
+    url = f"{stack.url('prefect')}/api/work_pools/{POOL}/workers/filter"
+    try:
+        workers = ask(url, **login(stack), body={})
+    except TransientError:
+        return False
+    return any(worker["name"] == name and worker["status"] == "ONLINE" for worker in workers)

@@ -1,0 +1,99 @@
+"""Service: one process of the stack, what it needs, and how one knows that it works."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mtl.errors import TransientError
+
+_SECONDS = 120
+
+
+def _nothing() -> None:
+    return
+
+
+def _running() -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One process.
+
+    needs: services that must be healthy first. before: makes what the process needs, or finds it. healthy: asked once
+    it runs. after: what must be made inside it, or found. user: it runs as. public: the address that people open.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    needs: Sequence[str] = ()
+    user: str | None = None
+    stop_signal: str = "TERM"
+    stop_seconds: int = 20
+    before: Callable[[], None] = _nothing
+    healthy: Callable[[], bool] = _running
+    after: Callable[[], None] = _nothing
+    public: str | None = None
+
+
+def run(
+    *command: str, stdin: str | None = None, user: str | None = None, environment: Mapping[str, str] | None = None
+) -> str:
+    """Standard output of a command that ends by itself. Errors: TransientError with the end of what it said."""
+    try:
+        done = subprocess.run(
+            command,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+            user=user,
+            cwd="/" if user else None,  # the user may not see the folder that we are in
+            env={**os.environ, **(environment or {})},
+        )
+    except (subprocess.TimeoutExpired, OSError) as error:
+        raise TransientError(f"{command[0]} did not end in order: {error}") from None
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip()[-1500:]
+        raise TransientError(f"{command[0]} ended with {done.returncode}: {said}")
+    return done.stdout
+
+
+def ask(url: str, *, user: str | None = None, password: str = "", body: Any = None, method: str | None = None) -> Any:
+    """The JSON (or text) that an HTTP service answers. Errors: TransientError if it does not answer with 2xx."""
+    request = urllib.request.Request(url, method=method)  # noqa: S310  # addresses of our own, always http on loopback
+    if user is not None:
+        token = base64.b64encode(f"{user}:{password}".encode()).decode()
+        request.add_header("Authorization", f"Basic {token}")
+    if body is not None:
+        request.data = json.dumps(body).encode()
+        request.add_header("Content-Type", "application/json")
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            text = answer.read().decode()
+    except (urllib.error.URLError, OSError) as error:
+        raise TransientError(f"{url} does not answer: {error}") from None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def answers(url: str, **options: Any) -> bool:
+    """Whether an HTTP service answers with 2xx."""
+    try:
+        ask(url, **options)
+    except TransientError:
+        return False
+    return True

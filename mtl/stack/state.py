@@ -1,0 +1,157 @@
+"""What a stack keeps between starts: its ports, its secrets, and which object store it uses."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import secrets
+import socket
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mtl.errors import DamageError, InputError, NotFoundError
+
+BUCKET = "mtl"
+POOL = "mtl"
+"""The work pool that the stack's worker polls."""
+_USUAL: Mapping[str, int | None] = {
+    "postgres": 5432,
+    "s3": 9000,
+    "s3_monitor": None,
+    "s3_monitor_old": None,
+    "mlflow": 5000,
+    "prefect": 4200,
+}
+"""The port that people expect of each service; None: any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """One stack of this machine.
+
+    folder: its state, below MTL_HOME. run: sockets and pid files; apart, because paths of sockets are limited to 107
+    bytes. store: the object store it was told to use, None for one of its own.
+    """
+
+    home: Path
+    ports: Mapping[str, int]
+    secrets: Mapping[str, str] = field(repr=False)
+    store: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.home / "stack"
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
+    def run(self) -> Path:
+        name = hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"mtl-{os.getuid()}-{name}"
+
+    def url(self, service: str) -> str:
+        """Address of an HTTP service."""
+        return f"http://127.0.0.1:{self.ports[service]}"
+
+
+def open_stack(home: Path) -> Stack:
+    """The stack of an MTL_HOME. Errors: NotFoundError if there is none yet."""
+    folder = home / "stack"
+    try:
+        kept = json.loads((folder / "stack.json").read_text())
+        return Stack(home, kept["ports"], json.loads((folder / "secrets.json").read_text()), kept["store"])
+    except FileNotFoundError:
+        raise NotFoundError(f"no stack in {home}", field="MTL_HOME", hint="mtl stack up makes and starts one") from None
+    except (ValueError, KeyError) as error:
+        raise DamageError(f"{folder} holds a damaged stack.json or secrets.json: {error}", field="MTL_HOME") from None
+
+
+def make_stack(home: Path, *, store: str | None = None, usual: Mapping[str, int | None] = _USUAL) -> Stack:
+    """The stack of an MTL_HOME, made with free ports and passwords of its own unless it is there.
+
+    store: an object store to use instead of an own one. Errors: InputError if the stack there uses another.
+    """
+    try:
+        stack = open_stack(home)
+    except NotFoundError:
+        stack = Stack(home, _free_ports(usual), _new_secrets(), store)
+        stack.folder.mkdir(parents=True, exist_ok=True)
+        stack.folder.chmod(0o711)  # the user that PostgreSQL runs as must reach its folder, and see nothing else
+        _write(stack.folder / "secrets.json", dict(stack.secrets))
+        _write(stack.folder / "stack.json", {"ports": dict(stack.ports), "store": store})
+    if store is not None and store != stack.store:
+        raise InputError(
+            f"the stack in {home} uses {stack.store or 'an S3 store of its own'}, not {store}",
+            field="store",
+            hint="another MTL_HOME makes another stack",
+        )
+    stack.logs.mkdir(exist_ok=True)
+    _private(stack.run)
+    return stack
+
+
+def keep_secrets(stack: Stack, more: Mapping[str, str]) -> Stack:
+    """The stack with `more` secrets, which a service gave, kept beside the others."""
+    merged = {**stack.secrets, **more}
+    if merged != stack.secrets:
+        _write(stack.folder / "secrets.json", merged)
+    return Stack(stack.home, stack.ports, merged, stack.store)
+
+
+def _new_secrets() -> dict[str, str]:
+    """Passwords that need no quoting anywhere; Fernet wants its key in base64."""
+    names = ("postgres", "postgres_mlflow", "postgres_prefect", "mlflow", "mlflow_session", "prefect", "webhook")
+    key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    return {name: secrets.token_hex(20) for name in names} | {"webhook_encryption": key}
+
+
+def _free_ports(usual: Mapping[str, int | None]) -> dict[str, int]:
+    """A port for each service: the usual one if nobody has it, else any free one. All are held until all are found."""
+    held: dict[str, socket.socket] = {}
+    try:
+        for name, port in usual.items():
+            held[name] = _hold(port or 0) or _hold(0) or socket.socket()
+        return {name: int(listener.getsockname()[1]) for name, listener in held.items()}
+    finally:
+        for listener in held.values():
+            listener.close()
+
+
+def _hold(port: int) -> socket.socket | None:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError:
+        return None
+
+
+def port_is_free(port: int) -> bool:
+    """Whether nobody listens there on loopback."""
+    listener = _hold(port)
+    if listener is not None:
+        listener.close()
+    return listener is not None
+
+
+def _write(path: Path, document: Mapping[str, object]) -> None:
+    """Whole or not at all, and for this user alone from its first byte on."""
+    aside = path.with_suffix(".part")
+    aside.unlink(missing_ok=True)
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(document, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def _private(folder: Path) -> None:
+    """A folder for sockets in a place that others can write to. Errors: InputError if it is another user's."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise InputError(f"{folder} belongs to another user", field="TMPDIR", hint="remove it, or set TMPDIR")
+    folder.chmod(0o700)

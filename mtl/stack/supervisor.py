@@ -1,0 +1,204 @@
+"""The process manager: supervisord keeps each service running, its log short, and stops them in order.
+
+It listens on a socket in a folder of this user alone.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from mtl.errors import TransientError
+from mtl.settings import inherited_environment
+from mtl.stack.service import Service
+from mtl.stack.state import Stack
+
+MARK = "MTL_STACK"
+"""Variable that every process of a stack carries, so that those that lost their manager are found."""
+
+
+def start_manager(stack: Stack, services: Sequence[Service]) -> None:
+    """Start supervisord unless it runs. It starts no service by itself."""
+    if manager_runs(stack):
+        return
+    end_leftovers(stack)
+    config = stack.folder / "supervisord.conf"
+    config.unlink(missing_ok=True)
+    config.touch(mode=0o600)
+    config.write_text(_config(stack, services))
+    command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(config)]
+    environment = inherited_environment(own_store=stack.store is None) | {MARK: str(stack.folder)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    deadline = time.monotonic() + 20
+    while done.returncode == 0 and time.monotonic() < deadline:
+        if manager_runs(stack):
+            return
+        time.sleep(0.1)
+    raise TransientError(f"supervisord did not start: {done.stderr.strip() or _end_of(stack.logs / 'supervisord.log')}")
+
+
+def manager_runs(stack: Stack) -> bool:
+    """Whether supervisord answers."""
+    try:
+        _call(stack, "getState")
+    except TransientError:
+        return False
+    return True
+
+
+def states(stack: Stack) -> dict[str, dict[str, Any]]:
+    """service -> {statename, pid, start (seconds since 1970), ...} of supervisord; empty if it does not run."""
+    try:
+        return {process["name"]: process for process in _call(stack, "getAllProcessInfo")}
+    except TransientError:
+        return {}
+
+
+def running(stack: Stack) -> set[str]:
+    """The services whose process runs."""
+    return {name for name, process in states(stack).items() if process["statename"] == "RUNNING"}
+
+
+def gave_up(stack: Stack, name: str) -> bool:
+    """Whether supervisord stopped trying to start it."""
+    return states(stack).get(name, {}).get("statename") in ("FATAL", "EXITED", None)
+
+
+def start_process(stack: Stack, name: str) -> None:
+    """Start a service unless it runs."""
+    if states(stack)[name]["statename"] not in ("RUNNING", "STARTING"):
+        _call(stack, "startProcess", name, False)
+
+
+def stop_process(stack: Stack, name: str) -> None:
+    """Stop a service and wait for its end."""
+    if states(stack).get(name, {}).get("pid"):
+        _call(stack, "stopProcess", name)
+
+
+def signal_process(stack: Stack, name: str, signal: str) -> None:
+    """Send a signal, e.g. KILL, to a service's process."""
+    _call(stack, "signalProcess", name, signal)
+
+
+def stop_manager(stack: Stack, *, seconds: float = 120.0) -> None:
+    """Stop all services, the latest started first, and supervisord."""
+    if manager_runs(stack):
+        _call(stack, "shutdown")
+    deadline = time.monotonic() + seconds
+    while manager_runs(stack):
+        if time.monotonic() > deadline:
+            raise TransientError(f"supervisord still runs after {seconds:.0f} s", hint=f"see {stack.logs}")
+        time.sleep(0.2)
+    end_leftovers(stack)
+
+
+def last_lines(stack: Stack, name: str) -> str:
+    """The end of a service's log."""
+    return _end_of(stack.logs / f"{name}.log")
+
+
+def end_leftovers(stack: Stack) -> None:
+    """End processes of this stack whose supervisord was killed. Trainers among them save and can be resumed."""
+    left = [process for process in psutil.process_iter() if _mark(process) == str(stack.folder)]
+    for process in left:
+        _send(process, "terminate")
+    _, stubborn = psutil.wait_procs(left, timeout=30)
+    for process in stubborn:
+        _send(process, "kill")
+
+
+def _send(process: psutil.Process, what: str) -> None:
+    try:
+        getattr(process, what)()
+    except psutil.Error:
+        return
+
+
+def _mark(process: psutil.Process) -> str | None:
+    """The stack that a process belongs to. This process and what started it are none of it, whatever they inherited."""
+    ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    try:
+        return None if process.pid in ours else process.environ().get(MARK)
+    except (psutil.Error, OSError):
+        return None
+
+
+def _call(stack: Stack, method: str, *arguments: Any) -> Any:
+    from supervisor.xmlrpc import SupervisorTransport
+
+    transport = SupervisorTransport(None, None, serverurl=f"unix://{stack.run / 'supervisor.sock'}")
+    proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
+    try:
+        return getattr(proxy.supervisor, method)(*arguments)
+    except xmlrpc.client.Fault as fault:
+        raise TransientError(
+            f"supervisord refuses {method} {' '.join(map(str, arguments))}: {fault.faultString}"
+        ) from None
+    except (OSError, xmlrpc.client.Error) as error:
+        raise TransientError(f"supervisord does not answer: {error}") from None
+    finally:
+        transport.close()
+
+
+def _end_of(log: Path) -> str:
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+    except OSError:
+        return ""
+
+
+def _config(stack: Stack, services: Sequence[Service]) -> str:
+    head = f"""
+[unix_http_server]
+file={stack.run}/supervisor.sock
+chmod=0700
+[supervisord]
+logfile={_escaped(str(stack.logs))}/supervisord.log
+logfile_maxbytes=5MB
+logfile_backups=1
+pidfile={stack.run}/supervisord.pid
+user={getpass.getuser() if os.geteuid() else "root"}
+identifier=mtl
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+"""
+    return head + "".join(_program(stack, service, number) for number, service in enumerate(services))
+
+
+def _program(stack: Stack, service: Service, number: int) -> str:
+    """A section. Services are stopped in the reverse order of `priority`; what is secret is not in here."""
+    command = (sys.executable, "-m", "mtl.stack.services", service.name) if service.environment else service.command
+    return f"""
+[program:{service.name}]
+command={_escaped(shlex.join(command))}
+environment={MARK}="{_escaped(str(stack.folder))}",MTL_HOME="{_escaped(str(stack.home))}"
+directory={"/" if service.user else _escaped(str(stack.home))}
+{f"user={service.user}" if service.user else ""}
+priority={number}
+autostart=false
+autorestart=true
+startsecs=1
+startretries=20
+stopsignal={service.stop_signal}
+stopwaitsecs={service.stop_seconds}
+redirect_stderr=true
+stdout_logfile={_escaped(str(stack.logs))}/{service.name}.log
+stdout_logfile_maxbytes=10MB
+stdout_logfile_backups=2
+"""
+
+
+def _escaped(text: str) -> str:
+    """supervisord expands %(name)s."""
+    return text.replace("%", "%%")

@@ -1,0 +1,78 @@
+"""Bring the stack up: each service as soon as those that it needs are healthy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from graphlib import TopologicalSorter
+
+from mtl import progress
+from mtl.errors import InputError, TransientError
+from mtl.stack import drain, supervisor
+from mtl.stack.service import Service
+from mtl.stack.services import all_services
+from mtl.stack.state import Stack, port_is_free
+
+_SECONDS = 150.0
+
+
+def bring_up(stack: Stack, *, seconds: float = _SECONDS) -> dict[str, float]:
+    """Start what does not run, in order, and wait until all is healthy: service -> seconds since the start.
+
+    Progress is reported with the service's name as stage. Errors: InputError for a port that another program has;
+    TransientError, with the end of the log, for a service that does not become healthy in `seconds`.
+    """
+    began = time.monotonic()
+    services = {service.name: service for service in all_services(stack)}
+    if not supervisor.manager_runs(stack):
+        supervisor.end_leftovers(stack)
+        _check_ports(stack)
+        supervisor.start_manager(stack, list(services.values()))
+    took = {}
+    for name in _started(stack, services, deadline=began + seconds):
+        took[name] = round(time.monotonic() - began, 1)
+        progress.report(name, 1, 1, services[name].public or "healthy")
+    drain.resume(stack)
+    return took
+
+
+def _check_ports(stack: Stack) -> None:
+    for name, port in stack.ports.items():
+        if not port_is_free(port):
+            raise InputError(
+                f"port {port}, which the stack keeps for {name}, is taken by another program",
+                field="ports",
+                hint=f"stop that program (ss -ltnp | grep {port}), or give {name} another port in "
+                f"{stack.folder / 'stack.json'}",
+            )
+
+
+def _started(stack: Stack, services: Mapping[str, Service], *, deadline: float) -> Iterator[str]:
+    """Yields the name of each service once it is healthy."""
+    order = TopologicalSorter({name: service.needs for name, service in services.items()})
+    order.prepare()
+    running: dict[Future[None], str] = {}
+    with ThreadPoolExecutor(len(services)) as pool:
+        while order.is_active():
+            for name in order.get_ready():
+                progress.report(name, 0, 1, "starting")
+                running[pool.submit(_start, stack, services[name], deadline)] = name
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+                order.done(running[future])
+                yield running.pop(future)
+
+
+def _start(stack: Stack, service: Service, deadline: float) -> None:
+    service.before()
+    supervisor.start_process(stack, service.name)
+    while not (service.name in supervisor.running(stack) and service.healthy()):
+        if time.monotonic() > deadline or supervisor.gave_up(stack, service.name):
+            raise TransientError(
+                f"{service.name} does not become healthy:\n{supervisor.last_lines(stack, service.name)}",
+                hint=f"its log is {stack.logs / service.name}.log",
+            )
+        time.sleep(0.2)
+    service.after()
