@@ -28,7 +28,7 @@ test: install  ## the quick tier: linters, types, layers and tests, under 5 minu
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow'
 
 # Not yet the fault tier, its sweeps, and two processes of one training, which do not resume equal yet: see docs/log.md.
 ci: test  ## what the gate runs: the quick tier, and the chain on real data, killed and served

@@ -193,6 +193,19 @@ def generate(
 
 
 @app.command()
+def serve(
+    model: Annotated[str, typer.Argument(help="champion, candidate, vN, a run id, or a folder")] = "champion",
+    host: Annotated[str, typer.Option(help="address to listen on; there is no password")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5002,
+    name: Model = DEFAULT_MODEL,
+) -> None:
+    """Serve a model over HTTP with MLflow's scoring protocol (POST /invocations), until interrupted."""
+    from mtl.cli import releases
+
+    releases.serve(name, model, host=host, port=port)
+
+
+@app.command()
 def pull(
     ref: Annotated[str, typer.Argument(help="champion, previous, candidate, vN, or a .json file of links")],
     dest: Annotated[Path | None, typer.Argument(help="folder to fill")] = None,

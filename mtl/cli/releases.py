@@ -170,6 +170,19 @@ def generate_many(
     return {"task": task, "model": ref, "version": model.version, "texts": done, "refused": refused}
 
 
+def serve(name: str, ref: str, *, host: str, port: int) -> None:
+    """Serve a model over HTTP until interrupted."""
+    from mtl.registry.server import serve as serve_folder
+    from mtl.release.refs import resolve_ref
+
+    settings = load_settings()
+    versions = _lazy_versions(settings, name, ref)
+    model = resolve_ref(ref, store=open_store(settings.store), model=name, cache=settings.cache, versions=versions)
+    version = f" v{model.version}" if model.version else ""
+    print(f"serving {name}{version} on http://{host}:{port}/invocations (interrupt to stop)", flush=True)
+    serve_folder(model.folder, host=host, port=port)
+
+
 def _lazy_versions(settings: Settings, name: str, ref: str) -> Any:
     """The registry, which takes seconds to open, only for a ref that needs it: a run id."""
     is_run = len(ref) == 32 and not Path(ref).exists()

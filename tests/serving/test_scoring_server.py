@@ -8,16 +8,16 @@ from typing import Any
 import mlflow
 import pytest
 from fastapi.testclient import TestClient
-from mlflow.pyfunc.scoring_server import init
 
 from mtl.registry.package import packaged
+from mtl.registry.server import scoring_app
 from tests.support.trained import trained_model
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
     with packaged(trained_model(tmp_path_factory.mktemp("model"))) as packed:
-        return TestClient(init(mlflow.pyfunc.load_model(str(packed))), raise_server_exceptions=False)
+        return TestClient(scoring_app(mlflow.pyfunc.load_model(str(packed))), raise_server_exceptions=False)
 
 
 def post(server: TestClient, body: Any) -> tuple[int, dict[str, Any]]:
@@ -75,3 +75,16 @@ def test_bad_requests(server: TestClient, body: Any, reason: str) -> None:
     status, document = post(server, body)
     assert status == 400
     assert reason in document["message"]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b'{"dataframe_split": {"columns": [null, []], "data": [[], {"": null}]}}', "application/json"),
+        (b'{"inputs": ["a text"]}', None),
+    ],
+)
+def test_what_cannot_be_read_is_the_callers_fault(server: TestClient, content: bytes, kind: str | None) -> None:
+    answer = server.post("/invocations", content=content, headers={"content-type": kind} if kind else {})
+    assert answer.status_code == 400
+    assert "the request could not be read" in answer.json()["message"]
