@@ -36,6 +36,21 @@ def metrics_table(report: dict[str, Any]) -> None:
     create_table_artifact(rows, key="metrics", description="means over the held-out examples")
 
 
+def champion_table(found: dict[str, Any]) -> None:
+    """The champion's scores now beside those of its release."""
+    rows = [
+        {"task": task, "metric": metric, "now": _shown(value), "at its release": _shown(_before(found, task, metric))}
+        for task, metrics in found["now"].items()
+        for metric, value in metrics.items()
+    ]
+    create_table_artifact(rows, key="champion", description=f"{found['model']} v{found['version']} on today's data")
+
+
+def _before(found: dict[str, Any], task: str, metric: str) -> float | None:
+    value: float | None = found["then"].get(task, {}).get(metric)
+    return value
+
+
 def report_page(report: dict[str, Any], decision: dict[str, Any]) -> None:
     """The evaluation report with the decision on top."""
     create_markdown_artifact(

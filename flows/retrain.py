@@ -12,7 +12,7 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from flows import approval, artifacts, steps
+from flows import approval, artifacts, rerunning, steps
 from mtl.chain import hand_over, outcome
 from mtl.config.retrain import RetrainConfig, load_config
 
@@ -24,6 +24,7 @@ def retrain(config: RetrainConfig) -> dict[str, Any]:
     Running it again with nothing changed makes no second version: every step finds what the last run made.
     """
     log = get_run_logger()
+    rerunning.refuse_endless()
     dataset = steps.prepare(config)
     trained = steps.train(config, dataset["fingerprint"])
     done = outcome.find_judged(config, trained)

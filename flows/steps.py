@@ -10,13 +10,15 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.concurrency.sync import concurrency
 from prefect.tasks import exponential_backoff
 
 from flows import artifacts
 from flows.retrying import is_resumable, is_transient
 from flows.watching import watched
-from mtl.chain import batch, common, hand_over, judge, learn
+from mtl.chain import batch, champion, common, data_watch, hand_over, judge, learn
 from mtl.config.retrain import RetrainConfig
+from mtl.settings import device_limit
 
 # Transient faults of stores and registries pass within seconds to minutes; permanent ones fail at once.
 _PATIENT: dict[str, Any] = {
@@ -41,8 +43,9 @@ def prepare(config: RetrainConfig) -> dict[str, Any]:
 
 @task(name="train", **_RESUMING)
 def train(config: RetrainConfig, dataset: str) -> dict[str, Any]:
-    """Train in a process of its own, or resume: identity, steps, adapter hash."""
-    with watched("train"):
+    """Train in a process of its own, or resume: identity, steps, adapter hash. One at a time on a device."""
+    # A lease that cannot be renewed while the server is away does not end the training.
+    with concurrency(device_limit(), lease_duration=60, raise_on_lease_renewal_failure=False), watched("train"):
         return learn.train(config, dataset)
 
 
@@ -110,3 +113,34 @@ def plan_generation(
 def generate_shard(job: dict[str, Any], number: int, destination: str) -> dict[str, Any]:
     """Answer one shard, or find it written."""
     return batch.run_shard(job, number, Path(destination))
+
+
+@task(name="examine-champion", **_PATIENT)
+def examine_champion(config: RetrainConfig, dataset: str, max_drop: float) -> dict[str, Any]:
+    """Measure the champion on a data set: scores now and at its release, and what got worse."""
+    with watched("evaluate"):
+        return champion.examine(config, dataset, max_drop=max_drop)
+
+
+@task(name="promote-by-hand", **_PATIENT)
+def promote_by_hand(model: str, version: str, force: str | None, actor: str | None) -> dict[str, Any]:
+    """Make a version champion on a person's word."""
+    return champion.promote_version(model, version, force=force, actor=actor)
+
+
+@task(name="roll-back", **_PATIENT)
+def roll_back(model: str, reason: str, actor: str | None) -> dict[str, Any]:
+    """Make the previous champion champion again."""
+    return champion.roll_back(model, reason=reason, actor=actor)
+
+
+@task(name="compare-data", **_PATIENT)
+def compare_data(config: RetrainConfig, dataset: str) -> dict[str, Any]:
+    """How much of the training data differs from the champion's."""
+    return data_watch.compare_data(config, dataset)
+
+
+@task(name="prune-checkpoints", **_PATIENT)
+def prune_checkpoints(delete: bool) -> dict[str, Any]:
+    """Delete (or only find) what no commit needs any more."""
+    return common.prune_checkpoints(delete=delete)

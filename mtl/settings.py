@@ -88,3 +88,8 @@ def inherited_environment(environ: Mapping[str, str] | None = None, *, own_store
     ours = ("PREFECT_", "MLFLOW_", "MTL_STORE", *(("AWS_",) if own_store else ()))
     env = os.environ if environ is None else environ
     return {name: value for name, value in env.items() if not name.startswith(ours)}
+
+
+def device_limit(environ: Mapping[str, str] | None = None) -> str:
+    """The concurrency limit of the device that this machine trains on (`MTL_DEVICE`, default `local`)."""
+    return f"device-{(os.environ if environ is None else environ).get('MTL_DEVICE') or 'local'}"

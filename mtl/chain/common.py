@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,13 @@ def follow_aliases(model: str) -> Document:
 def evaluation_prefix(identity: str) -> str:
     """Where a run's evaluation is kept in the store."""
     return f"runs/{identity}/evaluation"
+
+
+def prune_checkpoints(*, delete: bool) -> Document:
+    """What no commit of any run has needed for a day; deleted if asked. What `mtl checkpoints prune` prints."""
+    from mtl.checkpoints.prune import plan_prune, prune
+
+    store, now = open_store(load_settings().store), time.time()
+    plan = plan_prune(store, now=now)
+    deleted = prune(store, plan, now=now) if delete else 0
+    return {"store": store.uri, **plan.to_dict(), "run": None, "deleted": deleted, "dry_run": not delete}

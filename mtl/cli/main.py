@@ -261,6 +261,21 @@ def prune_checkpoints(
     _show(commands.prune(run, yes=yes), as_json, commands.prune_text)
 
 
+@app.command()
+def deploy(
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help="configuration of retrain/nightly, weekly-full and the polls")
+    ] = Path("conf/demo.yaml"),
+    cron: Annotated[str, typer.Option(help="when retrain/nightly runs")] = "0 3 * * *",
+    timezone: Annotated[str, typer.Option(help="of all schedules, e.g. Europe/Berlin")] = "UTC",
+    as_json: Json = False,
+) -> None:
+    """Register deployments, schedules, limits and automations with the server of PREFECT_API_URL."""
+    from mtl.cli import stack as commands
+
+    _show(commands.deploy(config, cron, timezone), as_json, commands.deploy_text)
+
+
 @stack.command("up")
 def stack_up(
     store: Annotated[

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.chain.common import tracking
-from mtl.errors import InputError, NotFoundError, NotPromotedError
+from mtl.errors import InputError, NotFoundError
 from mtl.progress import report as report_progress
 from mtl.settings import Settings, load_settings
 from mtl.store.open import open_store
@@ -44,72 +44,16 @@ def reconcile(name: str) -> Document:
 
 def promote(name: str, version: str, force: str | None) -> Document:
     """Make a version champion: the gate's decision must be for it, or `force` says why not to ask."""
-    from mtl.release.layout import parse_version
-    from mtl.release.promote import promote as promote_version
+    from mtl.chain.champion import promote_version
 
-    settings = load_settings()
-    registry = _registry(settings, name)
-    number = parse_version(version)
-    if number is None:
-        raise InputError(f"{version!r} is no version", field="version", hint="give a number, e.g. 3 or v3")
-    against, reason = _permission(registry, settings, name, number, force)
-    promotion = promote_version(
-        open_store(settings.store),
-        number,
-        model=name,
-        expected=against,
-        reason=reason,
-        actor=settings.actor,
-        aliases=registry,
-        forced=force is not None,
-    )
-    return _changed(name, promotion)
-
-
-def _permission(
-    registry: Any, settings: Settings, name: str, version: int, force: str | None
-) -> tuple[int | None, str]:
-    """(the champion that is replaced, the reason). Errors: NotPromotedError if neither gate nor person allows it."""
-    from mtl.release.journal import read_journal
-
-    verdict = registry.verdict(version)
-    if force is not None:
-        return read_journal(open_store(settings.store), name).champion, force
-    if verdict is None:
-        raise NotPromotedError(f"v{version} was never judged", hint='mtl retrain judges it; or --force "reason"')
-    if not verdict.promoted:
-        reasons = "\n".join(f"  - {reason}" for reason in verdict.reasons)
-        raise NotPromotedError(
-            f"the gate refused v{version}:\n{reasons}", hint='overrule it with --force "reason", which is recorded'
-        )
-    return verdict.against, "; ".join(verdict.reasons)
+    return promote_version(name, version, force=force)
 
 
 def rollback(name: str, reason: str) -> Document:
     """Make the previous champion champion again."""
-    from mtl.release.promote import rollback as roll_back
+    from mtl.chain.champion import roll_back
 
-    settings = load_settings()
-    promotion = roll_back(
-        open_store(settings.store),
-        model=name,
-        reason=reason,
-        actor=settings.actor,
-        aliases=_registry(settings, name),
-    )
-    return _changed(name, promotion)
-
-
-def _changed(name: str, promotion: Any) -> Document:
-    return {
-        "model": name,
-        "champion": promotion.version,
-        "previous": promotion.previous,
-        "changed": promotion.changed,
-        "reason": promotion.change.reason,
-        "actor": promotion.change.actor,
-        "at": promotion.change.at,
-    }
+    return roll_back(name, reason=reason)
 
 
 def generate(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+from pathlib import Path
 from typing import Any
 
 from mtl.cli.terminal import progress_bars
+from mtl.cli.work import embed_prefect
+from mtl.errors import InputError
 from mtl.settings import load_settings
 from mtl.stack.state import Stack, make_stack, open_stack
 
@@ -41,6 +45,28 @@ def down(wait: float) -> Document:
 
     with progress_bars():
         return bring_down(_stack(), wait=wait)
+
+
+def deploy(config: Path, cron: str, timezone: str) -> Document:
+    """Register everything with the Prefect server. Errors: InputError without one."""
+    if "PREFECT_API_URL" not in os.environ:
+        raise InputError(
+            "no Prefect server to deploy to",
+            field="PREFECT_API_URL",
+            hint='mtl stack up, then eval "$(mtl stack env)"; or set PREFECT_API_URL',
+        )
+    embed_prefect()
+    from flows.deploying import deploy as register
+
+    return register(Path.cwd(), config, cron=cron, timezone=timezone)
+
+
+def deploy_text(result: Document) -> str:
+    """What is there now."""
+    lines = [f"deployed to work pool {result['pool']}:", *(f"  {name}" for name in result["deployments"])]
+    lines += [f"one training at a time: concurrency limit {result['limit']}"]
+    lines += [f"automation: {name}" for name in result["automations"]]
+    return "\n".join([*lines, "next: prefect deployment run retrain/demo, or the Prefect UI"])
 
 
 def _stack() -> Stack:

@@ -1,0 +1,45 @@
+"""The check-data flow: a poll of the sources that starts a retrain only when the data changed enough.
+
+python -m flows.check_data conf/demo.yaml
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import flow, get_run_logger
+from prefect.deployments import run_deployment
+from pydantic import Field
+
+from flows import steps
+from mtl.config.retrain import RetrainConfig, load_config
+
+
+@flow(name="check-data", description="Look whether the data changed; start a retrain if they changed enough")
+def check_data(
+    config: RetrainConfig,
+    min_change: Annotated[
+        float, Field(ge=0, le=1, description="share of training examples, old and new, that must differ")
+    ] = 0.05,
+    deployment: Annotated[str, Field(description="what is started, with this configuration")] = "retrain/nightly",
+) -> dict[str, Any]:
+    """What changed, and the run that was started. One data set starts one run, however often it is looked at."""
+    dataset = steps.prepare(config)
+    found = steps.compare_data(config, dataset["fingerprint"])
+    get_run_logger().info("%.1f%% of the training examples changed", 100 * found["changed"])
+    if found["changed"] < max(min_change, 1e-9):
+        return found | {"started": None}
+    run = run_deployment(
+        deployment,
+        parameters={"config": config.model_dump(mode="json", by_alias=True)},
+        timeout=0,
+        as_subflow=False,
+        idempotency_key=f"data-{found['dataset']}",
+    )
+    return found | {"started": str(run.id)}
+
+
+if __name__ == "__main__":
+    check_data(load_config(Path(sys.argv[1])))

@@ -1,0 +1,158 @@
+"""Deploy: everything a Prefect server must know, made or mended; doing it again changes nothing.
+
+The deployments are in deployments/prefect.yaml, so that plain `prefect deploy` takes them too.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from prefect.automations import Automation
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
+from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.exceptions import ObjectNotFound
+from prefect.variables import Variable
+from pydantic import ValidationError
+
+from flows.rerunning import MAX_RUNS, VARIABLE
+from mtl.errors import InputError, NotFoundError, TransientError
+from mtl.settings import device_limit
+
+POOL = "mtl"
+DEAD_AFTER = timedelta(seconds=90)
+"""Three heartbeats of the stack's worker."""
+_RERUN_AFTER = timedelta(seconds=15)  # a worker says "crashed" a second time, and would undo what came before
+_ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
+_WAITS = ("Suspended", "Paused", "AwaitingRetry", "Late", "Scheduled")
+
+
+def deploy(folder: Path, config: Path, *, cron: str, timezone: str) -> dict[str, Any]:
+    """Register pool, limits, variables, deployments and automations; their names.
+
+    folder: the project, in which runs work. config: of nightly, weekly-full and the polls. Errors: InputError for a
+    schedule that does not parse, ConfigError for the configuration, NotFoundError without deployments/prefect.yaml.
+    """
+    from flows.presets import presets
+
+    presets("conf/demo.yaml", str(config))
+    _check_schedule(cron, timezone)
+    with get_client(sync_client=True) as client:
+        _make_pool(client)
+        _make_limit(client, device_limit())
+        Variable.set(VARIABLE, MAX_RUNS) if Variable.get(VARIABLE) is None else None
+        _make_deployments(folder, config, cron=cron, timezone=timezone)
+        made = [_keep_automation(wanted) for wanted in (_crash_dead_runs(), _rerun_crashed())]
+        names = sorted(f"{_flow_name(client, item.flow_id)}/{item.name}" for item in client.read_deployments())
+    return {"pool": POOL, "limit": device_limit(), "automations": made, "deployments": names}
+
+
+def _check_schedule(cron: str, timezone: str) -> None:
+    try:
+        CronSchedule(cron=cron, timezone=timezone)
+    except ValidationError as error:
+        what = "; ".join(str(item["msg"]) for item in error.errors())
+        raise InputError(
+            f"no schedule: cron {cron!r}, timezone {timezone!r}: {what}",
+            field="cron",
+            hint='for example --cron "0 3 * * *" --timezone Europe/Berlin: every night at three',
+        ) from None
+
+
+def _make_pool(client: SyncPrefectClient) -> None:
+    try:
+        client.read_work_pool(POOL)
+    except ObjectNotFound:
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process", description="retrains on this machine"))
+
+
+def _make_limit(client: SyncPrefectClient, name: str) -> None:
+    """One training on a device. A limit that is there stays as it is, with the slots that are held."""
+    try:
+        client.read_global_concurrency_limit_by_name(name)
+    except ObjectNotFound:
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+
+
+def _make_deployments(folder: Path, config: Path, *, cron: str, timezone: str) -> None:
+    file = folder / "deployments" / "prefect.yaml"
+    if not file.is_file():
+        raise NotFoundError(f"no {file}", field="folder", hint="run mtl deploy in the project's folder")
+    values = {
+        "MTL_DEPLOY_FOLDER": str(folder),
+        "MTL_DEPLOY_PYTHON": sys.executable,
+        "MTL_DEPLOY_CONFIG": str(config),
+        "MTL_DEPLOY_CRON": cron,
+        "MTL_DEPLOY_TIMEZONE": timezone,
+    }
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
+    done = subprocess.run(
+        command, env={**os.environ, **values}, cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0 or "Skipping" in done.stdout:
+        raise TransientError(f"prefect deploy ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
+
+
+def _crash_dead_runs() -> Automation:
+    """A run whose heartbeats stop without an end was killed with its machine, and nobody else says so."""
+    after = {"prefect.flow-run.heartbeat"}
+    return Automation(
+        name="mtl: dead runs are crashed",
+        description="A run that sends no heartbeat any more was killed: mark it so.",
+        trigger=EventTrigger(
+            after=after,
+            expect=after | {f"prefect.flow-run.{name}" for name in (*_ENDS, *_WAITS)},
+            match={"prefect.resource.id": "prefect.flow-run.*"},  # type: ignore[arg-type]
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=DEAD_AFTER,
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="no heartbeat: its process is gone")],
+    )
+
+
+def _rerun_crashed() -> Automation:
+    """The same flow run again: equal parameters are the same identity, and it goes on from its checkpoint."""
+    return Automation(
+        name="mtl: crashed runs run again",
+        description="A run with tag `rerun` that crashed is scheduled again; it resumes from its checkpoint.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.Crashed"},
+            expect={f"prefect.flow-run.{name}" for name in ("Running", "Pending", "Cancelled", *_WAITS)},
+            match={"prefect.resource.id": "prefect.flow-run.*"},  # type: ignore[arg-type]
+            match_related={  # type: ignore[arg-type]
+                "prefect.resource.role": "tag",
+                "prefect.resource.id": "prefect.tag.rerun",
+            },
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=_RERUN_AFTER,
+        ),
+        actions=[ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="crashed; runs again")],
+    )
+
+
+def _keep_automation(wanted: Automation) -> str:
+    """Made, or made equal to what is wanted; whether it is switched on stays as it is."""
+    try:
+        there = Automation.read(name=wanted.name)
+    except ValueError:
+        wanted.create()
+        return wanted.name
+    there.trigger, there.actions, there.description = wanted.trigger, wanted.actions, wanted.description
+    there.update()
+    return wanted.name
+
+
+def _flow_name(client: SyncPrefectClient, flow: Any) -> str:
+    return client.read_flow(flow).name

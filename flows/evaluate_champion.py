@@ -1,0 +1,40 @@
+"""The evaluate-champion flow: is the champion still good on today's data? A regression is an event and fails the run.
+
+python -m flows.evaluate_champion conf/demo.yaml
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.events import emit_event
+from prefect.states import Completed, Failed, State
+from pydantic import Field
+
+from flows import artifacts, steps
+from mtl.config.retrain import RetrainConfig, load_config
+
+
+@flow(name="evaluate-champion", description="Measure the champion on today's data; alarm if it got worse")
+def evaluate_champion(
+    config: RetrainConfig,
+    max_drop: Annotated[
+        float, Field(ge=0, le=1, description="how far a deciding metric may fall since the release")
+    ] = 0.05,
+) -> State[dict[str, Any]]:
+    """What it scores now and what it scored when it was released, with a sentence for each regression."""
+    dataset = steps.prepare(config)
+    found = steps.examine_champion(config, dataset["fingerprint"], max_drop)
+    artifacts.champion_table(found)
+    if not found["regressions"]:
+        return Completed(message=f"v{found['version']} is as good as it was", data=found)
+    resource = {"prefect.resource.id": f"mtl.model.{found['model']}", "mtl.version": str(found["version"])}
+    emit_event("mtl.champion.regressed", resource=resource, payload={"regressions": found["regressions"]})
+    return Failed(message=f"v{found['version']} regressed: {'; '.join(found['regressions'])}", data=found)
+
+
+if __name__ == "__main__":
+    evaluate_champion(load_config(Path(sys.argv[1])))

@@ -1,0 +1,37 @@
+"""Presets: configurations as parameters of deployments. A build step of deployments/prefect.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mtl.config.retrain import load_config, parse_config
+
+Values = dict[str, Any]
+
+
+def presets(demo: str, chosen: str) -> dict[str, Values]:
+    """demo and chosen as they stand in their files; `full` trains twice as long, `examined` measures the test split."""
+    values = _values(chosen)
+    steps = load_config(Path(chosen)).train.max_steps
+    return {
+        "demo": _values(demo),
+        "chosen": values,
+        "full": _with(values, "train", max_steps=2 * steps),
+        "examined": _with(values, "evaluate", split="test"),
+    }
+
+
+def _values(path: str) -> Values:
+    """What the file says, once it is known to be right."""
+    load_config(Path(path))
+    values: Values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    return values
+
+
+def _with(values: Values, section: str, **changes: Any) -> Values:
+    changed = {**values, section: {**values.get(section, {}), **changes}}
+    parse_config(changed)
+    return changed

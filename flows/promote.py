@@ -1,0 +1,41 @@
+"""The promote flow: a person makes a version champion, from the Prefect UI.
+
+python -m flows.promote VERSION
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+from prefect import flow
+from pydantic import Field
+
+from flows import steps
+from mtl.config.register import RegisterConfig
+
+
+@flow(name="promote", description="Make a version champion, if the gate let it through")
+def promote(
+    version: Annotated[
+        int, Field(ge=1, description="version of the registered model", json_schema_extra={"position": 0})
+    ],
+    by: Annotated[
+        str, Field(max_length=200, description="your name; recorded", json_schema_extra={"position": 1})
+    ] = "",
+    overrule: Annotated[
+        str,
+        Field(
+            max_length=2000, description="why the gate is overruled; empty: obey it", json_schema_extra={"position": 2}
+        ),
+    ] = "",
+    model: Annotated[
+        str, Field(description="registered model", json_schema_extra={"position": 3})
+    ] = RegisterConfig().model,
+) -> dict[str, Any]:
+    """Who is champion now; the document of `mtl promote --json`."""
+    return steps.promote_by_hand(model, f"v{version}", overrule.strip() or None, by.strip() or None)
+
+
+if __name__ == "__main__":
+    promote(int(sys.argv[1].lstrip("v")))

@@ -1,0 +1,27 @@
+"""The prune flow: delete what no checkpoint has needed for a day.
+
+python -m flows.prune
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from prefect import flow, get_run_logger
+from pydantic import Field
+
+from flows import steps
+
+
+@flow(name="prune", description="Delete blobs that no commit has needed for a day")
+def prune(
+    dry_run: Annotated[bool, Field(description="only say what would be deleted")] = False,
+) -> dict[str, Any]:
+    """The document of `mtl checkpoints prune --json`."""
+    found = steps.prune_checkpoints(not dry_run)
+    get_run_logger().info("%d deleted", found["deleted"])
+    return found
+
+
+if __name__ == "__main__":
+    prune()

@@ -1,0 +1,138 @@
+"""What people do with champions: promote one by hand, roll back, and look whether it is still good."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from mtl.chain.common import Document, champion_model, tracking
+from mtl.config.retrain import RetrainConfig
+from mtl.errors import InputError, NotFoundError, NotPromotedError
+from mtl.settings import Settings, load_settings
+from mtl.store.open import open_store
+
+
+def promote_version(model: str, version: str, *, force: str | None, actor: str | None = None) -> Document:
+    """Make a version champion: the gate's decision must be for it, or `force` says why not to ask.
+
+    actor: who does it; by default what MTL_ACTOR or the user's name says. Errors: NotPromotedError if the gate refused.
+    """
+    from mtl.release.layout import parse_version
+    from mtl.release.promote import promote
+
+    settings = load_settings()
+    registry = _registry(settings, model)
+    number = parse_version(version)
+    if number is None:
+        raise InputError(f"{version!r} is no version", field="version", hint="give a number, e.g. 3 or v3")
+    against, reason = _permission(registry, settings, model, number, force)
+    promotion = promote(
+        open_store(settings.store),
+        number,
+        model=model,
+        expected=against,
+        reason=reason,
+        actor=actor or settings.actor,
+        aliases=registry,
+        forced=force is not None,
+    )
+    return _changed(model, promotion)
+
+
+def _permission(
+    registry: Any, settings: Settings, model: str, version: int, force: str | None
+) -> tuple[int | None, str]:
+    """(the champion that is replaced, the reason). Errors: NotPromotedError if neither gate nor person allows it."""
+    from mtl.release.journal import read_journal
+
+    verdict = registry.verdict(version)
+    if force is not None:
+        return read_journal(open_store(settings.store), model).champion, force
+    if verdict is None:
+        raise NotPromotedError(f"v{version} was never judged", hint='mtl retrain judges it; or --force "reason"')
+    if not verdict.promoted:
+        reasons = "\n".join(f"  - {reason}" for reason in verdict.reasons)
+        raise NotPromotedError(
+            f"the gate refused v{version}:\n{reasons}", hint='overrule it with --force "reason", which is recorded'
+        )
+    return verdict.against, "; ".join(verdict.reasons)
+
+
+def roll_back(model: str, *, reason: str, actor: str | None = None) -> Document:
+    """Make the previous champion champion again."""
+    from mtl.release.promote import rollback
+
+    settings = load_settings()
+    promotion = rollback(
+        open_store(settings.store),
+        model=model,
+        reason=reason,
+        actor=actor or settings.actor,
+        aliases=_registry(settings, model),
+    )
+    return _changed(model, promotion)
+
+
+def _registry(settings: Settings, model: str) -> Any:
+    from mtl.registry.registry import Registry
+
+    return Registry(tracking(settings), model)
+
+
+def _changed(model: str, promotion: Any) -> Document:
+    return {
+        "model": model,
+        "champion": promotion.version,
+        "previous": promotion.previous,
+        "changed": promotion.changed,
+        "reason": promotion.change.reason,
+        "actor": promotion.change.actor,
+        "at": promotion.change.at,
+    }
+
+
+def examine(config: RetrainConfig, dataset: str, *, max_drop: float) -> Document:
+    """Measure the champion on a data set of today, beside what it scored when it was released.
+
+    max_drop: how far the metric that decides about a task may fall before that is a regression. Floors of the gate
+    count too. Errors: NotFoundError if there is no champion yet.
+    """
+    from mtl.chain.judge import measure
+    from mtl.release import layout
+
+    settings = load_settings()
+    store = open_store(settings.store)
+    model = config.register_.model
+    version, folder = champion_model(config, store, settings)
+    if version is None or folder is None:
+        raise NotFoundError(f"{model} has no champion yet", hint="retrain/demo makes one")
+    release = layout.find_manifest(store, model, version)
+    then = release.facts.metrics if release else {}
+    report = measure(config, dataset, {"candidate": folder}).to_json()
+    now = {task: report["candidate"][task] for task in report["examples"]}
+    regressions = _regressions(now, then, config.gate.metrics, config.gate.floors, max_drop)
+    return {"model": model, "version": version, "now": now, "then": then, "regressions": regressions}
+
+
+def _regressions(
+    now: Mapping[str, Mapping[str, float | None]],
+    then: Mapping[str, Any],
+    deciding: Mapping[str, str],
+    floors: Mapping[str, Mapping[str, float]],
+    max_drop: float,
+) -> list[str]:
+    """A sentence for each deciding metric that fell too far, or is missing, and for each floor that is not met."""
+    found = []
+    for task, metrics in now.items():
+        name = deciding.get(task, next(iter(metrics)))
+        value, before = metrics.get(name), then.get(task, {}).get(name)
+        if value is None or not math.isfinite(value):
+            found.append(f"{task}: {name} is missing")
+        elif before is not None and value < before - max_drop:
+            found.append(f"{task}: {name} fell from {before:.4f} to {value:.4f}, more than {max_drop:g}")
+        for floored, floor in floors.get(task, {}).items():
+            measured = metrics.get(floored)
+            if measured is not None and measured < floor:
+                found.append(f"{task}: {floored} is {measured:.4f}, below its floor {floor:g}")
+    return found
