@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from pydantic import Field
 
@@ -38,6 +39,7 @@ def check_data(
         as_subflow=False,
         idempotency_key=f"data-{found['dataset']}",
     )
+    assert isinstance(run, FlowRun), "called from a synchronous flow"
     return found | {"started": str(run.id)}
 
 

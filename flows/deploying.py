@@ -110,7 +110,7 @@ def _crash_dead_runs() -> Automation:
         trigger=EventTrigger(
             after=after,
             expect=after | {f"prefect.flow-run.{name}" for name in (*_ENDS, *_WAITS)},
-            match={"prefect.resource.id": "prefect.flow-run.*"},  # type: ignore[arg-type]
+            match={"prefect.resource.id": "prefect.flow-run.*"},
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
@@ -128,8 +128,8 @@ def _rerun_crashed() -> Automation:
         trigger=EventTrigger(
             after={"prefect.flow-run.Crashed"},
             expect={f"prefect.flow-run.{name}" for name in ("Running", "Pending", "Cancelled", *_WAITS)},
-            match={"prefect.resource.id": "prefect.flow-run.*"},  # type: ignore[arg-type]
-            match_related={  # type: ignore[arg-type]
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related={
                 "prefect.resource.role": "tag",
                 "prefect.resource.id": "prefect.tag.rerun",
             },
@@ -149,6 +149,7 @@ def _keep_automation(wanted: Automation) -> str:
     except ValueError:
         wanted.create()
         return wanted.name
+    assert isinstance(there, Automation), "called from synchronous code"
     there.trigger, there.actions, there.description = wanted.trigger, wanted.actions, wanted.description
     there.update()
     return wanted.name
