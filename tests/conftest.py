@@ -12,10 +12,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
-@pytest.fixture(autouse=True)
-def same_environment() -> Iterator[None]:
-    """MLflow writes the address it was given into the environment, where the next test would find it."""
+def _same_environment() -> Iterator[None]:
     before = dict(os.environ)
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+# MLflow writes the address it was given into the environment, where the next test, or the next file, would find it.
+same_environment_after_a_test = pytest.fixture(autouse=True)(_same_environment)
+same_environment_after_a_file = pytest.fixture(autouse=True, scope="module")(_same_environment)

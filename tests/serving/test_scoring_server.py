@@ -80,11 +80,11 @@ def test_bad_requests(server: TestClient, body: Any, reason: str) -> None:
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (b'{"dataframe_split": {"columns": [null, []], "data": [[], {"": null}]}}', "application/json"),
+        (b'{"dataframe_split": {"columns": [null, []], "data": [[1, 2]]}}', "application/json"),
         (b'{"inputs": ["a text"]}', None),
     ],
 )
-def test_what_cannot_be_read_is_the_callers_fault(server: TestClient, content: bytes, kind: str | None) -> None:
+def test_what_mlflow_cannot_read_is_the_callers_fault(server: TestClient, content: bytes, kind: str | None) -> None:
     answer = server.post("/invocations", content=content, headers={"content-type": kind} if kind else {})
     assert answer.status_code == 400
     assert "the request could not be read" in answer.json()["message"]
