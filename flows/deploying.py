@@ -14,7 +14,7 @@ from typing import Any
 
 from prefect.automations import Automation
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentUpdate, GlobalConcurrencyLimitCreate, WorkPoolCreate
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.actions import ChangeFlowRunState
@@ -50,6 +50,7 @@ def deploy(folder: Path, config: Path, *, cron: str, timezone: str) -> dict[str,
         _make_limit(client, device_limit())
         Variable.set(VARIABLE, MAX_RUNS) if Variable.get(VARIABLE) is None else None
         _make_deployments(folder, config, cron=cron, timezone=timezone)
+        _refuse_unknown_parameters(client)
         made = [_keep_automation(wanted) for wanted in (_crash_dead_runs(), _rerun_crashed())]
         names = sorted(f"{_flow_name(client, item.flow_id)}/{item.name}" for item in client.read_deployments())
     return {"pool": POOL, "limit": device_limit(), "automations": made, "deployments": names}
@@ -99,6 +100,15 @@ def _make_deployments(folder: Path, config: Path, *, cron: str, timezone: str) -
     )
     if done.returncode != 0 or "Skipping" in done.stdout:
         raise TransientError(f"prefect deploy ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
+
+
+def _refuse_unknown_parameters(client: SyncPrefectClient) -> None:
+    """Prefect takes parameters that the flow does not have, and the run crashes on them; the schema can say no."""
+    for item in client.read_deployments():
+        schema = item.parameter_openapi_schema
+        if schema is not None and "mtl" in item.tags:
+            strict = dict(schema) | {"additionalProperties": False}
+            client.update_deployment(item.id, DeploymentUpdate(parameter_openapi_schema=strict))
 
 
 def _crash_dead_runs() -> Automation:

@@ -1,0 +1,55 @@
+"""One stack, brought up and deployed to once, for all tests that need the real services."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.support.stacks import Service, running_stack, why_not
+
+
+@pytest.fixture(scope="session")
+def first_up() -> dict[str, Any]:
+    """What the first `mtl stack up` said, and how long it took; filled by `service`."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def commands_seen() -> Iterator[set[str]]:
+    """Every command line that the process list of this machine showed while the stack was made and used."""
+    seen: set[str] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.2):
+            for process in psutil.process_iter():
+                with contextlib.suppress(psutil.Error):
+                    seen.add(" ".join(process.cmdline()))
+
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
+    yield seen
+    over.set()
+    watcher.join()
+
+
+@pytest.fixture(scope="session")
+def service(first_up: dict[str, Any], commands_seen: set[str]) -> Iterator[Service]:
+    if reason := why_not():
+        pytest.skip(reason)
+    with running_stack() as made:
+        first_up |= made.up()
+        made.mtl("deploy")
+        yield made
+
+
+@pytest.fixture(scope="session")
+def undisturbed(service: Service) -> str:
+    """sha256 of the adapter of a retrain that nothing happened to."""
+    service.wait(service.trigger("retrain/demo", {"config": service.config("undisturbed")}))
+    return service.adapter("undisturbed")

@@ -1,0 +1,78 @@
+"""mtl stack: up, status, env and down, with every service real."""
+
+from __future__ import annotations
+
+import stat
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.stacks import Service
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+SERVICES = ["postgres", "s3-monitor", "s3-disk", "s3", "prefect", "mlflow", "worker"]
+
+
+def test_everything_is_healthy_within_90_seconds(service: Service, first_up: dict[str, Any]) -> None:
+    assert first_up["healthy"] is True
+    assert [item["name"] for item in first_up["services"]] == SERVICES
+    assert max(first_up["seconds"].values()) < 90
+
+
+def test_the_idle_stack_takes_less_than_two_gigabytes(service: Service) -> None:
+    assert service.mtl("stack", "status")["memory_mb"] < 2000
+
+
+def test_up_again_finds_everything_running(service: Service) -> None:
+    before = service.pid("prefect")
+    assert max(service.mtl("stack", "up")["seconds"].values()) < 10
+    assert service.pid("prefect") == before
+
+
+def test_secrets_are_in_one_file_that_only_the_owner_reads(service: Service) -> None:
+    file = service.home / "stack" / "secrets.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    shown = service.run("stack", "status").stdout
+    for secret in secrets(service):
+        assert secret not in shown
+
+
+def test_deploy_again_changes_nothing(service: Service) -> None:
+    before = service.api("POST", "deployments/filter", {})
+    first = service.mtl("deploy")
+    again = service.api("POST", "deployments/filter", {})
+    assert first["deployments"][-4:] == [
+        *("retrain/demo", "retrain/nightly", "retrain/weekly-full"),
+        "rollback/by-hand",
+    ]
+    changing = ("updated", "version_id", "version_info", "last_polled")
+    kept = [[{k: v for k, v in item.items() if k not in changing} for item in items] for items in (before, again)]
+    for items in kept:
+        for item in items:
+            item["schedules"] = [schedule["schedule"] for schedule in item["schedules"]]
+    assert sorted(map(str, kept[0])) == sorted(map(str, kept[1]))
+    assert len(service.api("POST", "automations/filter", {})) == 2
+
+
+def test_down_and_up_again_keep_runs_models_and_artifacts(service: Service, undisturbed: str) -> None:
+    runs = service.api("POST", "flow_runs/count", {})
+    service.mtl("stack", "down")
+    assert service.run("stack", "status").returncode == 1
+    service.up()
+    assert service.api("POST", "flow_runs/count", {}) >= runs > 0
+    assert service.adapter("undisturbed") == undisturbed
+    (version,) = service.versions("undisturbed")
+    listed = httpx.get(
+        f"{service.environment['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/artifacts/list",
+        params={"run_id": version["run_id"], "path": "evaluation"},
+        auth=("admin", service.environment["MLFLOW_TRACKING_PASSWORD"]),
+    ).json()
+    assert {file["path"] for file in listed["files"]} >= {"evaluation/report.html", "evaluation/report.json"}
+
+
+def secrets(service: Service) -> list[str]:
+    """Every password and key of the stack."""
+    import json
+
+    return list(json.loads((service.home / "stack" / "secrets.json").read_text()).values())
