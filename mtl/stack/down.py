@@ -28,7 +28,9 @@ def _drain(stack: Stack, wait: float) -> list[str]:
             return []
         left = drain.running(stack)
         supervisor.stop_process(stack, "worker")
-        drain.wait_until_idle(stack, seconds=60)
+        drain.wait_until_idle(stack, seconds=60)  # a run says that it crashed only after its trainer saved
+        for run in left:
+            drain.reschedule(stack, run)
     except TransientError:  # a server that does not answer cannot tell what runs; checkpoints can
         return []
     return [str(run["name"]) for run in left]

@@ -41,6 +41,12 @@ def wait_until_idle(stack: Stack, *, seconds: float) -> bool:
     return True
 
 
+def reschedule(stack: Stack, run: dict[str, Any]) -> None:
+    """Have a run that was interrupted start again once there is a worker: the same run, from its checkpoint."""
+    state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "the stack went down"}
+    _api(stack, f"flow_runs/{run['id']}/set_state", {"state": state, "force": True})
+
+
 def _api(stack: Stack, path: str, body: Any, *, method: str | None = None) -> Any:
     try:
         return ask(f"{stack.url('prefect')}/api/{path}", **login(stack), body=body, method=method)

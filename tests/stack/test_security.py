@@ -15,20 +15,9 @@ from botocore import UNSIGNED
 from botocore.client import Config
 from botocore.exceptions import ClientError
 
-from mtl.stack.supervisor import MARK
-from tests.support.stacks import Service
+from tests.support.stacks import Service, processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-
-def processes(service: Service) -> Iterator[psutil.Process]:
-    """Everything that belongs to the stack."""
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(MARK) == str(service.home / "stack"):
-                yield process
-        except psutil.Error:
-            continue
 
 
 def test_nothing_listens_outside_loopback(service: Service) -> None:

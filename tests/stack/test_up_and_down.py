@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.stacks import Service
+from tests.support.stacks import Service, processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SERVICES = ["postgres", "s3-monitor", "s3-disk", "s3", "prefect", "mlflow", "worker"]
@@ -55,13 +55,19 @@ def test_deploy_again_changes_nothing(service: Service) -> None:
     assert len(service.api("POST", "automations/filter", {})) == 2
 
 
-def test_down_and_up_again_keep_runs_models_and_artifacts(service: Service, undisturbed: str) -> None:
+def test_down_and_up_again_keep_everything_and_a_run_in_between_goes_on(service: Service, undisturbed: str) -> None:
     runs = service.api("POST", "flow_runs/count", {})
-    service.mtl("stack", "down")
+    service.forget_runs()
+    run = service.trigger("retrain/demo", {"config": service.config("across-down")})
+    service.until_checkpoint()
+    said = service.mtl("stack", "down", "--wait", "0")
+    assert len(said["interrupted"]) == 1
     assert service.run("stack", "status").returncode == 1
+    assert not list(processes(service))
     service.up()
     assert service.api("POST", "flow_runs/count", {}) >= runs > 0
-    assert service.adapter("undisturbed") == undisturbed
+    service.wait(run)
+    assert service.adapter("across-down") == service.adapter("undisturbed") == undisturbed
     (version,) = service.versions("undisturbed")
     listed = httpx.get(
         f"{service.environment['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/artifacts/list",

@@ -22,6 +22,7 @@ import psutil
 
 from mtl.stack.s3 import _BINARIES
 from mtl.stack.state import make_stack
+from mtl.stack.supervisor import MARK
 from tests.support.bases import save_base
 from tests.support.retrains import small_values
 
@@ -181,6 +182,16 @@ class Service:
             aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
             region_name="us-east-1",
         )
+
+
+def processes(service: Service) -> Iterator[psutil.Process]:
+    """Everything that belongs to the stack."""
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == str(service.home / "stack"):
+                yield process
+        except psutil.Error:
+            continue
 
 
 def _plain() -> dict[str, str]:

@@ -1,0 +1,134 @@
+"""What a stack keeps: ports, secrets, its store; and what it says when something is in its way."""
+
+from __future__ import annotations
+
+import json
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from mtl.cli.main import run
+from mtl.errors import DamageError, InputError, NotFoundError
+from mtl.settings import inherited_environment
+from mtl.stack import postgres
+from mtl.stack.environment import client_environment
+from mtl.stack.service import Service
+from mtl.stack.services import all_services
+from mtl.stack.state import Stack, keep_secrets, make_stack, open_stack
+from mtl.stack.supervisor import _config
+from mtl.stack.up import _check_ports
+
+ANY = {"postgres": None, "s3": None, "s3_monitor": None, "s3_monitor_old": None, "mlflow": None, "prefect": None}
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    return make_stack(tmp_path, usual=ANY)
+
+
+def test_ports_and_passwords_are_made_once_and_kept(stack: Stack, tmp_path: Path) -> None:
+    assert len(set(stack.ports.values())) == 6
+    assert len(set(stack.secrets.values())) == 8
+    assert all(len(secret) >= 40 for secret in stack.secrets.values())
+    assert make_stack(tmp_path) == open_stack(tmp_path) == stack
+
+
+def test_passwords_are_for_this_user_alone_and_in_no_repr(stack: Stack) -> None:
+    assert stat.S_IMODE((stack.folder / "secrets.json").stat().st_mode) == 0o600
+    assert not [secret for secret in stack.secrets.values() if secret in repr(stack)]
+    for service in all_services(Stack(stack.home, stack.ports, stack.secrets, "s3://b/p")):
+        assert not [secret for secret in stack.secrets.values() if secret in repr(service)]
+
+
+def test_secrets_of_services_are_added(stack: Stack, tmp_path: Path) -> None:
+    keep_secrets(stack, {"s3_key": "a", "s3_secret": "b"})
+    assert open_stack(tmp_path).secrets == {**stack.secrets, "s3_key": "a", "s3_secret": "b"}
+
+
+def test_a_usual_port_that_is_taken_is_passed_over(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert make_stack(tmp_path, usual={**ANY, "prefect": port}).ports["prefect"] != port
+
+
+def test_a_kept_port_that_another_program_took_is_named(stack: Stack) -> None:
+    with (
+        socket.create_server(("127.0.0.1", stack.ports["mlflow"])),
+        pytest.raises(InputError, match=f"port {stack.ports['mlflow']}, which the stack keeps for mlflow, is taken"),
+    ):
+        _check_ports(stack)
+
+
+def test_no_stack_yet(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"no stack in .*\n  mtl stack up makes and starts one"):
+        open_stack(tmp_path)
+
+
+def test_a_damaged_file_is_named(stack: Stack) -> None:
+    (stack.folder / "secrets.json").write_text("{")
+    with pytest.raises(DamageError, match=r"holds a damaged stack\.json or secrets\.json"):
+        open_stack(stack.home)
+
+
+def test_a_stack_does_not_change_its_store(stack: Stack) -> None:
+    with pytest.raises(InputError, match="uses an S3 store of its own, not s3://other/prefix"):
+        make_stack(stack.home, store="s3://other/prefix")
+
+
+def test_another_store_brings_no_s3_server_and_keeps_its_credentials(tmp_path: Path) -> None:
+    stack = make_stack(tmp_path, store="s3://bucket/prefix", usual=ANY)
+    assert [service.name for service in all_services(stack)] == ["postgres", "prefect", "mlflow", "worker"]
+    assert client_environment(stack)["MTL_STORE"] == "s3://bucket/prefix"
+    assert not [name for name in client_environment(stack) if name.startswith("AWS_")]
+    given = {"AWS_ACCESS_KEY_ID": "key", "PREFECT_API_URL": "http://other", "PATH": "/bin"}
+    assert inherited_environment(given, own_store=False) == {"AWS_ACCESS_KEY_ID": "key", "PATH": "/bin"}
+    assert inherited_environment(given, own_store=True) == {"PATH": "/bin"}
+
+
+def test_the_managers_configuration_holds_no_secret(tmp_path: Path) -> None:
+    stack = make_stack(tmp_path, store="s3://bucket/prefix", usual=ANY)
+    text = _config(stack, all_services(stack))
+    assert text.count("[program:") == 4
+    assert not [secret for secret in stack.secrets.values() if secret in text]
+
+
+def test_signs_of_supervisords_own_are_escaped(stack: Stack) -> None:
+    text = _config(stack, [Service(name="odd", command=("echo", "100%", "a b"))])
+    assert "command=echo '100%%' 'a b'" in text or "command=echo 100%% 'a b'" in text
+
+
+def test_a_folder_that_postgresql_cannot_pass_is_named(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    with pytest.raises(InputError, match=r"its user cannot pass through .*closed\n  chmod o\+x"):
+        postgres._check_way(closed / "postgres")
+
+
+def test_without_a_stack_the_command_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MTL_HOME", str(tmp_path))
+    for command in ("status", "env", "down"):
+        assert run(["stack", command, "--json"]) == 2
+        error = json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
+        assert (error["kind"], error["hint"]) == ("not_found", "mtl stack up makes and starts one")
+
+
+def test_env_prints_lines_for_a_shell(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MTL_HOME", str(stack.home))
+    assert run(["stack", "env"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"export PREFECT_API_URL=http://127.0.0.1:{stack.ports['prefect']}/api" in lines
+    assert all(line.startswith("export ") for line in lines)
+
+
+def test_deploy_needs_a_server(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    assert run(["deploy", "--json"]) == 2
+    error = json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
+    assert error["field"] == "PREFECT_API_URL"
+    assert "mtl stack up" in error["hint"]
