@@ -30,6 +30,7 @@ def retrain(config: RetrainConfig) -> dict[str, Any]:
     done = outcome.find_judged(config, trained)
     if done is not None:
         log.info("nothing changed: v%s was made and judged from this data and configuration", done["version"])
+        steps.tidy()
         return outcome.summary(dataset, trained, done, flow_run=_flow_run(), unchanged=True)
     report = steps.evaluate(config, dataset["fingerprint"], trained)
     registered = steps.register(config, dataset, trained, report)
@@ -41,6 +42,7 @@ def retrain(config: RetrainConfig) -> dict[str, Any]:
     promoted = steps.promote(config, registered, decision)
     judged = outcome.keep_judged(config, trained, report, registered, decision, promoted)
     artifacts.links(registered, promoted)
+    steps.tidy()
     log.info("v%s: %s", registered["version"], "; ".join(decision["reasons"]))
     return outcome.summary(dataset, trained, judged, flow_run=_flow_run(), unchanged=False)
 

@@ -93,6 +93,13 @@ def promote(config: RetrainConfig, registered: dict[str, Any], decision: dict[st
     return hand_over.promote(config, registered, decision)
 
 
+@task(name="tidy", cache_policy=NO_CACHE)
+def tidy() -> dict[str, Any]:
+    """Delete what no checkpoint needs, a day after it was written; nothing hangs on its success."""
+    with watched("tidy"):
+        return common.tidy()
+
+
 @task(name="follow-aliases", **_PATIENT)
 def follow_aliases(model: str) -> dict[str, Any]:
     """Take up a champion alias that was moved in MLflow: what was found and done."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mtl.config.retrain import RetrainConfig
-from mtl.errors import TransientError
+from mtl.errors import MtlError, TransientError
 from mtl.settings import Settings, load_settings
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
 from mtl.tasks.table import in_order
 
 Document = dict[str, Any]
+_log = logging.getLogger(__name__)
 
 
 def task_names(config: RetrainConfig) -> list[str]:
@@ -27,6 +30,14 @@ def tracking(settings: Settings) -> Any:
     from mtl.tracking.client import Tracking
 
     return Tracking(settings.tracking_uri, artifact_root=str(settings.home / "mlflow-artifacts"))
+
+
+def lineage_tags(trained: Mapping[str, Any]) -> dict[str, str]:
+    """What a run's page must say of a run that is no longer bit-exact; `trained` is its start event or its result."""
+    if trained["bit_exact"]:
+        return {}
+    source = trained["continued_from"]
+    return {"bit_exact": "false", "continued_from": source["source"], "differing": ", ".join(source["differing"])}
 
 
 def model_folder(config: RetrainConfig, trained: Document) -> Path:
@@ -89,3 +100,12 @@ def prune_checkpoints(*, delete: bool) -> Document:
     plan = plan_prune(store, now=now)
     deleted = prune(store, plan, now=now) if delete else 0
     return {"store": store.uri, **plan.to_dict(), "run": None, "deleted": deleted, "dry_run": not delete}
+
+
+def tidy() -> Document:
+    """`prune_checkpoints` at the end of a retrain: its failure is a warning, for the retrain is done."""
+    try:
+        return prune_checkpoints(delete=True)
+    except MtlError as error:
+        _log.warning("old checkpoints were not pruned, the next retrain tries again: %s", error.message)
+        return {"deleted": 0, "failed": error.message}

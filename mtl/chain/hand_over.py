@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mtl.chain.common import Document, model_folder, tracking
+from mtl.chain.common import Document, lineage_tags, model_folder, tracking
 from mtl.chain.judge import report_html, report_markdown
 from mtl.config.retrain import RetrainConfig
 from mtl.data.histogram import write_pages
@@ -107,9 +107,16 @@ def _keep_page(settings: Settings, name: str, page: str) -> Path:
 
 
 def _record(mlflow: Any, config: RetrainConfig, dataset: Document, trained: Document, report: Document) -> str:
-    """The run of this identity, with its data set, metrics and report; its id."""
-    run: str = mlflow.run_for(trained["identity"], experiment=config.register_.experiment)
+    """The run of this identity, with its data set, metrics and report; its id.
+
+    What training could not tell MLflow, which was away then, is told now.
+    """
+    from mtl.tracking.recorder import send_kept
+
+    identity = trained["identity"]
+    run: str = mlflow.run_for(identity, experiment=config.register_.experiment, tags=lineage_tags(trained))
     mlflow.log_params(run, config.model_dump(mode="json", by_alias=True))
+    send_kept(mlflow, run, load_settings().home / "metrics", identity=identity)
     mlflow.log_dataset(
         run,
         name=config.name,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mtl import progress
-from mtl.chain.common import Document, task_names, tracking
+from mtl.chain.common import Document, lineage_tags, task_names, tracking
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import FencedError
 from mtl.settings import load_settings
@@ -111,7 +111,7 @@ def train(config: RetrainConfig, dataset: str, *, resume: str | None = None) -> 
 
     def on_event(event: Mapping[str, Any]) -> None:
         if event["event"] == "start":
-            recorder.start(event["identity"], tags=_tags(event))
+            recorder.start(event["identity"], tags=lineage_tags(event))
             progress.report("train", event["step"], event["max_steps"], _start_note(event))
         elif event["event"] == "step":
             recorder.step(event["step"], _metrics(event))
@@ -130,14 +130,6 @@ def train(config: RetrainConfig, dataset: str, *, resume: str | None = None) -> 
         raise
     recorder.close(status="FINISHED")
     return result
-
-
-def _tags(event: Mapping[str, Any]) -> dict[str, str]:
-    """What the run's page must say of a run that is no longer bit-exact."""
-    if event["bit_exact"]:
-        return {}
-    source = event["continued_from"]
-    return {"bit_exact": "false", "continued_from": source["source"], "differing": ", ".join(source["differing"])}
 
 
 def _start_note(event: Mapping[str, Any]) -> str:

@@ -80,3 +80,17 @@ class Recorder:
             _log.warning("MLflow did not take the metrics; they wait on disk: %s", error.message)
             return False
         return True
+
+
+def send_kept(tracking: Tracking, run_id: str, folder: Path, *, identity: str) -> int:
+    """Metrics of a finished training that MLflow did not take while it ran: sent now; how many values that was.
+
+    folder: as the Recorder's. Raises TransientError while MLflow is away; the values stay where they are.
+    """
+    path = folder / f"{identity}.jsonl"
+    if not path.exists():
+        return 0
+    buffer = MetricBuffer(path)
+    sent = buffer.flush(tracking, run_id)
+    buffer.discard()
+    return sent

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl.chain import learn
+from mtl.chain import hand_over, judge, learn
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import TransientError
 from mtl.registry.registry import Registry
@@ -36,11 +36,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
 
 
 @pytest.fixture
-def up(server: MlflowServer) -> Iterator[MlflowServer]:
-    """The server, running; the next test finds it stopped."""
+def up(server: MlflowServer) -> MlflowServer:
+    """The server, running."""
     server.start()
-    yield server
-    server.kill()
+    return server
 
 
 def steps(tracking: Tracking, run: str, metric: str = "train/loss") -> list[int]:
@@ -56,21 +55,34 @@ def runs(tracking: Tracking, identity: str, experiment: str = "e") -> list[str]:
 def test_row_27_mlflow_is_down_during_training(
     machine: Machine, config: RetrainConfig, plain: str, server: MlflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Weights unaffected; the metrics wait on disk until it is back, and none is doubled."""
+    """Weights unaffected; the metrics wait on disk and are sent at registration or at the next look, none doubled."""
     monkeypatch.setenv("MTL_HOME", str(machine.home))
     monkeypatch.delenv("MTL_STORE", raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    trained = learn.train(config, machine.dataset)
+    server.kill()
+    prepared, trained = learn.prepare(config), learn.train(config, machine.dataset)
     assert trained["adapter_sha256"] == plain
+    report = judge.evaluate(config, machine.dataset, trained)
+    (kept,) = (machine.home / "metrics").iterdir()
+    lines = kept.read_bytes()
+    server.start()
+    tracking = Tracking(server.url)
+    differing = {"bit_exact": False, "continued_from": {"source": "a" * 64, "step": 2, "differing": ["threads"]}}
     for _ in range(2):
-        server.start()
-        assert learn.train(config, machine.dataset) == trained
-        tracking = Tracking(server.url)
+        registered = hand_over.register(config, prepared, trained | differing, report)
         (run,) = runs(tracking, trained["identity"], config.register_.experiment)
+        assert (registered["run_id"], registered["version"]) == (run, 1)
+        assert steps(tracking, run) == [1, 2, 3, 4, 5, 6]
+        assert tracking.client.get_run(run).data.tags["bit_exact"] == "false"
+    assert not kept.exists()
+    kept.write_bytes(lines)
+    other = config.model_copy(update={"register_": config.register_.model_copy(update={"experiment": "other"})})
+    for _ in range(2):
+        assert learn.train(other, machine.dataset) == trained  # found finished
+        (run,) = runs(tracking, trained["identity"], "other")
         assert steps(tracking, run) == [1, 2, 3, 4, 5, 6]
         assert tracking.client.get_run(run).info.status == "FINISHED"
-        server.kill()
 
 
 @pytest.mark.slow

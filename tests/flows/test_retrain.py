@@ -61,10 +61,18 @@ def test_a_random_base_is_not_promoted_and_the_reasons_say_why(first: dict[str, 
     assert read_journal(FolderStore(home / "store"), MODEL).champion is None
 
 
-def test_nothing_changed_makes_no_second_version(first: dict[str, Any], workshop: Path) -> None:
+def test_nothing_changed_makes_no_second_version_and_what_is_old_is_tidied_away(
+    first: dict[str, Any], workshop: Path
+) -> None:
+    blobs = workshop / "home" / "store" / "runs" / first["train"]["identity"] / "blobs"
+    needed, old, young = set(blobs.iterdir()), blobs / ("0" * 64), blobs / ("1" * 64)
+    for path in (old, young):
+        path.write_bytes(b"of a commit that was never made")
+    os.utime(old, (time.time() - 2 * 86_400,) * 2)
     again = retrain(small_config(workshop))
     assert again["unchanged"] is True
     assert (again["version"], again["train"]) == (first["version"], first["train"])
+    assert set(blobs.iterdir()) == needed | {young}
 
 
 def test_the_flow_run_shows_data_set_metrics_and_report(first: dict[str, Any]) -> None:

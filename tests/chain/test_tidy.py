@@ -1,0 +1,32 @@
+"""Tidying at the end of a retrain is never a reason for it to fail."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from mtl.chain.common import tidy
+
+
+def test_a_store_that_does_not_answer_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, value in {
+        "ACCESS_KEY_ID": "x",
+        "SECRET_ACCESS_KEY": "x",
+        "ENDPOINT_URL_S3": "http://127.0.0.1:9",
+    }.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("MTL_STORE", "s3://bucket/prefix")
+    monkeypatch.setenv("MTL_STORE_PATIENCE", "0.1")
+    with caplog.at_level(logging.WARNING, logger="mtl"):
+        done = tidy()
+    assert (done["deleted"], "s3://bucket/prefix" in done["failed"]) == (0, True)
+    assert "the next retrain tries again" in caplog.text
+
+
+def test_an_empty_store_has_nothing_to_tidy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MTL_STORE", str(tmp_path / "store"))
+    assert tidy()["deleted"] == 0
