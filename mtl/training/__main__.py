@@ -15,11 +15,12 @@ from pathlib import Path
 from mtl.training.ending import cause_of, exit_code, translate
 from mtl.training.events import EventLog, EventWriter
 from mtl.training.plan import TrainPlan
-from mtl.training.ranks import is_leader
+from mtl.training.ranks import end_with_launcher, is_leader
 
 
 def main(plan_file: str) -> int:
     """Run the plan in a file; the exit code of the process."""
+    end_with_launcher()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     events = EventWriter(quiet=not is_leader())

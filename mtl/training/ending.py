@@ -5,12 +5,14 @@
 1    a permanent failure           69   store away for longer than the patience, or another passing fault
 70   a crash (a bug)               71   out of memory
 73   the disk is full              74   a data loader process died
+76   another process of the same training is gone
 -N   killed by signal N
 """
 
 from __future__ import annotations
 
 import errno
+import re
 import signal
 from collections.abc import Mapping
 from typing import Any
@@ -44,11 +46,13 @@ KINDS: dict[str, type[MtlError]] = {
         TransientError,
     )
 }
-_CODES = {"transient": 69, "crash": 70, "out_of_memory": 71, "disk_full": 73, "loader_died": 74}
+_CODES = {"transient": 69, "crash": 70, "out_of_memory": 71, "disk_full": 73, "loader_died": 74, "peer_lost": 76}
 _AGAIN = "run the same command again: it goes on from the last checkpoint"
 _MEMORY = f"lower train.max_tokens_per_batch or give it more memory; then {_AGAIN}"
 _SPACE = f"free space, then {_AGAIN}"
 _NO_SPACE = ("No space left on device", "Disk quota exceeded", "the disk is full", "the disk quota is used up")
+_BY_TORCHRUN = re.compile(r"Signal (\d+) \(\w+\) received by PID")  # its summary of a rank that was killed
+_TORCHRUN_STOPPED = f"got signal: {int(signal.SIGTERM)}"
 _NO_MEMORY = ("can't allocate memory", "CUDA out of memory", "not enough memory", "Cannot allocate memory")
 
 
@@ -62,6 +66,8 @@ def cause_of(error: BaseException) -> str:
         return "out_of_memory"
     if "DataLoader worker" in text:
         return "loader_died"
+    if "gloo" in text or any(type(item).__name__.startswith("Dist") for item in _chain(error)):
+        return "peer_lost"
     return error.kind if isinstance(error, MtlError) else "crash"
 
 
@@ -77,6 +83,8 @@ def translate(error: Exception) -> MtlError:
             return TransientError(f"out of memory: {message}", hint=_MEMORY)
         case "loader_died":
             return TransientError(message, hint=_AGAIN)
+        case "peer_lost":
+            return TransientError(f"another process of this training is gone: {message}", hint=_AGAIN)
     return PermanentError(message)
 
 
@@ -85,27 +93,46 @@ def exit_code(error: MtlError, cause: str) -> int:
     return _CODES.get(cause, error.exit_code) if error.exit_code == 1 else error.exit_code
 
 
+def the_better(first: Mapping[str, Any], second: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Which of two events says more about an end: an error, the first of several, one of a cause before a consequence.
+
+    Several processes of one training may each send one: one tells why, the others that it is gone.
+    """
+    if second["event"] == "log":
+        return first
+    if first.get("event") != "error":
+        return second
+    return second if second["event"] == "error" and first["cause"] == "peer_lost" else first
+
+
 def last_words(code: int, last: Mapping[str, Any], tail: str) -> dict[str, Any]:
     """The end of a trainer as a document: exit code or signal, cause, kind, message, field, hint.
 
-    last: the last event that came. tail: the last lines of standard error, told only where nothing better is known.
+    last: the event that says most. tail: the last lines of standard error, told only where nothing better is known.
     """
+    by_torchrun = _BY_TORCHRUN.findall(tail)
+    if by_torchrun and last.get("cause") in (None, "peer_lost"):
+        return _killed(-int(by_torchrun[-1]))  # the last one is the root cause
     if last.get("event") == "error":
         words = {name: last.get(name) for name in ("cause", "kind", "message", "field", "hint")}
         if last["cause"] == "crash" and tail:
             words["message"] = f"{last['message']}\n{tail}"
         return {"exit_code": last["exit_code"], "signal": None, **words}  # torchrun's own code says less
-    if code == -signal.SIGTERM:  # before its own handler was there, or torchrun gave up waiting
+    if code == -signal.SIGTERM or _TORCHRUN_STOPPED in tail:  # before its own handler was there
         words = {"cause": "preempted", "kind": "preempted", "message": "stopped on request; the last commit counts"}
         return {"exit_code": code, "signal": "SIGTERM", **words, "field": None, "hint": _AGAIN}
     if code < 0:
-        name = signal.Signals(-code).name
-        memory = "; SIGKILL without a cause is often the kernel's answer to too little memory" if -code == 9 else ""
-        words = {"cause": "killed", "kind": "transient", "message": f"the trainer was killed by {name}"}
-        return {"exit_code": code, "signal": name, **words, "field": None, "hint": _AGAIN + memory}
+        return _killed(code)
     message = f"the trainer ended with exit code {code} and said nothing\n{tail}".strip()
     words = {"cause": "crash", "kind": "permanent", "message": message}
     return {"exit_code": code, "signal": None, **words, "field": None, "hint": None}
+
+
+def _killed(code: int) -> dict[str, Any]:
+    name = signal.Signals(-code).name
+    memory = "; SIGKILL without a cause is often the kernel's answer to too little memory" if -code == 9 else ""
+    words = {"cause": "killed", "kind": "transient", "message": f"the trainer was killed by {name}"}
+    return {"exit_code": code, "signal": name, **words, "field": None, "hint": _AGAIN + memory}
 
 
 def error_of(words: Mapping[str, Any]) -> MtlError:

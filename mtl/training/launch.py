@@ -23,7 +23,7 @@ from mtl.errors import MtlError
 from mtl.fingerprint import canonical_json
 from mtl.settings import Settings, trainer_processes
 from mtl.store.files import written_aside
-from mtl.training.ending import error_of, last_words
+from mtl.training.ending import error_of, last_words, the_better
 from mtl.training.events import parse_event
 from mtl.training.plan import TrainPlan
 
@@ -78,7 +78,7 @@ def _keep(settings: Settings, name: str, words: Mapping[str, Any]) -> None:
 
 
 def _follow(work: Path, on_event: Callable[[Event], None]) -> tuple[int, Event, str]:
-    """(exit code, last event, end of standard error) of the trainer."""
+    """(exit code, the event that says most of the end, end of standard error) of the trainer."""
     command = _command(work / "plan.json", trainer_processes())
     with (work / "stderr.log").open("w+", encoding="utf-8", errors="replace") as errors:
         # A session of its own: Ctrl-C reaches only this process, which then asks the trainer to stop and save.
@@ -90,7 +90,7 @@ def _follow(work: Path, on_event: Callable[[Event], None]) -> tuple[int, Event, 
                 for line in process.stdout:
                     event = parse_event(line)
                     if event is not None:
-                        last = event if event["event"] != "log" and last.get("event") != "error" else last
+                        last = the_better(last, event)
                         on_event(event)
                 code = process.wait()
         except BaseException:

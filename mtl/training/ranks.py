@@ -6,7 +6,10 @@ ends them.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -24,6 +27,17 @@ def is_leader() -> bool:
 def is_first_here() -> bool:
     """Whether this process is the first one on its machine."""
     return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def end_with_launcher() -> None:
+    """Have the kernel kill this rank when torchrun dies (Linux).
+
+    torchrun gives each rank a session of its own: a signal to its group does not reach them, and killed with SIGKILL
+    it leaves them training for nobody.
+    """
+    if world_size() > 1 and sys.platform == "linux":
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG, prctl(2)
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def join(device: str) -> None:

@@ -9,6 +9,7 @@ Here, each test named after its row, with real processes, signals, disks and a p
     18-20 40     test_damage          rotten, cut, missing bytes; power loss
     21-26        test_s3              S3 slow, gone, lossy, unwilling; and a fresh machine that goes on
     27-29 34     test_mlflow          MLflow down, hanging, losing answers; SQLite locked, its writer killed
+    -            test_resume          every place of an epoch, accumulated or not, with and without loader workers
     38           test_changes         a changed configuration, library, data set; what `compatible` may do
 
 Elsewhere:
@@ -22,6 +23,7 @@ Elsewhere:
     36           tests/release/test_kills.py           several hand-overs at once: one version, one champion
     37           tests/flows/test_retrain.py           the same retrain again: no second version
     38           tests/checkpoints/test_related.py     every field by name
+    -            tests/training/test_two_processes.py  two processes of one training, killed in whole or in part
     39           tests/training/test_process.py        a loss that is not finite; tests/test_promotion.py: bad metrics
 
 Not here: 30, 31 and the server's half of 32 and 37 need a Prefect server, 33 needs PostgreSQL; they belong to the tests

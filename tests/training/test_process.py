@@ -3,74 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 from collections import Counter
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from safetensors.torch import load_file, save_file
 
-from mtl.chain import learn
-from mtl.config.retrain import RetrainConfig, parse_config
+from mtl.config.retrain import parse_config
 from mtl.data.dataset import open_dataset
-from mtl.errors import MismatchError, NotFoundError, PermanentError, PreemptedError, TransientError
-from mtl.settings import Settings, load_settings
+from mtl.errors import NotFoundError, PermanentError, PreemptedError, TransientError
+from mtl.settings import load_settings
 from mtl.store.folder import FolderStore
-from mtl.training.launch import last_words_file, launch_training
+from mtl.training.launch import last_words_file
 from tests.support.bases import save_base
 from tests.support.retrains import small_config, small_values
-
-Event = Mapping[str, Any]
-
-
-@pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("workshop")
-
-
-@pytest.fixture(scope="module")
-def dataset(workshop: Path) -> str:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MTL_HOME", str(workshop / "home"))
-        return str(learn.prepare(small_config(workshop))["fingerprint"])
-
-
-def settings(workshop: Path, name: str) -> Settings:
-    """An own store that holds the prepared data set."""
-    home = workshop / name
-    shutil.copytree(workshop / "home" / "store" / "datasets", home / "store" / "datasets")
-    return load_settings({"MTL_HOME": str(home)})
-
-
-def train(config: RetrainConfig, dataset: str, at: Settings, on_event: Callable[[Event], None] | None = None) -> Any:
-    return launch_training(config, dataset, at, on_event or (lambda event: None))
+from tests.training.conftest import settings, strike, train
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(workshop: Path, dataset: str) -> Any:
     return train(small_config(workshop), dataset, settings(workshop, "plain"))
-
-
-def trainer_of_this_process() -> psutil.Process:
-    """The one that runs: children of earlier tests may be zombies still, which have no command line."""
-    alive = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
-    (child,) = [p for p in alive if "mtl.training" in p.cmdline()]
-    return child
-
-
-def strike(number: int, step: int) -> Callable[[Event], None]:
-    """Send a signal to the trainer once it has committed `step`."""
-
-    def on_event(event: Event) -> None:
-        if event["event"] == "commit" and event["step"] == step:
-            os.kill(trainer_of_this_process().pid, number)
-
-    return on_event
 
 
 def test_the_result_says_what_was_done(uninterrupted: Any) -> None:
@@ -153,32 +107,3 @@ def test_a_loss_that_is_not_finite_stops_the_run(workshop: Path, dataset: str) -
 def test_a_data_set_that_does_not_exist_is_named(workshop: Path) -> None:
     with pytest.raises(NotFoundError, match="no data set 000000000000"):
         train(small_config(workshop), "0" * 64, settings(workshop, "empty"))
-
-
-@pytest.mark.slow
-def test_two_processes_of_one_training_resume_bit_for_bit(
-    workshop: Path, dataset: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Data parallel on one machine, killed as one."""
-    monkeypatch.setenv("MTL_TRAINER_PROCESSES", "2")
-    config = small_config(workshop)
-    plain = train(config, dataset, settings(workshop, "pair"))
-    at = settings(workshop, "pair-killed")
-    with pytest.raises(TransientError):
-        train(config, dataset, at, strike_all(signal.SIGKILL, 2))
-    again = train(config, dataset, at)
-    assert again["resumed_from"] >= 2
-    assert again["adapter_sha256"] == plain["adapter_sha256"]
-    monkeypatch.setenv("MTL_TRAINER_PROCESSES", "1")
-    with pytest.raises(MismatchError, match="world_size: was 2, is now 1"):
-        launch_training(config, dataset, at, lambda event: None, resume=plain["identity"])
-
-
-def strike_all(number: int, step: int) -> Callable[[Event], None]:
-    """Send a signal to the trainer's whole group, as the kernel or a worker does."""
-
-    def on_event(event: Event) -> None:
-        if event["event"] == "commit" and event["step"] == step:
-            os.killpg(trainer_of_this_process().pid, number)
-
-    return on_event

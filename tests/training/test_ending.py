@@ -1,0 +1,74 @@
+"""What the end of a trainer means, told from its exit code, its events and what torchrun wrote."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import pytest
+
+from mtl.errors import FencedError, PermanentError, PreemptedError, TransientError
+from mtl.training.ending import cause_of, error_of, exit_code, last_words, the_better, translate
+
+SUMMARY = """
+Root Cause (first observed failure):
+  rank      : 1 (local_rank: 1)
+  exitcode  : -9 (pid: 17)
+  traceback : Signal 9 (SIGKILL) received by PID 17
+"""
+STOPPED = "torch.distributed.elastic.multiprocessing.api.SignalException: Process 17 got signal: 15"
+STEP = {"event": "step", "step": 3}
+LOG = {"event": "log", "message": "m"}
+
+
+def error(cause: str, kind: str = "transient", code: int = 69) -> dict[str, Any]:
+    return {"event": "error", "cause": cause, "kind": kind, "message": cause, "exit_code": code}
+
+
+@pytest.mark.parametrize(
+    ("events", "best"),
+    [
+        ([STEP, LOG], STEP),
+        ([STEP, error("fenced")], error("fenced")),
+        ([error("fenced"), STEP, LOG], error("fenced")),
+        ([error("peer_lost"), error("permanent")], error("permanent")),
+        ([error("permanent"), error("peer_lost")], error("permanent")),
+        ([error("peer_lost"), STEP], error("peer_lost")),
+    ],
+)
+def test_of_several_processes_the_one_that_knows_why_is_heard(events: list[Any], best: Any) -> None:
+    assert reduce(the_better, events, {}) == best
+
+
+@pytest.mark.parametrize(
+    ("code", "last", "tail", "kind", "words"),
+    [
+        (-9, STEP, "", TransientError, "killed by SIGKILL"),
+        (1, STEP, SUMMARY, TransientError, "killed by SIGKILL"),
+        (1, error("peer_lost"), SUMMARY, TransientError, "killed by SIGKILL"),
+        (1, error("peer_lost"), "", TransientError, "peer_lost"),
+        (1, error("permanent", "permanent", 1), SUMMARY, PermanentError, "permanent"),
+        (1, error("fenced", "fenced", 75), "", FencedError, "fenced"),
+        (1, {}, STOPPED, PreemptedError, "stopped on request"),
+        (-15, {}, "", PreemptedError, "stopped on request"),
+        (1, STEP, "Traceback", PermanentError, "ended with exit code 1 and said nothing\nTraceback"),
+    ],
+)
+def test_the_error_that_an_end_stands_for(code: int, last: Any, tail: str, kind: type[Exception], words: str) -> None:
+    found = error_of(last_words(code, last, tail))
+    assert type(found) is kind
+    assert words in found.message
+
+
+@pytest.mark.parametrize(
+    "caught",
+    [
+        RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:36012"),
+        type("DistBackendError", (RuntimeError,), {})("NCCL communicator was aborted on rank 1"),
+    ],
+)
+def test_a_peer_that_is_gone_is_worth_another_try(caught: Exception) -> None:
+    found = translate(caught)
+    assert isinstance(found, TransientError)
+    assert "another process of this training is gone" in found.message
+    assert exit_code(found, cause_of(caught)) == 76
