@@ -19,8 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ from mtl.settings import load_settings
 from mtl.store.open import open_store
 from mtl.store.s3 import make_client
 from mtl.training.launch import launch_training
+from tests.support.radosgw import radosgw_or_moto
 
 _A_MINUTE = 60.0
 
@@ -173,22 +173,6 @@ def bytes_of(identity: str) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def s3_server() -> Iterator[str]:
-    """An S3 server, radosgw where it is installed, and the environment that leads to it; its name."""
-    from tests.support.radosgw import radosgw, why_not
-    from tests.support.s3 import moto
-
-    if why_not():
-        with moto() as environment:
-            os.environ.update(environment)
-            yield "moto"
-    else:
-        with radosgw() as server:
-            os.environ.update(server.environment())
-            yield "radosgw"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="under 3 minutes on two cores")
@@ -196,7 +180,8 @@ def main() -> None:
     chosen = parser.parse_args()
     steps, rounds = (30, 2) if chosen.quick else (120, 4)
     sizes = {"steps": steps, "save_steps": 5, "rounds": rounds}
-    with tempfile.TemporaryDirectory() as home, s3_server() as server:
+    with tempfile.TemporaryDirectory() as home, radosgw_or_moto() as (server, environment):
+        os.environ.update(environment)
         os.environ["MTL_HOME"], os.environ["MTL_STORE"] = home, "s3://bench/checkpoints"
         make_client().create_bucket(Bucket="bench")
         result = measure(**sizes, threads=chosen.threads)

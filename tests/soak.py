@@ -34,8 +34,8 @@ from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
 from tests.support.preludes import COMMIT, FINISH, STEP, Slow, Strike
 from tests.support.proxy import FaultProxy
+from tests.support.radosgw import radosgw_or_moto
 from tests.support.retrains import small_config
-from tests.support.s3 import moto
 from tests.support.trainers import Machine, machine_with
 
 LIVES = 5
@@ -160,10 +160,11 @@ def _bad_wire(machine: Machine, proxy: FaultProxy | None, kind: str, chance: ran
 
 
 def _flip(store: ObjectStore, chance: random.Random) -> None:
-    """One bit in one blob of the run, if it has one."""
-    blobs = [info.key for info in store.list("runs/") if "/blobs/" in info.key]
-    if blobs:
-        key = chance.choice(blobs)
+    """One bit in one blob, manifest or log entry of the run, if it has one; blobs most often."""
+    kind = chance.choice(["/blobs/", "/blobs/", "/manifests/", "/log/"])
+    keys = [info.key for info in store.list("runs/") if kind in info.key]
+    if keys:
+        key = chance.choice(keys)
         try:
             data = bytearray(store.get(key))
         except NotFoundError:
@@ -183,7 +184,7 @@ def main(arguments: list[str] | None = None) -> int:
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="mtl-soak-"))
     try:
-        with moto() as environment:
+        with radosgw_or_moto() as (server, environment):
             os.environ.update(environment)
             _make_bucket()
             soak = Soak(folder, seed=chosen.seed, environment=environment)
@@ -193,6 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
     summary: dict[str, Any] = {
         "runs": done,
         "seed": chosen.seed,
+        "server": server,
         "lives": soak.lives,
         "faults": dict(sorted(soak.faults.items())),
         "differences": len(soak.differences),

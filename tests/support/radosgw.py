@@ -27,6 +27,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.s3 import moto
+
 _BINARIES = ("radosgw", "radosgw-admin", "ceph-mon", "ceph-osd", "ceph", "ceph-authtool", "monmaptool")
 _CONFIG = """
 [global]
@@ -95,6 +97,17 @@ def radosgw() -> Iterator[Server]:
     finally:
         _stop(folder)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def radosgw_or_moto() -> Iterator[tuple[str, dict[str, str]]]:
+    """(name, environment that leads to it) of a server: radosgw where it is installed, else moto's."""
+    if why_not():
+        with moto() as environment:
+            yield "moto", environment
+    else:
+        with radosgw() as server:
+            yield "radosgw", server.environment()
 
 
 def _start(folder: Path) -> Server:
