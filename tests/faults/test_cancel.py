@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,16 +20,29 @@ from mtl.config.retrain import parse_config
 from mtl.store.folder import FolderStore
 from tests.faults.conftest import NewMachine, only_run
 from tests.support.retrains import small_values
+from tests.support.trainers import machine_with
 
-STEPS = 80  # enough to be caught in the middle
+STEPS = 40  # enough to be caught in the middle
+
+
+@pytest.fixture(scope="module")
+def whole(workshop: Path, dataset: str) -> str:
+    """Adapter of the uninterrupted run."""
+    config = parse_config(values_in(workshop))
+    made = machine_with(workshop / "whole-cancel", workshop / "home" / "store" / "datasets", config, dataset)
+    return made.train().adapter
+
+
+def values_in(workshop: Path) -> dict[str, Any]:
+    return small_values(workshop / "base", max_steps=STEPS, save_steps=10)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("command", "code"), [("train", 143), ("retrain", None)])
 def test_row_11_a_command_or_flow_is_asked_to_stop(
-    new_machine: NewMachine, workshop: Path, tmp_path: Path, command: str, code: int | None
+    new_machine: NewMachine, workshop: Path, whole: str, tmp_path: Path, *, command: str, code: int | None
 ) -> None:
-    values = small_values(workshop / "base", max_steps=STEPS, save_steps=10)
+    values = values_in(workshop)
     machine = new_machine("stopped")
     conf = tmp_path / "conf.yaml"
     conf.write_text(yaml.safe_dump(values))
@@ -51,7 +65,6 @@ def test_row_11_a_command_or_flow_is_asked_to_stop(
     newest = read_state(store, only_run(store)).newest
     assert newest is not None
     assert 10 <= newest.step < STEPS
-    whole = new_machine("whole").train(config=parse_config(values)).adapter
     again = machine.train(config=parse_config(values))
     assert again.result["resumed_from"] == newest.step
     assert again.adapter == whole
