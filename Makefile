@@ -30,15 +30,14 @@ test: install  ## the quick tier: linters, types, layers and tests, under 5 minu
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow'
 
-# Not yet the fault tier, its sweeps, and two processes of one training, which do not resume equal yet: see docs/log.md.
-ci: test  ## what the gate runs: the quick tier, and the chain on real data, killed and served
-	$(BIN)/pytest -m slow -k "not two_processes" tests/test_real_data.py tests/training tests/flows/test_retrain.py tests/serving
+ci: test faults  ## what the gate runs: the quick tier, the fault tier, and the chain on real data, killed and served
+	$(BIN)/pytest -m slow tests/test_real_data.py tests/flows/test_retrain.py tests/serving
 
 slow: install  ## every slow test, fault tier and sweeps included; half an hour and more
 	$(BIN)/pytest -m slow
 
-faults: install  ## every fault that a training must survive, with real processes, about 10 minutes
-	$(BIN)/pytest tests/faults
+faults: install  ## every fault that a training must survive, with real processes; at most 12 minutes on two cores
+	$(BIN)/pytest -n 2 --dist loadfile tests/faults tests/training tests/checkpoints/test_crashes.py tests/store/test_radosgw.py
 
 RUNS ?= 100
 SEED ?= 1

@@ -27,5 +27,5 @@ Elsewhere:
     39           tests/training/test_process.py        a loss that is not finite; tests/test_promotion.py: bad metrics
 
 Not here: 30, 31 and the server's half of 32 and 37 need a Prefect server, 33 needs PostgreSQL; they belong to the tests
-of the stack. 23 is down for seconds here, not minutes.
+of the stack.
 """
