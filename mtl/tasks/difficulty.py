@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 from mtl.tasks.text import stem, words
 
@@ -51,8 +52,9 @@ Reading = tuple[str, Sequence[frozenset[str]]]
 
 def reading(passage: str) -> Reading:
     """What `ease` needs of a passage."""
-    sentences = [frozenset(map(stem, words(sentence))) for sentence in _SENTENCE.split(passage)]
-    return f" {' '.join(words(passage))} ", sentences
+    sentences = [words(sentence) for sentence in _SENTENCE.split(passage)]
+    text = " ".join(chain.from_iterable(sentences))
+    return f" {text} ", [frozenset(map(stem, sentence)) for sentence in sentences]
 
 
 def ease(passage: Reading, question: str, option: str) -> float:

@@ -30,6 +30,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _FRACTION = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
 _SPECIAL = re.compile(r"<(?=/?\w+>)")
 _WORD = re.compile(r"\w+")
+_LATIN = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _BLANKED = {code: " " for code in range(128) if not _WORD.match(chr(code))}
 
 
@@ -102,7 +103,7 @@ def plain_words(text: str) -> Sequence[str]:
 
 def words(text: str) -> list[str]:
     """Lower-case words and numbers, without punctuation and `_` gaps."""
-    return re.findall(r"[a-z0-9]+(?:'[a-z]+)?", text.lower())
+    return _LATIN.findall(text.lower())
 
 
 @cache
