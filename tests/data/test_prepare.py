@@ -220,13 +220,6 @@ def test_data_that_must_not_be_trained_on_are_refused_with_the_counts(
     assert not list((folder / "cache" / "scratch").glob("work-*"))
 
 
-def test_all_rows_bad(folder: Path, run: Run) -> None:
-    bad = [question(n, answer="E") for n in range(3)]
-    write_race(folder / "race", train=bad, validation=bad)
-    with pytest.raises(DataError, match=r"6 of 6 rows are bad \(all, allowed 100.0%\): answer outside A-D 6"):
-        run(config(folder, max_bad_share=1.0))
-
-
 def test_a_source_that_changed_is_refused_if_its_hash_was_given(folder: Path, run: Run) -> None:
     data = config(folder).model_dump()
     data["sources"][0]["sha256"] = run(config(folder)).sources[0]["sha256"]
