@@ -103,10 +103,9 @@ class Encoder:
         self._forget()
         self._kept = {}
         for text in texts if self._by_word else ():
-            with suppress(LookupError):
-                ids = b"".join(map(self._words.__getitem__, text.split(" ")))
-                if len(text) >= _END:
-                    self._kept[text[-_END:]] = text, ids
+            if len(text) >= _END:
+                with suppress(LookupError):
+                    self._kept[text[-_END:]] = text, b"".join(map(self._words.__getitem__, text.split(" ")))
 
     def _forget(self) -> None:
         if len(self._words) > _MOST_WORDS:
@@ -164,8 +163,8 @@ class _Words(dict[str, bytes]):
 
 _SPACE = "▁"
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
-_END = 32
-"""Characters by which a text that was kept is found as the end of another."""
+_END = 64
+"""Characters by which a text that was kept is found as the end of another; shorter ones are not worth it."""
 WIDTH = 4
 """Bytes of a packed id."""
 
