@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import orjson
 from tokenizers import Tokenizer as Backend
 
 from mtl.fingerprint import canonical_json, sha256_bytes
@@ -220,5 +221,5 @@ def _name(location: str) -> str:
 
 def _vocabulary(backend: Any) -> dict[str, Any]:
     """All that decides ids. Cutting and padding are left out: they are a caller's settings, and are not used here."""
-    document: dict[str, Any] = json.loads(backend.to_str())
+    document: dict[str, Any] = orjson.loads(backend.to_str())
     return {key: value for key, value in document.items() if key not in ("truncation", "padding")}
