@@ -8,25 +8,31 @@ so that the texts are the same), tokenise each with `datasets.map` in one proces
 for every row, looks for duplicates and near-duplicates, and hashes what it writes. Both end with the same token ids.
 `ratio` is recipe over ours from the rows on; `ratio_texts_given` leaves out what the recipe spends on making the texts.
 
+`--ours-only` prepares once, and once more with nothing changed: every row that was written must be counted, and the
+peak of memory is that of all processes together (what they share counts for each, so the truth is below).
+
 Rows are real ones where ../shared/data lies beside the repository (else the demo corpus), multiplied to the wanted
-number: every copy has words of its own in it, new ones too, as a larger corpus would.
+number: every copy has words of its own in it, new ones too, as a larger corpus would, and one row in 500 is spoilt.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gzip
 import json
 import random
-import resource
 import shutil
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from mtl.config.data import DataConfig, SourceConfig
 from mtl.data.dataset import open_dataset
@@ -45,6 +51,8 @@ SEED = 17
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
 NEW_WORDS = 0.02
 """Share of words that a copy has for itself: about what each further article adds to a corpus of this size."""
+SPOILT = 500
+"""One row in so many is broken, in one of several ways."""
 HELD = 50
 """One row in so many goes to validation."""
 
@@ -76,7 +84,7 @@ def _options() -> argparse.Namespace:
 
 
 def _compare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    config = _write_rows(folder / "rows", options)
+    config, written = _write_rows(folder / "rows", options)
     tokenizer = _tokenizer()
     from_rows, texts_given, ours = [], [], []
     manifest: DatasetManifest | None = None
@@ -93,6 +101,7 @@ def _compare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         print(f"turn {turn + 1}: {sides}, {same} examples alike", file=sys.stderr)
         shutil.rmtree(folder / "ours")
     assert manifest is not None
+    assert sum(its.rows for its in _counts(manifest)) == written
     middle = statistics.median(ours)
     return {
         "benchmark": "data",
@@ -111,24 +120,55 @@ def _compare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def _ours_only(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    config, tokenizer = _write_rows(folder / "rows", options), _tokenizer()
-    manifest, seconds = _ours(config, tokenizer, folder / "ours")
+    (config, written), tokenizer = _write_rows(folder / "rows", options), _tokenizer()
+    with _Memory() as memory:
+        manifest, seconds = _ours(config, tokenizer, folder / "ours")
     counts = _counts(manifest)
-    again = time.perf_counter()
-    assert _ours(config, tokenizer, folder / "ours")[0] == manifest
+    found, again = _ours(config, tokenizer, folder / "ours")
+    assert found == manifest
+    kinds = {kind: sum(getattr(its, kind) for its in counts) for kind in ("kept", "merged", "quarantined")}
+    assert written == sum(its.rows for its in counts) == sum(kinds.values())
     return {
         "benchmark": "data",
         "seconds": round(seconds, 1),
-        "again_seconds": round(time.perf_counter() - again, 3),
+        "again_seconds": round(again, 3),
+        "rows_written": written,
         "rows": sum(its.rows for its in counts),
-        "kept": sum(its.kept for its in counts),
-        "merged": sum(its.merged for its in counts),
-        "quarantined": sum(its.quarantined for its in counts),
+        **kinds,
         "quarantine": manifest.quarantine,
         "examples": sum(its.examples for its in counts),
-        "peak_mb_this_process": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        "peak_mb_largest_worker": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
+        "peak_mb_all_processes": round(memory.peak / 2**20),
+        "mb_before": round(memory.before / 2**20),
     }
+
+
+class _Memory:
+    """Resident memory of this process and all below it together, looked at ten times a second."""
+
+    def __init__(self) -> None:
+        self.before = self.peak = _resident()
+        self._done = threading.Event()
+        self._watch = threading.Thread(target=self._look)
+
+    def __enter__(self) -> _Memory:
+        self._watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._watch.join()
+
+    def _look(self) -> None:
+        while not self._done.wait(0.1):
+            self.peak = max(self.peak, _resident())
+
+
+def _resident() -> int:
+    total, own = 0, psutil.Process()
+    for process in (own, *own.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total
 
 
 def _counts(manifest: DatasetManifest) -> list[SplitCounts]:
@@ -170,7 +210,7 @@ def _texts(source: SourceConfig, config: DataConfig, tokenizer: Any) -> list[Row
         for line in (Path(source.uri) / f"{split}.jsonl").read_text(encoding="utf-8").splitlines():
             try:
                 record = task.read(json.loads(line))
-            except BadRow:
+            except (BadRow, ValueError):
                 continue
             grouped.setdefault(task.passage(record), []).append(record)
         options = settings.options(split, lambda text: len(tokenizer(text)["input_ids"]))
@@ -200,22 +240,30 @@ def _tokenizer() -> Any:
     return load_tokenizer(location, [task.token for task in TASKS.values()])
 
 
-def _write_rows(folder: Path, options: argparse.Namespace) -> DataConfig:
-    """Rows as files, and the configuration that reads them."""
-    news, race = folder / "news", folder / "race"
+def _write_rows(folder: Path, options: argparse.Namespace) -> tuple[DataConfig, int]:
+    """Rows as files: the configuration that reads them, and how many there are."""
+    news, race, written = folder / "news", folder / "race", 0
     for path, rows, number in ((news, _articles(), options.articles), (race, _passages(), options.passages)):
         path.mkdir(parents=True)
-        _write_split(path / "train.jsonl", rows["train"], number - number // HELD)
-        _write_split(path / "validation.jsonl", rows["validation"], number // HELD)
-    sources = [{"task": "summarize", "uri": str(news)}, {"task": "mcq", "uri": str(race)}]
-    return DataConfig.model_validate({"sources": sources, "processes": options.processes})
+        written += _write_split(path / "train.jsonl", rows["train"], number - number // HELD)
+        written += _write_split(path / "validation.jsonl", rows["validation"], number // HELD)
+    sources = [SourceConfig(task="summarize", uri=str(news)), SourceConfig(task="mcq", uri=str(race))]
+    return DataConfig(sources=sources, processes=options.processes), written
 
 
-def _write_split(path: Path, groups: list[list[Row]], number: int) -> None:
+def _write_split(path: Path, groups: list[list[Row]], number: int) -> int:
+    written = 0
     with path.open("w", encoding="utf-8") as file:
         for copy in range(number):
             for row in _varied(groups[copy % len(groups)], copy // len(groups)):
-                file.write(json.dumps(row) + "\n")
+                written += 1
+                file.write((json.dumps(row) if written % SPOILT else _spoilt(row, written // SPOILT)) + "\n")
+    return written
+
+
+def _spoilt(row: Row, number: int) -> str:
+    broken = ({**row, "article": ""}, {**row, "article": 7}, {**row, "article": "a\0b"}, {"article": row["article"]})
+    return [json.dumps(row)[:-9], *map(json.dumps, broken)][number % 5]
 
 
 def _varied(rows: list[Row], copy: int) -> list[Row]:

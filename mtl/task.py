@@ -58,6 +58,7 @@ class RenderOptions:
     max_target_tokens: no example's target is longer (questions are split over examples, never cut).
     count: token count of a text, `</s>` included.
     options: what one task alone needs (mcq: scheme, requests, requests_per_passage).
+    key: `passage_key` of the record's passage where it is known already, else empty.
     """
 
     seed: int
@@ -66,6 +67,7 @@ class RenderOptions:
     max_target_tokens: int
     count: Callable[[str], int]
     options: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
 
 
 Dropped = list[tuple[int, BadRow]]

@@ -25,14 +25,14 @@ def prepare(config: RetrainConfig, runner: Runner | None = None) -> Document:
     """The manifest of the data set, made unless it exists. `runner` does the work elsewhere than in this process."""
     from mtl.data.prepare import prepare as prepare_dataset
     from mtl.model.base import resolve_base
-    from mtl.model.tokenizer import load_tokenizer
+    from mtl.model.tokenizer import LazyTokenizer
     from mtl.tasks.table import get_task
 
     settings = load_settings()
     store = open_store(settings.store)
     ref = resolve_base(config.model.base, config.model.revision)
-    tokens = [get_task(name).token for name in task_names(config)]
-    tokenizer = load_tokenizer(config.model.tokenizer or ref.location, tokens, revision=ref.revision)
+    tokens = tuple(get_task(name).token for name in task_names(config))
+    tokenizer = LazyTokenizer(config.model.tokenizer or ref.location, tokens, ref.revision)
     counting = _Counting()
     manifest = prepare_dataset(
         config.data,
@@ -43,6 +43,7 @@ def prepare(config: RetrainConfig, runner: Runner | None = None) -> Document:
         progress=counting,
         runner=runner,
         reference=_champions_data(config, store),
+        tokenizer_stamp=tokenizer.stamp(),
     ).to_dict()
     counting.finish(sum(split["rows"] for splits in manifest["counts"].values() for split in splits.values()))
     return manifest

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -67,7 +68,7 @@ def read_bucket(folder: Path, bucket: int) -> list[Line]:
     for path in sorted(folder.glob(f"{bucket:04}-*.jsonl")):
         with path.open("rb") as file:
             lines += map(orjson.loads, file)
-    return sorted(lines, key=lambda line: (line[0], line[1]))
+    return sorted(lines, key=itemgetter(0, 1))
 
 
 def passages(lines: Iterable[Line], task: Task) -> Iterator[tuple[str, list[Piece]]]:

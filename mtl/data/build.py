@@ -62,7 +62,7 @@ def build(
 
 def _read(job: Job, runner: Runner, progress: Progress) -> dict[str, Tally]:
     tallies = {task: Tally() for task in job.recipe.tasks}
-    work = [(task, Part(index, runner.shards)) for index in range(runner.shards) for task in job.recipe.tasks]
+    work = [(task, Part(index, runner.shards)) for task in job.recipe.tasks for index in range(runner.shards)]
     for task, tally in runner.map(partial(read_part, job), work, _Ticker(job, "read", progress)):
         tallies[task].add(tally)
     progress("read", 0)

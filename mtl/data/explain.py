@@ -8,8 +8,10 @@ from itertools import islice
 from mtl.data.dataset import Dataset
 from mtl.data.manifest import DatasetManifest, SplitCounts
 from mtl.example import Example
+from mtl.tasks.difficulty import DIFFICULTIES
 from mtl.tasks.table import get_task
 
+_STATISTICS = ("mean", "median", "p90", "p99", "max")
 _LOOK = 2000
 """Examples of a split among which one of each difficulty is looked for."""
 _SHOWN = 400
@@ -55,13 +57,14 @@ def _split(split: str, counts: SplitCounts) -> Iterator[str]:
     )
     total = sum(counts.by_difficulty.values())
     if total:
-        shares = (f"{label} {number} ({number / total:.0%})" for label, number in counts.by_difficulty.items())
+        labels = sorted(counts.by_difficulty.items(), key=lambda item: _rank(item[0]))
+        shares = (f"{label} {number} ({number / total:.0%})" for label, number in labels)
         yield f"  {'':<11}{', '.join(shares)}"
 
 
 def _lengths(manifest: DatasetManifest, task: str) -> Iterator[str]:
     for side, its in manifest.lengths[task].items():
-        yield f"  {side:<11}{', '.join(f'{name} {value:g}' for name, value in its.items())} tokens"
+        yield f"  {side:<11}{', '.join(f'{name} {its[name]:g}' for name in _STATISTICS if name in its)} tokens"
     windows = manifest.windows.get(task, 0)
     more = f"; {windows} examples are a later window of a long input" if windows else ""
     unknown = manifest.unknown.get(task, 0.0)
@@ -90,7 +93,12 @@ def _one_of_each(data: Dataset, task: str) -> dict[str, Example]:
             if group not in found or (len(groups) == 1 and group not in alone):
                 found[group] = example
                 alone |= {group} if len(groups) == 1 else set()
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items(), key=lambda item: _rank(item[0])))
+
+
+def _rank(label: str) -> tuple[int, str]:
+    """Difficulties in their own order; labels of other tasks by name."""
+    return (DIFFICULTIES.index(label) if label in DIFFICULTIES else 0), label
 
 
 def _short(text: str) -> str:

@@ -26,7 +26,7 @@ from mtl.data.runner import Runner, local, processes_for
 from mtl.data.scratch import scratch
 from mtl.data.shards import Lengths
 from mtl.data.tokens import Encoder, Tokenizer, save_tokenizer
-from mtl.errors import DataError
+from mtl.errors import DataError, TransientError
 from mtl.fingerprint import sha256_json
 from mtl.sources.base import Description, Source
 from mtl.sources.open import open_source
@@ -47,6 +47,7 @@ def prepare(
     progress: Progress | None = None,
     runner: Runner | None = None,
     reference: DatasetManifest | None = None,
+    tokenizer_stamp: str | None = None,
 ) -> DatasetManifest:
     """The manifest of the data set that `config` describes, built and stored unless it exists.
 
@@ -54,29 +55,38 @@ def prepare(
     there already.
     runner: who does the work; by default this process, or the processes of `config.processes`. The bytes are the same.
     reference: manifest of the champion's data, which no source may have shrunk from.
+    tokenizer_stamp: changes whenever the tokenizer does; with it, unchanged inputs are found without loading that.
     Errors: DataError with the counts for empty or bad data, NotFoundError for a source or task that does not exist,
-    TransientError for a worker that was killed.
+    TransientError for a worker that was killed and for a source that changed while it was read.
     Nothing is left half-written: without its manifest a data set does not exist.
     """
     tell = progress or _silent
-    made, encoder = recipe(config, seed), Encoder(tokenizer)
+    made = recipe(config, seed)
     sources = [(item, open_source(item, seed, cache=cache)) for item in config.sources]
-    request = _request(config, made, encoder, sources)
-    found = _recall(cache, request, store)
+    stamps = _stamps(sources)
+    quick = _request(config, made, tokenizer_stamp or Encoder(tokenizer).sha256, stamps)
+    found = _recall(cache, quick, store)
+    if found is None:
+        encoder = Encoder(tokenizer)
+        described = [_describe(item, source) for item, source in sources]
+        exact = _request(config, made, encoder.sha256, [its.sha256 for its in described])
+        found = _recall(cache, exact, store)
     if found is not None:
         refuse_shrunk(rows_of(found), reference, max_shrink=config.max_shrink)
+        _remember(cache, quick, found.fingerprint)
         tell("found", 1)
         return found
     size = sum(source.size() for _, source in sources)
     with scratch(cache / "scratch") as folder, _runner(size, config.processes, runner) as its:
-        described = [_describe(item, source) for item, source in sources]
         job = Job(folder, cache, tuple(config.sources), made, max(bucket_count(size), its.shards))
         job.make_folders()
         save_tokenizer(tokenizer, job.tokenizer)
         built = build(job, config, its, reference=reference, progress=tell)
+        _refuse_changed(sources, stamps)
         manifest = _manifest(built, made, encoder, described)
         found = _store(manifest, built, folder, store=store, cache=cache, progress=tell)
-    _remember(cache, request, found.fingerprint)
+    for request in (quick, exact):
+        _remember(cache, request, found.fingerprint)
     return found
 
 
@@ -111,6 +121,22 @@ def _describe(config: SourceConfig, source: Source) -> Description:
             hint="if the change is meant, put the new sha256 into the configuration",
         )
     return described
+
+
+def _stamps(sources: Opened) -> list[str]:
+    return [source.stamp() for _, source in sources]
+
+
+def _refuse_changed(sources: Opened, stamps: Sequence[str]) -> None:
+    """TransientError if a source is no longer what it was when the work began: its hash would name other rows."""
+    for (item, source), before in zip(sources, stamps, strict=True):
+        try:
+            same = source.stamp() == before
+        except OSError:
+            same = False
+        if not same:
+            hint = "prepare again; give files another name while they are written, and rename them when whole"
+            raise TransientError(f"source {item.uri} of {item.task} changed while it was read", hint=hint)
 
 
 def _manifest(built: Built, made: Recipe, encoder: Encoder, described: Sequence[Description]) -> DatasetManifest:
@@ -185,11 +211,11 @@ def _histograms(lengths: Lengths) -> dict[str, dict[str, int]]:
     return found
 
 
-def _request(config: DataConfig, made: Recipe, encoder: Encoder, sources: Opened) -> str:
-    """Names an input without reading it: equal requests give equal data sets."""
-    stamps = [[item.task, item.sha256, item.add, source.stamp()] for item, source in sources]
-    parts: dict[str, Any] = {"sources": stamps, "recipe": made.document(), "tasks": made.versions()}
-    return sha256_json({**parts, "tokenizer": encoder.sha256, "max_bad_share": config.max_bad_share})
+def _request(config: DataConfig, made: Recipe, tokenizer: str, contents: Sequence[str]) -> str:
+    """Names an input by stamps or hashes of its sources and tokenizer: equal requests give equal data sets."""
+    sources = [[item.task, item.sha256, item.add, its] for item, its in zip(config.sources, contents, strict=True)]
+    parts: dict[str, Any] = {"sources": sources, "recipe": made.document(), "tasks": made.versions()}
+    return sha256_json({**parts, "tokenizer": tokenizer, "max_bad_share": config.max_bad_share})
 
 
 def _recall(cache: Path, request: str, store: ObjectStore) -> DatasetManifest | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mtl.data.buckets import Piece, passages, read_bucket, texts
 from mtl.data.job import MARK, Job, Tally
@@ -86,18 +86,18 @@ class _Renderer:
             for piece in own:
                 self._refuse(piece, f"near-duplicate in {self._near[key]}", goal)
         else:
-            examples[goal].extend(self._render(own, goal))
+            examples[goal].extend(self._render(own, goal, key))
 
     def _refuse(self, piece: Piece, reason: str, split: str) -> None:
         bad = BadRow(reason, self.task.columns[0])
         self.quarantine.add(bad, split=split, place=piece.place, origin=piece.origin)
 
-    def _render(self, own: Sequence[Piece], goal: str) -> list[Example]:
+    def _render(self, own: Sequence[Piece], goal: str, key: str) -> list[Example]:
         joined, dropped = self.task.join([piece.record for piece in own])
         examples: list[Example] = []
         labels: Mapping[int, str] = {}
         if joined is not None:
-            rendered = self.task.render(joined, self._options[goal])
+            rendered = self.task.render(joined, replace(self._options[goal], key=key))
             examples, labels = rendered.examples, rendered.labels
             dropped = dropped + rendered.dropped
         out = dict(dropped)

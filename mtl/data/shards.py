@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mtl.data.manifest import FileEntry
-from mtl.data.tokens import Encoder, length
+from mtl.data.tokens import WIDTH, Encoder, length
 from mtl.errors import DataError
 from mtl.example import Example
 from mtl.fingerprint import canonical_json, sha256_file
@@ -80,12 +80,12 @@ def write_examples(
     lengths.cut += sum(length(ids) > limits.inputs for ids in inputs)
     lengths.windows += sum("window" in example.meta for example in examples)
     lengths.unknown += encoder.unknown(inputs) + encoder.unknown(targets)
-    texts = [(example.uid, example.inputs, example.targets, _meta(example)) for example in examples]
-    columns = [pa.array(column, pa.string()) for column in zip(*texts, strict=True)]
+    texts = [_encoded(example) for example in examples]
+    columns = [_column(pa.string(), column) for column in zip(*texts, strict=True)]
     table = pa.Table.from_arrays([*columns, _lists(cut), _lists(targets)], schema=SCHEMA)
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, SCHEMA) as writer:
         writer.write_table(table)
-    digests = (hashlib.sha256("\0".join(text).encode()).digest() for text in texts)
+    digests = (hashlib.sha256(b"\0".join(text)).digest() for text in texts)
     path.with_suffix(".sha256").write_bytes(b"".join(digests))
 
 
@@ -99,15 +99,22 @@ def _check_targets(examples: Sequence[Example], targets: Sequence[bytes], limit:
             )
 
 
-def _meta(example: Example) -> str:
-    return canonical_json(dict(example.meta)).decode()
+def _encoded(example: Example) -> tuple[bytes, ...]:
+    meta = canonical_json(dict(example.meta))
+    return example.uid.encode(), example.inputs.encode(), example.targets.encode(), meta
+
+
+def _column(kind: pa.DataType, rows: Sequence[bytes], *, width: int = 1, children: Sequence[pa.Array] = ()) -> pa.Array:
+    """An Arrow column of variable length. `pa.array` would import pandas to look at what it was given."""
+    offsets = np.cumsum([0, *(len(row) // width for row in rows)], dtype=np.int32)
+    data = [] if children else [pa.py_buffer(b"".join(rows))]
+    return pa.Array.from_buffers(kind, len(rows), [None, pa.py_buffer(offsets), *data], children=list(children))
 
 
 def _lists(rows: Sequence[bytes]) -> pa.ListArray:
     """Packed ids as an Arrow column, without a Python object for an id."""
-    offsets = np.cumsum([0, *map(length, rows)], dtype=np.int32)
-    values = pa.Array.from_buffers(pa.int32(), int(offsets[-1]), [None, pa.py_buffer(b"".join(rows))])
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
+    values = pa.Array.from_buffers(pa.int32(), sum(map(length, rows)), [None, pa.py_buffer(b"".join(rows))])
+    return _column(pa.list_(pa.int32()), rows, width=WIDTH, children=[values])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Encoder: text to token ids, and nothing else of a tokenizer.
 
 T5's vocabulary never spans a space: its tokenizer splits at spaces first, so the ids of a text are those of its words
-in a row. Words repeat, so each is encoded once and then looked up. Where a tokenizer is not of this kind, or a word
-could act on its neighbour, the tokenizer itself encodes the whole text.
+in a row. Words repeat, so each is encoded once and then looked up; so do whole texts (a passage ends the inputs of
+several examples), whose ids are kept while they are worked on. Where a tokenizer is not of this kind, or a word could
+act on its neighbour, the tokenizer itself encodes the whole text.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import json
 import unicodedata
 from array import array
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import lru_cache
-from itertools import chain, pairwise
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import orjson
 from tokenizers import Tokenizer as Backend
 
 from mtl.fingerprint import canonical_json, sha256_bytes
@@ -75,10 +77,18 @@ class Encoder:
         self._eos = _packed([int(tokenizer.eos_token_id)])
         self._unk = tokenizer.unk_token_id
         self.name = _name(tokenizer.name_or_path)
-        vocabulary = _vocabulary(self._backend)
-        self.sha256 = sha256_bytes(canonical_json(vocabulary))
-        self._by_word = splits_at_spaces(vocabulary)
-        self._words = _Words(self._backend)
+        self._vocabulary = _vocabulary(self._backend)
+        self._by_word = splits_at_spaces(self._vocabulary) and _keeps_ascii(self._backend)
+        self._kept: dict[str, tuple[str, bytes]] = {}
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of all that decides ids."""
+        return sha256_bytes(canonical_json(self._vocabulary))
+
+    @cached_property
+    def _words(self) -> _Words:
+        return _Words(self._backend)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """One list of ids a text, whole, `</s>` last."""
@@ -90,10 +100,13 @@ class Encoder:
         return [self._pack(text) for text in texts]
 
     def learn(self, texts: Iterable[str]) -> None:
-        """Gets to know the words of texts that are about to come."""
+        """Gets to know texts that are about to come, alone or as the end of others, and forgets those of last time."""
         self._forget()
-        if self._by_word:
-            self._words.learn(set(chain.from_iterable(text.split(" ") for text in texts)))
+        self._kept = {}
+        for text in texts if self._by_word else ():
+            if len(text) >= _END:
+                with suppress(LookupError):
+                    self._kept[text[-_END:]] = text, b"".join(map(self._words.__getitem__, text.split(" ")))
 
     def _forget(self) -> None:
         if len(self._words) > _MOST_WORDS:
@@ -102,11 +115,21 @@ class Encoder:
     def _pack(self, text: str) -> bytes:
         if self._by_word:
             try:
-                return b"".join(map(self._words.__getitem__, text.split(" "))) + self._eos
+                return self._looked_up(text) + self._eos
             except LookupError:  # a word has to be seen in its place
                 pass
         ids = _packed(self._backend.encode(text).ids)
         return ids if ids.endswith(self._eos) else ids + self._eos
+
+    def _looked_up(self, text: str) -> bytes:
+        end, ids = self._kept.get(text[-_END:], ("", b""))
+        if end and text.endswith(end):
+            before = text[: -len(end)]
+            if not before:
+                return ids
+            if before.endswith(" "):
+                return b"".join(map(self._words.__getitem__, before[:-1].split(" "))) + ids
+        return b"".join(map(self._words.__getitem__, text.split(" ")))
 
     def count(self, text: str) -> int:
         """Tokens of `text`, `</s>` included."""
@@ -114,7 +137,7 @@ class Encoder:
 
     def cut(self, ids: bytes, limit: int) -> bytes:
         """At most `limit` packed ids, `</s>` last."""
-        return ids if length(ids) <= limit else ids[: (limit - 1) * _WIDTH] + self._eos
+        return ids if length(ids) <= limit else ids[: (limit - 1) * WIDTH] + self._eos
 
     def unknown(self, texts: Sequence[bytes]) -> int:
         """How many of the packed ids are <unk>."""
@@ -126,32 +149,25 @@ class _Words(dict[str, bytes]):
 
     def __init__(self, backend: Any) -> None:
         super().__init__()
-        self._backend = backend
-        vocabulary = backend.get_vocab()
-        self._begins = np.zeros(1 + max(vocabulary.values()), dtype=bool)
-        self._begins[[number for piece, number in vocabulary.items() if piece[:1] == "▁"]] = True
+        self._backend, self._model = backend, backend.model
 
     def __missing__(self, word: str) -> bytes:
         if not _stands_alone(word):
             raise LookupError(word)
-        ids = self[word] = _packed(self._backend.encode(word, add_special_tokens=False).ids)
-        return ids
-
-    def learn(self, words: set[str]) -> None:
-        """New words many at a time, which is several times faster: a piece that begins with a space begins a word."""
-        new = [w for w in words.difference(self) if w.isascii() and w.isprintable() and w and "<" not in w]
-        for start in range(0, len(new), _TOGETHER):
-            some = new[start : start + _TOGETHER]
-            ids = np.array(self._backend.encode(" ".join(some), add_special_tokens=False).ids, np.int32)
-            edges = [*np.flatnonzero(self._begins[ids]).tolist(), len(ids)]
-            if len(edges) == len(some) + 1 and edges[0] == 0:  # else they are met one by one
-                packed = ids.tobytes()
-                pieces = (packed[a * _WIDTH : b * _WIDTH] for a, b in pairwise(edges))
-                self.update(zip(some, pieces, strict=True))
+        if word.isascii() and "<" not in word:  # neither normalised nor a special token: straight to the model
+            ids = [piece.id for piece in self._model.tokenize(_SPACE + word)]
+        else:
+            ids = self._backend.encode(word, add_special_tokens=False).ids
+        self[word] = packed = _packed(ids)
+        return packed
 
 
-_TOGETHER = 1000
-_WIDTH = 4
+_SPACE = "▁"
+_ASCII = "".join(map(chr, range(0x21, 0x7F)))
+_END = 64
+"""Characters by which a text that was kept is found as the end of another; shorter ones are not worth it."""
+WIDTH = 4
+"""Bytes of a packed id."""
 
 
 def _packed(ids: Sequence[int]) -> bytes:
@@ -160,7 +176,7 @@ def _packed(ids: Sequence[int]) -> bytes:
 
 def length(ids: bytes) -> int:
     """How many ids are packed."""
-    return len(ids) // _WIDTH
+    return len(ids) // WIDTH
 
 
 _MOST_WORDS = 300_000
@@ -179,8 +195,16 @@ def splits_at_spaces(vocabulary: dict[str, Any]) -> bool:
         and first in ("WhitespaceSplit", "Metaspace")
         and len(marks) == 1
         and all(mark.get("prepend_scheme") == "always" and mark.get("split") for mark in marks)
+        and all(mark.get("replacement") == _SPACE for mark in marks)
+        and all("<" in token["content"] for token in vocabulary.get("added_tokens", ()))
         and (vocabulary.get("post_processor") or {}).get("type") == "TemplateProcessing"
     )
+
+
+def _keeps_ascii(backend: Any) -> bool:
+    """Whether the normalizer leaves every plain character as it is, alone and beside any other."""
+    pairs = " ".join(a + b for a in _ASCII for b in _ASCII)
+    return backend.normalizer is None or backend.normalizer.normalize_str(pairs) == pairs
 
 
 def _stands_alone(word: str) -> bool:
@@ -197,5 +221,5 @@ def _name(location: str) -> str:
 
 def _vocabulary(backend: Any) -> dict[str, Any]:
     """All that decides ids. Cutting and padding are left out: they are a caller's settings, and are not used here."""
-    document: dict[str, Any] = json.loads(backend.to_str())
+    document: dict[str, Any] = orjson.loads(backend.to_str())
     return {key: value for key, value in document.items() if key not in ("truncation", "padding")}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mtl.errors import ModelError, NotFoundError
-from mtl.fingerprint import sha256_bytes
+from mtl.fingerprint import sha256_bytes, sha256_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -33,6 +36,45 @@ def load_tokenizer(
     # Cutting is done where it is counted, never in silence by the tokenizer's own idea of a length.
     tokenizer.model_max_length = 1_000_000
     return tokenizer
+
+
+@dataclass(frozen=True)
+class LazyTokenizer:
+    """What `load_tokenizer` gives, loaded when first asked for something: transformers takes seconds to import."""
+
+    location: str
+    tokens: tuple[str, ...]
+    revision: str | None
+
+    def stamp(self) -> str | None:
+        """A text, quickly had, that changes whenever the tokenizer may have changed; None where there is none."""
+        folder = Path(self.location)
+        if not folder.is_dir() and self.revision is None:
+            return None
+        stats = [(path.name, path.stat()) for path in sorted(folder.glob("*")) if path.is_file()]
+        files = [[name, its.st_size, its.st_mtime_ns, its.st_ctime_ns, its.st_ino] for name, its in stats]
+        libraries = [version(name) for name in ("transformers", "tokenizers")]
+        return sha256_json([self.location, self.revision, files, libraries, self.tokens])
+
+    @cached_property
+    def _loaded(self) -> PreTrainedTokenizerFast:
+        return load_tokenizer(self.location, self.tokens, revision=self.revision)
+
+    @property
+    def backend_tokenizer(self) -> Any:
+        return self._loaded.backend_tokenizer
+
+    @property
+    def name_or_path(self) -> str:
+        return str(self._loaded.name_or_path)
+
+    @property
+    def eos_token_id(self) -> Any:
+        return self._loaded.eos_token_id
+
+    @property
+    def unk_token_id(self) -> Any:
+        return self._loaded.unk_token_id
 
 
 def tokenizer_sha256(tokenizer: PreTrainedTokenizerFast) -> str:

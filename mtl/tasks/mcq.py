@@ -130,6 +130,7 @@ def join(records: Sequence[Question]) -> tuple[Passage | None, Dropped]:
 
 def render(passage: Passage, options: RenderOptions) -> Rendered:
     """Examples for a passage: whole questions only, as many examples as they take."""
+    key = options.key or passage_key(passage.text)
     labelled = _labelled(passage, options.options["scheme"])
     width = int("8" * len(str(len(labelled))))
     sizes = [options.count(render_question(width, item)) - 1 for _, item in labelled]
@@ -143,11 +144,11 @@ def render(passage: Passage, options: RenderOptions) -> Rendered:
     items, sizes = [item for item, _ in pairs], [size for _, size in pairs]
     runs = [
         run
-        for choice in _choices(items, passage_key(passage.text), options)
+        for choice in _choices(items, key, options)
         for run in pack(choice, lambda picked: _fits(picked, items, sizes, room=room, options=options))
     ]
     wanted = dict.fromkeys(runs)  # two requests may have been broken into the same run
-    examples = [_example(passage.text, [items[i] for i in run], options) for run in wanted]
+    examples = [_example(passage.text, [items[i] for i in run], key, options) for run in wanted]
     return Rendered(examples, dropped, {index: item["difficulty"] for index, item in labelled})
 
 
@@ -184,14 +185,14 @@ def _choices(items: Sequence[Mapping[str, Any]], key: str, options: RenderOption
     return choose(labels, shares=shares, wanted=wanted, rng=rng)
 
 
-def _example(passage: str, questions: Sequence[Mapping[str, Any]], options: RenderOptions) -> Example:
+def _example(passage: str, questions: Sequence[Mapping[str, Any]], key: str, options: RenderOptions) -> Example:
     request = {level.lower(): sum(q["difficulty"] == level for q in questions) for level in DIFFICULTIES}
     targets = render_target(questions)
     uid = sha256_bytes(f"{TAG}\0{passage}\0{targets}".encode())[:20]
     inputs = _inputs(passage, request)
     if options.training and random.Random(f"dropout:{options.seed}:{uid}").random() < options.instruction_dropout:
         inputs = bare(inputs)
-    return Example(inputs, targets, "mcq", uid, {"request": request, "passage": passage_key(passage)[:16]})
+    return Example(inputs, targets, "mcq", uid, {"request": request, "passage": key[:16]})
 
 
 def prompt(text: str, request: Mapping[str, Any]) -> str:

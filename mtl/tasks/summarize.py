@@ -63,7 +63,7 @@ def render(record: Article, options: RenderOptions) -> Rendered:
     targets = f"{HEAD} {record.highlights}"
     if options.count(targets) > options.max_target_tokens:
         return Rendered([], [(0, BadRow("highlights over max_target_tokens", "highlights"))])
-    meta = {"passage": passage_key(record.article)[:16]}
+    meta = {"passage": (options.key or passage_key(record.article))[:16]}
     later = _later(record.article, options)
     examples = [_example(record.article, targets, meta, options)]
     examples += [_example(text, targets, {**meta, "window": number}, options) for number, text in later]

@@ -24,28 +24,54 @@ _DASHES = "‐‑‒–—―−"
 _SPELLED = {**dict.fromkeys(_SINGLE, "'"), **dict.fromkeys(_DOUBLE, '"'), **dict.fromkeys(_DASHES, "-")}
 _SPELLED |= {"…": "...", "⁄": "/", "•": "*", "·": "*"}
 _ODD = re.compile(f"[{re.escape(''.join(_SPELLED))}]")
-_UNUSUAL = re.compile("[`<]|  ")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _UNSEEN = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _FRACTION = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
 _SPECIAL = re.compile(r"<(?=/?\w+>)")
 _WORD = re.compile(r"\w+")
+_LATIN = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _BLANKED = {code: " " for code in range(128) if not _WORD.match(chr(code))}
 
 
 def clean(text: str) -> str:
     """One line of normalised text; a task token or `</s>` inside it is broken up, so that it cannot act as one."""
-    if text.isascii():
-        if text.isprintable() and not _UNUSUAL.search(text):
-            return text.strip(" ")
+    if not text.isascii():
+        text = _to_plain(text)
+    if "`" in text:
         text = text.replace("`", "'")
-    else:
-        text = unicodedata.normalize("NFKC", _FRACTION.sub(" ", _UNSEEN.sub("", _spell(text))))
-        text = _UNSEEN.sub("", _spell(text))
     if not text.isprintable():
-        text = _CONTROL.sub(" ", text)
-    text = " ".join(text.split())
+        text = " ".join(_CONTROL.sub(" ", text).split())
+    elif "  " in text or not text.isascii():
+        text = " ".join(text.split())
+    else:
+        text = text.strip(" ")
     return _SPECIAL.sub("< ", text) if "<" in text else text
+
+
+def _to_plain(text: str) -> str:
+    """Text in other than plain characters, spelled with them where that is harmless."""
+    spelled = {char: _alone(char) for char in set(_NOT_ASCII.findall(text))}
+    if None in spelled.values():
+        return _normalised(text)
+    for char, plain in spelled.items():
+        if plain is not None and plain != char:
+            text = text.replace(char, plain)
+    return text
+
+
+@cache
+def _alone(char: str) -> str | None:
+    """What becomes of a character whatever its neighbours are; None if they matter, or for a rare one."""
+    plain = _normalised(char)
+    common = char < "\u0250" or "\u2010" <= char <= "\u2027"
+    joins = any(map(unicodedata.combining, unicodedata.normalize("NFKC", _spell(char))))
+    return plain if common and not joins and not _FRACTION.match(f"1{char}", 1) else None
+
+
+def _normalised(text: str) -> str:
+    text = unicodedata.normalize("NFKC", _FRACTION.sub(" ", _UNSEEN.sub("", _spell(text))))
+    return _UNSEEN.sub("", _spell(text))
 
 
 def _spell(text: str) -> str:
@@ -102,7 +128,7 @@ def plain_words(text: str) -> Sequence[str]:
 
 def words(text: str) -> list[str]:
     """Lower-case words and numbers, without punctuation and `_` gaps."""
-    return re.findall(r"[a-z0-9]+(?:'[a-z]+)?", text.lower())
+    return _LATIN.findall(text.lower())
 
 
 @cache

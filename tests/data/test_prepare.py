@@ -164,31 +164,6 @@ def test_whatever_decides_the_examples_decides_the_fingerprint(
     assert run(config(folder, max_bad_share=0.9, mixture={"kind": "capped", "cap": 3})).fingerprint == seen["base"]
 
 
-def test_unchanged_inputs_are_found_without_reading_them(
-    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from mtl.sources.files import FileSource
-
-    told: list[str] = []
-    first = run(config(folder), progress=lambda stage, n: told.append(stage))
-    assert set(told) >= {"render", "put"} and "found" not in told
-    monkeypatch.setattr(FileSource, "rows", None)
-    told.clear()
-    assert run(config(folder), progress=lambda stage, n: told.append(stage)) == first
-    assert told == ["found"]
-
-
-def test_without_the_note_the_data_set_is_found_by_its_content(folder: Path, run: Run, tmp_path: Path) -> None:
-    told: list[str] = []
-    first = run(config(folder))
-    for damaged in (b"{", b"", b'{"fingerprint": "0"}'):
-        for path in (tmp_path / "cache" / "prepared").iterdir():
-            path.write_bytes(damaged)
-        told.clear()
-        assert run(config(folder), progress=lambda stage, n: told.append(stage)) == first
-        assert told[-1] == "found" and "put" not in told
-
-
 @pytest.mark.parametrize("key", ["parquet", "quarantine", "manifest"])
 def test_a_put_that_fails_leaves_no_data_set_and_the_next_try_makes_the_same_one(
     folder: Path, run: Run, tmp_path: Path, key: str
@@ -243,13 +218,6 @@ def test_data_that_must_not_be_trained_on_are_refused_with_the_counts(
     assert caught.value.message == message.replace("{folder}", str(folder))
     assert not list(store.list("datasets/"))
     assert not list((folder / "cache" / "scratch").glob("work-*"))
-
-
-def test_all_rows_bad(folder: Path, run: Run) -> None:
-    bad = [question(n, answer="E") for n in range(3)]
-    write_race(folder / "race", train=bad, validation=bad)
-    with pytest.raises(DataError, match=r"6 of 6 rows are bad \(all, allowed 100.0%\): answer outside A-D 6"):
-        run(config(folder, max_bad_share=1.0))
 
 
 def test_a_source_that_changed_is_refused_if_its_hash_was_given(folder: Path, run: Run) -> None:

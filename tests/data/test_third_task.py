@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+import mtl.tasks
+from mtl.chain import learn
 from mtl.config.data import DataConfig
+from mtl.config.retrain import load_config
 from mtl.data.dataset import open_dataset
 from mtl.data.manifest import DatasetManifest
 from mtl.store.memory import MemoryStore
@@ -23,17 +26,36 @@ PAGE = Path(__file__).parents[2] / "docs" / "own-task.md"
 Run = Callable[..., DatasetManifest]
 
 
+def block(language: str, number: int = 0) -> str:
+    """A piece of code of the page."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[number]
+
+
 @pytest.fixture
 def title(monkeypatch: pytest.MonkeyPatch) -> Task:
-    """The task of the page, in the table."""
-    code = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert code
-    module = ModuleType("title_of_the_page")
+    """The task of the page, in the table by the page's own lines."""
+    module = ModuleType("mtl.tasks.title")
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    exec(compile(code[1], str(PAGE), "exec"), module.__dict__)
-    task: Task = module.TASK
-    monkeypatch.setitem(table.TASKS, task.name, task)
-    return task
+    monkeypatch.setattr(mtl.tasks, "title", module, raising=False)
+    exec(compile(block("python"), str(PAGE), "exec"), module.__dict__)
+    lines: dict[str, Any] = {"Task": Task}
+    exec(compile(block("python", 1), str(PAGE), "exec"), lines)
+    assert list(lines["TASKS"]) == ["summarize", "mcq", "title"]
+    for name, task in lines["TASKS"].items():
+        monkeypatch.setitem(table.TASKS, name, task)
+    return table.TASKS["title"]
+
+
+def test_the_pages_configuration_prepares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, title: Task) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MTL_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MTL_STORE", raising=False)
+    rows = [{"body": f"Body number {n}.", "title": f"T{n}"} for n in range(30)]
+    write_jsonl(tmp_path / "notes" / "train.jsonl", rows)
+    (tmp_path / "own.yaml").write_text(block("yaml").replace("uri: demo", "uri: demo, rows: {train: 5, validation: 5}"))
+    counts = learn.prepare(load_config(Path("own.yaml")))["counts"]
+    assert set(counts) == {"summarize", "mcq", "title"}
+    assert sum(counts["title"][split]["kept"] for split in ("train", "validation")) == 30
 
 
 def test_a_folder_of_jsonl_becomes_a_data_set(tmp_path: Path, store: MemoryStore, run: Run, title: Task) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import normalizers
 
 from mtl.data import tokens
 from mtl.data.tokens import Encoder, Tokenizer, splits_at_spaces
@@ -46,6 +47,25 @@ def test_ids_are_the_tokenizers_own_for_real_text(encoder: Encoder) -> None:
 
 
 @needs_shared
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=80), st.text(max_size=10))
+def test_a_text_that_was_learnt_is_known_as_the_end_of_others(encoder: Encoder, text: str, before: str) -> None:
+    ends = [text, clean(text), clean(text) + " and as many words behind it as it takes to keep a text, and some more"]
+    encoder.learn(ends)
+    texts = [head + end for end in ends for head in ("", " ", "x", f"<mcq> Ask: {before} ", before)]
+    assert encoder.encode(texts) == by_tokenizer(t5_tokenizer(), texts)
+
+
+@needs_shared
+def test_a_word_that_was_met_gives_the_same_ids_in_any_place(encoder: Encoder) -> None:
+    with gzip.open(SHARED / "race" / "validation.jsonl.gz") as file:
+        words = {word for line in file for word in clean(json.loads(line)["article"]).split(" ")}
+    ordered = sorted(words)
+    together = by_tokenizer(t5_tokenizer(), [" ".join(ordered)])[0]
+    assert [n for word in ordered for n in encoder.encode([word])[0][:-1]] == together[:-1]
+
+
+@needs_shared
 def test_t5_is_encoded_word_by_word(encoder: Encoder) -> None:
     assert splits_at_spaces(json.loads(t5_tokenizer().backend_tokenizer.to_str()))
     assert encoder.name == "t5_tokenizer"
@@ -58,6 +78,8 @@ def test_t5_is_encoded_word_by_word(encoder: Encoder) -> None:
         {"pre_tokenizer": {"type": "ByteLevel"}},
         {"pre_tokenizer": {"type": "Metaspace", "prepend_scheme": "first", "split": True}},
         {"pre_tokenizer": {"type": "Metaspace", "prepend_scheme": "always", "split": False}},
+        {"pre_tokenizer": {"type": "Metaspace", "prepend_scheme": "always", "split": True, "replacement": "_"}},
+        {"added_tokens": [{"id": 5, "content": "mcq:"}]},
         {"normalizer": {"type": "Lowercase"}},
         {"model": {"type": "BPE"}},
         {"post_processor": None},
@@ -67,6 +89,13 @@ def test_other_kinds_of_tokenizer_encode_whole_texts(change: dict[str, Any]) -> 
     vocabulary = json.loads(word_tokenizer().backend_tokenizer.to_str())
     assert splits_at_spaces(vocabulary)
     assert not splits_at_spaces({**vocabulary, **change})
+
+
+def test_a_normalizer_that_changes_plain_characters_is_left_to_the_tokenizer() -> None:
+    its = word_tokenizer().backend_tokenizer
+    assert tokens._keeps_ascii(its)
+    its.normalizer = normalizers.Replace("fi", "FI")
+    assert not tokens._keeps_ascii(its)
 
 
 def test_memory_for_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

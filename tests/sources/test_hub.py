@@ -2,10 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import datasets
 import pytest
 
 from mtl.errors import NotFoundError, TransientError
+from mtl.sources.base import Part
 from mtl.sources.hub import HubSource, _load_dataset
+from mtl.tasks import mcq
+from tests.support.rows import question
 
 REVISION = "0" * 40
 
@@ -44,6 +48,43 @@ def test_a_stamp_needs_no_network_and_names_the_revision() -> None:
     assert not hub.calls
 
 
+def test_race_c_is_college_by_its_name_and_its_documents_are_spread() -> None:
+    document = {"article": "Tom.", "questions": ["a _", "b _"], "options": [list("abcd")] * 2, "answers": ["A", "B"]}
+    its = HubSource(
+        "mcq",
+        "tasksource/race-c",
+        config=None,
+        revision=REVISION,
+        limits={},
+        load=lambda *a, **k: {"train": [document]},
+    )
+    rows: list[Any] = [row.value for row in its.rows("train")]
+    assert [(row["question"], row["answer"], row["level"]) for row in rows] == [
+        ("a _", "A", "college"),
+        ("b _", "B", "college"),
+    ]
+    assert [mcq.read({**row, "example_id": "high1.txt"}).level for row in rows] == ["college", "college"]
+
+
+@pytest.mark.parametrize("level", ["middle", "high"])
+def test_a_row_of_race_has_the_level_of_its_example_id_before_that_of_the_configuration(level: str) -> None:
+    rows = [question(1, example_id=None), question(2, example_id="high2.txt"), question(3, level="college")]
+    its = HubSource(
+        "mcq", "ehovy/race", config=level, revision=REVISION, limits={}, load=lambda *a, **k: {"train": rows}
+    )
+    found: list[Any] = [row.value for row in its.rows("train")]
+    assert [mcq.read(row).level for row in found] == [level, "high", "college"]
+
+
+@pytest.mark.parametrize("limit", [None, 600])
+def test_parts_of_what_is_in_the_cache_are_all_rows_once(limit: int | None) -> None:
+    cached = datasets.Dataset.from_list([{"n": n} for n in range(1000)])
+    limits = {"train": limit} if limit else {}
+    its = HubSource("mcq", "a/b", config=None, revision=REVISION, limits=limits, load=lambda *a, **k: {"train": cached})
+    parts = [[row.value["n"] for row in its.rows("train", Part(index, 3))] for index in range(3)]  # type: ignore[index]
+    assert all(parts) and sorted(n for part in parts for n in part) == list(range(limit or 1000))
+
+
 @pytest.mark.parametrize(
     ("raised", "kind", "message"),
     [
@@ -55,8 +96,6 @@ def test_a_stamp_needs_no_network_and_names_the_revision() -> None:
 def test_failures_say_what_to_do(
     monkeypatch: pytest.MonkeyPatch, raised: Exception, kind: type[Exception], message: str
 ) -> None:
-    import datasets
-
     def fail(*args: Any, **kwargs: Any) -> None:
         assert "trust_remote_code" not in kwargs
         raise raised
@@ -67,8 +106,6 @@ def test_failures_say_what_to_do(
 
 
 def test_offline_is_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
-
     def fail(*args: Any, **kwargs: Any) -> None:
         raise ConnectionError("offline mode is enabled")
 
@@ -79,7 +116,6 @@ def test_offline_is_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_data_set_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
     from datasets.exceptions import DatasetNotFoundError
 
     def fail(*args: Any, **kwargs: Any) -> None:

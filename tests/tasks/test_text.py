@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mtl.task import BadRow
+from mtl.tasks import text as text_room
 from mtl.tasks.text import clean, passage_key, read_passage, read_text, stem, words
 
 
@@ -23,6 +26,13 @@ from mtl.tasks.text import clean, passage_key, read_passage, read_text, stem, wo
 )
 def test_harmless_characters_are_normalised(raw: str, kept: str) -> None:
     assert clean(raw) == kept
+
+
+@given(st.text(st.one_of(st.characters(max_codepoint=0x24F), st.sampled_from("´¼ ½⁄/1‘’“”…–—‑̃́  "))))
+def test_common_characters_are_normalised_one_by_one_as_they_are_together(text: str) -> None:
+    with patch.object(text_room, "_alone", lambda char: None):
+        together = clean(text)
+    assert clean(text) == together
 
 
 @given(st.text())
