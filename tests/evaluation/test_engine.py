@@ -111,3 +111,11 @@ def test_then_all_sides_are_written_by_transformers(tmp_path: Path, monkeypatch:
     assert {row.model for row in report.scores} == {"base", "candidate", "champion"}
     with pytest.raises(InputError, match="writes other texts than transformers"):
         run.measure(folders, examples, **options, engine="ctranslate2")
+
+
+@pytest.mark.parametrize(
+    ("lengths", "threads", "tokens"),
+    [([10] * 8, 1, 64), ([10] * 4, 2, 20), ([10, 100], 2, 100), ([3], 16, 3)],
+)
+def test_every_thread_gets_a_batch(lengths: list[int], threads: int, tokens: int) -> None:
+    assert ctranslate._batch_size(lengths, most=64, threads=threads) == tokens
