@@ -47,6 +47,7 @@ class CTranslatePredictor:
         self._threads = threads or torch.get_num_threads()
         with tempfile.TemporaryDirectory(prefix="mtl-ct2-") as folder:
             converted = _convert(model, tokenizer, Path(folder), compute=compute)
+            torch_threads = torch.get_num_threads()
             self._translator = ctranslate2.Translator(
                 str(converted),
                 device="cpu",
@@ -54,6 +55,7 @@ class CTranslatePredictor:
                 inter_threads=self._threads,
                 intra_threads=1,
             )
+            torch.set_num_threads(torch_threads)  # the translator's intra_threads would be torch's too from now on
 
     def __call__(self, inputs: Sequence[str], *, max_new_tokens: int) -> list[str]:
         """One text for each input, in the order of the inputs; equal inputs are answered once."""
