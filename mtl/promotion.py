@@ -26,7 +26,7 @@ from mtl.config.gate import GateConfig
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport
 from mtl.fingerprint import sha256_json
 
-RULES = 2
+RULES = 3
 """Raised with every change of what `decide` does with the same report and policy."""
 
 
@@ -151,7 +151,9 @@ def _bad_values(report: EvalReport, *, task: str, against: str) -> Iterator[str]
         theirs = report.mean(against, task, name)
         if theirs is not None and not math.isfinite(theirs):
             yield f"{task}: {name} of the {against} is not a finite number, so that nothing can be compared with it."
-        if value is None and theirs is not None:
+        described = report.metric(task, name)
+        judged = described is None or described.higher_is_better is not None
+        if value is None and theirs is not None and judged:
             yield f"{task}: {name} is missing for the candidate, and the {against} has {_number(theirs)}."
 
 

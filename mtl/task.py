@@ -49,6 +49,20 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadingQuestion:
+    """A multiple-choice question about a passage, as a reader is asked it.
+
+    key: index of the option that is said to be right. label: the difficulty that it says to have.
+    """
+
+    passage: str
+    question: str
+    options: tuple[str, ...]
+    key: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
 class RenderOptions:
     """How records become examples.
 
@@ -97,6 +111,7 @@ class Task:
     parse: what a model wrote -> a JSON value, or None where it is not of the task's form.
     score: (example, prediction) -> one score per metric; None where a metric does not apply.
     group: (example) -> names of the groups of `by_difficulty` that it counts for.
+    questions: (example, text) -> the questions in the text, for a reader to answer; None for a task that asks none.
     request_defaults: the keys a request may have.
     version changes whenever a prompt, a parser or a rule does.
     """
@@ -117,4 +132,5 @@ class Task:
     parse: Callable[[str], Any | None]
     score: Callable[[Example, str], Scores]
     group: Callable[[Example], Iterable[str]] = lambda example: ()
+    questions: Callable[[Example, str], list[ReadingQuestion]] | None = None
     request_defaults: Mapping[str, Any] = field(default_factory=dict)

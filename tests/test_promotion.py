@@ -243,7 +243,7 @@ def test_a_decision_survives_the_reports_json() -> None:
 
 
 def test_the_version_names_rules_and_parameters() -> None:
-    assert POLICY.version.startswith("2-")
+    assert POLICY.version.startswith("3-")
     assert dataclasses.replace(POLICY).version == POLICY.version
     assert dataclasses.replace(POLICY, tolerance=0.01).version != POLICY.version
     assert policy_from(GateConfig()).version == policy_from(GateConfig()).version

@@ -117,4 +117,4 @@ def _columns(answer: Document) -> Document:
 @lru_cache(maxsize=1)
 def _generator(folder: str) -> Generator:
     """One model in memory for all shards of a process."""
-    return load_generator(Path(folder))
+    return load_generator(Path(folder), engine="auto")

@@ -54,6 +54,7 @@ def register(config: RetrainConfig, dataset: Document, trained: Document, report
         documents=documents,
         differences=_differences(EvalReport.from_json(report)),
         licences=_licences(config, dataset),
+        merged=config.register_.merged,
     )
     mlflow.log_text(run, page, REPORT_PAGE)
     kept = _keep_page(settings, f"{name}-v{registered.version}.html", page)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from mtl.chain.common import Document, champion_model, evaluation_prefix, model_folder, task_names
@@ -65,6 +66,8 @@ def _kept_report(store: ObjectStore, key: str, rules: str) -> Document | None:
 def measure(config: RetrainConfig, dataset: str, folders: Mapping[str, Path]) -> EvalReport:
     """The EvalReport of model folders (candidate, champion) on the configuration's held-out split."""
     from mtl.data.dataset import open_dataset
+    from mtl.evaluation.reader import load_reader
+    from mtl.evaluation.run import Reading
     from mtl.evaluation.run import measure as measure_models
     from mtl.evaluation.samples import sample_examples
     from mtl.tasks.table import get_task
@@ -73,6 +76,14 @@ def measure(config: RetrainConfig, dataset: str, folders: Mapping[str, Path]) ->
     data = open_dataset(open_store(settings.store), dataset, settings.cache)
     chosen = config.evaluate
     names = task_names(config)
+    load = partial(
+        load_reader,
+        chosen.reader,
+        chosen.reader_revision,
+        candidate=folders["candidate"],
+        max_input_tokens=config.data.max_input_tokens,
+        batch_tokens=chosen.batch_tokens,
+    )
     examples = [example for name in names for example in data.examples(name, chosen.split)]
     return measure_models(
         folders,
@@ -85,6 +96,7 @@ def measure(config: RetrainConfig, dataset: str, folders: Mapping[str, Path]) ->
         engine=chosen.engine,
         seed=config.seed,
         confidence=config.gate.confidence,
+        reading=None if chosen.reader == "none" else Reading(load, chosen.reader_examples),
     )
 
 

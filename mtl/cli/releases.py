@@ -103,7 +103,7 @@ def generate_many(
     versions = _lazy_versions(settings, name, ref)
     store = open_store(settings.store)
     model = resolve_ref(ref, store=store, model=name, cache=settings.cache, versions=versions)
-    generator = load_generator(model.folder)
+    generator = load_generator(model.folder, engine="auto")
     done = refused = 0
     for shard in shards(rows, _SHARD):
         answers = answer_rows(generator, shard, task, request=request, max_new_tokens=max_new_tokens, truncate=truncate)

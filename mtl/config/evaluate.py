@@ -25,3 +25,11 @@ class EvaluateConfig(Section):
         "auto",
         description="auto: CTranslate2 where it is installed (extra fast) and writes what transformers writes",
     )
+    reader: str = Field(
+        "base",
+        min_length=1,
+        description="who answers the questions that were written: base (the model itself, its adapter off), candidate "
+        "(adapter on), none, or a folder or Hub name of a T5 or of a model with a multiple-choice head",
+    )
+    reader_revision: str | None = Field(None, description="commit of the reader, for a Hub name")
+    reader_examples: int = Field(100, ge=1, description="examples whose questions are read, of each task that asks any")

@@ -25,7 +25,8 @@ def available() -> bool:
 class CTranslatePredictor:
     """A merged T5 and its tokenizer, converted once; the model given is not kept.
 
-    batch_tokens: padded source tokens of one batch. threads: of one batch; default: torch's.
+    batch_tokens: padded source tokens of one batch. threads: batches at a time, each on one core (a batch on several
+    cores leaves them half idle); default: torch's threads.
     """
 
     def __init__(
@@ -43,15 +44,18 @@ class CTranslatePredictor:
         self._tokenizer = tokenizer
         self._max_input_tokens = max_input_tokens
         self._batch_tokens = batch_tokens
+        self._threads = threads or torch.get_num_threads()
         with tempfile.TemporaryDirectory(prefix="mtl-ct2-") as folder:
             converted = _convert(model, tokenizer, Path(folder), compute=compute)
+            torch_threads = torch.get_num_threads()
             self._translator = ctranslate2.Translator(
                 str(converted),
                 device="cpu",
                 compute_type=compute,
-                inter_threads=1,
-                intra_threads=threads or torch.get_num_threads(),
+                inter_threads=self._threads,
+                intra_threads=1,
             )
+            torch.set_num_threads(torch_threads)  # the translator's intra_threads would be torch's too from now on
 
     def __call__(self, inputs: Sequence[str], *, max_new_tokens: int) -> list[str]:
         """One text for each input, in the order of the inputs; equal inputs are answered once."""
@@ -64,13 +68,18 @@ class CTranslatePredictor:
             beam_size=1,
             max_decoding_length=max_new_tokens,
             max_input_length=0,
-            max_batch_size=self._batch_tokens,
+            max_batch_size=_batch_size([len(row) for row in rows], most=self._batch_tokens, threads=self._threads),
             batch_type="tokens",
         )
         ids = [self._tokenizer.convert_tokens_to_ids(result.hypotheses[0]) for result in found]
         texts = self._tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         answers = dict(zip(distinct, texts, strict=True))
         return [answers[text] for text in inputs]
+
+
+def _batch_size(lengths: Sequence[int], *, most: int, threads: int) -> int:
+    """Tokens of one batch: few enough that every thread gets one, at least the longest input, and at most `most`."""
+    return max(*lengths, min(most, -(-sum(lengths) // threads)), 1)
 
 
 def _convert(model: Any, tokenizer: Any, folder: Path, *, compute: Compute) -> Path:

@@ -48,11 +48,27 @@ def _verdict(promoted: bool | None, reasons: Sequence[str]) -> list[str]:
 def _overview(report: EvalReport) -> list[str]:
     examples = ", ".join(f"{n} {escape(task)}" for task, n in report.examples.items()) or "none"
     seconds = ", ".join(f"{model} {taken:.0f} s" for model, taken in report.seconds.items())
-    settings = ", ".join(f"{escape(name)} {escape(_setting(value))}" for name, value in report.settings.items())
+    settings = ", ".join(
+        f"{escape(name)} {escape(_setting(value))}" for name, value in report.settings.items() if name != "reader"
+    )
     lines = [f"Examples: {examples}.", f"Intervals: {report.confidence:.0%}, paired bootstrap over the examples."]
     lines += [f"Generation: {seconds}."] if seconds else []
     lines += [f"Settings: {settings}."] if settings else []
+    lines += [escape(words)] if (words := reader_words(report)) else []
     return ["  \n".join(lines)]
+
+
+def reader_words(report: EvalReport) -> str:
+    """Who read the questions, and how far that reader is to be believed; empty where nobody did."""
+    note = report.settings.get("reader")
+    if not note:
+        return ""
+    seen, blind = (note[f"reference_{side}_passage"] for side in ("with", "without"))
+    said = "" if seen is None else f": it picks their key in {seen:.3f} with the passage, in {blind:.3f} without"
+    return (
+        f"Answerability: the questions of {note['examples']} examples were read by {note['name']}, "
+        f"and so were the data set's own {note['reference_questions']}{said}."
+    )
 
 
 def _setting(value: Any) -> str:

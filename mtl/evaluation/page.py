@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from mtl.evaluation.dataset_changes import DatasetChange
+from mtl.evaluation.markdown import reader_words
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
 from mtl.task import Metric, Task
 
@@ -76,6 +77,7 @@ def report_page(
         changes=[change for change in changes if change.changed],
         unchanged=sum(not change.changed for change in changes),
         known_data=bool(changes),
+        settings={name: value for name, value in report.settings.items() if name != "reader"},
         confidence=f"{report.confidence:.0%}",
         middle=_MIDDLE,
         width=_WIDTH,
@@ -98,7 +100,14 @@ def _task_view(report: EvalReport, task: str, *, against: str) -> dict[str, Any]
         key=lambda name: (_LEVELS.index(name) if name in _LEVELS else len(_LEVELS), name),
     )
     by_group = [{"name": name, "rows": list(_group_rows(report, task, name, against=against))} for name in groups]
-    return {"name": task, "n": report.examples[task], "rows": whole, "groups": by_group}
+    return {
+        "name": task,
+        "n": report.examples[task],
+        "rows": [row for row in whole if row.metric.higher_is_better is not None],
+        "neutral": [row for row in whole if row.metric.higher_is_better is None],
+        "groups": by_group,
+        "note": reader_words(report) if report.metric(task, "answerable") else "",
+    }
 
 
 def _group_rows(report: EvalReport, task: str, group: str, *, against: str) -> Iterator[Row]:
@@ -167,11 +176,14 @@ def _plot(found: Comparison | None, metric: Metric) -> Plot | None:
 
 def _sample_view(sample: Sample, task: Task | None) -> dict[str, Any]:
     texts = {"reference": sample.reference, **{m: sample.predictions[m] for m in _order(sample.predictions)}}
+    views = [_text_view(name, text, task) for name, text in texts.items()]
+    beside = CHAMPION in texts  # then the base is no opponent, and stands aside
     return {
         "sample": sample,
         "inputs": _cut(sample.inputs),
         "gain": None if sample.gain is None else f"{sample.gain:+.3f}",
-        "texts": [_text_view(name, text, task) for name, text in texts.items()],
+        "texts": [view for view in views if view["name"] != BASE or not beside],
+        "aside": [view for view in views if view["name"] == BASE and beside],
     }
 
 

@@ -49,7 +49,7 @@ def generate_texts(
     repeats = _counts(inputs, distinct)
     answers = [""] * len(distinct)
     done = 0
-    with _prepared(model, precision):
+    with prepared(model, precision):
         for batch in plan_batches([len(row) for row in ids], batch_tokens=batch_tokens):
             texts = _generate(model, tokenizer, [ids[i] for i in batch], config=config)
             for index, text in zip(batch, texts, strict=True):
@@ -61,15 +61,17 @@ def generate_texts(
     return [found[text] for text in inputs]
 
 
-def plan_batches(lengths: Sequence[int], *, batch_tokens: int) -> list[list[int]]:
+def plan_batches(lengths: Sequence[int], *, batch_tokens: int, rows: int | None = None) -> list[list[int]]:
     """Indices by batch, longest inputs first, so that memory runs out at once or never.
 
-    rows x longest of a batch is at most `batch_tokens`, a single longer input apart. Each index occurs once.
+    Number x longest of a batch is at most `batch_tokens`, a single longer input apart, and the number at most `rows`.
+    Each index occurs once.
     """
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     batches: list[list[int]] = []
     for index in order:
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= batch_tokens:
+        room = bool(batches) and len(batches[-1]) != rows
+        if room and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= batch_tokens:
             batches[-1].append(index)
         else:
             batches.append([index])
@@ -113,7 +115,7 @@ def _generate(model: Any, tokenizer: Any, rows: Sequence[Sequence[int]], *, conf
 
 
 @contextmanager
-def _prepared(model: Any, precision: Precision) -> Iterator[None]:
+def prepared(model: Any, precision: Precision) -> Iterator[None]:
     """No dropout, no gradients, the precision asked for; the model's mode is restored."""
     training = model.training
     model.eval()

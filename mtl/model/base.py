@@ -50,27 +50,54 @@ def resolve_base(base: str, revision: str | None = None) -> BaseRef:
 
     Errors: NotFoundError if there is nothing there, ModelError if it is something else or unpinned.
     """
+    ref = locate(base, revision)
+    kind = ref.config.get("model_type")
+    if kind not in FAMILY:
+        raise ModelError(
+            f"base {base!r} is of type {kind!r}, not of the T5 family",
+            field="model.base",
+            hint=f"expected one of {', '.join(FAMILY)}, e.g. google/flan-t5-base",
+        )
+    return ref
+
+
+def locate(
+    base: str,
+    revision: str | None = None,
+    *,
+    what: str = "base",
+    field: str = "model.base",
+    revision_field: str = "model.revision",
+) -> BaseRef:
+    """Find a model of any family and read its configuration. `what` and the fields are how messages call it.
+
+    Errors: NotFoundError, ModelError as of `resolve_base`.
+    """
     local = _SHIPPED if base == DEMO else Path(base)
     if local.is_dir():
         location = str(local.absolute())
     elif base == DEMO or base.startswith((".", "/", "~")) or base.count("/") != 1:
-        raise NotFoundError(f"no base model at {base!r}", field="model.base", hint="give demo, a folder or OWNER/NAME")
+        raise NotFoundError(f"no {what} model at {base!r}", field=field, hint="give demo, a folder or OWNER/NAME")
     elif revision is None:
         raise ModelError(
-            f"base {base!r} has no revision, so it could change between two runs",
-            field="model.revision",
-            hint="set model.revision to a commit of the Hub repository",
+            f"{what} {base!r} has no revision, so it could change between two runs",
+            field=revision_field,
+            hint=f"set {revision_field} to a commit of the Hub repository",
         )
     else:
         location = base
     path = _file(location, revision, "config.json")
     if path is None:
         raise NotFoundError(
-            f"base {base!r} has no config.json",
-            field="model.base",
+            f"{what} {base!r} has no config.json",
+            field=field,
             hint="is the folder a saved model, and does a Hub name exist at this revision (or in the offline cache)?",
         )
-    return BaseRef(base, revision, location, _family_config(base, path))
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise ModelError(f"{what} {base!r} has a config.json that is not JSON", field=field) from None
+    return BaseRef(base, revision, location, dict(config) if isinstance(config, dict) else {})
 
 
 def base_sha256(ref: BaseRef) -> str:
@@ -131,21 +158,6 @@ def _embedding(weight: torch.Tensor) -> torch.nn.Embedding:
     import torch
 
     return torch.nn.Embedding(len(weight), weight.shape[1], _weight=weight.clone())
-
-
-def _family_config(base: str, path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise ModelError(f"base {base!r} has a config.json that is not JSON", field="model.base") from None
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind not in FAMILY:
-        raise ModelError(
-            f"base {base!r} is of type {kind!r}, not of the T5 family",
-            field="model.base",
-            hint=f"expected one of {', '.join(FAMILY)}, e.g. google/flan-t5-base",
-        )
-    return dict(config)
 
 
 def _file(location: str, revision: str | None, name: str) -> Path | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow.pyfunc
 import uvicorn
@@ -23,8 +24,8 @@ from mtl.registry.package import packaged
 _log = logging.getLogger(__name__)
 
 
-def scoring_app(model: mlflow.pyfunc.PyFuncModel) -> FastAPI:
-    """The app that answers POST /invocations, GET /ping, /health and /version for `model`."""
+def scoring_app(model: Any) -> FastAPI:
+    """The app that answers POST /invocations, GET /ping, /health and /version for `model`, a loaded pyfunc."""
     app: FastAPI = init(model)
 
     # The model's own errors are MlflowExceptions with a status by the time they leave MLflow; whatever else gets

@@ -32,6 +32,7 @@ ids = tokenizer("{prompt}", return_tensors="pt").input_ids
 print(tokenizer.decode(model.generate(ids, max_new_tokens={limit})[0], skip_special_tokens=True))
 ```
 
+{merged}\
 Do not resize the embeddings to the tokenizer's length, and do not use AutoPeftModel, which does: the base has more rows
 than the tokenizer has tokens, and shrinking them loses the pretrained output head.
 
@@ -59,6 +60,12 @@ question's key can be wrong too.
 {licences}
 """
 
+_MERGED = """\
+`merged/` is the same model as one: `AutoModelForSeq2SeqLM.from_pretrained("merged")` with
+`AutoTokenizer.from_pretrained("merged")` needs no peft.
+
+"""
+
 _PROMPTS = {
     "summarize": "<summarize> Summarize the following article: ...",
     "mcq": "<mcq> Generate MCQs (Easy: 1): ...",
@@ -75,6 +82,7 @@ def render_card(
     bundled: bool,
     differences: Mapping[str, Mapping[str, str]] | None = None,
     licences: Mapping[str, str] | None = None,
+    merged: bool = False,
 ) -> str:
     """Markdown of the card. `spec` is the document of mtl_model.json; the same arguments give the same text.
 
@@ -92,6 +100,7 @@ def render_card(
         tokens=", ".join(f"{name} (`{token}`)" for name, token in sorted(tokens.items())) or "none",
         prompt=_PROMPTS.get(task, f"{tokens.get(task, '')} ..."),
         limit=limits.get(task, 128),
+        merged=_MERGED if merged else "",
         metrics=_metrics_table(facts.metrics, differences or {}),
         licences=_licences(licences or {}),
         revision=spec.get("revision"),

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mtl.errors import DamageError, InputError, PermanentError
 from mtl.fingerprint import sha256_bytes, sha256_file
-from mtl.model.load import MODEL_FILE, load_spec
+from mtl.model.load import MODEL_FILE, load_for_generation, load_spec
 from mtl.release.card import render_card
 from mtl.release.layout import (
     MANIFEST,
@@ -23,7 +24,7 @@ from mtl.release.layout import (
     read_manifest,
     release_prefix,
 )
-from mtl.serving.folder import ADAPTER, ADAPTER_CONFIG, BASE, bundled_base, model_files
+from mtl.serving.folder import ADAPTER, ADAPTER_CONFIG, BASE, MERGED, bundled_base, model_files
 from mtl.store.base import ObjectStore
 
 
@@ -37,11 +38,13 @@ def publish(
     documents: Mapping[str, str] | None = None,
     differences: Mapping[str, Mapping[str, str]] | None = None,
     licences: Mapping[str, str] | None = None,
+    merged: bool = False,
 ) -> ReleaseManifest:
     """Publish the adapter folder as `version` of `model`; a version that is published already stays as it is.
 
     documents: name -> text of what goes with it (report.json, report.md). differences, licences: for the card.
-    A base that consumers cannot fetch by name (the shipped one, a folder) is copied in under base/.
+    A base that consumers cannot fetch by name (the shipped one, a folder) is copied in under base/. merged: the whole
+    model with its tokenizer too, under merged/, for transformers alone.
     Killed anywhere, it leaves no release, and may be called again. Two at once agree: of each document the first
     stays, and the weights of one version are the same bytes.
     Errors: InputError for a folder that is no adapter, PermanentError if `version` is published with another
@@ -70,10 +73,12 @@ def publish(
         bundled=base is not None,
         differences=differences,
         licences=licences,
+        merged=merged,
     )
     _clear_leftovers(store, prefix, adapter_sha256)
     files = [_put_file(store, prefix, name, path) for name, path in weights.items()]
-    files += [_put_document(store, prefix, name, text) for name, text in texts.items()]
+    files += [_put_once(store, prefix, name, text.encode()) for name, text in texts.items()]
+    files += _put_merged(store, prefix, folder) if merged else []
     manifest = ReleaseManifest(
         model=model,
         version=version,
@@ -106,11 +111,25 @@ def _clear_leftovers(store: ObjectStore, prefix: str, adapter_sha256: str) -> No
             store.delete(info.key)
 
 
-def _put_document(store: ObjectStore, prefix: str, name: str, text: str) -> ReleaseFile:
+def _put_once(store: ObjectStore, prefix: str, name: str, data: bytes) -> ReleaseFile:
+    """The file as it stands in the store afterwards: the first publisher's, where two publish at once."""
     key = f"{prefix}/{check_release_path(name)}"
-    store.put_if_absent(key, text.encode())
+    store.put_if_absent(key, data)
     stored = store.get(key)
     return ReleaseFile(name, len(stored), sha256_bytes(stored))
+
+
+def _put_merged(store: ObjectStore, prefix: str, folder: Path) -> list[ReleaseFile]:
+    """The adapter folded into its base, in safetensors. Put once: another machine may round the sums otherwise."""
+    spec = load_spec(folder)
+    with TemporaryDirectory() as temporary:
+        model, tokenizer = load_for_generation(spec.base, spec.revision, folder)
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        return [
+            _put_once(store, prefix, f"{MERGED}/{path.name}", path.read_bytes())
+            for path in sorted(Path(temporary).iterdir())
+        ]
 
 
 def _put_file(store: ObjectStore, prefix: str, name: str, path: Path) -> ReleaseFile:

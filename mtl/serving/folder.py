@@ -15,6 +15,7 @@ from mtl.model.load import MODEL_FILE
 
 ADAPTER, ADAPTER_CONFIG = ADAPTER_FILES
 BASE = "base"
+MERGED = "merged"
 MAX_BASE_BYTES = 200 * 2**20
 # What a consumer needs. A training folder also holds optimizer and random state, which never leave it.
 _ADAPTER_FILES = (

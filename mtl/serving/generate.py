@@ -8,16 +8,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mtl.errors import InputError, ModelError, MtlError, NotFoundError, did_you_mean
 from mtl.task import BadRequest, Task
 from mtl.tasks.table import TASKS, get_task
 
+if TYPE_CHECKING:
+    from mtl.evaluation.predictor import Predictor
+
 log = logging.getLogger(__name__)
 
 BATCH_TOKENS = 8192
+_PROBE = "The ferry left the harbour at nine in the morning. Anna missed it, because she had to wait for the bus."
 _MOST_NEW_TOKENS = 4096
 _MOST_TEXTS = 10_000
 _LONGEST_TEXT = 2_000_000
@@ -40,20 +45,16 @@ class Answer:
 
 
 class Generator:
-    """A merged model in memory, with its tokenizer and its limits. Make one with `load_generator`."""
+    """A model in memory, with its tokenizer and its limits. Make one with `load_generator`.
+
+    predict: inputs -> texts, whichever engine writes them.
+    """
 
     def __init__(
-        self,
-        model: Any,
-        tokenizer: Any,
-        *,
-        max_input_tokens: int,
-        max_new_tokens: Mapping[str, int],
-        precision: Literal["fp32", "bf16"] = "fp32",
+        self, predict: Predictor, tokenizer: Any, *, max_input_tokens: int, max_new_tokens: Mapping[str, int]
     ) -> None:
-        self._model = model
+        self._predict = predict
         self._tokenizer = tokenizer
-        self._precision = precision
         self.max_input_tokens = max_input_tokens
         self.max_new_tokens = dict(max_new_tokens)
 
@@ -73,22 +74,12 @@ class Generator:
         Errors: InputError (wrong type, over-long text), BadRequest (the task cannot serve it), NotFoundError (no such
         task, did you mean).
         """
-        from mtl.evaluation.predictor import generate_texts
-
         chosen = self._task(task)
         limit = self._new_tokens(task, max_new_tokens)
         _check_texts(texts)
         wanted = dict(request) if request else dict(chosen.request_defaults)
         prepared = [self._prompt(chosen, text, wanted, f"text {n}", truncate) for n, text in enumerate(texts, start=1)]
-        written = generate_texts(
-            self._model,
-            self._tokenizer,
-            [inputs for inputs, _ in prepared],
-            max_new_tokens=limit,
-            max_input_tokens=self.max_input_tokens,
-            batch_tokens=BATCH_TOKENS,
-            precision=self._precision,
-        )
+        written = self._predict([inputs for inputs, _ in prepared], max_new_tokens=limit)
         return [
             Answer(chosen.parse(text), text, truncated) for text, (_, truncated) in zip(written, prepared, strict=True)
         ]
@@ -155,15 +146,21 @@ class Generator:
 
 
 def load_generator(
-    folder: Path, *, base: str | None = None, precision: Literal["auto", "fp32", "bf16"] = "auto"
+    folder: Path,
+    *,
+    base: str | None = None,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    engine: Literal["auto", "torch"] = "torch",
 ) -> Generator:
     """The Generator of a model folder (a release, a registered model, an export of training).
 
     base: where to take the base from instead of where the folder says (a folder, on a machine without network); its
-    bytes must be those the adapter was trained on. Errors: NotFoundError, ModelError, DamageError.
+    bytes must be those the adapter was trained on. engine: `auto` takes CTranslate2 as evaluation does; converting the
+    model takes seconds, which pays for who answers many texts. Errors: NotFoundError, ModelError, DamageError.
     """
+    from mtl.evaluation.engine import EnginesDisagree, Mode, choose_mode, make_predictor
     from mtl.model.load import load_for_generation, load_spec
-    from mtl.model.precision import device_kind, use_bf16
+    from mtl.model.precision import device_kind
 
     spec = load_spec(folder)
     _warn_of_other_tasks(spec.task_versions)
@@ -171,15 +168,24 @@ def load_generator(
         _check_base(base, spec.base_sha256)
     place, revision = (base, None) if base else (spec.base, spec.revision)
     model, tokenizer = load_for_generation(place, revision, folder)
-    device = device_kind()
-    fast = use_bf16(precision, d_model=model.config.d_model, device=device)
-    return Generator(
-        model.to(device),
-        tokenizer,
+    make = partial(
+        make_predictor,
+        model=model.to(device_kind()),
+        tokenizer=tokenizer,
         max_input_tokens=spec.max_input_tokens,
-        max_new_tokens=spec.max_new_tokens,
-        precision="bf16" if fast else "fp32",
+        batch_tokens=BATCH_TOKENS,
     )
+    try:
+        predict = make(choose_mode(engine, precision, d_model=model.config.d_model), probe=_probe(spec.max_new_tokens))
+    except EnginesDisagree:
+        predict = make(Mode("torch", "fp32"))
+    return Generator(predict, tokenizer, max_input_tokens=spec.max_input_tokens, max_new_tokens=spec.max_new_tokens)
+
+
+def _probe(limits: Mapping[str, int]) -> list[tuple[str, int]]:
+    """An input of each task that another engine must answer as transformers does."""
+    tasks = [(TASKS[name], limit) for name, limit in limits.items() if name in TASKS]
+    return [(task.prompt(_PROBE, dict(task.request_defaults)), limit) for task, limit in tasks]
 
 
 def _check_base(base: str, sha256: str) -> None:

@@ -28,7 +28,7 @@ class MultitaskModel(PythonModel):  # type: ignore[misc, unused-ignore]
         from mtl.serving.generate import load_generator
 
         base = (context.model_config or {}).get("base") or None
-        self._generator = load_generator(Path(context.artifacts["model"]), base=base)
+        self._generator = load_generator(Path(context.artifacts["model"]), base=base, engine="auto")
 
     # No type hints: MLflow would make a signature of them, and the parameters would be lost.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]

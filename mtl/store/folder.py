@@ -46,6 +46,12 @@ class FolderStore:
         with self._open(key) as file, disk_errors("read", self._root / key):
             return file.read()
 
+    def get_range(self, key: str, start: int, *, end: int) -> bytes:
+        """Bytes `start` to `end` (not included) of an object; nothing checks them but the reader."""
+        with self._open(key) as file, disk_errors("read", self._root / key):
+            file.seek(start)
+            return file.read(end - start)
+
     def get_file(self, key: str, path: Path) -> None:
         with self._open(key) as file:
             publish_copy(file, path)

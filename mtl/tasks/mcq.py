@@ -17,10 +17,10 @@ from typing import Any
 
 from mtl.example import Example
 from mtl.fingerprint import sha256_bytes
-from mtl.task import BadRequest, BadRow, Dropped, Rendered, RenderOptions, Row, Scores, Task
+from mtl.task import BadRequest, BadRow, Dropped, ReadingQuestion, Rendered, RenderOptions, Row, Scores, Task
 from mtl.tasks import mcq_score
 from mtl.tasks.difficulty import DIFFICULTIES, LEVELS, SCHEMES, reading
-from mtl.tasks.mcq_form import HEAD, LETTERS, escape, parse, render_question, render_target
+from mtl.tasks.mcq_form import HEAD, LETTERS, escape, parse, render_question, render_target, well_formed
 from mtl.tasks.mcq_requests import ALL, Choice, choose, pack
 from mtl.tasks.text import check_text, clean, passage_key, read_passage, read_text
 
@@ -238,6 +238,17 @@ def score(example: Example, prediction: str) -> Scores:
     return mcq_score.score(example, prediction, passage=passage, request=request)
 
 
+def questions(example: Example, text: str) -> list[ReadingQuestion]:
+    """The questions in `text` that can be read, about the example's passage."""
+    _, passage = split_inputs(example.inputs)
+    return [
+        ReadingQuestion(
+            passage, item["question"], tuple(item["options"]), LETTERS.index(item["correct"]), item["difficulty"]
+        )
+        for item in well_formed(text)
+    ]
+
+
 def group(example: Example) -> Iterable[str]:
     """The difficulties that the example asks for."""
     request, _ = split_inputs(example.inputs)
@@ -270,5 +281,6 @@ TASK = Task(
     parse=parse,
     score=score,
     group=group,
+    questions=questions,
     request_defaults=REQUEST,
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mtl.errors import InputError
 from mtl.evaluation import ctranslate, engine, run
@@ -111,3 +112,22 @@ def test_then_all_sides_are_written_by_transformers(tmp_path: Path, monkeypatch:
     assert {row.model for row in report.scores} == {"base", "candidate", "champion"}
     with pytest.raises(InputError, match="writes other texts than transformers"):
         run.measure(folders, examples, **options, engine="ctranslate2")
+
+
+@pytest.mark.skipif(not ctranslate.available(), reason="the extra `fast` is not installed")
+def test_a_fast_engine_takes_no_threads_from_torch(model: tuple[Any, Any]) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        predictor(model, Mode("ctranslate2", "fp32"))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "threads", "tokens"),
+    [([10] * 8, 1, 64), ([10] * 4, 2, 20), ([10, 100], 2, 100), ([3], 16, 3)],
+)
+def test_every_thread_gets_a_batch(lengths: list[int], threads: int, tokens: int) -> None:
+    assert ctranslate._batch_size(lengths, most=64, threads=threads) == tokens

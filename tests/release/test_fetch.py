@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +22,7 @@ from mtl.release import fetch as fetching
 from mtl.release.layout import ReleaseManifest
 from mtl.release.links import LinkSource, make_links, read_links
 from mtl.release.pull import fetch_release, find_release, pull, verify_folder
+from mtl.store.folder import FolderStore
 from mtl.store.memory import MemoryStore
 from mtl.store.s3 import S3Store
 from tests.release.toy import MODEL, publish_toy
@@ -68,6 +73,36 @@ def test_cut_off_in_the_middle_of_a_file_it_goes_on_there(store: CutStore, tmp_p
     assert verify_folder(tmp_path / "out") == manifest
     assert store.served == total, "no byte was read twice"
     assert {p.name for p in (tmp_path / "out").iterdir()} == {f.path for f in manifest.files} | {"manifest.json"}
+
+
+def test_killed_in_the_middle_of_a_file_it_goes_on_there_and_leaves_nothing(tmp_path: Path) -> None:
+    """A real process and SIGKILL, from a folder as from S3."""
+    weights = random.Random(1).randbytes(200_000)
+    publish_toy(FolderStore(tmp_path / "store"), tmp_path / "made", 1, weights=weights)
+    out = tmp_path / "out"
+    done = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path / "store"), str(out)], capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    (part,) = [path for path in (out / ".mtl-pull").iterdir() if path.stat().st_size]
+    assert 0 < part.stat().st_size < len(weights)
+    assert not (out / "manifest.json").exists()
+    manifest = pull(FolderStore(tmp_path / "store"), "v1", out, model=MODEL)
+    assert verify_folder(out) == manifest
+    assert {path.name for path in out.iterdir()} == {file.path for file in manifest.files} | {"manifest.json"}
+
+
+_KILLED = f"""
+import os, signal, sys
+from pathlib import Path
+from mtl.release import fetch, pull
+from mtl.store.folder import FolderStore
+fetch.CHUNK, pull._AT_ONCE = 1000, 1
+class Killed(FolderStore):
+    def get_range(self, key, start, *, end):
+        if key.endswith({NAME!r}) and start >= 100_000:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().get_range(key, start, end=end)
+pull.pull(Killed(Path(sys.argv[1])), "v1", Path(sys.argv[2]), model={MODEL!r})
+"""
 
 
 @pytest.mark.parametrize("rubbish", [b"x" * 500, b"x" * len(WEIGHTS), b"x" * (len(WEIGHTS) + 9)])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from mtl.errors import DamageError, InputError, NotFoundError, PermanentError
 from mtl.fingerprint import sha256_bytes
+from mtl.model.load import load_for_generation, load_spec
 from mtl.release.layout import (
     check_model_name,
     check_release_path,
@@ -21,8 +25,10 @@ from mtl.release.layout import (
 )
 from mtl.release.licences import UNKNOWN, licence_of
 from mtl.release.publish import publish
+from mtl.release.pull import pull
 from mtl.store.memory import MemoryStore
 from tests.release.toy import MODEL, facts, publish_toy, toy_adapter
+from tests.support.trained import trained_model
 
 
 @pytest.fixture
@@ -219,3 +225,36 @@ def test_the_card_says_how_sure_a_metric_is_and_under_which_licences(tmp_path: P
     assert "| google/flan-t5-base | Apache-2.0 |" in card
     assert "| s3://own | ours \\| all |" in card
     assert f"| x | {UNKNOWN} |" in card
+
+
+def test_the_merged_model_is_hashed_and_loads_with_transformers_alone(store: MemoryStore, tmp_path: Path) -> None:
+    """In a process that cannot import peft nor this package it gives the adapter's logits within 1e-4."""
+    folder = trained_model(tmp_path / "adapter")
+    manifest = publish(store, folder, model=MODEL, version=1, facts=facts(), merged=True)
+    names = {file.path for file in manifest.files if file.path.startswith("merged/")}
+    assert {"merged/config.json", "merged/model.safetensors", "merged/tokenizer.json"} <= names
+    assert verify_release(store, MODEL, 1) == manifest
+    pull(store, "v1", tmp_path / "pulled", model=MODEL)
+    assert 'from_pretrained("merged")' in (tmp_path / "pulled" / "README.md").read_text()
+    command = [sys.executable, "-c", _WITHOUT_PEFT, str(tmp_path / "pulled" / "merged")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    spec = load_spec(folder)
+    model, tokenizer = load_for_generation(spec.base, spec.revision, folder, merged=False)
+    ids = tokenizer(_TEXT, return_tensors="pt").input_ids
+    with torch.no_grad():
+        logits = model(input_ids=ids, decoder_input_ids=ids[:, :6]).logits[0]
+    alone = torch.tensor(json.loads(done.stdout.splitlines()[-1]))
+    assert (alone - logits).abs().max() < 1e-4
+
+
+_TEXT = "<mcq> Generate MCQs (Easy: 1, Medium: 0, Hard: 0): Boats came to the lake."
+_WITHOUT_PEFT = f"""
+import json, sys
+sys.modules["peft"] = sys.modules["mtl"] = None
+import torch
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+model = AutoModelForSeq2SeqLM.from_pretrained(sys.argv[1]).eval()
+ids = AutoTokenizer.from_pretrained(sys.argv[1])({_TEXT!r}, return_tensors="pt").input_ids
+with torch.no_grad():
+    print(json.dumps(model(input_ids=ids, decoder_input_ids=ids[:, :6]).logits[0].tolist()))
+"""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mtl.errors import DamageError, InputError, ModelError, NotFoundError
+from mtl.evaluation import ctranslate, engine
 from mtl.serving.generate import Generator, load_generator
 from mtl.task import BadRequest
 from tests.support.bases import save_base
@@ -46,20 +48,20 @@ def test_max_new_tokens(generator: Generator) -> None:
 
 
 class Scripted:
-    """A tokenizer and model stand-in is more than this needs: what the model writes is given."""
+    """What the model writes is given; `inputs` is what it was asked."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    def __init__(self, generator: Generator, monkeypatch: pytest.MonkeyPatch, written: str) -> None:
         self.inputs: list[str] = []
+        self._written = written
+        monkeypatch.setattr(generator, "_predict", self)
 
-        def generate_texts(model: Any, tokenizer: Any, inputs: list[str], **limits: Any) -> list[str]:
-            self.inputs += inputs
-            return [written] * len(inputs)
-
-        monkeypatch.setattr("mtl.evaluation.predictor.generate_texts", generate_texts)
+    def __call__(self, inputs: Sequence[str], *, max_new_tokens: int) -> list[str]:
+        self.inputs += inputs
+        return [self._written] * len(inputs)
 
 
 def test_mcqs_come_back_parsed(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = Scripted(monkeypatch, MCQS)
+    model = Scripted(generator, monkeypatch, MCQS)
     (answer,) = generator.generate(["A passage."], "mcq", request={"easy": 1, "hard": 1})
     assert model.inputs == ["<mcq> Generate MCQs (Easy: 1, Medium: 0, Hard: 1): A passage."]
     assert [question["difficulty"] for question in answer.output] == ["Easy", "Hard"]
@@ -71,7 +73,7 @@ def test_mcqs_come_back_parsed(generator: Generator, monkeypatch: pytest.MonkeyP
 def test_without_a_request_the_task_s_default_is_asked_for(
     generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = Scripted(monkeypatch, "Summary: Ann came.")
+    model = Scripted(generator, monkeypatch, "Summary: Ann came.")
     generator.generate(["A passage."], "mcq")
     assert generator.generate(["An article."])[0].output == "Ann came."
     assert model.inputs == [
@@ -83,7 +85,7 @@ def test_without_a_request_the_task_s_default_is_asked_for(
 def test_what_is_not_of_the_form_has_no_output_but_its_text(
     generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Scripted(monkeypatch, "hm")
+    Scripted(generator, monkeypatch, "hm")
     (answer,) = generator.generate(["A passage."], "mcq")
     assert (answer.output, answer.text) == (None, "hm")
 
@@ -99,7 +101,7 @@ def test_an_over_long_text_is_refused_with_its_length_and_the_limit(generator: G
 def test_or_cut_at_its_end_to_what_fits(
     generator: Generator, monkeypatch: pytest.MonkeyPatch, text: str, task: str
 ) -> None:
-    model = Scripted(monkeypatch, "Summary: x")
+    model = Scripted(generator, monkeypatch, "Summary: x")
     (answer,) = generator.generate([text], task, truncate=True)
     assert answer.truncated
     tokens = generator._count(model.inputs[0])
@@ -151,7 +153,7 @@ def test_bad_texts(generator: Generator, texts: Any, message: str) -> None:
 
 def test_a_task_the_model_was_not_trained_on(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="this model was not trained on mcq"):
-        Generator(None, None, max_input_tokens=9, max_new_tokens={"summarize": 9}).generate(["x"], "mcq")
+        Generator(lambda *_, **__: [], None, max_input_tokens=9, max_new_tokens={"summarize": 9}).generate(["x"], "mcq")
 
 
 def test_the_base_may_be_elsewhere_but_must_be_the_same(folder: Path, generator: Generator, tmp_path: Path) -> None:
@@ -174,3 +176,20 @@ def test_a_task_whose_version_moved_is_told(folder: Path, tmp_path: Path, caplog
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(DamageError, match="is not a trained model"):
         load_generator(tmp_path)
+
+
+@pytest.mark.skipif(not ctranslate.available(), reason="the extra `fast` is not installed")
+def test_the_fast_engine_answers_the_same(folder: Path, generator: Generator) -> None:
+    fast = load_generator(folder, engine="auto")
+    texts = ["a short text", "another and a longer text than that"]
+    assert fast.generate(texts) == generator.generate(texts)
+    assert isinstance(fast._predict, ctranslate.CTranslatePredictor)
+
+
+def test_an_engine_that_answers_otherwise_is_not_used(
+    folder: Path, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ctranslate, "available", lambda: True)
+    monkeypatch.setattr(ctranslate, "CTranslatePredictor", lambda *_, **__: lambda inputs, **_: ["no"] * len(inputs))
+    monkeypatch.setattr(engine, "device_kind", lambda: "cpu")
+    assert load_generator(folder, engine="auto").generate(["some text"]) == generator.generate(["some text"])

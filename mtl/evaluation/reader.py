@@ -1,0 +1,186 @@
+"""Readers: who answers multiple-choice questions, by the likelihood of the options. Deterministic, offline, in batches.
+
+A T5 is given a question-answering prompt and each option as its answer; a model with a multiple-choice head (RACE
+readers on the Hub) scores the four pairs of passage and question with option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from mtl.errors import ModelError
+from mtl.evaluation.predictor import Precision, plan_batches, prepared
+from mtl.model.base import FAMILY, BaseRef, load_base, locate
+from mtl.model.load import MODEL_FILE, load_for_generation, load_spec, load_untrained
+from mtl.model.precision import device_kind, use_bf16
+from mtl.model.tokenizer import load_tokenizer
+from mtl.progress import report as report_progress
+from mtl.task import ReadingQuestion
+
+OWN, BASE = "candidate", "base"
+"""Names of readers that need no other model: the candidate, and its base."""
+
+_ROWS = 32
+"""Most questions of one batch: the likelihoods of their options hold a float for each entry of the vocabulary."""
+
+
+class Reader(Protocol):
+    """Whoever picks one of a question's options."""
+
+    @property
+    def name(self) -> str:
+        """What the report calls it."""
+        ...
+
+    def __call__(self, questions: Sequence[ReadingQuestion], *, passage: bool) -> list[int]:
+        """The index of the option it picks for each question, with the passage or without; the same every time."""
+        ...
+
+
+class T5Reader:
+    """A T5 with a question-answering prompt: it picks the option of the highest mean log-likelihood of its tokens."""
+
+    def __init__(self, name: str, model: Any, tokenizer: Any, *, max_input_tokens: int, batch_tokens: int) -> None:
+        device = device_kind()
+        self.name = name
+        self._model, self._tokenizer = model.to(device), tokenizer
+        self._max_input_tokens, self._batch_tokens = max_input_tokens, batch_tokens
+        bf16 = use_bf16("auto", d_model=model.config.d_model, device=device)
+        self._precision: Precision = "bf16" if bf16 else "fp32"
+
+    def __call__(self, questions: Sequence[ReadingQuestion], *, passage: bool) -> list[int]:
+        prompts = [prompt(question, passage=passage) for question in questions]
+        if not prompts:
+            return []
+        ids = self._tokenizer(prompts, truncation=True, max_length=self._max_input_tokens)["input_ids"]
+
+        def pick(batch: Sequence[int]) -> list[int]:
+            return self._pick([ids[i] for i in batch], [questions[i].options for i in batch])
+
+        with prepared(self._model, self._precision):
+            return _in_batches(pick, [len(row) for row in ids], batch_tokens=self._batch_tokens, name=self.name)
+
+    def _pick(self, rows: Sequence[Sequence[int]], options: Sequence[Sequence[str]]) -> list[int]:
+        """One index a row; the inputs are encoded once for all options of a row."""
+        device = self._model.device
+        batch = self._tokenizer.pad({"input_ids": list(rows)}, return_tensors="pt").to(device)
+        hidden = self._model.get_encoder()(**batch).last_hidden_state
+        counts = torch.tensor([len(row) for row in options], device=device)
+        answers = self._tokenizer([text for row in options for text in row], padding=True, return_tensors="pt").to(
+            device
+        )
+        labels = answers["input_ids"].masked_fill(answers["attention_mask"] == 0, -100)
+        logits = self._model(
+            encoder_outputs=(hidden.repeat_interleave(counts, dim=0),),
+            attention_mask=batch["attention_mask"].repeat_interleave(counts, dim=0),
+            labels=labels,
+        ).logits
+        losses = cross_entropy(logits.float().transpose(1, 2), labels, reduction="none")
+        means = losses.sum(dim=1) / answers["attention_mask"].sum(dim=1)
+        return [int(row.argmin()) for row in means.split(counts.tolist())]
+
+
+class MultipleChoiceReader:
+    """A model with a multiple-choice head: it picks the option that scores highest beside passage and question."""
+
+    def __init__(self, name: str, model: Any, tokenizer: Any, *, max_input_tokens: int, batch_tokens: int) -> None:
+        self.name = name
+        self._model, self._tokenizer = model.to(device_kind()), tokenizer
+        self._max_input_tokens, self._batch_tokens = max_input_tokens, batch_tokens
+
+    def __call__(self, questions: Sequence[ReadingQuestion], *, passage: bool) -> list[int]:
+        most = max((len(question.options) for question in questions), default=0)
+        lengths = [most * min(len(_plain(q, passage=passage)), self._max_input_tokens) for q in questions]
+
+        def pick(batch: Sequence[int]) -> list[int]:
+            return self._pick([questions[i] for i in batch], most, passage=passage)
+
+        with prepared(self._model, "fp32"):
+            return _in_batches(pick, lengths, batch_tokens=self._batch_tokens, name=self.name)
+
+    def _pick(self, questions: Sequence[ReadingQuestion], most: int, *, passage: bool) -> list[int]:
+        """One index a question. The rows of a question with fewer options are filled up, and never picked."""
+        texts = [question.passage if passage else "" for question in questions for _ in range(most)]
+        filled = [(*question.options, *[""] * (most - len(question.options))) for question in questions]
+        answers = [
+            f"{question.question} {option}" for question, row in zip(questions, filled, strict=True) for option in row
+        ]
+        batch = self._tokenizer(
+            texts,
+            answers,
+            truncation="longest_first",  # the passage, where it is long
+            max_length=self._max_input_tokens,
+            padding=True,
+            return_tensors="pt",
+        ).to(self._model.device)
+        shaped = {name: value.view(len(questions), most, -1) for name, value in batch.items()}
+        scores = self._model(**shaped).logits
+        return [int(row[: len(q.options)].argmax()) for q, row in zip(questions, scores, strict=True)]
+
+
+def prompt(question: ReadingQuestion, *, passage: bool) -> str:
+    """What a T5 is asked. The passage stands last, so that cutting a long one leaves the question whole."""
+    asked = f"Answer the question. {question.question}"
+    return f"{asked} Text: {question.passage}" if passage else asked
+
+
+def load_reader(
+    name: str, revision: str | None, *, candidate: Path, max_input_tokens: int, batch_tokens: int
+) -> Reader:
+    """The reader called `candidate`, `base` (the candidate's), or a folder or Hub name with its revision.
+
+    A folder may be a trained model of this project, a T5 or a model with a multiple-choice head.
+    Errors: NotFoundError, ModelError (neither of these, or a Hub name without a revision).
+    """
+    limits = {"max_input_tokens": max_input_tokens, "batch_tokens": batch_tokens}
+    folder = candidate if name in (OWN, BASE) else Path(name)
+    if (folder / MODEL_FILE).is_file():
+        spec = load_spec(folder)
+        load = load_untrained if name == BASE else load_for_generation
+        return T5Reader(name, *load(spec.base, spec.revision, folder), **limits)
+    ref = locate(name, revision, what="reader", field="evaluate.reader", revision_field="evaluate.reader_revision")
+    if any(kind.endswith("ForMultipleChoice") for kind in ref.config.get("architectures") or ()):
+        return MultipleChoiceReader(name, *_multiple_choice(ref), **limits)
+    if ref.config.get("model_type") in FAMILY:
+        return T5Reader(name, load_base(ref).eval(), load_tokenizer(ref.location, [], revision=ref.revision), **limits)
+    raise ModelError(
+        f"reader {name!r} is of type {ref.config.get('model_type')!r} and has no multiple-choice head",
+        field="evaluate.reader",
+        hint="give a T5, a model whose architecture ends in ForMultipleChoice, candidate, base or none",
+    )
+
+
+def _multiple_choice(ref: BaseRef) -> tuple[Any, Any]:
+    from transformers import AutoModelForMultipleChoice, AutoTokenizer
+
+    options = {"revision": ref.revision, "trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(ref.location, **options)
+        model = AutoModelForMultipleChoice.from_pretrained(ref.location, use_safetensors=True, **options)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"reader {ref.name!r} cannot be loaded: {error}", field="evaluate.reader") from None
+    return model.eval(), tokenizer
+
+
+def _in_batches(
+    pick: Callable[[Sequence[int]], list[int]], lengths: Sequence[int], *, batch_tokens: int, name: str
+) -> list[int]:
+    """What `pick` says of each index, asked in batches of like length."""
+    picks = [0] * len(lengths)
+    done = 0
+    for batch in plan_batches(lengths, batch_tokens=batch_tokens, rows=_ROWS):
+        for index, found in zip(batch, pick(batch), strict=True):
+            picks[index] = found
+        done += len(batch)
+        report_progress("evaluate", done, len(lengths), f"{name} reads")
+    return picks
+
+
+def _plain(question: ReadingQuestion, *, passage: bool) -> list[str]:
+    """About the tokens of one question with one option."""
+    return f"{question.passage if passage else ''} {question.question} {question.options[0]}".split()
