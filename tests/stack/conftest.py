@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -42,14 +44,23 @@ def commands_seen() -> Iterator[set[str]]:
 def service(first_up: dict[str, Any], commands_seen: set[str]) -> Iterator[Service]:
     if reason := why_not():
         pytest.skip(reason)
+    if kept := os.environ.get("MTL_TEST_STACK"):  # a folder: its stack is used, made if need be, and left running
+        yield ready(Service(Path(kept), Path(kept) / "base"), first_up)
+        return
     with running_stack() as made:
-        first_up |= made.up()
-        made.mtl("deploy")
-        yield made
+        yield ready(made, first_up)
+
+
+def ready(service: Service, first_up: dict[str, Any]) -> Service:
+    """Up and deployed to."""
+    first_up |= service.up()
+    service.mtl("deploy")
+    return service
 
 
 @pytest.fixture(scope="session")
 def undisturbed(service: Service) -> str:
     """sha256 of the adapter of a retrain that nothing happened to."""
-    service.wait(service.trigger("retrain/demo", {"config": service.config("undisturbed")}))
+    if not service.versions("undisturbed"):
+        service.wait(service.trigger("retrain/demo", {"config": service.config("undisturbed")}))
     return service.adapter("undisturbed")
