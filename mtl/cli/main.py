@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mtl.cli import terminal
+from mtl.cli import operations, terminal
 from mtl.errors import InputError, MtlError
 
 app = typer.Typer(
@@ -64,7 +64,7 @@ def retrain(config: Conf, as_json: Json = False) -> None:
     from mtl.cli import work
 
     result = work.retrain(config)
-    _show(result, as_json, work.retrain_text)
+    terminal.show(result, as_json, work.retrain_text)
 
 
 @app.command()
@@ -79,11 +79,11 @@ def prepare(
     from mtl.cli import work
 
     if explain is not None:
-        _show(work.explain(explain), as_json, work.explain_text)
+        terminal.show(work.explain(explain), as_json, work.explain_text)
     elif config is None:
         raise InputError("nothing to prepare", field="config", hint="mtl prepare -c CONF, or mtl prepare --explain ID")
     else:
-        _show(work.prepare(config), as_json, work.prepare_text)
+        terminal.show(work.prepare(config), as_json, work.prepare_text)
 
 
 @app.command()
@@ -98,7 +98,7 @@ def train(
     """Train, or resume where the last try stopped; prints run identity, steps and the adapter's sha256."""
     from mtl.cli import work
 
-    _show(work.train(config, dataset, resume), as_json, work.train_text)
+    terminal.show(work.train(config, dataset, resume), as_json, work.train_text)
 
 
 @app.command()
@@ -111,7 +111,7 @@ def evaluate(
     """Measure a model on the held-out split, beside its base and, if given, another model."""
     from mtl.cli import work
 
-    _show(work.evaluate(config, model, against), as_json, work.evaluate_text)
+    terminal.show(work.evaluate(config, model, against), as_json, work.evaluate_text)
 
 
 @app.command()
@@ -124,9 +124,9 @@ def models(
     from mtl.cli import releases
 
     if history:
-        _show(releases.history(name), as_json, releases.history_text)
+        terminal.show(releases.history(name), as_json, releases.history_text)
     else:
-        _show(releases.models(name), as_json, releases.models_text)
+        terminal.show(releases.models(name), as_json, releases.models_text)
 
 
 @app.command()
@@ -139,7 +139,7 @@ def promote(
     """Make a version champion, if the gate let it through."""
     from mtl.cli import releases
 
-    _show(releases.promote(name, version, force), as_json, releases.promote_text)
+    terminal.show(releases.promote(name, version, force), as_json, releases.promote_text)
 
 
 @app.command()
@@ -151,7 +151,7 @@ def rollback(
     """Make the previous champion champion again."""
     from mtl.cli import releases
 
-    _show(releases.rollback(name, reason), as_json, releases.promote_text)
+    terminal.show(releases.rollback(name, reason), as_json, releases.promote_text)
 
 
 @app.command()
@@ -159,7 +159,7 @@ def reconcile(name: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
     """Take up a champion alias that was moved in MLflow, and mend aliases that lag behind the journal."""
     from mtl.cli import releases
 
-    _show(releases.reconcile(name), as_json, releases.reconcile_text)
+    terminal.show(releases.reconcile(name), as_json, releases.reconcile_text)
 
 
 @app.command()
@@ -189,7 +189,7 @@ def generate(
         if as_json:
             terminal.print_json(summary)
     else:
-        _show(releases.generate(file, task, request, **options), as_json, releases.generate_text)
+        terminal.show(releases.generate(file, task, request, **options), as_json, releases.generate_text)
 
 
 @app.command()
@@ -222,7 +222,7 @@ def pull(
     if dest is None:
         terminal.print_json(releases.links(name, ref, hours))
     else:
-        _show(releases.pull(name, ref, dest), as_json, releases.pull_text)
+        terminal.show(releases.pull(name, ref, dest), as_json, releases.pull_text)
 
 
 @checkpoints.command("list")
@@ -230,7 +230,7 @@ def list_checkpoints(run: Run = None, as_json: Json = False) -> None:
     """List the runs and the steps whose commits are kept."""
     from mtl.cli import checkpoints as commands
 
-    _show(commands.list_runs(run), as_json, commands.list_text)
+    terminal.show(commands.list_runs(run), as_json, commands.list_text)
 
 
 @checkpoints.command("verify")
@@ -241,7 +241,7 @@ def verify_checkpoints(run: Run = None, as_json: Json = False) -> None:
     result = commands.verify(run)
     damage = commands.damage(result)
     if damage is None:
-        _show(result, as_json, commands.verify_text)
+        terminal.show(result, as_json, commands.verify_text)
     elif as_json:
         terminal.print_json(result | damage.to_dict())
         raise typer.Exit(damage.exit_code)
@@ -258,7 +258,7 @@ def prune_checkpoints(
     """Delete what no commit has needed for a day; with --run, all of that run."""
     from mtl.cli import checkpoints as commands
 
-    _show(commands.prune(run, yes=yes), as_json, commands.prune_text)
+    terminal.show(commands.prune(run, yes=yes), as_json, commands.prune_text)
 
 
 @app.command()
@@ -287,7 +287,7 @@ def stack_up(
     """Start what does not run, wait until all is healthy, print addresses and logins. The first time it makes all."""
     from mtl.cli import stack as commands
 
-    _show(commands.up(store), as_json, commands.status_text)
+    terminal.show(commands.up(store), as_json, commands.status_text)
 
 
 @stack.command("status")
@@ -296,7 +296,7 @@ def stack_status(as_json: Json = False) -> None:
     from mtl.cli import stack as commands
 
     result = commands.status()
-    _show(result, as_json, commands.status_text)
+    terminal.show(result, as_json, commands.status_text)
     if not result["healthy"]:
         raise typer.Exit(1)
 
@@ -306,7 +306,7 @@ def stack_env(as_json: Json = False) -> None:
     """Print the variables that lead to the stack, logins included: eval "$(mtl stack env)"."""
     from mtl.cli import stack as commands
 
-    _show(commands.env(), as_json, commands.env_text)
+    terminal.show(commands.env(), as_json, commands.env_text)
 
 
 @stack.command("down")
@@ -317,11 +317,7 @@ def stack_down(
     """Let runs end, or stop them at a safe point; stop everything. Data are kept."""
     from mtl.cli import stack as commands
 
-    _show(commands.down(wait), as_json, commands.down_text)
+    terminal.show(commands.down(wait), as_json, commands.down_text)
 
 
-def _show(result: Any, as_json: bool, text: Any) -> None:
-    if as_json:
-        terminal.print_json(result)
-    else:
-        print(text(result))
+operations.register(app)
