@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import TransientError
@@ -14,7 +14,11 @@ from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
 from mtl.tasks.table import in_order
 
+if TYPE_CHECKING:
+    from mtl.release.journal import Journal
+
 Document = dict[str, Any]
+DEFAULT_MODEL = "mtl-flan-t5"
 
 
 def task_names(config: RetrainConfig) -> list[str]:
@@ -74,6 +78,18 @@ def follow_aliases(model: str) -> Document:
         "refused": followed.refused,
         "mended": dict(followed.mended),
     }
+
+
+def journal(model: str) -> Journal:
+    """Who was champion when, and why."""
+    from mtl.release.journal import read_journal
+
+    return read_journal(open_store(load_settings().store), model)
+
+
+def first_to_tell(model: str, event: str, key: str) -> bool:
+    """Mark an event as told; False if it was marked before, by whatever process."""
+    return open_store(load_settings().store).put_if_absent(f"told/{model}/{event}/{key}", b"told")
 
 
 def evaluation_prefix(identity: str) -> str:

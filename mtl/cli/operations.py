@@ -15,7 +15,7 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON document, las
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
     app.callback(help=app.info.help)(_options)
-    for command in (doctor, status):
+    for command in (doctor, status, webhooks):
         app.command()(command)
 
 
@@ -57,3 +57,16 @@ def status(
     from mtl.cli import health
 
     terminal.show(health.status(name), as_json, health.status_text)
+
+
+def webhooks(
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen on")] = 4300,
+    url: Annotated[str | None, typer.Option(help="address that others reach it at, through a proxy with TLS")] = None,
+    register: Annotated[bool, typer.Option("--register", help="have MLflow post moved aliases here")] = False,
+    name: Annotated[str, typer.Option("--name", help="registered model, for the metrics")] = "mtl-flan-t5",
+) -> None:
+    """Receive signed posts (a moved alias in MLflow, new data) and start the flow that follows; serve metrics."""
+    from mtl.cli import receiving
+
+    receiving.serve(host, port, public_url=url, register=register, name=name)

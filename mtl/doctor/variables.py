@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from mtl.doctor.finding import Finding, fault, ok, warning
 from mtl.errors import InputError, did_you_mean
-from mtl.settings import KNOWN, notify_settings, store_patience, trainer_processes, webhook_settings
+from mtl.settings import store_patience, trainer_processes
+from mtl.settings_service import KNOWN, notify_settings, webhook_settings
 
 _PAIRS = (
     ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
@@ -48,9 +49,7 @@ def _values(environ: Mapping[str, str]) -> Iterator[Finding]:
 def _addresses(environ: Mapping[str, str]) -> Iterator[Finding]:
     url = environ.get("PREFECT_API_URL", "")
     if url and not url.rstrip("/").endswith("/api") and "/workspaces/" not in url:
-        yield fault(
-            "settings", f"PREFECT_API_URL ends with {url[-12:]!r}", "it ends with /api, e.g. http://HOST:4200/api"
-        )
+        yield fault("settings", "PREFECT_API_URL does not end with /api", "e.g. http://127.0.0.1:4200/api")
     if environ.get("MTL_STORE", "").startswith("s3://") and not environ.get("AWS_ACCESS_KEY_ID"):
         do = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, unless the machine has a role that boto3 finds by itself"
         yield warning("settings", "MTL_STORE is in S3, but no credentials are set", do)

@@ -11,6 +11,7 @@ from typing import Any
 
 from mtl.errors import PermanentError
 from mtl.service.prefect_api import PrefectApi
+from mtl.service.redact import clean
 
 Document = dict[str, Any]
 _LAST = 10
@@ -67,7 +68,7 @@ def _run(run: Document, deployments: Document, flows: Document) -> Document:
         "state": run["state_name"],
         "started": run["start_time"],
         "seconds": round(run["estimated_run_time"] or run["total_run_time"] or 0.0, 1),
-        "message": state.get("message"),
+        "message": clean(state["message"])[:500] if state.get("message") else None,
     }
 
 

@@ -128,7 +128,7 @@ def _run_warnings(last: list[Document], queue: Document) -> list[str]:
         newest.setdefault(run["flow"], run)
     for flow, run in newest.items():
         if run["state"] in _BAD:
-            reason = f": {clean(run['message'])[:200]}" if run["message"] else ""
+            reason = f": {run['message'][:200]}" if run["message"] else ""
             lines.append(f"the last run of {flow} ({run['name']}) is {run['state']}{reason}")
     if queue.get("late"):
         lines.append(f"{queue['late']} runs are late: is a worker online, and has it room?")

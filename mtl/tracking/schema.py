@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mtl.tracking.faults import mlflow_errors, redact
 
@@ -12,19 +13,20 @@ def schema(uri: str) -> tuple[str | None, str]:
 
     uri: of a database, not of a server. Errors: TransientError or PermanentError if it cannot be opened.
     """
-    from mlflow.store.db.utils import _get_latest_schema_revision, _get_schema_version
+    from mlflow.store.db import utils
     from sqlalchemy import create_engine
     from sqlalchemy.exc import SQLAlchemyError
 
     from mtl.errors import TransientError
 
-    expected = str(_get_latest_schema_revision())
+    mlflow_db: Any = utils  # untyped; it has no public name for this
+    expected = str(mlflow_db._get_latest_schema_revision())
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         return None, expected
     with mlflow_errors(f"open {redact(uri)}"):
         engine = create_engine(uri)
         try:
-            return _get_schema_version(engine), expected
+            return mlflow_db._get_schema_version(engine), expected
         except SQLAlchemyError as error:
             raise TransientError(
                 f"cannot open the database {redact(uri)}: {type(error).__name__}",

@@ -94,7 +94,7 @@ def test_a_bucket_that_is_not_there_and_one_that_is(
     [
         ({"AWS_ACCESS_KEY_ID": "x"}, "AWS_ACCESS_KEY_ID is set, AWS_SECRET_ACCESS_KEY is not"),
         ({"MTL_TRAINER_PROCESSES": "0"}, "MTL_TRAINER_PROCESSES is '0', no positive number"),
-        ({"PREFECT_API_URL": "http://127.0.0.1:4200"}, "PREFECT_API_URL ends with '0.0.1:4200'"),
+        ({"PREFECT_API_URL": "http://127.0.0.1:4200"}, "PREFECT_API_URL does not end with /api"),
         ({"MTL_NOTIFY_URL": "https://example.org/x"}, "MTL_NOTIFY_URL is set, MTL_NOTIFY_SECRET is not"),
         ({"MTL_NOTIFY_EVENTS": "run.faild"}, "MTL_NOTIFY_EVENTS names 'run.faild'; did you mean 'run.failed'?"),
         ({"MTL_NOTIFY_SMTP": "mail.example.org"}, "MTL_NOTIFY_SMTP is no address"),
