@@ -28,6 +28,8 @@ from mtl.settings_service import notify_settings
 _log = logging.getLogger(__name__)
 _SPACE = uuid.UUID("6d2b7f0e-3c41-5f0a-9a55-0f4f6f2f7a11")
 _LONGEST = 2000
+REGRESSED = "Regressed"
+"""Name of the failed state of a run that told of a data alarm itself."""
 
 
 def tell(
@@ -103,6 +105,8 @@ def data_alarm(model: str, text: str, *, key: str, payload: dict[str, Any] | Non
 
 def run_ended_badly(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Hook for on_failure and on_crashed: tell of the run; of refused data as a data alarm."""
+    if state.name == REGRESSED:
+        return
     error = state.result(raise_on_failure=False) if state.is_failed() else None
     name = state.name or state.type.value
     text = str(error) if isinstance(error, Exception) else state.message or name

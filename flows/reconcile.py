@@ -14,7 +14,12 @@ from flows import events, steps
 from mtl.config.register import RegisterConfig
 
 
-@flow(name="reconcile", description="Take up a champion alias that a person moved in MLflow; mend aliases that lag")
+@flow(
+    name="reconcile",
+    description="Take up a champion alias that a person moved in MLflow; mend aliases that lag",
+    on_failure=[events.run_ended_badly],
+    on_crashed=[events.run_ended_badly],
+)
 def reconcile(model: str = RegisterConfig().model) -> dict[str, Any]:
     """Once; the document of `mtl reconcile --json`. Doing it again with nothing changed does nothing.
 

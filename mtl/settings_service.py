@@ -140,6 +140,7 @@ KNOWN: Mapping[str, str] = {
     "MTL_TRAINER_NODES": "machines of one training: COUNT@HOST:PORT of node 0; default: this machine alone",
     "MTL_TRAINER_NODE": "which of them this is, from 0; default: the index of the Kubernetes job",
     "MTL_TRAINER_GROUP": "what the machines call their training, where several go on at once; default: default",
+    "MTL_DEVICE": "name of the device that this machine trains on: one training at a time for a name; default: local",
     "MTL_COST_PER_HOUR": "what an hour of this machine costs; a retrain then records what each step cost",
     "MTL_NOTIFY_SLACK": "Slack: address of an incoming webhook (secret)",
     "MTL_NOTIFY_EMAIL": "e-mail: who gets it, separated by commas",

@@ -25,8 +25,6 @@ Model = Annotated[str, typer.Option("--name", help="registered model")]
 DEFAULT_MODEL = "mtl-flan-t5"
 checkpoints = typer.Typer(help="The checkpoint store: what there is, whether it is right, what may go.")
 app.add_typer(checkpoints, name="checkpoints", no_args_is_help=True)
-stack = typer.Typer(help="The whole service on this machine: PostgreSQL, S3, MLflow, Prefect and a worker.")
-app.add_typer(stack, name="stack", no_args_is_help=True)
 Run = Annotated[str | None, typer.Option("--run", help="identity of one run, or its beginning")]
 # Base of what typer raises for a wrong command line; newer ones carry a click of their own, so it is not imported.
 _UsageError: Any = typer.BadParameter.__base__
@@ -259,65 +257,6 @@ def prune_checkpoints(
     from mtl.cli import checkpoints as commands
 
     terminal.show(commands.prune(run, yes=yes), as_json, commands.prune_text)
-
-
-@app.command()
-def deploy(
-    config: Annotated[
-        Path, typer.Option("--config", "-c", help="configuration of retrain/nightly, weekly-full and the polls")
-    ] = Path("conf/demo.yaml"),
-    cron: Annotated[str, typer.Option(help="when retrain/nightly runs")] = "0 3 * * *",
-    timezone: Annotated[str, typer.Option(help="of all schedules, e.g. Europe/Berlin")] = "UTC",
-    as_json: Json = False,
-) -> None:
-    """Register deployments, schedules, limits and automations with the server of PREFECT_API_URL."""
-    from mtl.cli import stack as commands
-
-    _show(commands.deploy(config, cron, timezone), as_json, commands.deploy_text)
-
-
-@stack.command("up")
-def stack_up(
-    store: Annotated[
-        str | None,
-        typer.Option(help="a folder, or s3://bucket/prefix with AWS_* set; default: an S3 server of its own"),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Start what does not run, wait until all is healthy, print addresses and logins. The first time it makes all."""
-    from mtl.cli import stack as commands
-
-    terminal.show(commands.up(store), as_json, commands.status_text)
-
-
-@stack.command("status")
-def stack_status(as_json: Json = False) -> None:
-    """Say what runs, where, and how to log in; exit 1 if something is not healthy."""
-    from mtl.cli import stack as commands
-
-    result = commands.status()
-    terminal.show(result, as_json, commands.status_text)
-    if not result["healthy"]:
-        raise typer.Exit(1)
-
-
-@stack.command("env")
-def stack_env(as_json: Json = False) -> None:
-    """Print the variables that lead to the stack, logins included: eval "$(mtl stack env)"."""
-    from mtl.cli import stack as commands
-
-    terminal.show(commands.env(), as_json, commands.env_text)
-
-
-@stack.command("down")
-def stack_down(
-    wait: Annotated[float, typer.Option(min=0, help="seconds that runs get to end before they are interrupted")] = 30.0,
-    as_json: Json = False,
-) -> None:
-    """Let runs end, or stop them at a safe point; stop everything. Data are kept."""
-    from mtl.cli import stack as commands
-
-    terminal.show(commands.down(wait), as_json, commands.down_text)
 
 
 operations.register(app)

@@ -12,10 +12,15 @@ from mtl.cli import terminal
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document, last on standard output")]
 
 
+Conf = Annotated[Path, typer.Option("--config", "-c", help="configuration file, e.g. conf/demo.yaml")]
+stack = typer.Typer(help="The whole service on this machine: PostgreSQL, S3, MLflow, Prefect and a worker.")
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
     app.callback(help=app.info.help)(_options)
-    for command in (doctor, status, webhooks):
+    app.add_typer(stack, name="stack", no_args_is_help=True)
+    for command in (deploy, doctor, status, webhooks):
         app.command()(command)
 
 
@@ -70,3 +75,61 @@ def webhooks(
     from mtl.cli import receiving
 
     receiving.serve(host, port, public_url=url, register=register, name=name)
+
+
+@stack.command("up")
+def stack_up(
+    store: Annotated[
+        str | None,
+        typer.Option(help="a folder, or s3://bucket/prefix with AWS_* set; default: an S3 server of its own"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Start what does not run, wait until all is healthy, print addresses and logins. The first time it makes all."""
+    from mtl.cli import stack as commands
+
+    terminal.show(commands.up(store), as_json, commands.status_text)
+
+
+@stack.command("status")
+def stack_status(as_json: Json = False) -> None:
+    """Say what runs, where, and how to log in; exit 1 if something is not healthy."""
+    from mtl.cli import stack as commands
+
+    result = commands.status()
+    terminal.show(result, as_json, commands.status_text)
+    if not result["healthy"]:
+        raise typer.Exit(1)
+
+
+@stack.command("env")
+def stack_env(as_json: Json = False) -> None:
+    """Print the variables that lead to the stack, logins included: eval "$(mtl stack env)"."""
+    from mtl.cli import stack as commands
+
+    terminal.show(commands.env(), as_json, commands.env_text)
+
+
+@stack.command("down")
+def stack_down(
+    wait: Annotated[float, typer.Option(min=0, help="seconds that runs get to end before they are interrupted")] = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Let runs end, or stop them at a safe point; stop everything. Data are kept."""
+    from mtl.cli import stack as commands
+
+    terminal.show(commands.down(wait), as_json, commands.down_text)
+
+
+def deploy(
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help="configuration of retrain/nightly, weekly-full and the polls")
+    ] = Path("conf/demo.yaml"),
+    cron: Annotated[str, typer.Option(help="when retrain/nightly runs")] = "0 3 * * *",
+    timezone: Annotated[str, typer.Option(help="of all schedules, e.g. Europe/Berlin")] = "UTC",
+    as_json: Json = False,
+) -> None:
+    """Register deployments, schedules, limits and automations with the server of PREFECT_API_URL."""
+    from mtl.cli import stack as commands
+
+    terminal.show(commands.deploy(config, cron, timezone), as_json, commands.deploy_text)

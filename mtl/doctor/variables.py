@@ -15,6 +15,9 @@ _PAIRS = (
 )
 
 
+_OTHERS = ("MTL_TEST_", "MTL_DEPLOY_")  # of the tests; and what `mtl deploy` gives to its file
+
+
 def variables(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Every fault of the environment at once."""
     found = [*_unknown(environ), *_halves(environ), *_values(environ), *_addresses(environ)]
@@ -26,7 +29,7 @@ def variables(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _unknown(environ: Mapping[str, str]) -> Iterator[Finding]:
     for name in sorted(environ):
-        if name.startswith("MTL_") and name not in KNOWN and not name.startswith("MTL_TEST_"):
+        if name.startswith("MTL_") and name not in KNOWN and not name.startswith(_OTHERS):
             own = [known for known in KNOWN if known.startswith("MTL_")]
             yield warning("settings", f"{name} means nothing", did_you_mean(name, own))
 
