@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.events import emit_event
 from prefect.states import Completed, Failed
 from pydantic import Field
 
@@ -37,6 +38,8 @@ def evaluate_champion(
     if not found["regressions"]:
         return Completed(message=f"v{found['version']} is as good as it was", data=found)
     text = f"v{found['version']} regressed: {'; '.join(found['regressions'])}"
+    resource = {"prefect.resource.id": f"mtl.model.{found['model']}", "mtl.version": str(found["version"])}
+    emit_event("mtl.champion.regressed", resource=resource, payload={"regressions": found["regressions"]})
     key = f"v{found['version']} on {dataset['fingerprint']}"
     events.data_alarm(found["model"], text, key=key, payload={"regressions": found["regressions"]})
     return Failed(name=events.REGRESSED, message=text, data=found)

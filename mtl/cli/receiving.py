@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from typing import Any
 
 from mtl.errors import InputError, MtlError
-from mtl.settings import load_settings, prefect_settings
+from mtl.settings import load_settings, mlflow_credentials, prefect_settings
 from mtl.settings_service import WebhookSettings, webhook_settings
 
 Document = dict[str, Any]
@@ -57,15 +56,14 @@ def _register_soon(trust: WebhookSettings, url: str) -> None:
     if trust.mlflow_secret is None:
         raise InputError("--register needs the key that MLflow signs with", field="MTL_WEBHOOK_MLFLOW_SECRET")
     secret = trust.mlflow_secret
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    address, credentials = load_settings().tracking_uri, mlflow_credentials()
 
     def work() -> None:
-        from mtl.chain.common import tracking
-        from mtl.registry.webhooks import ensure_webhook
+        from mtl.service.registering import ensure_webhook
 
         while True:
             try:
-                new = ensure_webhook(tracking(load_settings()), name="mtl", url=f"{url}/mlflow", secret=secret)
+                new = ensure_webhook(address, name="mtl", url=f"{url}/mlflow", secret=secret, credentials=credentials)
             except MtlError as error:
                 print(f"not registered with MLflow yet: {error.message}", flush=True)
                 time.sleep(10)

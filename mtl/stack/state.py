@@ -25,6 +25,7 @@ _USUAL: Mapping[str, int | None] = {
     "s3_monitor_old": None,
     "mlflow": 5000,
     "prefect": 4200,
+    "webhooks": 4300,
 }
 """The port that people expect of each service; None: any."""
 
@@ -106,7 +107,17 @@ def keep_secrets(stack: Stack, more: Mapping[str, str]) -> Stack:
 
 def _new_secrets() -> dict[str, str]:
     """Passwords that need no quoting anywhere; Fernet wants its key in base64."""
-    names = ("postgres", "postgres_mlflow", "postgres_prefect", "mlflow", "mlflow_session", "prefect", "webhook")
+    names = (
+        "postgres",
+        "postgres_mlflow",
+        "postgres_prefect",
+        "mlflow",
+        "mlflow_session",
+        "prefect",
+        "webhook",
+        "webhook_data",
+        "metrics",
+    )
     key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     return {name: secrets.token_hex(20) for name in names} | {"webhook_encryption": key}
 

@@ -21,7 +21,7 @@ from mtl.settings_service import KNOWN
 from tools.reference import PAGES
 
 ROOT = Path(__file__).parents[2]
-PAGES_OF_PEOPLE = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "docker" / "README.md"]
+PAGES_OF_PEOPLE = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "docker" / "README.md"]
 FENCE = re.compile(r"^```(\S+)([^\n]*)\n(.*?)^```", re.M | re.S)
 
 
@@ -134,9 +134,8 @@ def test_the_sender_in_the_how_to_is_understood(tmp_path: Path, monkeypatch: pyt
     from mtl.service.signing import verify
     from tests.support.http import serving
 
-    (code,) = [
-        text for language, _, text in FENCE.findall((ROOT / "docs" / "howto.md").read_text()) if language == "python"
-    ]
+    blocks = FENCE.findall((ROOT / "docs" / "how-to" / "webhooks.md").read_text())
+    (code,) = [text for language, _, text in blocks if language == "python"]
     monkeypatch.setenv("MTL_WEBHOOK_SECRET", "a key of sixteen and more")
     with serving() as server:
         exec(code.replace("http://127.0.0.1:4300", server.url), {})
