@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -111,3 +115,24 @@ def test_metrics_are_for_those_with_the_token(service: Service) -> None:
     text = httpx.get(url, headers={"authorization": f"Bearer {token}"}, timeout=20).text
     assert 'mtl_up{service="prefect"} 1.0' in text
     assert 'mtl_workers_online{pool="mtl"} 1.0' in text
+
+
+def test_the_containers_worker_starts_on_these_services(service: Service, tmp_path: Path) -> None:
+    """docker/worker.sh as it stands: doctor, deploy, then a worker of the same pool."""
+    environment = {**os.environ, **service.environment, "MTL_WORKER_NAME": "of-docker", "MTL_HOME": str(tmp_path)}
+    environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PREFECT_HOME": str(tmp_path)}
+    with (tmp_path / "log").open("wb") as log:
+        worker = subprocess.Popen(["docker/worker.sh"], env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            workers = service.api("POST", "work_pools/mtl/workers/filter", {})
+            if any(item["name"] == "of-docker" and item["status"] == "ONLINE" for item in workers):
+                break
+            assert worker.poll() is None, (tmp_path / "log").read_text()[-3000:]
+            assert time.monotonic() < deadline, (tmp_path / "log").read_text()[-3000:]
+            time.sleep(0.5)
+        assert "no faults" in (tmp_path / "log").read_text()
+    finally:
+        os.killpg(worker.pid, signal.SIGTERM)
+        worker.wait(60)
