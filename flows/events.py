@@ -5,7 +5,8 @@
     mtl.data.alarm         data that were refused, or the champion got worse on fresh data
     mtl.run.failed         a run of a flow failed or crashed
 
-The same event has the same id, so Prefect keeps it once; a mark in the object store lets one process alone notify.
+A mark in the object store keeps an event from being told again, whoever comes upon it: two that do at once send Prefect
+the same id, which it keeps once, and one of the two notifies.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ def tell(
 
 def _tell(event: str, model: str, key: str, title: str, text: str, payload: dict[str, Any], url: str | None) -> bool:
     identity = uuid.uuid5(_SPACE, f"{event} {model} {key}")
+    if common.was_told(model, event, identity.hex):
+        return False
     emit_event(
         f"mtl.{event}",
         resource={"prefect.resource.id": f"mtl.model.{model}", "prefect.resource.name": model},

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl.config.retrain import RetrainConfig
-from mtl.errors import TransientError
+from mtl.errors import MtlError, TransientError
 from mtl.settings import Settings, load_settings
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
@@ -87,9 +87,25 @@ def journal(model: str) -> Journal:
     return read_journal(open_store(load_settings().store), model)
 
 
+_PATIENCE_FOR_NEWS = 5.0
+
+
+def was_told(model: str, event: str, key: str) -> bool:
+    """Whether an event was marked as told. Where the store does not answer, nobody knows: False."""
+    with contextlib.suppress(MtlError):
+        return _news_store().head(f"told/{model}/{event}/{key}") is not None
+    return False
+
+
 def first_to_tell(model: str, event: str, key: str) -> bool:
-    """Mark an event as told; False if it was marked before, by whatever process."""
-    return open_store(load_settings().store).put_if_absent(f"told/{model}/{event}/{key}", b"told")
+    """Mark an event as told; False if it was marked before. Where the store does not answer, better twice than never."""
+    with contextlib.suppress(MtlError):
+        return _news_store().put_if_absent(f"told/{model}/{event}/{key}", b"told")
+    return True
+
+
+def _news_store() -> ObjectStore:
+    return open_store(load_settings().store, patience=_PATIENCE_FOR_NEWS)
 
 
 def evaluation_prefix(identity: str) -> str:

@@ -134,3 +134,22 @@ def test_what_is_wrong_with_the_news_does_not_stop_anybody(
     assert (
         "the event data.alarm could not be told: InputError: MTL_NOTIFY_EVENTS names 'champion.chnged'" in caplog.text
     )
+
+
+def test_a_run_that_fails_because_the_store_is_away_is_told_all_the_same(
+    told: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MTL_STORE", "s3://bucket/mtl")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret key")
+    monkeypatch.setattr("mtl.chain.common._PATIENCE_FOR_NEWS", 0.2)
+
+    @flow(name="homeless", on_failure=[events.run_ended_badly])
+    def homeless(model: str) -> None:
+        raise TransientError("S3 does not answer")
+
+    with pytest.raises(TransientError):
+        homeless("told-homeless")
+    (text,) = texts(told)
+    assert "S3 does not answer" in text
