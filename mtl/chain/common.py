@@ -98,7 +98,7 @@ def was_told(model: str, event: str, key: str) -> bool:
 
 
 def first_to_tell(model: str, event: str, key: str) -> bool:
-    """Mark an event as told; False if it was marked before. Where the store does not answer, better twice than never."""
+    """Mark an event as told; False if it was marked before. If the store is away: better twice than never."""
     with contextlib.suppress(MtlError):
         return _news_store().put_if_absent(f"told/{model}/{event}/{key}", b"told")
     return True
