@@ -113,21 +113,3 @@ def test_the_clusters_objects_are_valid(version: str) -> None:
     for item in objects():
         kubernetes_validate.validate(item, version, strict=True)
     assert {item["metadata"].get("namespace", "mtl") for item in objects()} == {"mtl"}
-
-
-@pytest.mark.parametrize("name", ["pool.json", "pool-nodes.json"])
-def test_prefects_own_worker_renders_it(name: str) -> None:
-    pytest.importorskip("prefect_kubernetes", reason="pip install 'mtl-retrain[kubernetes]'")
-    import asyncio
-    import uuid
-
-    from prefect.client.schemas.objects import FlowRun
-    from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
-
-    made = asyncio.run(KubernetesWorkerJobConfiguration.from_template_and_values(template(name), {"gpus": 1}))
-    made.prepare_for_flow_run(FlowRun(id=uuid.uuid4(), flow_id=uuid.uuid4(), name="nightly"))
-    kubernetes_validate.validate(made.job_manifest, VERSIONS[-1], strict=True)
-    container = made.job_manifest["spec"]["template"]["spec"]["containers"][0]
-    environment = {item["name"]: item.get("value") for item in container["env"]}
-    assert environment["PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR"] == "reschedule"
-    assert container["args"] == ["python", "-m", "prefect", "flow-run", "execute"]
