@@ -12,10 +12,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import mlflow.pyfunc
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from mlflow.pyfunc import PyFuncModel, load_model
 from mlflow.pyfunc.scoring_server import init
 
 from mtl.registry.package import packaged
@@ -23,7 +23,7 @@ from mtl.registry.package import packaged
 _log = logging.getLogger(__name__)
 
 
-def scoring_app(model: mlflow.pyfunc.PyFuncModel) -> FastAPI:
+def scoring_app(model: PyFuncModel) -> FastAPI:
     """The app that answers POST /invocations, GET /ping, /health and /version for `model`."""
     app: FastAPI = init(model)
 
@@ -44,5 +44,5 @@ def scoring_app(model: mlflow.pyfunc.PyFuncModel) -> FastAPI:
 def serve(folder: Path, *, host: str, port: int) -> None:
     """Serve the trained model in `folder` until interrupted. Errors: InputError, DamageError if it is none."""
     with packaged(folder) as packed:
-        app = scoring_app(mlflow.pyfunc.load_model(str(packed)))
+        app = scoring_app(load_model(str(packed)))
         uvicorn.run(app, host=host, port=port, log_level="info")
