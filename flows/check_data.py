@@ -14,11 +14,16 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from pydantic import Field
 
-from flows import steps
+from flows import events, steps
 from mtl.config.retrain import RetrainConfig, load_config
 
 
-@flow(name="check-data", description="Look whether the data changed; start a retrain if they changed enough")
+@flow(
+    name="check-data",
+    description="Look whether the data changed; start a retrain if they changed enough",
+    on_failure=[events.run_ended_badly],
+    on_crashed=[events.run_ended_badly],
+)
 def check_data(
     config: RetrainConfig,
     min_change: Annotated[

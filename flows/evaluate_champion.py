@@ -15,11 +15,16 @@ from prefect.events import emit_event
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows import artifacts, steps
+from flows import artifacts, events, steps
 from mtl.config.retrain import RetrainConfig, load_config
 
 
-@flow(name="evaluate-champion", description="Measure the champion on today's data; alarm if it got worse")
+@flow(
+    name="evaluate-champion",
+    description="Measure the champion on today's data; alarm if it got worse",
+    on_failure=[events.run_ended_badly],
+    on_crashed=[events.run_ended_badly],
+)
 def evaluate_champion(
     config: RetrainConfig,
     max_drop: Annotated[
@@ -32,9 +37,12 @@ def evaluate_champion(
     artifacts.champion_table(found)
     if not found["regressions"]:
         return Completed(message=f"v{found['version']} is as good as it was", data=found)
+    text = f"v{found['version']} regressed: {'; '.join(found['regressions'])}"
     resource = {"prefect.resource.id": f"mtl.model.{found['model']}", "mtl.version": str(found["version"])}
     emit_event("mtl.champion.regressed", resource=resource, payload={"regressions": found["regressions"]})
-    return Failed(message=f"v{found['version']} regressed: {'; '.join(found['regressions'])}", data=found)
+    key = f"v{found['version']} on {dataset['fingerprint']}"
+    events.data_alarm(found["model"], text, key=key, payload={"regressions": found["regressions"]})
+    return Failed(name=events.REGRESSED, message=text, data=found)
 
 
 if __name__ == "__main__":

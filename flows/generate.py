@@ -12,11 +12,17 @@ from typing import Annotated, Any
 from prefect import flow, get_run_logger
 from pydantic import Field
 
-from flows import steps
+from flows import events, steps
 from mtl.config.register import RegisterConfig
 
 
-@flow(name="generate", description="Answer a file of texts, in shards", validate_parameters=True)
+@flow(
+    name="generate",
+    description="Answer a file of texts, in shards",
+    validate_parameters=True,
+    on_failure=[events.run_ended_badly],
+    on_crashed=[events.run_ended_badly],
+)
 def generate(
     source: str,
     destination: str,

@@ -20,6 +20,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import TaskRunner
 
+from flows import events
 from flows.retrying import is_transient
 from mtl.chain import learn
 from mtl.config.retrain import RetrainConfig, load_config
@@ -55,7 +56,13 @@ class PrefectRunner:
         return results
 
 
-@flow(name="prepare", description="Make the data set in shards", validate_parameters=True)
+@flow(
+    name="prepare",
+    description="Make the data set in shards",
+    validate_parameters=True,
+    on_failure=[events.run_ended_badly],
+    on_crashed=[events.run_ended_badly],
+)
 def prepare(config: RetrainConfig, shards: int = 2) -> dict[str, Any]:
     """The manifest of the data set; the task runner decides where the pieces are worked on."""
     return learn.prepare(config, runner=PrefectRunner(shards))

@@ -11,11 +11,16 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
-from flows import steps
+from flows import events, steps
 from mtl.config.register import RegisterConfig
 
 
-@flow(name="promote", description="Make a version champion, if the gate let it through")
+@flow(
+    name="promote",
+    description="Make a version champion, if the gate let it through",
+    on_failure=[events.run_ended_badly],
+    on_crashed=[events.run_ended_badly],
+)
 def promote(
     version: Annotated[
         int, Field(ge=1, description="version of the registered model", json_schema_extra={"position": 0})
@@ -34,7 +39,9 @@ def promote(
     ] = RegisterConfig().model,
 ) -> dict[str, Any]:
     """Who is champion now; the document of `mtl promote --json`."""
-    return steps.promote_by_hand(model, f"v{version}", overrule.strip() or None, by.strip() or None)
+    changed = steps.promote_by_hand(model, f"v{version}", overrule.strip() or None, by.strip() or None)
+    events.champion_changed(model)
+    return changed
 
 
 if __name__ == "__main__":

@@ -10,10 +10,15 @@ from typing import Annotated, Any
 from prefect import flow, get_run_logger
 from pydantic import Field
 
-from flows import steps
+from flows import events, steps
 
 
-@flow(name="prune", description="Delete blobs that no commit has needed for a day")
+@flow(
+    name="prune",
+    description="Delete blobs that no commit has needed for a day",
+    on_failure=[events.run_ended_badly],
+    on_crashed=[events.run_ended_badly],
+)
 def prune(
     dry_run: Annotated[bool, Field(description="only say what would be deleted")] = False,
 ) -> dict[str, Any]:

@@ -10,16 +10,25 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from flows import steps
+from flows import events, steps
 from mtl.config.register import RegisterConfig
 
 
-@flow(name="reconcile", description="Take up a champion alias that a person moved in MLflow; mend aliases that lag")
+@flow(
+    name="reconcile",
+    description="Take up a champion alias that a person moved in MLflow; mend aliases that lag",
+    on_failure=[events.run_ended_badly],
+    on_crashed=[events.run_ended_badly],
+)
 def reconcile(model: str = RegisterConfig().model) -> dict[str, Any]:
-    """Once; the document of `mtl reconcile --json`. Doing it again with nothing changed does nothing."""
+    """Once; the document of `mtl reconcile --json`. Doing it again with nothing changed does nothing.
+
+    Tells of a change of champion that nobody told of: one by `mtl promote`, or whose process was killed.
+    """
     found = steps.follow_aliases(model)
     if found["adopted"]:
         get_run_logger().info("%s to v%s by hand", found["adopted"]["kind"], found["adopted"]["version"])
+    events.champion_changed(model)
     if found["refused"]:
         get_run_logger().warning("the moved alias was put back: %s", found["refused"])
     return found

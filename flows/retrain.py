@@ -12,12 +12,18 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from flows import approval, artifacts, rerunning, steps
+from flows import approval, artifacts, events, rerunning, steps, timing
 from mtl.chain import hand_over, outcome
 from mtl.config.retrain import RetrainConfig, load_config
 
 
-@flow(name="retrain", description="Retrain, judge and release the multitask model", validate_parameters=True)
+@flow(
+    name="retrain",
+    description="Retrain, judge and release the multitask model",
+    validate_parameters=True,
+    on_failure=[events.run_ended_badly],
+    on_crashed=[events.run_ended_badly],
+)
 def retrain(config: RetrainConfig) -> dict[str, Any]:
     """One retrain from data to release; the document of `mtl retrain --json`.
 
@@ -31,7 +37,7 @@ def retrain(config: RetrainConfig) -> dict[str, Any]:
     if done is not None:
         log.info("nothing changed: v%s was made and judged from this data and configuration", done["version"])
         steps.tidy()
-        return outcome.summary(dataset, trained, done, flow_run=_flow_run(), unchanged=True)
+        return outcome.summary(dataset, trained, done, flow_run=_flow_run(), unchanged=True, steps=_spent(None))
     report = steps.evaluate(config, dataset["fingerprint"], trained)
     registered = steps.register(config, dataset, trained, report)
     decision = steps.gate(config, report, registered)
@@ -42,9 +48,23 @@ def retrain(config: RetrainConfig) -> dict[str, Any]:
     promoted = steps.promote(config, registered, decision)
     judged = outcome.keep_judged(config, trained, report, registered, decision, promoted)
     artifacts.links(registered, promoted)
+    if judged["decision"]["promoted"]:
+        events.champion_changed(registered["model"])
+    else:
+        events.candidate_refused(registered, judged["decision"])
     steps.tidy()
     log.info("v%s: %s", registered["version"], "; ".join(decision["reasons"]))
-    return outcome.summary(dataset, trained, judged, flow_run=_flow_run(), unchanged=False)
+    spent = _spent(registered)
+    return outcome.summary(dataset, trained, judged, flow_run=_flow_run(), unchanged=False, steps=spent)
+
+
+def _spent(registered: dict[str, Any] | None) -> dict[str, Any]:
+    """Time and cost of each step, kept with the run that was registered."""
+    spent = timing.spent()
+    if registered is not None:
+        hand_over.account(registered, spent)
+    timing.forget()
+    return spent
 
 
 def _flow_run() -> dict[str, Any]:

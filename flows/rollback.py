@@ -11,11 +11,16 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
-from flows import steps
+from flows import events, steps
 from mtl.config.register import RegisterConfig
 
 
-@flow(name="rollback", description="Make the previous champion champion again")
+@flow(
+    name="rollback",
+    description="Make the previous champion champion again",
+    on_failure=[events.run_ended_badly],
+    on_crashed=[events.run_ended_badly],
+)
 def rollback(
     reason: Annotated[
         str,
@@ -29,7 +34,9 @@ def rollback(
     ] = RegisterConfig().model,
 ) -> dict[str, Any]:
     """Who is champion now; the document of `mtl rollback --json`."""
-    return steps.roll_back(model, reason, by.strip() or None)
+    changed = steps.roll_back(model, reason, by.strip() or None)
+    events.champion_changed(model)
+    return changed
 
 
 if __name__ == "__main__":

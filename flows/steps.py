@@ -15,6 +15,7 @@ from prefect.tasks import exponential_backoff
 
 from flows import artifacts
 from flows.retrying import is_resumable, is_transient
+from flows.timing import timed
 from flows.watching import watched
 from mtl.chain import batch, champion, common, data_watch, hand_over, judge, learn
 from mtl.config.retrain import RetrainConfig
@@ -63,13 +64,15 @@ def register(
     config: RetrainConfig, dataset: dict[str, Any], trained: dict[str, Any], report: dict[str, Any]
 ) -> dict[str, Any]:
     """Record run, metrics and model; publish the version's release: version and where it is."""
-    return hand_over.register(config, dataset, trained, report)
+    with timed("register"):
+        return hand_over.register(config, dataset, trained, report)
 
 
 @task(name="gate", **_PATIENT)
 def gate(config: RetrainConfig, report: dict[str, Any], registered: dict[str, Any]) -> dict[str, Any]:
     """Decide from the report alone; the decision, with its reasons, is recorded."""
-    decision = hand_over.decide(config, report, registered)
+    with timed("gate"):
+        decision = hand_over.decide(config, report, registered)
     artifacts.report_page(report, decision)
     return decision
 
@@ -90,7 +93,8 @@ def conclude(
 @task(name="promote", **_PATIENT)
 def promote(config: RetrainConfig, registered: dict[str, Any], decision: dict[str, Any]) -> dict[str, Any]:
     """Make the version champion if the gate said so: who is champion now."""
-    return hand_over.promote(config, registered, decision)
+    with timed("promote"):
+        return hand_over.promote(config, registered, decision)
 
 
 @task(name="tidy", cache_policy=NO_CACHE)

@@ -11,6 +11,7 @@ from uuid import UUID
 from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from flows.timing import timed
 from mtl.progress import Moment, listening
 
 _SECONDS_BETWEEN_UPDATES = 5.0
@@ -24,7 +25,7 @@ def watched(stage: str) -> Iterator[None]:
     logger = logging.getLogger("mtl")
     logger.addHandler(forwarder)
     try:
-        with listening(_Watcher(stage)):
+        with timed(stage), listening(_Watcher(stage)):
             yield
     finally:
         logger.removeHandler(forwarder)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mtl.errors import InputError
@@ -93,3 +94,93 @@ def inherited_environment(environ: Mapping[str, str] | None = None, *, own_store
 def device_limit(environ: Mapping[str, str] | None = None) -> str:
     """The concurrency limit of the device that this machine trains on (`MTL_DEVICE`, default `local`)."""
     return f"device-{(os.environ if environ is None else environ).get('MTL_DEVICE') or 'local'}"
+
+
+@dataclass(frozen=True, slots=True)
+class PrefectSettings:
+    """Where the Prefect server is; `url` is None where the command runs an embedded one, whose state is in `home`.
+
+    auth: `user:password` of a server with basic authentication. key: a key of Prefect Cloud.
+    """
+
+    url: str | None
+    home: Path
+    auth: str | None = field(default=None, repr=False)
+    key: str | None = field(default=None, repr=False)
+
+
+def prefect_settings(environ: Mapping[str, str] | None = None) -> PrefectSettings:
+    """From `PREFECT_API_URL`, `PREFECT_API_AUTH_STRING`, `PREFECT_API_KEY` and `PREFECT_HOME`."""
+    env = os.environ if environ is None else environ
+    return PrefectSettings(
+        url=(env.get("PREFECT_API_URL") or "").rstrip("/") or None,
+        home=Path(env.get("PREFECT_HOME") or load_settings(env).home / "prefect"),
+        auth=env.get("PREFECT_API_AUTH_STRING") or None,
+        key=env.get("PREFECT_API_KEY") or None,
+    )
+
+
+def mlflow_credentials(environ: Mapping[str, str] | None = None) -> tuple[str, str] | None:
+    """User and password for the MLflow server (`MLFLOW_TRACKING_USERNAME`, `MLFLOW_TRACKING_PASSWORD`)."""
+    env = os.environ if environ is None else environ
+    user, password = env.get("MLFLOW_TRACKING_USERNAME"), env.get("MLFLOW_TRACKING_PASSWORD")
+    return (user, password) if user and password else None
+
+
+def s3_endpoint(environ: Mapping[str, str] | None = None) -> str:
+    """Address of the S3 server (`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`), AWS itself if none is named."""
+    env = os.environ if environ is None else environ
+    region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1"
+    return env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or f"https://s3.{region}.amazonaws.com"
+
+
+def secrets(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Values of the environment that nobody may see, longest first: what every printed text is cleaned of."""
+    env = os.environ if environ is None else environ
+    values = {value for name, value in env.items() if _SECRET.search(name) and _worth_hiding(value)}
+    auth = env.get("PREFECT_API_AUTH_STRING", "")
+    values |= {part for part in auth.split(":", 1)[1:] if _worth_hiding(part)}
+    return sorted(values, key=len, reverse=True)
+
+
+_SECRET = re.compile(r"SECRET|PASSWORD|PASSPHRASE|TOKEN(?!IZER)|_KEY(?:$|_ID$)|AUTH_STRING|SLACK|CREDENTIAL|SMTP", re.I)
+_SHORTEST_SECRET = 5
+
+
+def _worth_hiding(value: str) -> bool:
+    return len(value) >= _SHORTEST_SECRET and value.lower() not in ("true", "false")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerNodes:
+    """Machines of one training: how many, which of them this is, and where the first one listens.
+
+    group: what they call their training among others in the same object store.
+    """
+
+    count: int
+    host: str
+    port: int
+    index: int
+    group: str
+
+
+def trainer_nodes(environ: Mapping[str, str] | None = None) -> TrainerNodes | None:
+    """From `MTL_TRAINER_NODES=COUNT@HOST:PORT`; None for a training on this machine alone.
+
+    The index is `MTL_TRAINER_NODE`, by default that of a Kubernetes indexed job. Errors: InputError.
+    """
+    env = os.environ if environ is None else environ
+    text = env.get("MTL_TRAINER_NODES") or ""
+    if not text:
+        return None
+    found = re.fullmatch(r"([1-9]\d{0,2})@([A-Za-z0-9.-]+):(\d{1,5})", text)
+    index = env.get("MTL_TRAINER_NODE") or env.get("JOB_COMPLETION_INDEX") or "0"
+    if found is None or not index.isdecimal() or int(index) >= int(found[1]):
+        raise InputError(
+            f"MTL_TRAINER_NODES is {text!r}, this node is number {index!r}",
+            field="MTL_TRAINER_NODES",
+            hint="COUNT@HOST:PORT, HOST being node 0; MTL_TRAINER_NODE is below COUNT",
+        )
+    group = env.get("MTL_TRAINER_GROUP") or "default"
+    return TrainerNodes(int(found[1]), found[2], int(found[3]), int(index), group)

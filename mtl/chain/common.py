@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import MtlError, TransientError
@@ -16,8 +16,12 @@ from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
 from mtl.tasks.table import in_order
 
+if TYPE_CHECKING:
+    from mtl.release.journal import Journal
+
 Document = dict[str, Any]
 _log = logging.getLogger(__name__)
+DEFAULT_MODEL = "mtl-flan-t5"
 
 
 def task_names(config: RetrainConfig) -> list[str]:
@@ -85,6 +89,34 @@ def follow_aliases(model: str) -> Document:
         "refused": followed.refused,
         "mended": dict(followed.mended),
     }
+
+
+def journal(model: str) -> Journal:
+    """Who was champion when, and why."""
+    from mtl.release.journal import read_journal
+
+    return read_journal(open_store(load_settings().store), model)
+
+
+_PATIENCE_FOR_NEWS = 5.0
+
+
+def was_told(model: str, event: str, key: str) -> bool:
+    """Whether an event was marked as told. Where the store does not answer, nobody knows: False."""
+    with contextlib.suppress(MtlError):
+        return _news_store().head(f"told/{model}/{event}/{key}") is not None
+    return False
+
+
+def first_to_tell(model: str, event: str, key: str) -> bool:
+    """Mark an event as told; False if it was marked before. If the store is away: better twice than never."""
+    with contextlib.suppress(MtlError):
+        return _news_store().put_if_absent(f"told/{model}/{event}/{key}", b"told")
+    return True
+
+
+def _news_store() -> ObjectStore:
+    return open_store(load_settings().store, patience=_PATIENCE_FOR_NEWS)
 
 
 def evaluation_prefix(identity: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,13 +13,15 @@ from mtl.chain.common import Document, lineage_tags, model_folder, tracking
 from mtl.chain.judge import report_html, report_markdown
 from mtl.config.retrain import RetrainConfig
 from mtl.data.histogram import write_pages
-from mtl.errors import NotPromotedError
+from mtl.errors import MtlError, NotPromotedError
 from mtl.evaluation.report import BASE, CHAMPION, EvalReport
 from mtl.promotion import PromotionDecision
 from mtl.release.layout import ReleaseFacts
 from mtl.settings import Settings, load_settings
 from mtl.store.files import written_aside
 from mtl.store.open import open_store
+
+_log = logging.getLogger(__name__)
 
 REPORT_PAGE = "evaluation/report.html"
 """The page among a run's MLflow artifacts."""
@@ -231,6 +234,20 @@ def promote(config: RetrainConfig, registered: Document, decision: Document) -> 
     except NotPromotedError as error:  # another was promoted meanwhile, or a person rolled this version back
         return {"champion": read_journal(store, name).champion, "changed": False, "refused": error.message}
     return {"champion": promotion.version, "changed": promotion.changed}
+
+
+def account(registered: Document, spent: Document) -> None:
+    """Keep with the MLflow run how long each step took and what it cost; where MLflow is away, only the log has it."""
+    values = {f"seconds/{step}": found["seconds"] for step, found in spent.items()}
+    values |= {f"cost/{step}": found["cost"] for step, found in spent.items() if found["cost"] is not None}
+    for kind in ("seconds", "cost"):
+        parts = [value for name, value in values.items() if name.startswith(f"{kind}/")]
+        if parts:
+            values[f"{kind}/total"] = round(sum(parts), 6)
+    try:
+        tracking(load_settings()).log_metrics(registered["run_id"], values)
+    except MtlError as error:
+        _log.warning("MLflow did not take the times of the steps (%s): %s", values, error.message)
 
 
 def _actor(decision: Document) -> str:

@@ -57,8 +57,16 @@ def _judged_key(config: RetrainConfig, trained: Document) -> str:
     return f"runs/{trained['identity']}/judged/{sha256_json(rules)}.json"
 
 
-def summary(dataset: Document, trained: Document, judged: Document, *, flow_run: Document, unchanged: bool) -> Document:
-    """The document of `mtl retrain --json`."""
+def summary(
+    dataset: Document,
+    trained: Document,
+    judged: Document,
+    *,
+    flow_run: Document,
+    unchanged: bool,
+    steps: Document | None = None,
+) -> Document:
+    """The document of `mtl retrain --json`. steps: step -> seconds, tries, cost."""
     names = ("fingerprint", "counts", "quarantine", "truncated")
     return {
         "dataset": {name: dataset[name] for name in names},
@@ -66,4 +74,5 @@ def summary(dataset: Document, trained: Document, judged: Document, *, flow_run:
         **judged,
         "unchanged": unchanged,
         "flow_run": flow_run,
+        "steps": steps or {},
     }

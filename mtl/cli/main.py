@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mtl.cli import terminal
+from mtl.cli import operations, terminal
 from mtl.errors import InputError, MtlError
 
 app = typer.Typer(
@@ -25,8 +25,6 @@ Model = Annotated[str, typer.Option("--name", help="registered model")]
 DEFAULT_MODEL = "mtl-flan-t5"
 checkpoints = typer.Typer(help="The checkpoint store: what there is, whether it is right, what may go.")
 app.add_typer(checkpoints, name="checkpoints", no_args_is_help=True)
-stack = typer.Typer(help="The whole service on this machine: PostgreSQL, S3, MLflow, Prefect and a worker.")
-app.add_typer(stack, name="stack", no_args_is_help=True)
 Run = Annotated[str | None, typer.Option("--run", help="identity of one run, or its beginning")]
 # Base of what typer raises for a wrong command line; newer ones carry a click of their own, so it is not imported.
 _UsageError: Any = typer.BadParameter.__base__
@@ -64,7 +62,7 @@ def retrain(config: Conf, as_json: Json = False) -> None:
     from mtl.cli import work
 
     result = work.retrain(config)
-    _show(result, as_json, work.retrain_text)
+    terminal.show(result, as_json, work.retrain_text)
 
 
 @app.command()
@@ -79,11 +77,11 @@ def prepare(
     from mtl.cli import work
 
     if explain is not None:
-        _show(work.explain(explain), as_json, work.explain_text)
+        terminal.show(work.explain(explain), as_json, work.explain_text)
     elif config is None:
         raise InputError("nothing to prepare", field="config", hint="mtl prepare -c CONF, or mtl prepare --explain ID")
     else:
-        _show(work.prepare(config), as_json, work.prepare_text)
+        terminal.show(work.prepare(config), as_json, work.prepare_text)
 
 
 @app.command()
@@ -98,7 +96,7 @@ def train(
     """Train, or resume where the last try stopped; prints run identity, steps and the adapter's sha256."""
     from mtl.cli import work
 
-    _show(work.train(config, dataset, resume), as_json, work.train_text)
+    terminal.show(work.train(config, dataset, resume), as_json, work.train_text)
 
 
 @app.command()
@@ -111,7 +109,7 @@ def evaluate(
     """Measure a model on the held-out split, beside its base and, if given, another model."""
     from mtl.cli import work
 
-    _show(work.evaluate(config, model, against), as_json, work.evaluate_text)
+    terminal.show(work.evaluate(config, model, against), as_json, work.evaluate_text)
 
 
 @app.command()
@@ -124,9 +122,9 @@ def models(
     from mtl.cli import releases
 
     if history:
-        _show(releases.history(name), as_json, releases.history_text)
+        terminal.show(releases.history(name), as_json, releases.history_text)
     else:
-        _show(releases.models(name), as_json, releases.models_text)
+        terminal.show(releases.models(name), as_json, releases.models_text)
 
 
 @app.command()
@@ -139,7 +137,7 @@ def promote(
     """Make a version champion, if the gate let it through."""
     from mtl.cli import releases
 
-    _show(releases.promote(name, version, force), as_json, releases.promote_text)
+    terminal.show(releases.promote(name, version, force), as_json, releases.promote_text)
 
 
 @app.command()
@@ -151,7 +149,7 @@ def rollback(
     """Make the previous champion champion again."""
     from mtl.cli import releases
 
-    _show(releases.rollback(name, reason), as_json, releases.promote_text)
+    terminal.show(releases.rollback(name, reason), as_json, releases.promote_text)
 
 
 @app.command()
@@ -159,7 +157,7 @@ def reconcile(name: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
     """Take up a champion alias that was moved in MLflow, and mend aliases that lag behind the journal."""
     from mtl.cli import releases
 
-    _show(releases.reconcile(name), as_json, releases.reconcile_text)
+    terminal.show(releases.reconcile(name), as_json, releases.reconcile_text)
 
 
 @app.command()
@@ -189,7 +187,7 @@ def generate(
         if as_json:
             terminal.print_json(summary)
     else:
-        _show(releases.generate(file, task, request, **options), as_json, releases.generate_text)
+        terminal.show(releases.generate(file, task, request, **options), as_json, releases.generate_text)
 
 
 @app.command()
@@ -222,7 +220,7 @@ def pull(
     if dest is None:
         terminal.print_json(releases.links(name, ref, hours))
     else:
-        _show(releases.pull(name, ref, dest), as_json, releases.pull_text)
+        terminal.show(releases.pull(name, ref, dest), as_json, releases.pull_text)
 
 
 @checkpoints.command("list")
@@ -230,7 +228,7 @@ def list_checkpoints(run: Run = None, as_json: Json = False) -> None:
     """List the runs and the steps whose commits are kept."""
     from mtl.cli import checkpoints as commands
 
-    _show(commands.list_runs(run), as_json, commands.list_text)
+    terminal.show(commands.list_runs(run), as_json, commands.list_text)
 
 
 @checkpoints.command("verify")
@@ -241,7 +239,7 @@ def verify_checkpoints(run: Run = None, as_json: Json = False) -> None:
     result = commands.verify(run)
     damage = commands.damage(result)
     if damage is None:
-        _show(result, as_json, commands.verify_text)
+        terminal.show(result, as_json, commands.verify_text)
     elif as_json:
         terminal.print_json(result | damage.to_dict())
         raise typer.Exit(damage.exit_code)
@@ -258,70 +256,7 @@ def prune_checkpoints(
     """Delete what no commit has needed for a day; with --run, all of that run."""
     from mtl.cli import checkpoints as commands
 
-    _show(commands.prune(run, yes=yes), as_json, commands.prune_text)
+    terminal.show(commands.prune(run, yes=yes), as_json, commands.prune_text)
 
 
-@app.command()
-def deploy(
-    config: Annotated[
-        Path, typer.Option("--config", "-c", help="configuration of retrain/nightly, weekly-full and the polls")
-    ] = Path("conf/demo.yaml"),
-    cron: Annotated[str, typer.Option(help="when retrain/nightly runs")] = "0 3 * * *",
-    timezone: Annotated[str, typer.Option(help="of all schedules, e.g. Europe/Berlin")] = "UTC",
-    as_json: Json = False,
-) -> None:
-    """Register deployments, schedules, limits and automations with the server of PREFECT_API_URL."""
-    from mtl.cli import stack as commands
-
-    _show(commands.deploy(config, cron, timezone), as_json, commands.deploy_text)
-
-
-@stack.command("up")
-def stack_up(
-    store: Annotated[
-        str | None,
-        typer.Option(help="a folder, or s3://bucket/prefix with AWS_* set; default: an S3 server of its own"),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Start what does not run, wait until all is healthy, print addresses and logins. The first time it makes all."""
-    from mtl.cli import stack as commands
-
-    _show(commands.up(store), as_json, commands.status_text)
-
-
-@stack.command("status")
-def stack_status(as_json: Json = False) -> None:
-    """Say what runs, where, and how to log in; exit 1 if something is not healthy."""
-    from mtl.cli import stack as commands
-
-    result = commands.status()
-    _show(result, as_json, commands.status_text)
-    if not result["healthy"]:
-        raise typer.Exit(1)
-
-
-@stack.command("env")
-def stack_env(as_json: Json = False) -> None:
-    """Print the variables that lead to the stack, logins included: eval "$(mtl stack env)"."""
-    from mtl.cli import stack as commands
-
-    _show(commands.env(), as_json, commands.env_text)
-
-
-@stack.command("down")
-def stack_down(
-    wait: Annotated[float, typer.Option(min=0, help="seconds that runs get to end before they are interrupted")] = 30.0,
-    as_json: Json = False,
-) -> None:
-    """Let runs end, or stop them at a safe point; stop everything. Data are kept."""
-    from mtl.cli import stack as commands
-
-    _show(commands.down(wait), as_json, commands.down_text)
-
-
-def _show(result: Any, as_json: bool, text: Any) -> None:
-    if as_json:
-        terminal.print_json(result)
-    else:
-        print(text(result))
+operations.register(app)

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +28,14 @@ def quiet_libraries() -> None:
 def print_json(document: Any) -> None:
     """One JSON document on one line, the last of standard output. Errors: ValueError for NaN, which JSON has not."""
     print(json.dumps(document, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def show(result: Any, as_json: bool, text: Callable[[Any], str]) -> None:
+    """A command's result as JSON, or as the text that `text` makes of it."""
+    if as_json:
+        print_json(result)
+    else:
+        print(text(result))
 
 
 def print_error(error: MtlError, *, as_json: bool) -> None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
+_FILES = ("tokenizer.json", "spiece.model")
+
+
 def load_tokenizer(
     location: str | Path, tokens: Sequence[str], *, revision: str | None = None
 ) -> PreTrainedTokenizerFast:
@@ -26,6 +29,13 @@ def load_tokenizer(
     """
     from transformers import AutoTokenizer
 
+    folder = Path(location)
+    if folder.is_dir() and not any(
+        (folder / name).is_file() for name in _FILES
+    ):  # transformers would make an empty one
+        raise NotFoundError(
+            f"no tokenizer at {str(location)!r}: it has none of {', '.join(_FILES)}", field="model.tokenizer"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(location), revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:

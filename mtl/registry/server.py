@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from mlflow.pyfunc import load_model
 from mlflow.pyfunc.scoring_server import init
 
 from mtl.registry.package import packaged
@@ -45,5 +45,5 @@ def scoring_app(model: Any) -> FastAPI:
 def serve(folder: Path, *, host: str, port: int) -> None:
     """Serve the trained model in `folder` until interrupted. Errors: InputError, DamageError if it is none."""
     with packaged(folder) as packed:
-        app = scoring_app(mlflow.pyfunc.load_model(str(packed)))
+        app = scoring_app(load_model(str(packed)))
         uvicorn.run(app, host=host, port=port, log_level="info")

@@ -17,6 +17,8 @@ def client_environment(stack: Stack) -> dict[str, str]:
         "PREFECT_API_URL": f"{stack.url('prefect')}/api",
         "PREFECT_API_AUTH_STRING": prefect_login(stack),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "MTL_WEBHOOK_SECRET": stack.secrets["webhook_data"],
+        "MTL_METRICS_TOKEN": stack.secrets["metrics"],
     }
 
 

@@ -36,6 +36,7 @@ def mlflow(stack: Stack, *, needs: tuple[str, ...]) -> Service:
             "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": stack.secrets["webhook_encryption"],
             "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
             "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+            "MLFLOW_WEBHOOK_CACHE_TTL": "5",  # a receiver that was just registered is heard of at once
             **s3_environment(stack),
         },
         needs=needs,
@@ -114,6 +115,21 @@ def worker(stack: Stack, *, needs: tuple[str, ...]) -> Service:
         needs=needs,
         stop_seconds=60,
         healthy=lambda: _online(stack, name),
+    )
+
+
+def webhooks(stack: Stack, *, needs: tuple[str, ...]) -> Service:
+    """The receiver: MLflow tells it of moved aliases, others of new data."""
+    return Service(
+        name="webhooks",
+        command=(
+            *(sys.executable, "-m", "mtl.cli", "webhooks", "--register"),
+            *("--host", "127.0.0.1", "--port", str(stack.ports["webhooks"])),
+        ),
+        environment={**client_environment(stack), "MTL_WEBHOOK_MLFLOW_SECRET": stack.secrets["webhook"]},
+        needs=needs,
+        healthy=lambda: answers(f"{stack.url('webhooks')}/health"),
+        public=stack.url("webhooks"),
     )
 
 

@@ -25,6 +25,7 @@ def all_services(stack: Stack) -> list[Service]:
         servers.prefect(stack),
         servers.mlflow(stack, needs=behind),
         servers.worker(stack, needs=needed),
+        servers.webhooks(stack, needs=("prefect", "mlflow")),
     ]
 
 

@@ -25,6 +25,7 @@ _USUAL: Mapping[str, int | None] = {
     "s3_monitor_old": None,
     "mlflow": 5000,
     "prefect": 4200,
+    "webhooks": 4300,
 }
 """The port that people expect of each service; None: any."""
 
@@ -78,13 +79,12 @@ def make_stack(home: Path, *, store: str | None = None, usual: Mapping[str, int 
     store: an object store to use instead of an own one. Errors: InputError if the stack there uses another.
     """
     try:
-        stack = open_stack(home)
+        stack = _completed(open_stack(home), usual)
     except NotFoundError:
         stack = Stack(home, _free_ports(usual), _new_secrets(), store)
         stack.folder.mkdir(parents=True, exist_ok=True)
         stack.folder.chmod(0o711)  # the user that PostgreSQL runs as must reach its folder, and see nothing else
-        _write(stack.folder / "secrets.json", dict(stack.secrets))
-        _write(stack.folder / "stack.json", {"ports": dict(stack.ports), "store": store})
+        _keep(stack)
     if store is not None and store != stack.store:
         raise InputError(
             f"the stack in {home} uses {stack.store or 'an S3 store of its own'}, not {store}",
@@ -94,6 +94,22 @@ def make_stack(home: Path, *, store: str | None = None, usual: Mapping[str, int 
     stack.logs.mkdir(exist_ok=True)
     _private(stack.run)
     return stack
+
+
+def _completed(stack: Stack, usual: Mapping[str, int | None]) -> Stack:
+    """The stack with the ports and secrets of services that it did not have yet when it was made."""
+    lacking = {name: port for name, port in usual.items() if name not in stack.ports}
+    known = {**_new_secrets(), **stack.secrets}
+    if not lacking and known == stack.secrets:
+        return stack
+    whole = Stack(stack.home, {**stack.ports, **_free_ports(lacking)}, known, stack.store)
+    _keep(whole)
+    return whole
+
+
+def _keep(stack: Stack) -> None:
+    _write(stack.folder / "secrets.json", dict(stack.secrets))
+    _write(stack.folder / "stack.json", {"ports": dict(stack.ports), "store": stack.store})
 
 
 def keep_secrets(stack: Stack, more: Mapping[str, str]) -> Stack:
@@ -106,7 +122,17 @@ def keep_secrets(stack: Stack, more: Mapping[str, str]) -> Stack:
 
 def _new_secrets() -> dict[str, str]:
     """Passwords that need no quoting anywhere; Fernet wants its key in base64."""
-    names = ("postgres", "postgres_mlflow", "postgres_prefect", "mlflow", "mlflow_session", "prefect", "webhook")
+    names = (
+        "postgres",
+        "postgres_mlflow",
+        "postgres_prefect",
+        "mlflow",
+        "mlflow_session",
+        "prefect",
+        "webhook",
+        "webhook_data",
+        "metrics",
+    )
     key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     return {name: secrets.token_hex(20) for name in names} | {"webhook_encryption": key}
 

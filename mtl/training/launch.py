@@ -21,10 +21,12 @@ from mtl.config.retrain import RetrainConfig
 from mtl.data.scratch import scratch
 from mtl.errors import MtlError
 from mtl.fingerprint import canonical_json
-from mtl.settings import Settings, trainer_processes
+from mtl.settings import Settings, TrainerNodes, trainer_nodes, trainer_processes
 from mtl.store.files import written_aside
+from mtl.store.open import open_store
 from mtl.training.ending import error_of, last_words, the_better
 from mtl.training.events import parse_event
+from mtl.training.node import announce, torchrun
 from mtl.training.plan import TrainPlan
 
 Event = Mapping[str, Any]
@@ -55,6 +57,9 @@ def launch_training(
             resume=resume,
         )
         plan.save(work / "plan.json")
+        nodes = trainer_nodes()
+        if nodes is not None:
+            announce(open_store(settings.store), nodes, plan)
         code, last, tail = _follow(work, on_event)
     if code == 0 and last.get("event") == "done":
         result = {name: value for name, value in last.items() if name != "event"}
@@ -79,7 +84,7 @@ def _keep(settings: Settings, name: str, words: Mapping[str, Any]) -> None:
 
 def _follow(work: Path, on_event: Callable[[Event], None]) -> tuple[int, Event, str]:
     """(exit code, the event that says most of the end, end of standard error) of the trainer."""
-    command = _command(work / "plan.json", trainer_processes())
+    command = _command(work / "plan.json", trainer_processes(), trainer_nodes())
     with (work / "stderr.log").open("w+", encoding="utf-8", errors="replace") as errors:
         # A session of its own: Ctrl-C reaches only this process, which then asks the trainer to stop and save.
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True)
@@ -100,8 +105,10 @@ def _follow(work: Path, on_event: Callable[[Event], None]) -> tuple[int, Event, 
         return code, last, "".join(deque(errors, maxlen=15)).strip()
 
 
-def _command(plan: Path, processes: int) -> list[str]:
-    """The trainer, or several of them that torchrun keeps together."""
+def _command(plan: Path, processes: int, nodes: TrainerNodes | None = None) -> list[str]:
+    """The trainer, or several of them that torchrun keeps together, here or on several machines."""
+    if nodes is not None:
+        return torchrun(nodes, plan)
     trainer = ["-m", "mtl.training", str(plan)]
     if processes == 1:
         return [sys.executable, *trainer]

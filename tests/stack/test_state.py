@@ -21,6 +21,7 @@ from mtl.stack.supervisor import _config
 from mtl.stack.up import _check_ports
 
 ANY = {"postgres": None, "s3": None, "s3_monitor": None, "s3_monitor_old": None, "mlflow": None, "prefect": None}
+ANY["webhooks"] = None
 
 
 @pytest.fixture
@@ -29,8 +30,8 @@ def stack(tmp_path: Path) -> Stack:
 
 
 def test_ports_and_passwords_are_made_once_and_kept(stack: Stack, tmp_path: Path) -> None:
-    assert len(set(stack.ports.values())) == 6
-    assert len(set(stack.secrets.values())) == 8
+    assert len(set(stack.ports.values())) == 7
+    assert len(set(stack.secrets.values())) == 10
     assert all(len(secret) >= 40 for secret in stack.secrets.values())
     assert make_stack(tmp_path) == open_stack(tmp_path) == stack
 
@@ -45,6 +46,19 @@ def test_passwords_are_for_this_user_alone_and_in_no_repr(stack: Stack) -> None:
 def test_secrets_of_services_are_added(stack: Stack, tmp_path: Path) -> None:
     keep_secrets(stack, {"s3_key": "a", "s3_secret": "b"})
     assert open_stack(tmp_path).secrets == {**stack.secrets, "s3_key": "a", "s3_secret": "b"}
+
+
+def test_a_stack_of_an_earlier_version_gets_what_it_lacks_and_keeps_what_it_has(stack: Stack, tmp_path: Path) -> None:
+    kept = json.loads((stack.folder / "stack.json").read_text())
+    del kept["ports"]["webhooks"]
+    (stack.folder / "stack.json").write_text(json.dumps(kept))
+    secrets = {name: value for name, value in stack.secrets.items() if name != "metrics"}
+    (stack.folder / "secrets.json").write_text(json.dumps(secrets))
+    whole = make_stack(tmp_path, usual=ANY)
+    assert set(whole.ports) == set(stack.ports)
+    assert {**whole.secrets, "metrics": stack.secrets["metrics"]} == stack.secrets
+    assert {name: whole.ports[name] for name in kept["ports"]} == kept["ports"]
+    assert open_stack(tmp_path) == whole
 
 
 def test_a_usual_port_that_is_taken_is_passed_over(tmp_path: Path) -> None:
@@ -79,7 +93,8 @@ def test_a_stack_does_not_change_its_store(stack: Stack) -> None:
 
 def test_another_store_brings_no_s3_server_and_keeps_its_credentials(tmp_path: Path) -> None:
     stack = make_stack(tmp_path, store="s3://bucket/prefix", usual=ANY)
-    assert [service.name for service in all_services(stack)] == ["postgres", "prefect", "mlflow", "worker"]
+    names = [service.name for service in all_services(stack)]
+    assert names == ["postgres", "prefect", "mlflow", "worker", "webhooks"]
     assert client_environment(stack)["MTL_STORE"] == "s3://bucket/prefix"
     assert not [name for name in client_environment(stack) if name.startswith("AWS_")]
     given = {"AWS_ACCESS_KEY_ID": "key", "PREFECT_API_URL": "http://other", "PATH": "/bin"}
@@ -90,7 +105,7 @@ def test_another_store_brings_no_s3_server_and_keeps_its_credentials(tmp_path: P
 def test_the_managers_configuration_holds_no_secret(tmp_path: Path) -> None:
     stack = make_stack(tmp_path, store="s3://bucket/prefix", usual=ANY)
     text = _config(stack, all_services(stack))
-    assert text.count("[program:") == 4
+    assert text.count("[program:") == 5
     assert not [secret for secret in stack.secrets.values() if secret in text]
 
 

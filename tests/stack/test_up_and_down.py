@@ -11,7 +11,7 @@ import pytest
 from tests.support.stacks import Service, processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-SERVICES = ["postgres", "s3-monitor", "s3-disk", "s3", "prefect", "mlflow", "worker"]
+SERVICES = ["postgres", "s3-monitor", "s3-disk", "s3", "prefect", "mlflow", "worker", "webhooks"]
 
 
 def test_everything_is_healthy_within_90_seconds(service: Service, first_up: dict[str, Any]) -> None:

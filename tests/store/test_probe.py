@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from mtl.errors import PermanentError
@@ -28,3 +30,19 @@ def test_a_store_that_ignores_the_condition_is_named() -> None:
     with pytest.raises(PermanentError, match="memory:bad ignores the condition of a conditional put"):
         probe_store(store)
     assert list(store.list("")) == []
+
+
+class Hasty(MemoryStore):
+    """Looks first and writes later, as some servers do: right one after the other, wrong at once."""
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        if self.head(key) is not None:
+            return False
+        time.sleep(0.05)
+        self.put(key, data)
+        return True
+
+
+def test_a_store_in_which_two_writers_at_once_both_win_is_refused() -> None:
+    with pytest.raises(PermanentError, match="ignores the condition of a conditional put"):
+        probe_store(Hasty())

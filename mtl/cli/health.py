@@ -1,0 +1,85 @@
+"""What `doctor` and `status` do, and how their results read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mtl.doctor.finding import Finding
+from mtl.service.redact import clean
+
+Document = dict[str, Any]
+_SIGNS = {"ok": "ok     ", "warning": "warning", "fault": "FAULT  "}
+
+
+def doctor(config: Path | None, *, tell: Callable[[Finding], None] | None = None) -> Document:
+    """Every finding; `tell` hears of each as it is found."""
+    from mtl.config.retrain import load_config
+    from mtl.doctor.examine import examine, summary
+
+    found = []
+    for finding in examine(load_config(config) if config else None):
+        found.append(finding)
+        if tell is not None:
+            tell(finding)
+    return summary(found)
+
+
+def tell(finding: Finding) -> None:
+    """One finding for a person: what was found, and what to do."""
+    print(clean(f"{_SIGNS[finding.level]} {finding.check:<10} {finding.detail}"))
+    if finding.do:
+        print(clean(f"{'':19}-> {finding.do}"), flush=True)
+
+
+def doctor_text(result: Document) -> str:
+    """The verdict."""
+    if result["ok"]:
+        remarks = f", {result['warnings']} to look at" if result["warnings"] else ""
+        return f"no faults{remarks}\nnext: mtl retrain -c conf/demo.yaml, or mtl status"
+    return f"{result['faults']} faults, {result['warnings']} warnings\nnext: do what the arrows say, then mtl doctor"
+
+
+def status(model: str) -> Document:
+    """The state of everything."""
+    from mtl.service.status import status as look
+    from mtl.settings import load_settings, prefect_settings
+
+    return look(load_settings(), prefect_settings(), model)
+
+
+def status_text(result: Document) -> str:
+    """A screenful, warnings first."""
+    lines = [f"! {warning}" for warning in result["warnings"]] or ["nothing needs you"]
+    lines += ["", f"champion   {_champion(result)}"]
+    lines += [f"disk       {result['disk']['free'] / 1e9:.1f} GB free at {result['disk']['path']}"]
+    for number, (name, address) in enumerate(result["addresses"].items()):
+        lines.append(f"{'services' if not number else '':<11}{name:<9}{address}")
+    if result["queue"]:
+        queue = ", ".join(f"{count} {state}" for state, count in result["queue"].items())
+        lines.append(f"queue      {queue}")
+    for number, item in enumerate((result["next"] or [])[:3]):
+        lines.append(f"{'next' if not number else '':<11}{_when(item['at'])}  {item['deployment']}")
+    if result["runs"]:
+        lines += ["", f"{'started':<18}{'seconds':>9}  {'state':<15}{'flow':<28}run"]
+        lines += [
+            f"{_when(run['started']):<18}{'-' if run['seconds'] is None else format(run['seconds'], '.0f'):>9}  "
+            f"{run['state']:<15}{run['flow']:<28}{run['name']}"
+            for run in result["runs"]
+        ]
+    return "\n".join([*lines, "", "next: mtl models, mtl doctor, or mtl retrain -c CONF"])
+
+
+def _champion(result: Document) -> str:
+    champion = result["champion"]
+    if champion is None:
+        return "unknown"
+    if champion["version"] is None:
+        return f"{result['model']} has none yet"
+    return f"{result['model']} v{champion['version']} since {_when(champion['since'])} by {champion['by']}"
+
+
+def _when(moment: str) -> str:
+    """2026-11-23T03:00:00+00:00 -> 2026-11-23 03:00"""
+    return moment[:16].replace("T", " ")

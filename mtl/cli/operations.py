@@ -1,0 +1,135 @@
+"""The commands of whoever runs the service: doctor, status, webhooks, version. Imported with the others, so lightly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mtl.cli import terminal
+
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document, last on standard output")]
+
+
+Conf = Annotated[Path, typer.Option("--config", "-c", help="configuration file, e.g. conf/demo.yaml")]
+stack = typer.Typer(help="The whole service on this machine: PostgreSQL, S3, MLflow, Prefect and a worker.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to `app`."""
+    app.callback(help=app.info.help)(_options)
+    app.add_typer(stack, name="stack", no_args_is_help=True)
+    for command in (deploy, doctor, status, webhooks):
+        app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"mtl {version('mtl-retrain')}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and stop")
+    ] = False,
+) -> None:
+    """Options of `mtl` itself; they act by their callbacks."""
+
+
+def doctor(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="also check this configuration, its base and tokenizer")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check settings, versions, databases, servers, store, clock, disk, memory, device and base; exit 1 on a fault."""
+    from mtl.cli import health
+
+    result = health.doctor(config, tell=None if as_json else health.tell)
+    terminal.show(result, as_json, health.doctor_text)
+    if not result["ok"]:
+        raise typer.Exit(1)
+
+
+def status(
+    name: Annotated[str, typer.Option("--name", help="registered model")] = "mtl-flan-t5", as_json: Json = False
+) -> None:
+    """One place to look: last runs, champion, next schedule, queue, disk, and what needs somebody."""
+    from mtl.cli import health
+
+    terminal.show(health.status(name), as_json, health.status_text)
+
+
+def webhooks(
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen on")] = 4300,
+    url: Annotated[str | None, typer.Option(help="address that others reach it at, through a proxy with TLS")] = None,
+    register: Annotated[bool, typer.Option("--register", help="have MLflow post moved aliases here")] = False,
+    name: Annotated[str, typer.Option("--name", help="registered model, for the metrics")] = "mtl-flan-t5",
+) -> None:
+    """Receive signed posts (a moved alias in MLflow, new data) and start the flow that follows; serve metrics."""
+    from mtl.cli import receiving
+
+    receiving.serve(host, port, public_url=url, register=register, name=name)
+
+
+@stack.command("up")
+def stack_up(
+    store: Annotated[
+        str | None,
+        typer.Option(help="a folder, or s3://bucket/prefix with AWS_* set; default: an S3 server of its own"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Start what does not run, wait until all is healthy, print addresses and logins. The first time it makes all."""
+    from mtl.cli import stack as commands
+
+    terminal.show(commands.up(store), as_json, commands.status_text)
+
+
+@stack.command("status")
+def stack_status(as_json: Json = False) -> None:
+    """Say what runs, where, and how to log in; exit 1 if something is not healthy."""
+    from mtl.cli import stack as commands
+
+    result = commands.status()
+    terminal.show(result, as_json, commands.status_text)
+    if not result["healthy"]:
+        raise typer.Exit(1)
+
+
+@stack.command("env")
+def stack_env(as_json: Json = False) -> None:
+    """Print the variables that lead to the stack, logins included: eval "$(mtl stack env)"."""
+    from mtl.cli import stack as commands
+
+    terminal.show(commands.env(), as_json, commands.env_text)
+
+
+@stack.command("down")
+def stack_down(
+    wait: Annotated[float, typer.Option(min=0, help="seconds that runs get to end before they are interrupted")] = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Let runs end, or stop them at a safe point; stop everything. Data are kept."""
+    from mtl.cli import stack as commands
+
+    terminal.show(commands.down(wait), as_json, commands.down_text)
+
+
+def deploy(
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help="configuration of retrain/nightly, weekly-full and the polls")
+    ] = Path("conf/demo.yaml"),
+    cron: Annotated[str, typer.Option(help="when retrain/nightly runs")] = "0 3 * * *",
+    timezone: Annotated[str, typer.Option(help="of all schedules, e.g. Europe/Berlin")] = "UTC",
+    as_json: Json = False,
+) -> None:
+    """Register deployments, schedules, limits and automations with the server of PREFECT_API_URL."""
+    from mtl.cli import stack as commands
+
+    terminal.show(commands.deploy(config, cron, timezone), as_json, commands.deploy_text)

@@ -1,0 +1,74 @@
+"""What `webhooks` does: serve the receiver, and have MLflow post to it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from mtl.errors import InputError, MtlError
+from mtl.settings import load_settings, mlflow_credentials, prefect_settings
+from mtl.settings_service import WebhookSettings, webhook_settings
+
+Document = dict[str, Any]
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(host: str, port: int, *, public_url: str | None, register: bool, name: str) -> None:
+    """Serve until stopped. Errors: InputError if a setting is missing."""
+    import uvicorn
+
+    from mtl.service.metrics import metrics_text
+    from mtl.service.prefect_api import PrefectApi
+    from mtl.service.webhooks import Received, make_app
+    from mtl.store.folder import FolderStore
+
+    settings, prefect, trust = load_settings(), prefect_settings(), webhook_settings()
+    _check(trust, prefect.url, host, public_url)
+    if register:
+        _register_soon(trust, public_url or f"http://{host}:{port}")
+    api = PrefectApi(prefect)
+    received = Received(FolderStore(settings.home / "webhooks"))
+    app = make_app(trust, api.start, received, lambda: metrics_text(settings, prefect, name))
+    print(f"receiving on http://{host}:{port}: POST /mlflow, POST /data, GET /health, GET /metrics", flush=True)
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+
+
+def _check(trust: WebhookSettings, prefect: str | None, host: str, public_url: str | None) -> None:
+    if prefect is None:
+        raise InputError("no Prefect server to start runs on", field="PREFECT_API_URL", hint="set PREFECT_API_URL")
+    if trust.mlflow_secret is None and trust.secret is None:
+        raise InputError(
+            "no key is set, so nothing could be received",
+            field="MTL_WEBHOOK_MLFLOW_SECRET",
+            hint="set MTL_WEBHOOK_MLFLOW_SECRET (posts of MLflow) or MTL_WEBHOOK_SECRET (posts of new data), or both",
+        )
+    if host not in _LOOPBACK and public_url is None:
+        raise InputError(
+            f"{host} can be reached by others",
+            field="host",
+            hint="put a proxy with TLS in front and give its address with --url, or keep 127.0.0.1",
+        )
+
+
+def _register_soon(trust: WebhookSettings, url: str) -> None:
+    """Register with MLflow, beside serving and again until it works: MLflow may start later than this."""
+    if trust.mlflow_secret is None:
+        raise InputError("--register needs the key that MLflow signs with", field="MTL_WEBHOOK_MLFLOW_SECRET")
+    secret = trust.mlflow_secret
+    address, credentials = load_settings().tracking_uri, mlflow_credentials()
+
+    def work() -> None:
+        from mtl.service.registering import ensure_webhook
+
+        while True:
+            try:
+                new = ensure_webhook(address, name="mtl", url=f"{url}/mlflow", secret=secret, credentials=credentials)
+            except MtlError as error:
+                print(f"not registered with MLflow yet: {error.message}", flush=True)
+                time.sleep(10)
+            else:
+                print(f"{'registered' if new else 'was registered'} with MLflow: {url}/mlflow", flush=True)
+                return
+
+    threading.Thread(target=work, daemon=True, name="register").start()

@@ -1,0 +1,73 @@
+"""Migrations: do the databases have the tables that the installed libraries expect?"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+
+from mtl.doctor.finding import Finding, fault, ok, warning
+from mtl.errors import PermanentError
+from mtl.service.redact import clean
+from mtl.settings import PrefectSettings, Settings
+from mtl.tracking.schema import schema
+
+
+def mlflow(settings: Settings) -> Iterator[Finding]:
+    """The database of MLFLOW_TRACKING_URI; a server looks after its own and refuses to start when it is behind."""
+    uri = settings.tracking_uri
+    if uri.startswith(("http://", "https://")):
+        return
+    found, expected = schema(uri)
+    if found is None:
+        yield ok("mlflow", f"{clean(uri)} will be made on first use")
+    elif found == expected:
+        yield ok("mlflow", f"{clean(uri)}: tables up to date ({found})")
+    else:
+        do = "back it up, then: mlflow db upgrade $MLFLOW_TRACKING_URI (or install the MLflow that made it)"
+        yield fault("mlflow", f"{clean(uri)} has tables of revision {found}, expected is {expected}", do)
+
+
+def prefect(settings: PrefectSettings) -> Iterator[Finding]:
+    """The embedded server's database; a server answers for its own (`services.prefect`)."""
+    path = settings.home / "prefect.db"
+    if settings.url is not None or not path.exists():
+        return
+    found, known = _sqlite_revision(path), _known_revisions()
+    if found in known["heads"]:
+        yield ok("prefect", f"{path}: tables up to date ({found})")
+    elif found in known["all"]:
+        yield warning("prefect", f"{path} is of an older Prefect ({found})", "nothing: the next start upgrades it")
+    else:
+        do = "install the Prefect that made it, or move the file away: it holds the history of embedded runs only"
+        yield fault("prefect", f"{path} is of revision {found}, which this Prefect does not know", do)
+
+
+def _sqlite_revision(path: Path) -> str | None:
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            row = database.execute("select version_num from alembic_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise PermanentError(
+            f"{path} is no whole database ({error})",
+            hint="move it away: it holds the history of embedded runs only; models and releases are elsewhere",
+        ) from None
+    return str(row[0]) if row else None
+
+
+def _known_revisions() -> dict[str, set[str]]:
+    """Revisions of the installed Prefect's SQLite migrations, read from its files: importing it takes seconds."""
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    spec = find_spec("prefect")
+    assert spec is not None and spec.origin is not None
+    folder = Path(spec.origin).parent / "server" / "database" / "_migrations"
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    config.set_main_option("version_locations", str(folder / "versions" / "sqlite"))
+    config.set_main_option("path_separator", "os")
+    script = ScriptDirectory.from_config(config)
+    return {"heads": set(script.get_heads()), "all": {revision.revision for revision in script.walk_revisions()}}

@@ -1,0 +1,60 @@
+"""examine: every check, one after the other, on the settings of the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+from mtl.config.retrain import RetrainConfig
+from mtl.doctor import databases, machine, models, services, storage, variables
+from mtl.doctor.finding import Finding, guarded
+from mtl.settings import load_settings, prefect_settings, s3_endpoint
+
+
+def examine(config: RetrainConfig | None = None) -> Iterator[Finding]:
+    """What is found, as it is found. config: whose base and tokenizer are looked at; default: the shipped base."""
+    settings, prefect = load_settings(), prefect_settings()
+    checks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
+        ("settings", partial(variables.variables, os.environ)),
+        ("versions", machine.versions),
+        ("state", partial(machine.writable, settings.home)),
+        ("disk", partial(machine.disk, settings.home)),
+        ("memory", machine.memory),
+        ("prefect", partial(services.prefect, prefect)),
+        ("prefect", partial(databases.prefect, prefect)),
+        ("mlflow", partial(services.mlflow, settings)),
+        ("mlflow", partial(databases.mlflow, settings)),
+        ("store", partial(storage.store, settings)),
+        ("clock", partial(services.clocks, _clocks(settings.store, settings.tracking_uri, prefect.url))),
+        ("device", partial(machine.device, settings)),
+        ("base", partial(models.base, **_base(config))),
+    ]
+    for name, look in checks:
+        yield from guarded(name, look)
+
+
+def _clocks(store: str, tracking_uri: str, prefect: str | None) -> dict[str, str]:
+    found = {"S3": s3_endpoint()} if store.startswith("s3://") else {}
+    found |= {"MLflow": f"{tracking_uri.rstrip('/')}/health"} if tracking_uri.startswith("http") else {}
+    return found | ({"Prefect": f"{prefect}/health"} if prefect else {})
+
+
+def _base(config: RetrainConfig | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    model = config.model
+    return {"name": model.base, "revision": model.revision, "tokenizer": model.tokenizer}
+
+
+def summary(findings: Iterable[Finding]) -> dict[str, Any]:
+    """The document of `mtl doctor --json`."""
+    documents = [finding.to_dict() for finding in findings]
+    levels = [document["level"] for document in documents]
+    return {
+        "ok": "fault" not in levels,
+        "faults": levels.count("fault"),
+        "warnings": levels.count("warning"),
+        "findings": documents,
+    }

@@ -1,0 +1,157 @@
+"""The servers: do Prefect and MLflow answer, to whom, in which version, and what time do they think it is?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from importlib import metadata
+from urllib.parse import urlsplit
+
+import httpx
+
+from mtl.doctor.finding import Finding, fault, ok, warning
+from mtl.errors import PermanentError, TransientError
+from mtl.service.prefect_api import PrefectApi
+from mtl.service.redact import clean
+from mtl.settings import PrefectSettings, Settings, mlflow_credentials
+
+_TIMEOUT = 5.0
+_MOST_SKEW = 60.0  # seconds; S3 refuses at 900, webhooks at 300
+_SOME_SKEW = 5.0
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def prefect(settings: PrefectSettings) -> Iterator[Finding]:
+    """Answers, takes the credentials, asks everybody for them, and is not older than this client."""
+    if settings.url is None:
+        yield ok("prefect", f"embedded, state in {settings.home} (PREFECT_API_URL is not set)")
+        return
+    with PrefectApi(settings, timeout=_TIMEOUT) as api:
+        api.post("/flows/count", {})  # reads the database, which health does not
+        server, client = api.version(), metadata.version("prefect")
+        yield ok("prefect", f"{clean(settings.url)}: answers, version {server}")
+        if _release(server) < _release(client):
+            do = f"upgrade the server to {client} or newer, or pin this client: pip install prefect=={server}"
+            yield fault("prefect", f"the server is {server}, older than this client ({client})", do)
+        yield from _open_to_all("prefect", f"{settings.url}/flows/count", settings.url, method="POST")
+        yield from _workers(api)
+
+
+def _release(version: str) -> tuple[int, ...]:
+    from packaging.version import Version
+
+    return Version(version).release[:2]
+
+
+def _workers(api: PrefectApi) -> Iterator[Finding]:
+    """Is there somebody to run what the deployments schedule?"""
+    pools = api.post("/work_pools/filter", {})
+    if not pools:
+        yield warning("workers", "there is no work pool, so nothing scheduled can run", "mtl deploy makes one")
+        return
+    for pool in pools:
+        name = pool["name"]
+        online = [w for w in api.post(f"/work_pools/{name}/workers/filter", {}) if w.get("status") == "ONLINE"]
+        if pool["is_paused"]:
+            yield warning("workers", f"work pool {name} is paused", f"prefect work-pool resume {name}")
+        elif not online:
+            do = f"mtl stack up starts one, or: prefect worker start --pool {name}"
+            yield warning("workers", f"work pool {name} has no worker online", do)
+        else:
+            yield ok("workers", f"work pool {name}: {len(online)} online")
+
+
+def mlflow(settings: Settings) -> Iterator[Finding]:
+    """Answers, takes the credentials, asks everybody for them, and speaks this client's version."""
+    uri = settings.tracking_uri.rstrip("/")
+    if not uri.startswith(("http://", "https://")):
+        return
+    health = _get(f"{uri}/health", "MLFLOW_TRACKING_URI")
+    if health.status_code != 200:
+        raise PermanentError(
+            f"{clean(uri)}/health answered {health.status_code}",
+            field="MLFLOW_TRACKING_URI",
+            hint="is it the address of an MLflow server?",
+        )
+    listed = _get(_experiments(uri), "MLFLOW_TRACKING_URI", auth=mlflow_credentials() or _userinfo(uri))
+    if listed.status_code in (401, 403):
+        raise PermanentError(
+            f"MLflow refuses the credentials at {clean(uri)} ({listed.status_code})",
+            field="MLFLOW_TRACKING_USERNAME",
+            hint="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (mtl stack env prints them)",
+        )
+    if listed.status_code != 200:
+        raise TransientError(
+            f"MLflow answered {listed.status_code} when asked for experiments",
+            hint="see the server's log; its database may be down or need: mlflow db upgrade URI",
+        )
+    server, client = _get(f"{uri}/version", "MLFLOW_TRACKING_URI").text.strip(), metadata.version("mlflow")
+    yield ok("mlflow", f"{clean(uri)}: answers, version {server[:40]}")
+    if server != client:
+        do = "run the same version on both sides: constraints.txt names the one that was tested"
+        yield warning("mlflow", f"the server is {server[:40]}, this client is {client}", do)
+    yield from _open_to_all("mlflow", _experiments(uri), uri)
+
+
+def _experiments(uri: str) -> str:
+    return f"{uri}/api/2.0/mlflow/experiments/search?max_results=1"
+
+
+def _userinfo(uri: str) -> tuple[str, str] | None:
+    parts = urlsplit(uri)
+    return (parts.username, parts.password) if parts.username and parts.password else None
+
+
+def _open_to_all(check: str, address: str, url: str, *, method: str = "GET") -> Iterator[Finding]:
+    """A server that answers without credentials: a fault where others can reach it, a remark on loopback."""
+    parts = urlsplit(address)
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    answer = httpx.request(method, bare, timeout=_TIMEOUT, json={} if method == "POST" else None, trust_env=False)
+    if answer.status_code >= 300:
+        yield ok(check, f"asks for credentials ({answer.status_code} without)")
+        return
+    do = {
+        "prefect": "set PREFECT_SERVER_API_AUTH_STRING on the server and PREFECT_API_AUTH_STRING here",
+        "mlflow": "start the server with --app-name basic-auth",
+    }[check] + "; mtl stack up does so"
+    detail = f"{clean(url)} answers anybody, without credentials"
+    loopback = urlsplit(url).hostname in _LOOPBACK
+    yield warning(check, detail, do) if loopback else fault(check, detail, do)
+
+
+def clocks(addresses: Mapping[str, str]) -> Iterator[Finding]:
+    """This machine's clock against the Date of each server's answers (any answer: a refusal has one too).
+
+    addresses: name -> URL.
+    """
+    for name, address in addresses.items():
+        before = time.time()
+        try:
+            answer = httpx.get(address, timeout=_TIMEOUT)
+        except httpx.HTTPError:
+            continue  # another check says that it does not answer
+        if "date" not in answer.headers:
+            continue
+        middle = (before + time.time()) / 2
+        skew = middle - parsedate_to_datetime(answer.headers["date"]).timestamp() - 0.5  # Date has whole seconds
+        detail = f"this clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} {name}'s"
+        do = "set both clocks by NTP (timedatectl set-ntp true): signatures and schedules depend on them"
+        if abs(skew) > _MOST_SKEW:
+            yield fault("clock", detail, do)
+        elif abs(skew) > _SOME_SKEW:
+            yield warning("clock", detail, do)
+        else:
+            yield ok("clock", f"agrees with {name}'s within {_SOME_SKEW:.0f} s")
+
+
+def _get(url: str, field: str, *, auth: tuple[str, str] | None = None) -> httpx.Response:
+    try:
+        return httpx.get(url, timeout=_TIMEOUT, auth=auth)
+    except httpx.HTTPError as error:
+        where = clean(url).partition("/api/")[0]
+        raise TransientError(
+            f"MLflow does not answer at {where} ({type(error).__name__})",
+            field=field,
+            hint=f"is the server up (mtl stack status), and is {field} its address?",
+        ) from None

@@ -1,0 +1,96 @@
+"""PrefectApi: the few questions that are asked of a Prefect server over HTTP, without importing Prefect (2 seconds).
+
+Errors of all methods: TransientError if it does not answer in time, PermanentError if it refuses.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from mtl.errors import NotFoundError, PermanentError, TransientError
+from mtl.service.redact import clean
+from mtl.settings import PrefectSettings
+
+Document = dict[str, Any]
+
+
+class PrefectApi:
+    """A server at `settings.url`. timeout: seconds for one request."""
+
+    def __init__(self, settings: PrefectSettings, *, timeout: float = 5.0) -> None:
+        assert settings.url, "an embedded Prefect has no address"
+        self.url = settings.url
+        user, _, password = (settings.auth or "").partition(":")
+        self._client = httpx.Client(
+            base_url=settings.url,
+            timeout=timeout,
+            auth=(user, password) if settings.auth else None,
+            headers={"Authorization": f"Bearer {settings.key}"} if settings.key and not settings.auth else {},
+        )
+
+    def __enter__(self) -> PrefectApi:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._client.close()
+
+    def get(self, path: str) -> Any:
+        return self._ask("GET", path)
+
+    def post(self, path: str, document: Document) -> Any:
+        return self._ask("POST", path, json=document)
+
+    def version(self) -> str:
+        """Version of the server."""
+        return str(self.get("/admin/version"))
+
+    def deployment(self, name: str) -> Document:
+        """A deployment by `flow/deployment`. Errors: NotFoundError."""
+        found: Document = self.get(f"/deployments/name/{name}")
+        return found
+
+    def start(self, deployment: str, parameters: Document, *, idempotency_key: str) -> Document:
+        """A run of a deployment; with a key that was used before, the run that it started then."""
+        found = self.deployment(deployment)
+        body = {"parameters": parameters, "idempotency_key": idempotency_key, "state": {"type": "SCHEDULED"}}
+        run: Document = self.post(f"/deployments/{found['id']}/create_flow_run", body)
+        return run
+
+    def _ask(self, method: str, path: str, **arguments: Any) -> Any:
+        where = f"{clean(self.url)}{path}"
+        try:
+            answer = self._client.request(method, path, **arguments)
+        except httpx.HTTPError as error:
+            raise TransientError(
+                f"Prefect does not answer at {clean(self.url)} ({type(error).__name__})",
+                field="PREFECT_API_URL",
+                hint="is the server up (mtl stack status), and is PREFECT_API_URL its address with /api at the end?",
+            ) from None
+        if answer.status_code in (401, 403):
+            raise PermanentError(
+                f"Prefect refuses the credentials at {where} ({answer.status_code})",
+                field="PREFECT_API_AUTH_STRING",
+                hint="set PREFECT_API_AUTH_STRING to user:password of the server (mtl stack env prints it)",
+            )
+        if answer.status_code == 404:
+            raise NotFoundError(f"Prefect knows nothing at {where}", hint="mtl deploy registers the deployments")
+        if answer.status_code >= 300:
+            kind = TransientError if answer.status_code >= 500 else PermanentError
+            raise kind(f"Prefect answered {answer.status_code} at {where}: {clean(answer.text[:300])}")
+        return _json(answer, where)
+
+
+def _json(answer: httpx.Response, where: str) -> Any:
+    if not answer.content:
+        return None
+    try:
+        return answer.json()
+    except ValueError:
+        raise PermanentError(
+            f"{where} answers, but it is no Prefect API",
+            field="PREFECT_API_URL",
+            hint="PREFECT_API_URL ends with /api, e.g. http://127.0.0.1:4200/api",
+        ) from None

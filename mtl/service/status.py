@@ -1,0 +1,153 @@
+"""status: one place to look. Each part that cannot be had says so and leaves the others alone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from mtl.errors import MtlError, TransientError
+from mtl.release.journal import read_journal
+from mtl.service.prefect_api import PrefectApi
+from mtl.service.redact import clean
+from mtl.service.runs import Runs, embedded_runs, served_runs
+from mtl.settings import PrefectSettings, Settings
+from mtl.store.open import open_store
+
+Document = dict[str, Any]
+_PATIENCE = 3.0  # seconds for any one server
+_LITTLE_DISK = 10e9
+_BAD = ("Failed", "Crashed", "TimedOut", "Cancelled")
+
+
+def status(settings: Settings, prefect: PrefectSettings, model: str) -> Document:
+    """The document of `mtl status --json`, in a few seconds at most, whatever answers.
+
+    services: name -> "ok" or what is wrong. champion and runs are None where nobody could be asked.
+    """
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        asked = {
+            "store": pool.submit(_try, lambda: _champion(settings, model)),
+            "prefect": pool.submit(_try, lambda: _runs(prefect)),
+            "mlflow": pool.submit(_try, lambda: _mlflow(settings.tracking_uri)),
+        }
+        answers = {name: future.result() for name, future in asked.items()}
+    runs: Runs | None = answers["prefect"][0]
+    document = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": model,
+        "champion": answers["store"][0],
+        "runs": None if runs is None else runs.last,
+        "next": None if runs is None else runs.next,
+        "queue": None if runs is None else runs.queue,
+        "pools": None if runs is None else runs.pools,
+        "disk": _disk(settings.home),
+        "services": {name: error or "ok" for name, (_, error) in answers.items()},
+        "addresses": {"store": settings.store, "mlflow": settings.tracking_uri, "prefect": prefect.url or "embedded"},
+    }
+    document["addresses"] = {name: clean(value) for name, value in document["addresses"].items()}
+    return document | {"warnings": _warnings(document, served=prefect.url is not None)}
+
+
+def _try(ask: Callable[[], Any]) -> tuple[Any, str | None]:
+    """(answer, None), or (None, what is wrong)."""
+    try:
+        return ask(), None
+    except MtlError as error:
+        return None, clean(error.message)
+    except (OSError, ValueError, KeyError, TypeError, httpx.HTTPError) as error:
+        return None, clean(f"{type(error).__name__}: {error}")
+
+
+def _champion(settings: Settings, model: str) -> Document:
+    journal = read_journal(open_store(settings.store, patience=_PATIENCE), model)
+    head = journal.head
+    if head is None:
+        return {"version": None}
+    return {
+        "version": head.version,
+        "previous": head.previous,
+        "since": head.at,
+        "by": head.actor,
+        "kind": head.kind,
+        "reason": head.reason,
+        "changes": journal.seq,
+    }
+
+
+def _runs(prefect: PrefectSettings) -> Runs:
+    if prefect.url is None:
+        return embedded_runs(prefect.home / "prefect.db")
+    with PrefectApi(prefect, timeout=_PATIENCE) as api:
+        return served_runs(api)
+
+
+def _mlflow(uri: str) -> None:
+    if not uri.startswith(("http://", "https://")):
+        return
+    try:
+        answer = httpx.get(f"{uri.rstrip('/')}/health", timeout=_PATIENCE)
+    except httpx.HTTPError as error:
+        raise TransientError(f"MLflow does not answer at {clean(uri)} ({type(error).__name__})") from None
+    if answer.status_code != 200:
+        raise TransientError(f"MLflow answers {answer.status_code} at {clean(uri)}")
+
+
+def _disk(home: Path) -> Document:
+    """Bytes where state is kept, and how many of them are this project's metrics that MLflow did not take yet."""
+    folder = next(place for place in (home, *home.parents) if place.is_dir())
+    usage = shutil.disk_usage(folder)
+    waiting = sum(file.stat().st_size for file in (home / "metrics").glob("*.jsonl")) if home.is_dir() else 0
+    return {"path": str(home), "free": usage.free, "total": usage.total, "metrics_waiting": waiting}
+
+
+def _warnings(found: Document, *, served: bool) -> list[str]:
+    """What a person should look at, most urgent first."""
+    lines = [f"{name}: {state}" for name, state in found["services"].items() if state != "ok"]
+    lines += _run_warnings(found["runs"] or [], found["queue"] or {})
+    if served and found["pools"] is not None:
+        lines += _pool_warnings(found["pools"])
+        if not found["next"]:
+            lines.append("nothing is scheduled: mtl deploy registers the schedules")
+    if found["disk"]["free"] < _LITTLE_DISK:
+        lines.append(f"{found['disk']['free'] / 1e9:.1f} GB of disk left: mtl checkpoints prune --yes")
+    if found["disk"]["metrics_waiting"]:
+        lines.append("metrics of an unfinished run wait to be sent to MLflow: the next try of that run sends them")
+    return lines
+
+
+def _run_warnings(last: list[Document], queue: Document) -> list[str]:
+    lines = []
+    newest: dict[str, Document] = {}
+    for run in last:
+        newest.setdefault(run["flow"], run)
+    for flow, run in newest.items():
+        if run["state"] in _BAD:
+            reason = f": {run['message'][:200]}" if run["message"] else ""
+            lines.append(f"the last run of {flow} ({run['name']}) is {run['state']}{reason}")
+    if queue.get("late"):
+        lines.append(f"{queue['late']} runs are late: is a worker online, and has it room?")
+    if queue.get("paused"):
+        lines.append(f"{queue['paused']} runs wait for a person: open them in the Prefect UI")
+    return lines
+
+
+def _pool_warnings(pools: list[Document]) -> list[str]:
+    if not pools:
+        return ["there is no work pool: mtl deploy makes one"]
+    paused = [
+        f"work pool {pool['name']} is paused: prefect work-pool resume {pool['name']}"
+        for pool in pools
+        if pool["paused"]
+    ]
+    idle = [
+        f"work pool {pool['name']} has no worker online: mtl stack up, or prefect worker start --pool {pool['name']}"
+        for pool in pools
+        if not pool["paused"] and not pool["workers"]
+    ]
+    return [*paused, *idle]

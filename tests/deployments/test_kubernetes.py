@@ -1,0 +1,115 @@
+"""The Kubernetes templates: rendered as Prefect renders them, and checked against Kubernetes' own schemas."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+from prefect.utilities.templating import apply_values, find_placeholders
+
+FOLDER = Path("deployments/kubernetes")
+VERSIONS = ("1.31", "1.33")
+GIVEN = {"name": "nightly-run", "env": {"A": "b"}}
+
+
+def template(name: str) -> dict[str, Any]:
+    return dict(json.loads((FOLDER / name).read_text()))
+
+
+def render(name: str, **given: Any) -> dict[str, Any]:
+    """The job that a pool with this template makes with its defaults and `given`."""
+    found = template(name)
+    Draft202012Validator.check_schema(found["variables"])
+    properties = found["variables"]["properties"]
+    values = {key: schema["default"] for key, schema in properties.items() if "default" in schema}
+    values |= GIVEN | given
+    Draft202012Validator(found["variables"]).validate(values)
+    manifest: dict[str, Any] = apply_values(found["job_configuration"]["job_manifest"], values)
+    container = manifest["spec"]["template"]["spec"]["containers"][0]
+    container["args"] = container["args"].split()  # as the worker does
+    return manifest
+
+
+def pod(manifest: dict[str, Any]) -> dict[str, Any]:
+    return dict(manifest["spec"]["template"]["spec"])
+
+
+@pytest.mark.parametrize("name", ["pool.json", "pool-nodes.json"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_job_is_one_that_kubernetes_takes(name: str, version: str) -> None:
+    for given in ({}, {"gpus": 4, "trainer_processes": "4", "node_selector": {"gpu": "h100"}, "tolerations": []}):
+        kubernetes_validate.validate(render(name, **given), version, strict=True)
+
+
+def test_a_wrong_job_is_not_taken() -> None:
+    manifest = render("pool.json")
+    manifest["spec"]["template"]["spec"]["terminationGracePeriod"] = 1
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(manifest, VERSIONS[-1], strict=True)
+
+
+@pytest.mark.parametrize("name", ["pool.json", "pool-nodes.json"])
+def test_every_variable_is_used_and_every_placeholder_is_a_variable(name: str) -> None:
+    found = template(name)
+    used = {place.name for place in find_placeholders(json.dumps(found["job_configuration"]))}
+    assert used == set(found["variables"]["properties"])
+    assert all(schema.get("description") for schema in found["variables"]["properties"].values())
+
+
+@pytest.mark.parametrize("name", ["pool.json", "pool-nodes.json"])
+def test_it_runs_unprivileged_and_gets_secrets_by_reference_alone(name: str) -> None:
+    manifest = render(name)
+    spec, container = pod(manifest), pod(manifest)["containers"][0]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["automountServiceAccountToken"] is False
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert container["envFrom"] == [{"secretRef": {"name": "mtl-env"}}]
+    assert not {"privileged", "hostNetwork", "hostPath"} & set(str(manifest).replace("'", " ").split())
+    written = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert written == {"/var/lib/mtl", "/tmp", "/dev/shm"}
+
+
+@pytest.mark.parametrize("name", ["pool.json", "pool-nodes.json"])
+def test_a_spot_node_that_is_taken_leaves_time_for_a_checkpoint_and_prefect_reschedules(name: str) -> None:
+    manifest = render(name)
+    assert manifest["spec"]["backoffLimit"] == 0  # with it, Prefect's worker lets the run be rescheduled on SIGTERM
+    assert pod(manifest)["restartPolicy"] == "Never"
+    assert pod(manifest)["terminationGracePeriodSeconds"] >= 60
+    keys = {toleration["key"] for toleration in pod(manifest)["tolerations"]}
+    assert {"cloud.google.com/gke-spot", "nvidia.com/gpu"} <= keys
+
+
+def test_a_gpu_is_asked_for_only_when_wanted() -> None:
+    assert pod(render("pool.json"))["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 0
+    limits = pod(render("pool.json", gpus=2))["containers"][0]["resources"]["limits"]
+    assert limits["nvidia.com/gpu"] == 2
+
+
+def test_nodes_of_one_training_are_an_indexed_job_that_ends_with_its_leader() -> None:
+    manifest = render("pool-nodes.json", nodes=3)
+    assert manifest["spec"]["completionMode"] == "Indexed"
+    assert (manifest["spec"]["completions"], manifest["spec"]["parallelism"]) == (3, 3)
+    assert manifest["spec"]["successPolicy"] == {"rules": [{"succeededIndexes": "0"}]}
+    environment = {item["name"]: item.get("value") for item in pod(manifest)["containers"][0]["env"]}
+    service = next(item for item in objects() if item["kind"] == "Service")
+    assert environment["MTL_TRAINER_NODES"] == f"3@$(MTL_JOB)-0.{service['metadata']['name']}:29400"
+    assert pod(manifest)["subdomain"] == service["metadata"]["name"]
+    labels = manifest["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+
+
+def objects() -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((FOLDER / "mtl.yaml").read_text()))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_clusters_objects_are_valid(version: str) -> None:
+    for item in objects():
+        kubernetes_validate.validate(item, version, strict=True)
+    assert {item["metadata"].get("namespace", "mtl") for item in objects()} == {"mtl"}

@@ -1,0 +1,79 @@
+"""Migrations: databases of other versions, damaged ones, and none yet."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from mtl.doctor import databases
+from mtl.doctor.finding import Finding, guarded
+from mtl.settings import PrefectSettings, Settings
+from tests.support.mlflow_db import fresh_tracking
+
+
+def mlflow(uri: str) -> Finding:
+    (found,) = guarded("mlflow", lambda: databases.mlflow(Settings(Path("unused"), "unused", uri, "me")))
+    return found
+
+
+def prefect(home: Path) -> list[Finding]:
+    return list(guarded("prefect", lambda: databases.prefect(PrefectSettings(None, home))))
+
+
+def make_prefect(home: Path, revision: str) -> None:
+    home.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(home / "prefect.db")) as database, database:
+        database.execute("create table if not exists alembic_version (version_num text)")
+        database.execute("delete from alembic_version")
+        database.execute("insert into alembic_version values (?)", [revision])
+
+
+def test_mlflow_tables_of_another_version_are_a_fault(tmp_path: Path) -> None:
+    tracking = fresh_tracking(tmp_path)
+    assert mlflow(tracking.uri).level == "ok"
+    copy = tmp_path / "old.db"
+    shutil.copyfile(tmp_path / "mlflow.db", copy)
+    with closing(sqlite3.connect(copy)) as database, database:
+        database.execute("update alembic_version set version_num = '451aebb31d03'")
+    found = mlflow(f"sqlite:///{copy}")
+    assert found.level == "fault"
+    assert "has tables of revision 451aebb31d03, expected is" in found.detail
+    assert "mlflow db upgrade" in (found.do or "")
+
+
+def test_a_database_that_is_not_there_yet_or_no_database(tmp_path: Path) -> None:
+    assert "will be made on first use" in mlflow(f"sqlite:///{tmp_path}/none.db").detail
+    (tmp_path / "text.db").write_text("no database at all " * 100)
+    found = mlflow(f"sqlite:///{tmp_path}/text.db")
+    assert found.level == "fault"
+    assert "cannot open the database" in found.detail
+
+
+def test_a_password_in_an_address_is_not_shown() -> None:
+    found = mlflow("postgresql://mlflow:correct-horse@127.0.0.1:1/mlflow")
+    assert found.level == "fault"
+    assert "postgresql://***@127.0.0.1:1/mlflow" in found.detail
+    assert "correct-horse" not in str(found)
+
+
+def test_embedded_prefect_of_other_versions(tmp_path: Path) -> None:
+    assert prefect(tmp_path) == []
+    (head,) = databases._known_revisions()["heads"]
+    make_prefect(tmp_path, head)
+    assert [found.level for found in prefect(tmp_path)] == ["ok"]
+    older = sorted(databases._known_revisions()["all"] - {head})[0]
+    make_prefect(tmp_path, older)
+    assert [found.level for found in prefect(tmp_path)] == ["warning"]
+    make_prefect(tmp_path, "from-the-future")
+    (found,) = prefect(tmp_path)
+    assert found.level == "fault"
+    assert "of revision from-the-future, which this Prefect does not know" in found.detail
+
+
+def test_a_damaged_prefect_database_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "prefect.db").write_text("not SQLite " * 100)
+    (found,) = prefect(tmp_path)
+    assert found.level == "fault"
+    assert "is no whole database" in found.detail

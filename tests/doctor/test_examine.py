@@ -1,0 +1,108 @@
+"""`mtl doctor` as a user runs it: settings, all checks together, exit codes, JSON, and no secret anywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtl.cli.main import run
+from mtl.doctor.variables import variables
+from tests.support.s3 import aws, bucket, s3_client, s3_endpoint
+
+__all__ = ["aws", "bucket", "s3_client", "s3_endpoint"]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in list(os.environ):
+        if name.startswith(("MTL_", "PREFECT_", "MLFLOW_", "AWS_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("MTL_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def doctor(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
+    code = run(["doctor", *arguments, "--json"])
+    return code, json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def by_check(document: Any, level: str) -> dict[str, Any]:
+    return {item["check"]: item for item in document["findings"] if item["level"] == level}
+
+
+def test_the_embedded_default_has_no_faults_and_nothing_is_left_behind(
+    capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
+    code, document = doctor(capsys)
+    assert code == 0, document
+    checks = {item["check"] for item in document["findings"]}
+    assert checks >= {"settings", "versions", "state", "disk", "memory", "prefect", "mlflow", "store", "device", "base"}
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+
+
+def test_every_fault_is_told_at_once_with_what_to_do_and_no_secret(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secrets = {"MLFLOW_TRACKING_PASSWORD": "pw-of-mlflow", "AWS_SECRET_ACCESS_KEY": "s3-secret-key"}
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PREFECT_API_URL", "http://me:pw-in-url@127.0.0.1:9/api")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:pw-of-prefect")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://someone:pw-of-uri@127.0.0.1:9")
+    monkeypatch.setenv("MTL_STORE", "s3n://bucket/pw-of-mlflow")
+    monkeypatch.setenv("MTL_STROE", "s3://typo")
+    monkeypatch.setenv("MTL_STORE_PATIENCE", "long")
+    conf = tmp_path / "c.yaml"
+    conf.write_text("model: {base: /nowhere}\ndata: {sources: [{task: mcq, uri: demo}]}\n")
+    code, document = doctor(capsys, "-c", str(conf))
+    assert (code, document["ok"]) == (1, False)
+    faults = by_check(document, "fault")
+    assert set(faults) >= {"settings", "prefect", "mlflow", "store", "base"}
+    assert all(item["do"] for item in faults.values())
+    assert "did you mean 's3'?" in faults["store"]["detail"]
+    assert by_check(document, "warning")["settings"]["do"] == "did you mean 'MTL_STORE'?"
+    run(["doctor", "-c", str(conf)])
+    text = capsys.readouterr()
+    for secret in (*secrets.values(), "pw-in-url", "pw-of-prefect", "pw-of-uri"):
+        assert secret not in json.dumps(document) + text.out + text.err
+    assert "FAULT   store" in text.out
+    assert "-> give a folder, file:///folder, or s3://bucket/prefix" in text.out
+
+
+def test_a_bucket_that_is_not_there_and_one_that_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, aws: str, bucket: str
+) -> None:
+    monkeypatch.setenv("MTL_STORE", "s3://no-such-bucket/mtl")
+    code, document = doctor(capsys)
+    assert code == 1
+    fault = by_check(document, "fault")["store"]
+    assert "there is no such bucket (NoSuchBucket)" in fault["detail"]
+    assert fault["do"].startswith("create it")
+    monkeypatch.setenv("MTL_STORE", f"s3://{bucket}/mtl")
+    code, document = doctor(capsys)
+    assert code == 0, document
+    assert "conditional put" in by_check(document, "ok")["store"]["detail"]
+    assert "S3's" in by_check(document, "ok")["clock"]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "detail"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "x"}, "AWS_ACCESS_KEY_ID is set, AWS_SECRET_ACCESS_KEY is not"),
+        ({"MTL_TRAINER_PROCESSES": "0"}, "MTL_TRAINER_PROCESSES is '0', no positive number"),
+        ({"PREFECT_API_URL": "http://127.0.0.1:4200"}, "PREFECT_API_URL does not end with /api"),
+        ({"MTL_NOTIFY_URL": "https://example.org/x"}, "MTL_NOTIFY_URL is set, MTL_NOTIFY_SECRET is not"),
+        ({"MTL_NOTIFY_EVENTS": "run.faild"}, "MTL_NOTIFY_EVENTS names 'run.faild'; did you mean 'run.failed'?"),
+        ({"MTL_NOTIFY_SMTP": "mail.example.org"}, "MTL_NOTIFY_SMTP is no address"),
+        ({"MTL_WEBHOOK_SECRET": "short"}, "MTL_WEBHOOK_SECRET is shorter than 16 characters"),
+        ({"MTL_WEBHOOK_ON_DATA": "check-data"}, "MTL_WEBHOOK_ON_DATA is 'check-data', no deployment"),
+    ],
+)
+def test_settings_that_cannot_work(environ: dict[str, str], detail: str) -> None:
+    (found,) = variables(environ)
+    assert (found.level, found.detail) == ("fault", detail)
+    assert found.do

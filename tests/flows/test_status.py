@@ -1,0 +1,114 @@
+"""`mtl status` on a real Prefect server, on its database alone, and with nobody there."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_URL
+
+from mtl.cli.main import run
+from mtl.release.journal import Change, journal_log
+from mtl.service.runs import embedded_runs
+from mtl.store.folder import FolderStore
+
+MODEL = "mtl-flan-t5"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in list(os.environ):
+        if name.startswith(("MTL_", "MLFLOW_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("MTL_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value())
+
+
+def status(capsys: pytest.CaptureFixture[str]) -> Any:
+    assert run(["status", "--json"]) == 0
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+@flow(name="breaks")
+def breaks() -> None:
+    raise ValueError("the password is s3cr3t-word")
+
+
+@flow(name="works")
+def works() -> None:
+    pass
+
+
+def crown(home: Path) -> None:
+    change = Change("promote", 3, None, None, "better", "ann", "2026-11-23T01:02:03+00:00", False, "0" * 64)
+    journal_log(FolderStore(home / "store"), MODEL).append(1, change.to_dict())
+
+
+@pytest.mark.usefixtures("served")
+def test_runs_champion_queue_and_what_needs_somebody(
+    capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_SECRET", "s3cr3t-word")
+    crown(home)
+    works()
+    with pytest.raises(ValueError, match="password"):
+        breaks()
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="idle-pool", type="process"), overwrite=True)
+        document = status(capsys)
+        client.delete_work_pool("idle-pool")
+    assert document["services"] == {"store": "ok", "prefect": "ok", "mlflow": "ok"}
+    assert (document["champion"]["version"], document["champion"]["by"]) == (3, "ann")
+    newest = {run["flow"]: run["state"] for run in reversed(document["runs"])}
+    assert (newest["breaks"], newest["works"]) == ("Failed", "Completed")
+    assert set(document["queue"]) == {"running", "pending", "paused", "late"}
+    warnings = "\n".join(document["warnings"])
+    assert "the last run of breaks" in warnings
+    assert "the password is ***" in warnings
+    assert "s3cr3t-word" not in json.dumps(document)
+    assert "work pool idle-pool has no worker online" in warnings
+    assert run(["status"]) == 0
+    text = capsys.readouterr().out
+    assert "mtl-flan-t5 v3 since 2026-11-23 01:02 by ann" in text
+    assert text.startswith("! ")
+
+
+def test_the_embedded_database_is_read_without_a_server(home: Path) -> None:
+    works()
+    database = Path(PREFECT_API_DATABASE_CONNECTION_URL.value().partition("///")[2].partition("?")[0])
+    last = embedded_runs(database).last
+    assert {"flow", "state", "started", "seconds"} <= set(last[0])
+    assert ("works", "Completed") in {(run["flow"], run["state"]) for run in last}
+
+
+def test_nothing_was_ever_run(capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    document = status(capsys)
+    assert (document["champion"], document["runs"]) == ({"version": None}, [])
+    assert document["services"]["prefect"] == "ok"
+    assert not home.exists()
+
+
+def test_who_does_not_answer_is_named_and_the_rest_is_there(
+    capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crown(home)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:s3cr3t-word@127.0.0.1:9")
+    document = status(capsys)
+    assert document["champion"]["version"] == 3
+    assert document["runs"] is None
+    assert "Prefect does not answer at http://127.0.0.1:9/api" in document["services"]["prefect"]
+    assert "MLflow does not answer at http://***@127.0.0.1:9" in document["services"]["mlflow"]
+    assert "s3cr3t-word" not in json.dumps(document)
