@@ -84,7 +84,8 @@ def make_stack(home: Path, *, store: str | None = None, usual: Mapping[str, int 
         stack.folder.mkdir(parents=True, exist_ok=True)
         stack.folder.chmod(0o711)  # the user that PostgreSQL runs as must reach its folder, and see nothing else
         _write(stack.folder / "secrets.json", dict(stack.secrets))
-        _write(stack.folder / "stack.json", {"ports": dict(stack.ports), "store": store})
+        _keep_ports(stack)
+    stack = _with_all_ports(stack, usual)
     if store is not None and store != stack.store:
         raise InputError(
             f"the stack in {home} uses {stack.store or 'an S3 store of its own'}, not {store}",
@@ -94,6 +95,19 @@ def make_stack(home: Path, *, store: str | None = None, usual: Mapping[str, int 
     stack.logs.mkdir(exist_ok=True)
     _private(stack.run)
     return stack
+
+
+def _with_all_ports(stack: Stack, usual: Mapping[str, int | None]) -> Stack:
+    """The stack with a port for services that are newer than it."""
+    missing = {name: port for name, port in usual.items() if name not in stack.ports}
+    if missing:
+        stack = Stack(stack.home, {**stack.ports, **_free_ports(missing)}, stack.secrets, stack.store)
+        _keep_ports(stack)
+    return stack
+
+
+def _keep_ports(stack: Stack) -> None:
+    _write(stack.folder / "stack.json", {"ports": dict(stack.ports), "store": stack.store})
 
 
 def keep_secrets(stack: Stack, more: Mapping[str, str]) -> Stack:
