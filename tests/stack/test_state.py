@@ -36,6 +36,12 @@ def test_ports_and_passwords_are_made_once_and_kept(stack: Stack, tmp_path: Path
     assert make_stack(tmp_path) == open_stack(tmp_path) == stack
 
 
+def test_a_service_that_is_newer_than_the_stack_gets_a_port(stack: Stack, tmp_path: Path) -> None:
+    newer = make_stack(tmp_path, usual={**ANY, "newer": None})
+    assert dict(newer.ports) == {**stack.ports, "newer": newer.ports["newer"]}
+    assert open_stack(tmp_path) == newer
+
+
 def test_passwords_are_for_this_user_alone_and_in_no_repr(stack: Stack) -> None:
     assert stat.S_IMODE((stack.folder / "secrets.json").stat().st_mode) == 0o600
     assert not [secret for secret in stack.secrets.values() if secret in repr(stack)]
