@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -52,16 +53,20 @@ def _made(base: str, seed: int) -> Path:
         for name, parameter in model.named_parameters():
             if "lora_B" in name:  # zero at first, and then the adapter would do nothing
                 torch.nn.init.normal_(parameter, std=0.5)
-    folder = _temporary() / "adapter"
+    return save_model(_temporary() / "adapter", model, tokenizer, base=base, max_new_tokens=12)
+
+
+def save_model(folder: Path, model: Any, tokenizer: Any, *, base: str, max_new_tokens: int) -> Path:
+    """Adapter, tokenizer and spec, as training exports them."""
     save_adapter(model, folder)
     tokenizer.save_pretrained(folder)
     ModelSpec(
         base=base,
         revision=None,
-        base_sha256=base_sha256(ref),
+        base_sha256=base_sha256(resolve_base(base)),
         tokens={name: task.token for name, task in TASKS.items()},
         max_input_tokens=MAX_INPUT_TOKENS,
-        max_new_tokens=dict.fromkeys(TASKS, 12),
+        max_new_tokens=dict.fromkeys(TASKS, max_new_tokens),
         task_versions={name: task.version for name, task in TASKS.items()},
     ).save(folder)
     return folder

@@ -1,0 +1,148 @@
+"""Real models before the gate: trained here, made worse by scaling adapter weights or by training on one task alone."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mtl.evaluation.report import EvalReport
+from mtl.evaluation.run import measure
+from mtl.promotion import PromotionPolicy, decide
+from mtl.tasks.table import TASKS
+from tests.support.learned import MAX_NEW_TOKENS, learned_model, short_examples
+from tests.support.trained import MAX_INPUT_TOKENS
+
+EXAMPLES = 40
+POLICY = PromotionPolicy(metrics={"summarize": "rougeLsum", "mcq": "counts_obeyed"}, tolerance=0.1)
+
+DAMAGES = ((r"encoder\..*SelfAttention", 0.0), (r"encoder\.block\.0", 0.0), (r"encoder\.", 0.25), (r"encoder\.", 0.1))
+"""Parts of the adapter to scale, and by how much: questions need them, and summaries hardly do."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that is good at both tasks."""
+    return learned_model(tmp_path_factory.mktemp("champion") / "model")
+
+
+@pytest.fixture(scope="module")
+def weakened(champion: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, EvalReport]:
+    """The first damage that hits questions alone, and what was measured of it against the champion."""
+    for part, share in DAMAGES:
+
+        def scale(name: str, value: torch.Tensor, part: str = part, share: float = share) -> torch.Tensor:
+            return value * share if "lora_B" in name and re.search(part, name) else value
+
+        model = changed(champion, tmp_path_factory.mktemp("weak") / "model", scale)
+        report = measured(champion, model)
+        if difference(report, "mcq")[1] < 0 and difference(report, "summarize")[0] >= -POLICY.tolerance:
+            return model, report
+    raise AssertionError("every damage was too small for questions or too large for summaries")
+
+
+@pytest.fixture(scope="module")
+def weak(weakened: tuple[Path, EvalReport]) -> Path:
+    return weakened[0]
+
+
+def changed(model: Path, folder: Path, change: Callable[[str, torch.Tensor], torch.Tensor]) -> Path:
+    """A copy of the model with other adapter weights."""
+    shutil.copytree(model, folder)
+    weights = load_file(folder / "adapter_model.safetensors")
+    others = {name: change(name, value) for name, value in weights.items()}
+    save_file(others, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def measured(champion: Path, candidate: Path) -> EvalReport:
+    """Both, and the base, on fresh documents."""
+    return measure(
+        {"candidate": candidate, "champion": champion},
+        short_examples(2, EXAMPLES),
+        tasks=TASKS,
+        max_new_tokens=dict.fromkeys(TASKS, MAX_NEW_TOKENS),
+        max_input_tokens=MAX_INPUT_TOKENS,
+        batch_tokens=8192,
+        precision="fp32",
+        seed=1,
+        confidence=POLICY.confidence,
+    )
+
+
+def difference(report: EvalReport, task: str) -> tuple[float, float]:
+    """The interval of candidate - champion on the metric that decides the task."""
+    found = report.comparison("champion", task, POLICY.metrics[task])
+    assert found is not None and found.n == EXAMPLES
+    return found.low, found.high
+
+
+@pytest.fixture(scope="module")
+def improvement(champion: Path, weak: Path) -> EvalReport:
+    """The weak model is champion, and the whole one the candidate."""
+    return measured(weak, champion)
+
+
+def test_worse_on_one_task_by_scaled_weights_is_refused_for_that_task(weakened: tuple[Path, EvalReport]) -> None:
+    decision = decide(weakened[1], POLICY)
+    assert not decision.promoted
+    assert all(reason.startswith("mcq: ") for reason in decision.reasons[:-1]), decision.reasons
+    assert decision.reasons[-1].startswith("summarize: rougeLsum is no worse than"), decision.reasons
+
+
+def test_better_on_one_task_and_equal_on_the_other_is_promoted(improvement: EvalReport) -> None:
+    assert difference(improvement, "mcq")[0] > 0
+    low, high = difference(improvement, "summarize")
+    assert low - POLICY.tolerance <= 0 <= high + POLICY.tolerance
+    decision = decide(improvement, POLICY)
+    assert decision.promoted, decision.reasons
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason"),
+    [
+        ({"min_examples": EXAMPLES + 1}, "40 examples were evaluated, and the policy asks for at least 41"),
+        ({"guards": {"mcq": ("no_such",)}}, "mcq: the report has no metric no_such, which the policy asks for."),
+        ({"floors": {"mcq": {"parsed": 1.01}}}, "under its floor of 1.0100"),
+    ],
+)
+def test_the_same_improvement_is_refused_where_the_policy_asks_for_more(
+    improvement: EvalReport, policy: dict[str, Any], reason: str
+) -> None:
+    decision = decide(improvement, replace(POLICY, **policy))
+    assert not decision.promoted
+    assert any(reason in given for given in decision.reasons), decision.reasons
+
+
+def test_an_equal_one_is_not_promoted(champion: Path, tmp_path: Path) -> None:
+    decision = decide(measured(champion, shutil.copytree(champion, tmp_path / "same")), POLICY)
+    assert not decision.promoted
+    assert decision.reasons[0] == "No task is better than the champion; a tie does not promote."
+
+
+def test_trained_on_one_task_alone_it_is_refused_for_the_other(champion: Path, tmp_path: Path) -> None:
+    report = measured(champion, learned_model(tmp_path / "alone", per_step={"summarize": 8}, steps=50))
+    assert difference(report, "mcq")[1] < -0.5
+    decision = decide(report, POLICY)
+    assert not decision.promoted
+    assert decision.reasons[0].startswith("mcq: "), decision.reasons
+
+
+def test_weights_that_are_no_numbers_are_not_promoted(weak: Path, champion: Path, tmp_path: Path) -> None:
+    """Not even against the weak one, on the task that the weak one is bad at."""
+
+    def spoil(name: str, value: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(value, torch.nan) if "lora_B" in name else value
+
+    decision = decide(measured(weak, changed(champion, tmp_path / "nan", spoil)), POLICY)
+    assert not decision.promoted
+    assert any("worse" in reason or "missing" in reason for reason in decision.reasons)
