@@ -88,6 +88,7 @@ def prefect(stack: Stack) -> Service:
             "PREFECT_SERVER_UI_API_URL": api,
             # In memory, its default, a restart would leak the slots that are held.
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+            "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "10",  # a queued run asks again so soon
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
         },

@@ -28,14 +28,15 @@ MARK = "MTL_STACK"
 
 
 def start_manager(stack: Stack, services: Sequence[Service]) -> None:
-    """Start supervisord unless it runs. It starts no service by itself."""
-    if manager_runs(stack):
-        return
-    end_leftovers(stack)
+    """Start supervisord, or have the one that runs know services that are new. It starts none by itself."""
     config = stack.folder / "supervisord.conf"
     config.unlink(missing_ok=True)
     config.touch(mode=0o600)
     config.write_text(_config(stack, services))
+    if manager_runs(stack):
+        _learn_new(stack)
+        return
+    end_leftovers(stack)
     command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(config)]
     environment = inherited_environment(own_store=stack.store is None) | {MARK: str(stack.folder)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -45,6 +46,12 @@ def start_manager(stack: Stack, services: Sequence[Service]) -> None:
             return
         time.sleep(0.1)
     raise TransientError(f"supervisord did not start: {done.stderr.strip() or _end_of(stack.logs / 'supervisord.log')}")
+
+
+def _learn_new(stack: Stack) -> None:
+    ((added, _changed, _removed),) = _call(stack, "reloadConfig")
+    for name in added:
+        _call(stack, "addProcessGroup", name)
 
 
 def manager_runs(stack: Stack) -> bool:

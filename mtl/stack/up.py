@@ -28,7 +28,7 @@ def bring_up(stack: Stack, *, seconds: float = _SECONDS) -> dict[str, float]:
     if not supervisor.manager_runs(stack):
         supervisor.end_leftovers(stack)
         _check_ports(stack)
-        supervisor.start_manager(stack, list(services.values()))
+    supervisor.start_manager(stack, list(services.values()))
     took = {}
     for name in _started(stack, services, deadline=began + seconds):
         took[name] = round(time.monotonic() - began, 1)
