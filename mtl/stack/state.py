@@ -18,7 +18,7 @@ from mtl.errors import DamageError, InputError, NotFoundError
 BUCKET = "mtl"
 POOL = "mtl"
 """The work pool that the stack's worker polls."""
-_USUAL: Mapping[str, int | None] = {
+USUAL: Mapping[str, int | None] = {
     "postgres": 5432,
     "s3": 9000,
     "s3_monitor": None,
@@ -73,7 +73,7 @@ def open_stack(home: Path) -> Stack:
         raise DamageError(f"{folder} holds a damaged stack.json or secrets.json: {error}", field="MTL_HOME") from None
 
 
-def make_stack(home: Path, *, store: str | None = None, usual: Mapping[str, int | None] = _USUAL) -> Stack:
+def make_stack(home: Path, *, store: str | None = None, usual: Mapping[str, int | None] = USUAL) -> Stack:
     """The stack of an MTL_HOME, made with free ports and passwords of its own unless it is there.
 
     store: an object store to use instead of an own one. Errors: InputError if the stack there uses another.

@@ -21,7 +21,7 @@ import httpx
 import psutil
 
 from mtl.stack.s3 import _BINARIES
-from mtl.stack.state import make_stack
+from mtl.stack.state import USUAL, make_stack
 from mtl.stack.supervisor import MARK
 from tests.support.bases import save_base
 from tests.support.retrains import small_values
@@ -205,8 +205,7 @@ def running_stack() -> Iterator[Service]:
     """A stack of one's own, with ports that nobody else expects, while the block runs."""
     home = Path(tempfile.mkdtemp(prefix="mtl-stack-"))
     home.chmod(0o711)  # PostgreSQL's user must pass
-    names = ("postgres", "s3", "s3_monitor", "s3_monitor_old", "mlflow", "prefect")
-    make_stack(home, usual=dict.fromkeys(names))
+    make_stack(home, usual=dict.fromkeys(USUAL))
     save_base(home / "base")
     service = Service(home, home / "base")
     try:
