@@ -21,7 +21,7 @@ Elsewhere:
     26           tests/store/test_s3.py                every error code of credentials and permissions, at once
     35           tests/checkpoints/test_prune.py       a prune under a clock that jumps
     36           tests/release/test_kills.py           several hand-overs at once: one version, one champion
-    37           tests/flows/test_retrain.py           the same retrain twice at once, and again: one run, one version
+    37           tests/flows/test_retrain.py           the same retrain again: no second version
     38           tests/checkpoints/test_related.py     every field by name
     -            tests/training/test_two_processes.py  two processes of one training, killed in whole or in part
     39           tests/training/test_process.py        a loss that is not finite; tests/test_promotion.py: bad metrics

@@ -171,32 +171,6 @@ def test_killed_in_training_and_started_again_it_ends_with_the_same_adapter(
     assert document["version"] == 1
 
 
-@pytest.mark.slow
-def test_row_37_a_schedule_fires_twice(workshop: Path, tmp_path: Path) -> None:
-    """Two whole retrains of one configuration at once: one run, one version; the older trainer is fenced off."""
-    conf = tmp_path / "conf.yaml"
-    conf.write_text(yaml.safe_dump(small_values(workshop / "base")))
-    environment = {**os.environ, "MTL_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
-    environment.pop("PREFECT_API_URL", None)
-    command = [sys.executable, "-m", "mtl.cli", "retrain", "-c", str(conf), "--json"]
-    both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=280)[0] for process in both]
-    codes = [process.returncode for process in both]
-    assert sorted(codes) in ([0, 0], [0, 75]), said
-    documents = [json.loads(out.splitlines()[-1]) for out, code in zip(said, codes, strict=True) if code == 0]
-    assert {document["version"] for document in documents} == {1}
-    listed = subprocess.run(
-        [sys.executable, "-m", "mtl.cli", "models", "--json"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    (version,) = json.loads(listed.stdout.splitlines()[-1])["versions"]
-    assert version["identity"] == documents[0]["train"]["identity"]
-    assert len(list((tmp_path / "home" / "store" / "runs").iterdir())) == 1
-
-
 def wait_for_commit(runs: Path) -> None:
     """Until a log entry of kind commit is there."""
     deadline = time.monotonic() + 240
