@@ -72,7 +72,7 @@ def test_a_moved_alias_leads_to_the_release_within_thirty_seconds(
     tracking.client.create_registered_model(MODEL)
     for version in (1, 2):
         publish_toy(store, tmp_path, version)
-        tracking.client.create_model_version(MODEL, str(tmp_path), await_creation_for=0)
+        tracking.client.create_model_version(MODEL, f"s3://toy/v{version}", await_creation_for=0)
     promote(store, 1, model=MODEL, expected=None, reason="first", actor="gate", aliases=Registry(tracking, MODEL))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
