@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Mapping
+from functools import cache
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from mtl import progress
 from mtl.chain.common import Document, lineage_tags, task_names, tracking
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import FencedError
-from mtl.settings import load_settings
+from mtl.settings import Settings, load_settings
 from mtl.store.base import ObjectStore
+from mtl.store.files import disk_errors
 from mtl.store.open import open_store
 
 if TYPE_CHECKING:
     from mtl.data.manifest import DatasetManifest
     from mtl.data.runner import Runner
+    from mtl.tracking.client import Tracking
+    from mtl.tracking.recorder import Recorder
 
 _log = logging.getLogger(__name__)
 
@@ -99,26 +105,30 @@ def train(config: RetrainConfig, dataset: str, *, resume: str | None = None) -> 
 
     resume: identity of a run that must be the one gone on from. Errors: MismatchError, naming the fields, if it cannot.
     """
-    from mtl.tracking.recorder import Recorder
     from mtl.training.launch import launch_training
 
     settings = load_settings()
-    recorder = Recorder(
-        lambda: tracking(settings),
-        settings.home / "metrics",
-        experiment=config.register_.experiment,
-        params=config.model_dump(mode="json", by_alias=True),
-    )
+    recording = Thread(target=importlib.import_module, args=["mtl.tracking.recorder"])
+    recording.start()  # MLflow takes seconds to import; the trainer starts meanwhile
+
+    @cache
+    def recorder() -> Recorder:
+        recording.join()
+        return _recorder(config, settings)
 
     def on_event(event: Mapping[str, Any]) -> None:
         if event["event"] == "start":
-            recorder.start(event["identity"], tags=lineage_tags(event))
+            recorder().start(event["identity"], tags=lineage_tags(event))
             progress.report("train", event["step"], event["max_steps"], _start_note(event))
         elif event["event"] == "step":
-            recorder.step(event["step"], _metrics(event))
+            recorder().step(event["step"], _metrics(event))
             progress.report("train", event["step"], event["max_steps"], _step_note(event))
+        elif event["event"] == "validation":
+            losses = event["loss_by_task"]
+            recorder().step(event["step"], {f"validation/loss/{task}": loss for task, loss in losses.items()})
+            progress.report("validate", event["step"], event["max_steps"], _validation_note(event))
         elif event["event"] == "done":
-            recorder.start(event["identity"])  # found finished: what MLflow did not take then is sent now
+            recorder().start(event["identity"])  # found finished: what MLflow did not take then is sent now
         elif event["event"] == "log":
             _log.log(event["level"], "%s", event["message"])
 
@@ -127,10 +137,30 @@ def train(config: RetrainConfig, dataset: str, *, resume: str | None = None) -> 
     except FencedError:  # the run is another's now, here and in MLflow
         raise
     except BaseException:
-        recorder.close(status="KILLED")
+        recorder().close(status="KILLED")
         raise
-    recorder.close(status="FINISHED")
+    recorder().close(status="FINISHED")
     return result
+
+
+def _recorder(config: RetrainConfig, settings: Settings) -> Recorder:
+    """What is measured goes to MLflow, with the learning curve at the end; that picture stays here too."""
+    from mtl.tracking.recorder import Recorder
+    from mtl.training.curve import draw_curve
+
+    def log_curve(mlflow: Tracking, run: str) -> None:
+        path = settings.home / "curves" / config.name / "learning-curve.png"
+        with disk_errors("write", path):
+            draw_curve(mlflow.history(run), path, title=f"{config.name}: learning curve")
+        mlflow.log_folder(run, path.parent, "curves")
+
+    return Recorder(
+        lambda: tracking(settings),
+        settings.home / "metrics",
+        experiment=config.register_.experiment,
+        params=config.model_dump(mode="json", by_alias=True),
+        at_end=log_curve,
+    )
 
 
 def _start_note(event: Mapping[str, Any]) -> str:
@@ -147,7 +177,13 @@ def _step_note(event: Mapping[str, Any]) -> str:
     return f"loss {losses}  {event['tokens_per_second']:,.0f} tok/s  {event['eta']:.0f}s left"
 
 
+def _validation_note(event: Mapping[str, Any]) -> str:
+    losses = "  ".join(f"{task} {loss:.3f}" for task, loss in event["loss_by_task"].items())
+    return f"loss {losses}, " + ("the best so far" if event["best"] == event["step"] else f"best at {event['best']}")
+
+
 def _metrics(event: Mapping[str, Any]) -> dict[str, float]:
     names = ("loss", "learning_rate", "grad_norm", "tokens_per_second")
     losses = {f"train/loss/{task}": loss for task, loss in event["loss_by_task"].items()}
-    return {f"train/{name}": event[name] for name in names} | losses
+    system = {f"system/{name}": value for name, value in event["system"].items()}
+    return {f"train/{name}": event[name] for name in names} | losses | system

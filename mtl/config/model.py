@@ -27,3 +27,4 @@ class LoraSection(Section):
         default=["q", "v"], description="names of the linear layers that get an adapter, or all-linear"
     )
     rslora: bool = Field(False, description="rank-stabilised scale (Kalajdzievski 2023)")
+    dora: bool = Field(False, description="learn magnitude and direction apart (Liu et al. 2024); a step costs more")

@@ -39,6 +39,11 @@ class RetrainConfig(Section):
     def _check(self) -> RetrainConfig:
         if self.train.save_steps > self.train.max_steps:
             raise ValueError(f"train.save_steps {self.train.save_steps} is over train.max_steps {self.train.max_steps}")
+        if self.train.patience is not None and self.train.eval_steps is None:
+            raise ValueError("train.patience needs train.eval_steps: nothing is measured that could get worse")
+        task = self.train.best_metric.removeprefix("loss").removeprefix("/")
+        if task and task not in (known := sorted({source.task for source in self.data.sources})):
+            raise ValueError(f"train.best_metric {self.train.best_metric} is of no task; {did_you_mean(task, known)}")
         return self
 
 

@@ -31,6 +31,7 @@ def attach_lora(
     dropout: float,
     target_modules: list[str] | Literal["all-linear"],
     rslora: bool,
+    dora: bool = False,
     base_name: str,
     revision: str | None,
 ) -> PeftModel:
@@ -46,6 +47,7 @@ def attach_lora(
         lora_dropout=dropout,
         target_modules=target_modules,
         use_rslora=rslora,
+        use_dora=dora,
         trainable_token_indices={ROWS: list(token_ids)} if token_ids else None,
     )
     peft_model = get_peft_model(model, config)

@@ -146,6 +146,13 @@ class Tracking:
         with mlflow_errors(f"read the history of {metric}"):
             return {point.step for point in self.client.get_metric_history(run_id, metric)}
 
+    def history(self, run_id: str) -> dict[str, list[tuple[int, float]]]:
+        """All values of each metric: (step, value), in order of steps."""
+        with mlflow_errors("read the metrics"):
+            names = self.client.get_run(run_id).data.metrics
+            points = {name: self.client.get_metric_history(run_id, name) for name in names}
+        return {name: sorted((point.step, point.value) for point in found) for name, found in points.items()}
+
     def log_dataset(
         self, run_id: str, *, name: str, fingerprint: str, uri: str, profile: Mapping[str, Any], context: str = "train"
     ) -> None:

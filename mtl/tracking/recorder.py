@@ -24,16 +24,24 @@ class Recorder:
     """Records one training run.
 
     connect: opens the tracking (may raise TransientError). folder: where buffers are kept, one file a run identity.
+    at_end: called with the tracking and the run's id once all metrics of a finished run are sent.
     """
 
     def __init__(
-        self, connect: Callable[[], Tracking], folder: Path, *, experiment: str, params: Mapping[str, Any]
+        self,
+        connect: Callable[[], Tracking],
+        folder: Path,
+        *,
+        experiment: str,
+        params: Mapping[str, Any],
+        at_end: Callable[[Tracking, str], None] | None = None,
     ) -> None:
         self._connect = connect
         self._folder = folder
         self._experiment = experiment
         self._params = params
         self._identity = ""
+        self._finished = at_end
         self._tags: Mapping[str, str] = {}
         self._buffer: MetricBuffer | None = None
         self._next = 0.0
@@ -74,6 +82,8 @@ class Recorder:
             run = tracking.run_for(self._identity, experiment=self._experiment, tags=self._tags)
             tracking.log_params(run, self._params)
             self._buffer.flush(tracking, run)
+            if status == "FINISHED" and self._finished is not None:
+                self._finished(tracking, run)
             if status is not None:
                 tracking.finish(run, status=status)
         except MtlError as error:  # a refusal too: registration will say it again, with the trained model at hand

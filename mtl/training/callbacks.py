@@ -13,6 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from mtl.errors import PreemptedError
 from mtl.training import ranks
+from mtl.training.machine import Usage
 from mtl.training.uploads import Uploads
 
 
@@ -60,7 +61,7 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
             aside.parent.mkdir(parents=True, exist_ok=True)
             Path(args.output_dir, aside.name).rename(aside)
             self._uploads.submit(state.global_step, aside)
-        if self._stopping and state.global_step < state.max_steps:
+        if self._stopping and not control.should_training_stop:  # a run that is over ends in order
             self._uploads.wait()
             ranks.any_of(True)  # the others end after the leader's commit, not before it
             raise PreemptedError(f"stopped on request after step {state.global_step}, which is saved")
@@ -73,6 +74,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
     def __init__(self, emit: Callable[..., None]) -> None:
         self._emit = emit
         self._start = (time.monotonic(), 0)
+        self._usage = Usage()
         self.loss: dict[str, float] = {}
         self.speeds: list[float] = []
 
@@ -104,5 +106,6 @@ class Progress(TrainerCallback):  # type: ignore[misc]
             learning_rate=logs["learning_rate"],
             grad_norm=round(float(logs.get("grad_norm", 0.0)), 5),
             tokens_per_second=round(logs["tokens_per_second"], 1),
+            system=self._usage.now(),
             eta=round(per_step * (state.max_steps - state.global_step), 1),
         )

@@ -10,6 +10,7 @@ import torch
 
 from mtl.data.dataset import Dataset
 from mtl.mixture import order, rates
+from mtl.model.padded import IGNORED
 
 Item = tuple[np.ndarray, np.ndarray, int]
 
@@ -47,12 +48,12 @@ class TokenisedSplit(torch.utils.data.Dataset[Item]):
 
 
 def collate(items: list[Item], *, pad_id: int = 0) -> dict[str, torch.Tensor]:
-    """input_ids, attention_mask [rows, longest source]; labels [rows, longest target], else -100; task_ids [rows]."""
+    """input_ids, attention_mask [rows, longest source]; labels [rows, longest target] or IGNORED; task_ids [rows]."""
     sources = max(len(item[0]) for item in items)
     targets = max(len(item[1]) for item in items)
     input_ids = torch.full((len(items), sources), pad_id, dtype=torch.long)
     mask = torch.zeros((len(items), sources), dtype=torch.long)
-    labels = torch.full((len(items), targets), -100, dtype=torch.long)
+    labels = torch.full((len(items), targets), IGNORED, dtype=torch.long)
     for row, (inputs, target, _) in enumerate(items):
         input_ids[row, : len(inputs)] = torch.from_numpy(inputs.astype(np.int64))
         mask[row, : len(inputs)] = 1

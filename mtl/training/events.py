@@ -1,7 +1,8 @@
 """Events: one JSON object a line from the trainer process to whoever started it.
 
 start   identity, step, max_steps, resumed_from, continued_from, differing, passed_by, tasks, trainable, parameters, ...
-step    step, loss, loss_by_task, learning_rate, tokens_per_second, eta
+step    step, loss, loss_by_task, learning_rate, tokens_per_second, system, eta
+validation  step, max_steps, loss_by_task, best (step of the best one so far)
 commit  step
 log     level, message: what the library warned of
 done    the result of the run

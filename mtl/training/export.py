@@ -18,6 +18,7 @@ from mtl.model.load import MODEL_FILE, ModelSpec
 from mtl.model.tokenizer import load_tokenizer
 from mtl.store.base import ObjectStore
 from mtl.tasks.table import get_task
+from mtl.training.history import result_adapter
 
 
 def export_model(
@@ -50,8 +51,8 @@ def _adapter(store: ObjectStore, identity: str, commit: Path, folder: Path) -> N
     fields = RunIdentity.from_json(store.get(f"{run_prefix(identity)}/identity.json"))
     if CheckpointStore(store, fields, "export").restore(commit) is None:
         raise DamageError(f"run {identity[:12]} has no good commit", hint="train again: it starts from scratch")
-    for name in ADAPTER_FILES:
-        shutil.copyfile(commit / name, folder / name)
+    for source, name in zip((result_adapter(commit), commit / ADAPTER_FILES[1]), ADAPTER_FILES, strict=True):
+        shutil.copyfile(source, folder / name)
 
 
 def _companions(config: RetrainConfig, tasks: list[str], folder: Path) -> None:

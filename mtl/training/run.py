@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import statistics
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,23 +19,25 @@ from mtl.config.retrain import RetrainConfig
 from mtl.data.dataset import Dataset, open_dataset
 from mtl.errors import TransientError
 from mtl.fingerprint import canonical_json, sha256_file
-from mtl.model.adapter import ADAPTER_FILES, attach_lora, trainable_parameters
-from mtl.model.base import BaseRef, base_sha256, load_base, resolve_base
-from mtl.model.checks import check_start, probe_logits
-from mtl.model.precision import device_kind, use_bf16
-from mtl.model.tokenizer import load_tokenizer
+from mtl.model.adapter import trainable_parameters
+from mtl.model.base import BaseRef, base_sha256, resolve_base
+from mtl.model.precision import device_kind
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
-from mtl.tasks.table import get_task, in_order
+from mtl.tasks.table import in_order
 from mtl.training import ranks
-from mtl.training.batches import RankBatches, batch_stream
+from mtl.training.build import build_model, build_trainer
 from mtl.training.callbacks import Checkpoints, Progress, StopRequest
 from mtl.training.dataset import TokenisedSplit
 from mtl.training.events import EventWriter
+from mtl.training.held_out import held_out_batches
+from mtl.training.history import result_adapter
+from mtl.training.machine import keep_freed_memory
 from mtl.training.plan import TrainPlan, identity_fields, thread_count
 from mtl.training.resume import Start, start_run
-from mtl.training.trainer import LoraTrainer, training_arguments
+from mtl.training.trainer import LoraTrainer
 from mtl.training.uploads import Uploads
+from mtl.training.validation import Validation
 
 
 def run(plan: TrainPlan, events: EventWriter) -> dict[str, Any]:
@@ -44,6 +45,7 @@ def run(plan: TrainPlan, events: EventWriter) -> dict[str, Any]:
     stop = StopRequest()
     config, work = plan.parsed(), Path(plan.work)
     torch.set_num_threads(thread_count(config.train.threads))
+    keep_freed_memory()
     store = open_store(plan.store)
     data = open_dataset(store, plan.dataset, Path(plan.cache))
     ref = resolve_base(config.model.base, config.model.revision)
@@ -55,7 +57,7 @@ def run(plan: TrainPlan, events: EventWriter) -> dict[str, Any]:
         _bring(begin, checkpoints)
         result = _train(config, data, ref, checkpoints, start=begin, events=events, stop=stop, work=work)
         if ranks.is_leader():
-            checkpoints.finish(config.train.max_steps)
+            checkpoints.finish(result["steps"])
             store.put(result_key(identity.sha256), canonical_json(result))
     return read_result(store, identity.sha256) if ranks.is_leader() else {}
 
@@ -117,30 +119,32 @@ def _train(
     tasks = in_order(data.manifest.counts)
     split = TokenisedSplit(data, "train", tasks)
     set_seed(config.seed)
-    model = _model(config, ref, tasks)
-    trainer = _trainer(config, model, split, work)
+    trainer = build_trainer(config, build_model(config, ref, tasks), split, work)
     progress = Progress(events.emit)
-    adapter = [sha256_file(start.folder / ADAPTER_FILES[0])] if start.folder else []
+    validation = _validation(config, data, tasks, trainer=trainer, resumed=start.folder, events=events, work=work)
+    adapter = [sha256_file(result_adapter(start.folder))] if start.folder else []
 
     def commit(step: int, folder: Path) -> None:
-        checkpoints.commit(step, folder)
-        adapter.append(sha256_file(folder / ADAPTER_FILES[0]))
+        checkpoints.commit(step, folder, metric=validation.metric_at(step) if validation else None)
+        adapter.append(sha256_file(result_adapter(folder)))
         shutil.rmtree(folder)
         events.emit("commit", step=step)
 
     uploads = Uploads(commit)
     trainer.add_callback(progress)
+    if validation:
+        trainer.add_callback(validation)  # before the checkpoints, whose files it adds to
     trainer.add_callback(Checkpoints(uploads, stop, work / "uploads"))
     events.emit("start", **_start_event(checkpoints, start, config, tasks=tasks, split=split, trainer=trainer))
     try:
-        if start.step < config.train.max_steps:
+        if start.step < config.train.max_steps and not (validation and validation.over):
             trainer.train(resume_from_checkpoint=str(start.folder) if start.folder else None)
         uploads.wait()
     finally:
         uploads.close()
     return {
         "identity": checkpoints.identity.sha256,
-        "steps": config.train.max_steps,
+        "steps": max(start.step, trainer.state.global_step),
         "max_steps": config.train.max_steps,
         "adapter_sha256": adapter[-1] if adapter else None,
         "resumed_from": start.step or None,
@@ -148,7 +152,43 @@ def _train(
         "continued_from": start.lineage.to_dict() if start.lineage else None,
         "tokens_per_second": round(statistics.median(progress.speeds), 1) if progress.speeds else None,
         "loss": progress.loss,
+        **(validation.summary() if validation else {}),
     }
+
+
+def _validation(
+    config: RetrainConfig,
+    data: Dataset,
+    tasks: list[str],
+    *,
+    trainer: LoraTrainer,
+    resumed: Path | None,
+    events: EventWriter,
+    work: Path,
+) -> Validation | None:
+    """What measures the run while it trains, if the configuration asks for it."""
+    train = config.train
+    if train.eval_steps is None:
+        return None
+    batches = held_out_batches(
+        data,
+        tasks,
+        per_task=train.eval_examples,
+        seed=config.seed,
+        max_tokens=train.max_tokens_per_batch,
+        rank=trainer.args.process_index,
+        world=trainer.args.world_size,
+    )
+    return Validation(
+        lambda: trainer.validate(batches),
+        events.emit,
+        every=train.eval_steps,
+        metric=train.best_metric,
+        patience=train.patience,
+        keep_best=train.keep == "best",
+        resumed=resumed,
+        work=work,
+    )
 
 
 def _start_event(
@@ -170,80 +210,10 @@ def _start_event(
         "examples": dict(zip(tasks, split.sizes, strict=True)),
         "trainable": trainable,
         "parameters": total,
-        "precision": "bf16" if trainer.args.bf16 else "fp32",
+        "precision": "bf16" if trainer.choices.bf16 else "fp32",
+        "choices": trainer.choices.to_dict(),
         "device": trainer.args.device.type,
     }
-
-
-def _model(config: RetrainConfig, ref: BaseRef, tasks: list[str]) -> Any:
-    """The base with its adapter, checked before the first step."""
-    tokens = [get_task(name).token for name in tasks]
-    tokenizer = load_tokenizer(config.model.tokenizer or ref.location, tokens, revision=ref.revision)
-    base = load_base(ref, rows=len(tokenizer))
-    _set_dropout(base, config.train.base_dropout)
-    before = probe_logits(base)
-    ids = tokenizer.convert_tokens_to_ids(tokens)
-    lora = config.lora
-    model = attach_lora(
-        base,
-        ids,
-        r=lora.r,
-        alpha=lora.alpha,
-        dropout=lora.dropout,
-        target_modules=lora.target_modules,
-        rslora=lora.rslora,
-        base_name=config.model.base,
-        revision=config.model.revision,
-    )
-    check_start(ref, base, model, dict(zip(tokens, ids, strict=True)), before=before)
-    return model
-
-
-def _set_dropout(model: torch.nn.Module, share: float) -> None:
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = share
-        elif isinstance(getattr(module, "dropout", None), float):
-            module.dropout = share  # type: ignore[assignment]  # T5's attention keeps its rate as a number
-
-
-def _trainer(config: RetrainConfig, model: Any, split: TokenisedSplit, work: Path) -> LoraTrainer:
-    train = config.train
-    device = device_kind()
-    arguments = training_arguments(
-        work=work,
-        seed=config.seed,
-        max_steps=train.max_steps,
-        accumulation=train.accumulation,
-        learning_rate=train.learning_rate,
-        schedule=train.schedule,
-        warmup_steps=train.warmup_steps,
-        weight_decay=train.weight_decay,
-        max_grad_norm=train.max_grad_norm,
-        optimizer=train.optimizer,
-        bf16=use_bf16(train.precision, d_model=model.config.d_model, device=device),
-        device=device,
-        save_steps=train.save_steps,
-        log_steps=train.log_steps,
-        workers=train.workers,
-    )
-
-    def stream() -> Iterator[list[int]]:
-        return batch_stream(
-            lambda epoch: split.ordered(config.data.mixture, seed=config.seed, epoch=epoch),
-            split.sources,
-            split.targets,
-            max_tokens=train.max_tokens_per_batch,
-            seed=config.seed,
-        )
-
-    batches = RankBatches(
-        stream,
-        total=train.max_steps * train.accumulation,
-        rank=arguments.process_index,
-        world=arguments.world_size,
-    )
-    return LoraTrainer(model, arguments, split=split, batches=batches)
 
 
 def read_result(store: ObjectStore, identity: str) -> dict[str, Any]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments
 
 from mtl.errors import PermanentError
 from mtl.model.adapter import save_adapter
+from mtl.model.padded import IGNORED
+from mtl.model.step import install
 from mtl.training import ranks
 from mtl.training.batches import RankBatches
+from mtl.training.choices import Choices
 from mtl.training.dataset import TokenisedSplit, collate
 
 
@@ -27,15 +29,41 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
     """
 
     def __init__(
-        self, model: torch.nn.Module, args: Seq2SeqTrainingArguments, *, split: TokenisedSplit, batches: RankBatches
+        self,
+        model: Any,
+        args: Seq2SeqTrainingArguments,
+        *,
+        split: TokenisedSplit,
+        batches: RankBatches,
+        choices: Choices,
+        rows_learning_rate: float | None = None,
     ) -> None:
         super().__init__(model=model, args=args, train_dataset=split)
         self._split = split
         self._batches = batches
+        self._rows_learning_rate = rows_learning_rate
+        self.choices = choices
+        # Now that the model is on its device: from here on its forward pass gives a loss for each row.
+        install(model.get_base_model(), layout=choices.layout, bf16=choices.bf16, chunk=choices.loss_chunk)
         # compute_loss below divides by the token count of the whole accumulated step.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
         self._reset_window()
+
+    optimizer: Any  # declared by transformers, which mypy does not follow
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """The new rows are a group of their own: another learning rate, no weight decay."""
+        if self.optimizer is None:
+            trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+            rows = [p for name, p in trained if "trainable_tokens" in name]
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            groups: list[dict[str, Any]] = [
+                {"params": [p for name, p in trained if "trainable_tokens" not in name]},
+                {"params": rows, "weight_decay": 0.0, "lr": self._rows_learning_rate or self.args.learning_rate},
+            ]
+            self.optimizer = kind([group for group in groups if group["params"]], **_decayed(options, self.args))
+        return self.optimizer
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         # Not prepared by accelerate: RankBatches is already the share of this rank.
@@ -55,32 +83,52 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         labels, task_ids = inputs["labels"], inputs["task_ids"]
-        logits = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            decoder_input_ids=self._shift_right(labels),
-        ).logits
-        losses = cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=-100, reduction="none")
-        by_row = losses.view(labels.shape).sum(1)
+        by_row = _by_row(model, inputs)
         total = by_row.sum()
+        self._check_finite(total, self.state.global_step + 1)
+        self._watch(by_row.detach(), labels, inputs["attention_mask"], task_ids)
+        items = num_items_in_batch if num_items_in_batch is not None else (labels != IGNORED).sum()
+        loss = total / items * self.accelerator.num_processes
+        return (loss, {"loss": loss}) if return_outputs else loss
+
+    def validate(self, batches: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, float]:
+        """Loss per target token of each task, over the batches of all ranks. Draws no random number.
+
+        No data loader: starting one takes a number from the generator that dropout draws from.
+        """
+        began = time.monotonic()
+        loss, tokens = self._per_task(), self._per_task()
+        self.model.eval()
+        with torch.no_grad():
+            for batch in batches:
+                by_row = _by_row(self.model, {name: tensor.to(self.args.device) for name, tensor in batch.items()})
+                self._check_finite(by_row.sum(), self.state.global_step)
+                loss.index_add_(0, batch["task_ids"], by_row.double().cpu())
+                tokens.index_add_(0, batch["task_ids"], (batch["labels"] != IGNORED).sum(1).double())
+        self.model.train()
+        loss, tokens = self._of_all_ranks(loss, tokens)
+        self._since += time.monotonic() - began  # no part of the speed of training
+        return dict(zip(self._split.tasks, (loss / tokens).tolist(), strict=True))
+
+    def _of_all_ranks(self, *parts: torch.Tensor) -> list[torch.Tensor]:
+        """The sum over all ranks of each of `parts`, added in the order of the ranks."""
+        return [torch.stack(values).sum(0) for values in zip(*ranks.gather(parts), strict=True)]
+
+    def _check_finite(self, total: torch.Tensor, step: int) -> None:
         if not torch.isfinite(total):
             raise PermanentError(
-                f"the loss became {float(total.detach())} at step {self.state.global_step + 1}",
+                f"the loss became {float(total.detach())} at step {step}",
                 field="train.learning_rate",
                 hint="lower train.learning_rate or raise train.warmup_steps; the last checkpoint is kept",
             )
-        self._watch(by_row.detach(), labels, inputs["attention_mask"], task_ids)
-        items = num_items_in_batch if num_items_in_batch is not None else (labels != -100).sum()
-        loss = total / items * self.accelerator.num_processes
-        return (loss, {"logits": logits}) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        if "loss" in logs and self._tokens_of_task.sum():
-            loss = self._loss_of_task / self._tokens_of_task.clamp(min=1)
-            seen = zip(self._split.tasks, loss.tolist(), self._tokens_of_task.tolist(), strict=True)
-            logs.update({f"loss/{task}": value for task, value, tokens in seen if tokens})
-            logs["loss"] = float(self._loss_of_task.sum() / self._tokens_of_task.sum())
-            logs["tokens_per_second"] = self._real_tokens / (time.monotonic() - self._since)
+        if "loss" in logs:  # on every rank at the same step
+            loss, tokens = self._of_all_ranks(self._loss_of_task, self._tokens_of_task)
+            seen = zip(self._split.tasks, (loss / tokens).tolist(), tokens.tolist(), strict=True)
+            logs.update({f"loss/{task}": value for task, value, count in seen if count})
+            logs["loss"] = float(loss.sum() / tokens.sum())
+            logs["tokens_per_second"] = sum(ranks.gather(self._real_tokens)) / (time.monotonic() - self._since)
             self._reset_window()
         super().log(logs, start_time)
 
@@ -99,23 +147,30 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
                     if rank == 0:
                         (own.parent / "rng_state.pth").write_bytes(data)
 
-    def _shift_right(self, labels: torch.Tensor) -> torch.Tensor:
-        config = self.model.config
-        shifted = labels.new_full(labels.shape, config.decoder_start_token_id)
-        shifted[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == -100, config.pad_token_id)
-        return shifted
-
     def _watch(self, by_row: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor, task_ids: torch.Tensor) -> None:
-        tokens = (labels != -100).sum(1)
+        tokens = (labels != IGNORED).sum(1)
         self._loss_of_task.index_add_(0, task_ids.cpu(), by_row.double().cpu())
         self._tokens_of_task.index_add_(0, task_ids.cpu(), tokens.double().cpu())
         self._real_tokens += int(tokens.sum() + mask.sum())
 
     def _reset_window(self) -> None:
-        self._loss_of_task = torch.zeros(len(self._split.tasks), dtype=torch.double)
-        self._tokens_of_task = torch.zeros(len(self._split.tasks), dtype=torch.double)
+        self._loss_of_task, self._tokens_of_task = self._per_task(), self._per_task()
         self._real_tokens = 0
         self._since = time.monotonic()
+
+    def _per_task(self) -> torch.Tensor:
+        return torch.zeros(len(self._split.tasks), dtype=torch.double)
+
+
+def _by_row(model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Summed loss of each row, on the graph."""
+    names = ("input_ids", "attention_mask", "labels")
+    by_row: torch.Tensor = model(**{name: inputs[name] for name in names})
+    return by_row
+
+
+def _decayed(options: dict[str, Any], args: Seq2SeqTrainingArguments) -> dict[str, Any]:
+    return {**options, "weight_decay": args.weight_decay}
 
 
 def training_arguments(
@@ -129,8 +184,7 @@ def training_arguments(
     warmup_steps: int,
     weight_decay: float,
     max_grad_norm: float,
-    optimizer: str,
-    bf16: bool,
+    choices: Choices,
     device: str,
     save_steps: int,
     log_steps: int,
@@ -148,8 +202,9 @@ def training_arguments(
         warmup_steps=warmup_steps,
         weight_decay=weight_decay,
         max_grad_norm=max_grad_norm,
-        optim={"adamw": "adamw_torch", "adafactor": "adafactor"}[optimizer],
-        bf16=bf16,
+        optim=choices.optimizer,
+        bf16=choices.bf16,
+        torch_compile=choices.compile,
         use_cpu=device == "cpu",
         save_strategy="steps",
         save_steps=save_steps,
@@ -161,6 +216,3 @@ def training_arguments(
         report_to=[],
         disable_tqdm=True,
     )
-
-
-Emit = Callable[..., None]

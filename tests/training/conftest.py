@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from mtl.config.retrain import RetrainConfig
 from mtl.settings import Settings, load_settings
 from mtl.training.launch import launch_training
 from tests.support.retrains import small_config
+from tests.support.trainers import Machine, machine_with
 
 Event = Mapping[str, Any]
+NewMachine = Callable[..., Machine]
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +32,22 @@ def dataset(workshop: Path) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MTL_HOME", str(workshop / "home"))
         return str(learn.prepare(small_config(workshop))["fingerprint"])
+
+
+@pytest.fixture
+def new_machine(workshop: Path, dataset: str, tmp_path: Path) -> Iterator[NewMachine]:
+    """Makes machines; keyword arguments change the train section."""
+    made: list[Machine] = []
+
+    def make(name: str, **train: Any) -> Machine:
+        config = small_config(workshop, **train)
+        made.append(machine_with(tmp_path / name, workshop / "home" / "store" / "datasets", config, dataset))
+        return made[-1]
+
+    yield make
+    for machine in made:
+        for trainer in machine.started:
+            trainer.discard()
 
 
 def settings(workshop: Path, name: str) -> Settings:

@@ -1,0 +1,226 @@
+"""How fast is training, in how much memory, how soon does it begin? Against Seq2SeqTrainer, as it is and at its best.
+
+    python benchmarks/bench_train.py [--quick] [--device cpu|cuda] [--quality]
+
+speed    real tokens a second (source + target, padding not counted), FLAN-T5-small's shape with random weights, real
+         examples where the folder ../shared/data is, 512/256 tokens; the sides of training_sides.py take turns, step by
+         step; medians
+memory   peak RSS of a process that trains FLAN-T5-base's shape on its longest batch, each side a process of its own
+start    seconds from the start of `mtl train` to its first step, over importing torch and transformers and loading the
+         same weights
+quality  with --quality, alone: the demo, the same examples, validation loss per task, `ratio` the worst of them
+cuda     with --device cuda: FLAN-T5-base's shape in bf16, with model FLOP utilisation (see `flops`); without a GPU the
+         result says "not measured"
+Prints one JSON object as its last line: `ratio` is the speed over the seed recipe's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from training_sides import SHARED, configuration, prepared, save_shape
+
+H100_FLOPS = 989e12  # dense bf16, from NVIDIA's data sheet
+SIDES = ("seed", "best", "ours")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two rounds, one start: under 3 minutes")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--quality", action="store_true", help="only train the demo with both recipes (10 minutes)")
+    parser.add_argument("--steps", type=int, help="of --quality; default: those of conf/demo.yaml")
+    parser.add_argument("--only", choices=["speed", "memory", "start"], help="measure just this")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    if arguments.quality:
+        from training_quality import quality
+
+        found = quality(arguments.steps)
+        print(json.dumps({"quality": found, "ratio": found["ratio"]}))
+        return
+    wanted = [arguments.only] if arguments.only else ["speed", "memory", "start"]
+    result: dict[str, Any] = {"device": arguments.device, "threads": torch.get_num_threads()}
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        if arguments.device == "cuda":
+            result |= cuda(home)
+        else:
+            rounds = 2 if arguments.quick else 5
+            measures = {
+                "speed": lambda: speed(home, "small", rounds),
+                "memory": lambda: memory(home),
+                "start": lambda: start(home, 1 if arguments.quick else 3),
+            }
+            for name in wanted:
+                result[name] = measures[name]()
+                print(name, json.dumps(result[name]), file=sys.stderr)
+            result["cuda"] = "not measured"
+            if "speed" in result:
+                result["ratio"] = result["speed"]["ratio"]["seed"]
+    print(json.dumps(result))
+
+
+def speed(home: Path, shape: str, rounds: int, *, device: str = "cpu", tokens: int = 4096) -> dict[str, Any]:
+    """Medians over the rounds. Each side is a process of its own, which trains only while it is its turn."""
+    base = save_shape(home / shape, shape)
+    dataset = prepared(configuration(base), home).manifest.fingerprint
+    sides = {side: Side(side, base, home, dataset, device=device, tokens=tokens) for side in SIDES}
+    turns: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+    try:
+        for number in range(rounds + 1):  # the first turn is warm-up: memory grows, caches fill
+            for name, side in sides.items():
+                turn = side.turn()
+                if number:
+                    turns[name].append(turn)
+    finally:
+        for side in sides.values():
+            side.end()
+    speeds = {name: [round(turn["tokens"] / turn["seconds"], 1) for turn in found] for name, found in turns.items()}
+    middle = {name: statistics.median(values) for name, values in speeds.items()}
+    return {
+        "shape": shape,
+        "data": "real" if SHARED.is_dir() else "demo",
+        "tokens_per_second": middle,
+        "rounds": speeds,
+        "real_share": {name: _share(found) for name, found in turns.items()},
+        "ratio": {name: round(middle["ours"] / middle[name], 3) for name in ("seed", "best")},
+    }
+
+
+def _share(turns: list[dict[str, float]]) -> float:
+    """Of the tokens of its batches, how many are no padding."""
+    return round(sum(turn["tokens"] for turn in turns) / sum(turn["padded"] for turn in turns), 3)
+
+
+class Side:
+    """A training in a process of its own that does one optimizer step whenever it is asked to."""
+
+    def __init__(self, name: str, base: Path, home: Path, dataset: str, *, device: str, tokens: int) -> None:
+        job = {"side": name, "base": str(base), "home": str(home), "dataset": dataset}
+        job |= {"device": device, "tokens": tokens}
+        command = [sys.executable, str(Path(__file__).with_name("training_sides.py")), json.dumps(job)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def turn(self) -> dict[str, float]:
+        """Tokens, padded tokens, seconds and peak memory after one optimizer step."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("step\n")
+        self._process.stdin.flush()
+        for line in self._process.stdout:
+            if line.startswith('{"tokens"'):
+                turn: dict[str, float] = json.loads(line)
+                return turn
+        raise RuntimeError(f"a side of the comparison ended with exit code {self._process.wait()}")
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def memory(home: Path) -> dict[str, Any]:
+    """Peak RSS in MB of both sides at FLAN-T5-base's shape, after two steps on the longest examples."""
+    base = save_shape(home / "base", "base")
+    dataset = prepared(configuration(base), home).manifest.fingerprint
+    peaks = {}
+    for name in ("seed", "ours"):
+        side = Side(f"{name}-longest", base, home, dataset, device="cpu", tokens=4096)
+        try:
+            peaks[name] = [side.turn()["peak_rss_mb"] for _ in range(2)][-1]
+        finally:
+            side.end()
+    return {"peak_rss_mb": peaks, "ratio": round(peaks["ours"] / peaks["seed"], 3)}
+
+
+LOAD = """
+import sys, torch
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+AutoModelForSeq2SeqLM.from_pretrained(sys.argv[1]); AutoTokenizer.from_pretrained(sys.argv[1])
+"""
+
+
+def start(home: Path, rounds: int) -> dict[str, Any]:
+    """Seconds to the first step of `mtl train` on a prepared data set, and to loading alone; FLAN-T5-small's shape."""
+    base = home / "small" if (home / "small").is_dir() else save_shape(home / "small", "small")
+    config = configuration(base, max_steps=1, max_tokens_per_batch=1024)
+    dataset = prepared(config, home).manifest.fingerprint
+    conf = home / "conf.yaml"
+    seconds: dict[str, list[float]] = {"load": [], "train": []}
+    environment = {**os.environ, "MTL_HOME": str(home), "MTL_STORE": str(home / "store")}
+    for number in range(rounds):
+        plain = config.model_dump(mode="json", by_alias=True) | {"seed": number}
+        conf.write_text(yaml.safe_dump(plain), encoding="utf-8")
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", LOAD, str(base)], check=True, capture_output=True)
+        seconds["load"].append(time.perf_counter() - began)
+        command = [sys.executable, "-m", "mtl.cli", "train", "-c", str(conf), "--dataset", dataset]
+        seconds["train"].append(_until_first_step(command, environment))
+    middle = {side: round(statistics.median(values), 2) for side, values in seconds.items()}
+    return {"seconds": middle, "ratio": round(middle["train"] / middle["load"], 3)}
+
+
+def _until_first_step(command: list[str], environment: dict[str, str]) -> float:
+    """Until the line that says that step 0 is done."""
+    began = time.perf_counter()
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stderr is not None
+        found, lines = 0.0, []
+        for line in run.stderr:
+            lines.append(line)
+            if line.startswith("train: 0/") and not found:
+                found = time.perf_counter() - began
+    if run.returncode or not found:
+        raise RuntimeError("".join(lines[-20:]))
+    return found
+
+
+def cuda(home: Path) -> dict[str, Any]:
+    """FLAN-T5-base's shape in bf16 on one GPU: speed, utilisation of an H100, peak memory of each side's kind."""
+    if not torch.cuda.is_available():
+        return {"cuda": "not measured", "ratio": None}
+    found = speed(home, "base", 3, device="cuda", tokens=65536)
+    used = flops(found["tokens_per_second"]["ours"])
+    return {"cuda": found, "ratio": found["ratio"]["seed"], "mfu_h100": used}
+
+
+def flops(tokens_per_second: float, *, source_share: float = 0.7, source: int = 512) -> float:
+    """Share of an H100's bf16 peak that the model's own products take, padding and recomputation not counted.
+
+    4 FLOPs per frozen weight and token that passes it (forward, and the gradient of its input), 6 per trained one;
+    attention extra: 12 x heads x d_kv x length FLOPs per token and layer (scores and values, forward and backward).
+    Encoder weights are passed by source tokens, those of the decoder and the head by target tokens, the keys and values
+    of cross-attention by source tokens.
+    """
+    shape = {"d": 768, "inner": 768, "ff": 2048, "layers": 12, "vocabulary": 32128}
+    block = 4 * shape["d"] * shape["inner"] + 3 * shape["d"] * shape["ff"]
+    encoder = shape["layers"] * (4 * block + 12 * shape["inner"] * source)
+    cross = shape["layers"] * 4 * 2 * shape["d"] * shape["inner"]
+    decoder_block = block + 2 * shape["d"] * shape["inner"]
+    decoder = (
+        shape["layers"] * (4 * decoder_block + 12 * shape["inner"] * source) + 4 * shape["d"] * shape["vocabulary"]
+    )
+    trained = 6 * 8 * (shape["d"] + shape["inner"]) * 2 * shape["layers"]  # r 8 on q and v
+    per_token = source_share * (encoder + cross) + (1 - source_share) * decoder + trained
+    return round(tokens_per_second * per_token / H100_FLOPS, 4)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""From the configuration to the model and the trainer of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mtl.config.retrain import RetrainConfig
+from mtl.model.adapter import attach_lora
+from mtl.model.base import BaseRef, load_base
+from mtl.model.checks import check_start, probe_logits
+from mtl.model.packed import why_not
+from mtl.model.precision import device_kind, use_bf16
+from mtl.model.tokenizer import load_tokenizer
+from mtl.tasks.table import get_task
+from mtl.training.batches import RankBatches, batch_stream
+from mtl.training.choices import choose
+from mtl.training.dataset import TokenisedSplit
+from mtl.training.trainer import LoraTrainer, training_arguments
+
+
+def build_model(config: RetrainConfig, ref: BaseRef, tasks: list[str]) -> Any:
+    """The base with its adapter, checked before the first step."""
+    tokens = [get_task(name).token for name in tasks]
+    tokenizer = load_tokenizer(config.model.tokenizer or ref.location, tokens, revision=ref.revision)
+    base = load_base(ref, rows=len(tokenizer))
+    _set_dropout(base, config.train.base_dropout)
+    before = probe_logits(base)
+    ids = tokenizer.convert_tokens_to_ids(tokens)
+    lora = config.lora
+    model = attach_lora(
+        base,
+        ids,
+        r=lora.r,
+        alpha=lora.alpha,
+        dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        rslora=lora.rslora,
+        dora=lora.dora,
+        base_name=config.model.base,
+        revision=config.model.revision,
+    )
+    check_start(ref, base, model, dict(zip(tokens, ids, strict=True)), before=before)
+    return model
+
+
+def _set_dropout(model: torch.nn.Module, share: float) -> None:
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = share
+        elif isinstance(getattr(module, "dropout", None), float):
+            module.dropout = share  # type: ignore[assignment]  # T5's attention keeps its rate as a number
+
+
+def build_trainer(config: RetrainConfig, model: Any, split: TokenisedSplit, work: Path) -> LoraTrainer:
+    """The trainer, with the batches of this rank."""
+    train = config.train
+    device = device_kind()
+    choices = choose(
+        train,
+        bf16=use_bf16(train.precision, d_model=model.config.d_model, device=device),
+        device=device,
+        obstacle=why_not(model.get_base_model()),
+    )
+    model.get_base_model().set_attn_implementation(choices.attention)
+    arguments = training_arguments(
+        work=work,
+        seed=config.seed,
+        max_steps=train.max_steps,
+        accumulation=train.accumulation,
+        learning_rate=train.learning_rate,
+        schedule=train.schedule,
+        warmup_steps=train.warmup_steps,
+        weight_decay=train.weight_decay,
+        max_grad_norm=train.max_grad_norm,
+        choices=choices,
+        device=device,
+        save_steps=train.save_steps,
+        log_steps=train.log_steps,
+        workers=train.workers,
+    )
+
+    def stream() -> Iterator[list[int]]:
+        return batch_stream(
+            lambda epoch: split.ordered(config.data.mixture, seed=config.seed, epoch=epoch),
+            split.sources,
+            split.targets,
+            max_tokens=train.max_tokens_per_batch,
+            seed=config.seed,
+        )
+
+    batches = RankBatches(
+        stream,
+        total=train.max_steps * train.accumulation,
+        rank=arguments.process_index,
+        world=arguments.world_size,
+    )
+    return LoraTrainer(
+        model,
+        arguments,
+        split=split,
+        batches=batches,
+        choices=choices,
+        rows_learning_rate=train.rows_learning_rate,
+    )

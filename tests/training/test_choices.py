@@ -1,0 +1,45 @@
+"""How a step is computed: what `auto` takes, and what is taken when it is asked for by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mtl.config.train import TrainConfig
+from mtl.errors import ConfigError
+from mtl.training.choices import LOSS_CHUNK, Choices, choose
+
+
+def chosen(device: str = "cpu", obstacle: str | None = None, **train: Any) -> Choices:
+    return choose(TrainConfig(**train), bf16=True, device=device, obstacle=obstacle)
+
+
+@pytest.mark.parametrize(
+    ("device", "obstacle", "train", "layout"),
+    [
+        ("cpu", None, {}, "packed"),
+        ("cuda", None, {}, "padded"),
+        ("cpu", "activation relu", {}, "padded"),
+        ("cpu", None, {"compile": True}, "padded"),
+        ("cuda", None, {"layout": "packed"}, "packed"),
+        ("cpu", None, {"layout": "padded"}, "padded"),
+    ],
+)
+def test_the_layout_is_the_measured_one_unless_it_is_named(
+    device: str, obstacle: str | None, train: dict[str, Any], layout: str
+) -> None:
+    assert chosen(device, obstacle, **train).layout == layout
+
+
+def test_what_cannot_be_had_is_refused_with_its_reason() -> None:
+    with pytest.raises(ConfigError, match=r"train.layout: packed cannot be had: activation relu"):
+        chosen(obstacle="activation relu", layout="packed")
+
+
+def test_the_rest_is_as_configured() -> None:
+    plain = chosen()
+    assert (plain.attention, plain.loss_chunk, plain.optimizer) == ("sdpa", LOSS_CHUNK, "adamw_torch_fused")
+    named = chosen(attention="eager", loss_chunk=7, optimizer="adafactor", compile=True)
+    assert (named.attention, named.loss_chunk, named.optimizer, named.compile) == ("eager", 7, "adafactor", True)
+    assert plain.to_dict()["layout"] == "packed"
