@@ -26,7 +26,7 @@ from mtl.store.files import written_aside
 from mtl.store.open import open_store
 from mtl.training.ending import error_of, last_words, the_better
 from mtl.training.events import parse_event
-from mtl.training.node import announce, torchrun
+from mtl.training.node import announced, torchrun
 from mtl.training.plan import TrainPlan
 
 Event = Mapping[str, Any]
@@ -58,9 +58,9 @@ def launch_training(
         )
         plan.save(work / "plan.json")
         nodes = trainer_nodes()
-        if nodes is not None:
-            announce(open_store(settings.store), nodes, plan)
-        code, last, tail = _follow(work, on_event)
+        others = announced(open_store(settings.store), nodes, plan) if nodes is not None else contextlib.nullcontext()
+        with others:
+            code, last, tail = _follow(work, on_event)
     if code == 0 and last.get("event") == "done":
         result = {name: value for name, value in last.items() if name != "event"}
         _keep(settings, config.name, {"exit_code": 0, "cause": "done", "identity": result["identity"]})

@@ -14,6 +14,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -39,9 +41,14 @@ def torchrun(nodes: TrainerNodes, plan: Path) -> list[str]:
     ]
 
 
-def announce(store: ObjectStore, nodes: TrainerNodes, plan: TrainPlan) -> None:
-    """Tell the other nodes what is trained now."""
+@contextmanager
+def announced(store: ObjectStore, nodes: TrainerNodes, plan: TrainPlan) -> Iterator[None]:
+    """Tell the other nodes what is trained for as long as this lasts, so that one that starts late joins too."""
     store.put(_key(nodes), canonical_json({"at": time.time_ns(), "plan": asdict(plan)}))
+    try:
+        yield
+    finally:
+        store.delete(_key(nodes))
 
 
 def _key(nodes: TrainerNodes) -> str:
@@ -49,8 +56,8 @@ def _key(nodes: TrainerNodes) -> str:
 
 
 def follow(store: ObjectStore, nodes: TrainerNodes, work: Path, cache: Path) -> None:
-    """Take part in every training that node 0 announces from now on. Returns when this process is asked to stop."""
-    seen = _announced(store, nodes)[0]
+    """Take part in the training that node 0 announces, and in every later one, until this process is asked to stop."""
+    seen = 0
     process: subprocess.Popen[bytes] | None = None
     try:
         while True:
