@@ -31,7 +31,7 @@ test: install  ## the quick tier: linters, types, layers and tests, under 5 minu
 	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow'
 
 ci: test faults  ## what the gate runs: the quick tier, the fault tier, and the chain on real data, killed and served
-	$(BIN)/pytest -n 2 --dist loadfile -m slow tests/test_real_data.py tests/flows tests/serving tests/docker tests/release/test_worse_candidate.py tests/stack/test_operations.py tests/stack/test_form.py
+	$(BIN)/pytest -n 2 --dist loadfile -m slow tests/test_real_data.py tests/flows/test_retrain.py tests/serving tests/docker tests/release/test_worse_candidate.py
 
 slow: install  ## every slow test, fault tier and sweeps included; half an hour and more
 	$(BIN)/pytest -m slow
