@@ -8,9 +8,10 @@ speed    real tokens a second (source + target, padding not counted), FLAN-T5-sm
 memory   peak RSS of a process that trains FLAN-T5-base's shape on its longest batch, each side a process of its own
 start    seconds from the start of `mtl train` to its first step, over importing torch and transformers and loading the
          same weights
-quality  with --quality, alone: the demo, the same examples, validation loss per task, `ratio` the worst of them
-cuda     with --device cuda: FLAN-T5-base's shape in bf16, with model FLOP utilisation (see `flops`); without a GPU the
-         result says "not measured"
+quality  with --quality, alone: the demo, the same examples, validation loss per task, `ratio` the worst of them; also
+         with dropout in the frozen base
+cuda     with --device cuda: FLAN-T5-base's shape in bf16, with model FLOP utilisation (see training_flops.py) and the
+         peak memory of each side; without a GPU the result says "not measured"
 Prints one JSON object as its last line: `ratio` is the speed over the seed recipe's.
 """
 
@@ -31,7 +32,8 @@ from typing import Any
 
 import torch
 import yaml
-from training_sides import SHARED, configuration, prepared, save_shape
+from training_flops import training_flops
+from training_sides import RANK, SHAPES, SHARED, configuration, prepared, save_shape
 
 H100_FLOPS = 989e12  # dense bf16, from NVIDIA's data sheet
 SIDES = ("seed", "best", "ours")
@@ -42,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two rounds, one start: under 3 minutes")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--quality", action="store_true", help="only train the demo with both recipes (10 minutes)")
+    parser.add_argument("--quality", action="store_true", help="only train the demo with both recipes (15 minutes)")
     parser.add_argument("--steps", type=int, help="of --quality; default: those of conf/demo.yaml")
     parser.add_argument("--only", choices=["speed", "memory", "start"], help="measure just this")
     arguments = parser.parse_args()
@@ -81,7 +83,7 @@ def speed(home: Path, shape: str, rounds: int, *, device: str = "cpu", tokens: i
     base = save_shape(home / shape, shape)
     dataset = prepared(configuration(base), home).manifest.fingerprint
     sides = {side: Side(side, base, home, dataset, device=device, tokens=tokens) for side in SIDES}
-    turns: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+    turns: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     try:
         for number in range(rounds + 1):  # the first turn is warm-up: memory grows, caches fill
             for name, side in sides.items():
@@ -99,11 +101,20 @@ def speed(home: Path, shape: str, rounds: int, *, device: str = "cpu", tokens: i
         "tokens_per_second": middle,
         "rounds": speeds,
         "real_share": {name: _share(found) for name, found in turns.items()},
+        "flops_per_second": {name: _flops(shape, found) for name, found in turns.items()},
+        "peak_gpu_mb": {name: found[-1]["peak_gpu_mb"] for name, found in turns.items()},
         "ratio": {name: round(middle["ours"] / middle[name], 3) for name in ("seed", "best")},
     }
 
 
-def _share(turns: list[dict[str, float]]) -> float:
+def _flops(shape: str, turns: list[dict[str, Any]]) -> float:
+    """Median over the turns of the FLOPs a second that the model needs, see training_flops.py."""
+    return statistics.median(
+        training_flops(SHAPES[shape], turn["lengths"], rank=RANK) / turn["seconds"] for turn in turns
+    )
+
+
+def _share(turns: list[dict[str, Any]]) -> float:
     """Of the tokens of its batches, how many are no padding."""
     return round(sum(turn["tokens"] for turn in turns) / sum(turn["padded"] for turn in turns), 3)
 
@@ -117,7 +128,7 @@ class Side:
         command = [sys.executable, str(Path(__file__).with_name("training_sides.py")), json.dumps(job)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def turn(self) -> dict[str, float]:
+    def turn(self) -> dict[str, Any]:
         """Tokens, padded tokens, seconds and peak memory after one optimizer step."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -125,7 +136,7 @@ class Side:
         self._process.stdin.flush()
         for line in self._process.stdout:
             if line.startswith('{"tokens"'):
-                turn: dict[str, float] = json.loads(line)
+                turn: dict[str, Any] = json.loads(line)
                 return turn
         raise RuntimeError(f"a side of the comparison ended with exit code {self._process.wait()}")
 
@@ -193,33 +204,13 @@ def _until_first_step(command: list[str], environment: dict[str, str]) -> float:
 
 
 def cuda(home: Path) -> dict[str, Any]:
-    """FLAN-T5-base's shape in bf16 on one GPU: speed, utilisation of an H100, peak memory of each side's kind."""
+    """FLAN-T5-base's shape in bf16 on one GPU: speed, model FLOP utilisation, peak memory of each side."""
     if not torch.cuda.is_available():
         return {"cuda": "not measured", "ratio": None}
+    name = torch.cuda.get_device_name()
     found = speed(home, "base", 3, device="cuda", tokens=65536)
-    used = flops(found["tokens_per_second"]["ours"])
-    return {"cuda": found, "ratio": found["ratio"]["seed"], "mfu_h100": used}
-
-
-def flops(tokens_per_second: float, *, source_share: float = 0.7, source: int = 512) -> float:
-    """Share of an H100's bf16 peak that the model's own products take, padding and recomputation not counted.
-
-    4 FLOPs per frozen weight and token that passes it (forward, and the gradient of its input), 6 per trained one;
-    attention extra: 12 x heads x d_kv x length FLOPs per token and layer (scores and values, forward and backward).
-    Encoder weights are passed by source tokens, those of the decoder and the head by target tokens, the keys and values
-    of cross-attention by source tokens.
-    """
-    shape = {"d": 768, "inner": 768, "ff": 2048, "layers": 12, "vocabulary": 32128}
-    block = 4 * shape["d"] * shape["inner"] + 3 * shape["d"] * shape["ff"]
-    encoder = shape["layers"] * (4 * block + 12 * shape["inner"] * source)
-    cross = shape["layers"] * 4 * 2 * shape["d"] * shape["inner"]
-    decoder_block = block + 2 * shape["d"] * shape["inner"]
-    decoder = (
-        shape["layers"] * (4 * decoder_block + 12 * shape["inner"] * source) + 4 * shape["d"] * shape["vocabulary"]
-    )
-    trained = 6 * 8 * (shape["d"] + shape["inner"]) * 2 * shape["layers"]  # r 8 on q and v
-    per_token = source_share * (encoder + cross) + (1 - source_share) * decoder + trained
-    return round(tokens_per_second * per_token / H100_FLOPS, 4)
+    used = round(found["flops_per_second"]["ours"] / H100_FLOPS, 4) if "H100" in name else "not measured"
+    return {"cuda": found, "gpu": name, "mfu": used, "ratio": found["ratio"]["seed"]}
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import resource
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
+from training_flops import lengths
 from transformers import (
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
@@ -47,6 +49,7 @@ SHAPES = {
     "small": {"d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_decoder_layers": 8, "num_heads": 6},
     "base": {"d_model": 768, "d_kv": 64, "d_ff": 2048, "num_layers": 12, "num_decoder_layers": 12, "num_heads": 12},
 }
+RANK = 8  # of LoRA, on q and v
 TASKS = ["summarize", "mcq"]  # in the order of the table
 
 
@@ -82,7 +85,7 @@ def configuration(base: Path, **train: Any) -> RetrainConfig:
                 "processes": 1,
             },
             "model": {"base": str(base)},
-            "lora": {"r": 8, "alpha": 16, "dropout": 0.05, "target_modules": ["q", "v"]},
+            "lora": {"r": RANK, "alpha": 16, "dropout": 0.05, "target_modules": ["q", "v"]},
             "train": {"max_steps": 2, "warmup_steps": 0, "save_steps": 1, "log_steps": 1, **train},
         }
     )
@@ -148,7 +151,7 @@ def transformers_side(
         flags |= {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation or 1}
     torch.manual_seed(seed)
     model = AutoModelForSeq2SeqLM.from_pretrained(base, dtype=torch.float32, **options)
-    lora = LoraConfig(task_type="SEQ_2_SEQ_LM", r=8, lora_alpha=16, lora_dropout=0.05, target_modules=["q", "v"])
+    lora = LoraConfig(task_type="SEQ_2_SEQ_LM", r=RANK, lora_alpha=16, lora_dropout=0.05, target_modules=["q", "v"])
     arguments = Seq2SeqTrainingArguments(
         output_dir=str(work / name),
         seed=seed,
@@ -169,12 +172,13 @@ class Turns(TrainerCallback):  # type: ignore[misc]
     """Before each optimizer step waits for a line, and after it prints what the step did."""
 
     def __init__(self, trainer: Any) -> None:
-        self._tokens = self._padded = 0
+        self._padded = 0
         self._began = 0.0
+        self._lengths: Counter[str] = Counter()
         inner = trainer.training_step
 
         def training_step(model: Any, inputs: dict[str, torch.Tensor], *rest: Any, **options: Any) -> Any:
-            self._tokens += int(inputs["attention_mask"].sum() + (inputs["labels"] != -100).sum())
+            self._lengths.update(lengths(inputs["attention_mask"], inputs["labels"]))
             self._padded += inputs["attention_mask"].numel() + inputs["labels"].numel()
             return inner(model, inputs, *rest, **options)
 
@@ -182,7 +186,8 @@ class Turns(TrainerCallback):  # type: ignore[misc]
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
         sys.stdin.readline()
-        self._tokens = self._padded = 0
+        self._padded = 0
+        self._lengths.clear()
         self._began = time.perf_counter()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
@@ -191,8 +196,9 @@ class Turns(TrainerCallback):  # type: ignore[misc]
         seconds = time.perf_counter() - self._began
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         gpu = torch.cuda.max_memory_allocated() // 2**20 if torch.cuda.is_available() else None
-        said = {"tokens": self._tokens, "padded": self._padded, "seconds": seconds}
-        print(json.dumps(said | {"peak_rss_mb": peak, "peak_gpu_mb": gpu}), flush=True)
+        found = dict(self._lengths)
+        said = {"tokens": found["source"] + found["target"], "padded": self._padded, "seconds": seconds}
+        print(json.dumps(said | {"lengths": found, "peak_rss_mb": peak, "peak_gpu_mb": gpu}), flush=True)
 
 
 def main() -> None:

@@ -33,6 +33,9 @@ class TrainConfig(Section):
     )
     attention: Literal["auto", "sdpa", "eager"] = Field("auto", description="of the padded layout; auto: sdpa")
     loss_chunk: int | None = Field(None, ge=1, description="target tokens whose logits exist at a time; null: 128")
+    gradient_checkpointing: bool = Field(
+        False, description="compute each block again for its gradient: a third slower, a fraction of the memory"
+    )
     compile: bool = Field(False, description="torch.compile, padded layout: costs minutes at the start")
     save_steps: int = Field(50, ge=1, description="optimizer steps between checkpoints")
     log_steps: int = Field(10, ge=1, description="optimizer steps between logged losses")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from mtl.model.kernels import attend, dropout, dropout_mask, dropped_share, gated_gelu, lora_product, rms_norm
 from mtl.model.padded import IGNORED, cast_frozen, row_losses, shifted
@@ -118,8 +119,8 @@ class Stack:
         """x and the output [tokens, width] fp32; products in `dtype`. memory: the encoder's output, its lengths."""
         share = self._stack.dropout.p if self._stack.training else 0.0
         bias = self._position_bias(max(lengths))
-        x = dropout(x, share)
-        for layers in self._layers:
+
+        def block(x: Tensor, layers: list[tuple[Any, Attention | FeedForward]]) -> Tensor:
             for norm, work in layers:
                 normed = rms_norm(x, norm.weight, norm.variance_epsilon, dtype)
                 if isinstance(work, FeedForward):
@@ -130,6 +131,12 @@ class Stack:
                 else:
                     y = work.within(normed, lengths, bias, drop=share)
                 x = x + dropout(y, share)
+            return x
+
+        x = dropout(x, share)
+        recompute = self._stack.gradient_checkpointing and self._stack.training
+        for layers in self._layers:
+            x = checkpoint(block, x, layers, use_reentrant=False) if recompute else block(x, layers)
         norm = self._stack.final_layer_norm
         return dropout(rms_norm(x, norm.weight, norm.variance_epsilon, torch.float32), share)
 

@@ -25,6 +25,7 @@ class Choices:
     loss_chunk: int
     optimizer: str
     compile: bool
+    gradient_checkpointing: bool
 
     def to_dict(self) -> dict[str, Any]:
         """What events and MLflow say of it."""
@@ -50,4 +51,5 @@ def choose(train: TrainConfig, *, bf16: bool, device: str, obstacle: str | None)
         loss_chunk=train.loss_chunk or LOSS_CHUNK,
         optimizer=optimizers[train.optimizer],
         compile=train.compile,
+        gradient_checkpointing=train.gradient_checkpointing,
     )

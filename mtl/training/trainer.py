@@ -44,7 +44,13 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
         self._rows_learning_rate = rows_learning_rate
         self.choices = choices
         # Now that the model is on its device: from here on its forward pass gives a loss for each row.
-        install(model.get_base_model(), layout=choices.layout, bf16=choices.bf16, chunk=choices.loss_chunk)
+        install(
+            model.get_base_model(),
+            layout=choices.layout,
+            bf16=choices.bf16,
+            chunk=choices.loss_chunk,
+            recompute=choices.gradient_checkpointing,
+        )
         # compute_loss below divides by the token count of the whole accumulated step.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True

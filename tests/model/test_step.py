@@ -94,6 +94,34 @@ def test_losses_are_those_of_transformers_in_bf16(layout: str, lora: dict[str, A
         assert torch.nn.functional.cosine_similarity(grad.flatten(), expected[name].flatten(), dim=0) > 0.99, name
 
 
+@pytest.mark.parametrize("layout", ["packed", "padded"])
+def test_computing_blocks_again_changes_no_bit_and_keeps_less(layout: str) -> None:
+    """With dropout, whose masks must be those of the first time."""
+
+    def step(recompute: bool) -> tuple[Tensor, dict[str, Tensor], int]:
+        model = adapted().train()
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.1
+        install(model.get_base_model(), layout=layout, bf16=False, chunk=7, recompute=recompute)
+        kept: dict[int, int] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        torch.manual_seed(3)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            losses = model(**batch())
+        return losses, gradients(model, losses), sum(kept.values())
+
+    (losses, grads, much), (again, recomputed, little) = step(False), step(True)
+    assert torch.equal(losses, again)
+    for name, grad in grads.items():
+        assert torch.equal(grad, recomputed[name]), name
+    assert little < 0.7 * much
+
+
 def test_an_example_has_the_same_loss_alone_and_beside_others() -> None:
     """Packed rows do not see each other: block-diagonal attention."""
     model = adapted()

@@ -40,6 +40,8 @@ def test_what_cannot_be_had_is_refused_with_its_reason() -> None:
 def test_the_rest_is_as_configured() -> None:
     plain = chosen()
     assert (plain.attention, plain.loss_chunk, plain.optimizer) == ("sdpa", LOSS_CHUNK, "adamw_torch_fused")
-    named = chosen(attention="eager", loss_chunk=7, optimizer="adafactor", compile=True)
+    named = chosen(attention="eager", loss_chunk=7, optimizer="adafactor", compile=True, gradient_checkpointing=True)
+    assert named.gradient_checkpointing
+    assert not plain.gradient_checkpointing
     assert (named.attention, named.loss_chunk, named.optimizer, named.compile) == ("eager", 7, "adafactor", True)
     assert plain.to_dict()["layout"] == "packed"
