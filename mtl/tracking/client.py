@@ -20,6 +20,7 @@ from mlflow.tracking import MlflowClient
 
 from mtl.errors import PermanentError
 from mtl.tracking.faults import mlflow_errors, redact
+from mtl.tracking.schema import make_database
 
 _PARAMS_A_CALL = 100
 METRICS_A_CALL = 1000
@@ -39,7 +40,7 @@ class Tracking:
         self.uri = uri
         self._artifact_root = None if uri.startswith(("http://", "https://")) else artifact_root
         with mlflow_errors(f"open {redact(uri)}"):
-            _make_sqlite_folder(uri)
+            make_database(uri)
             self.client = MlflowClient(tracking_uri=uri, registry_uri=uri)
 
     def __repr__(self) -> str:
@@ -213,8 +214,3 @@ def _quotable(identity: str) -> str:
     if not identity.replace("-", "").isalnum():
         raise PermanentError(f"an identity is letters, digits and dashes, got {identity!r}")
     return identity
-
-
-def _make_sqlite_folder(uri: str) -> None:
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,42 @@
-"""schema: has the MLflow database the tables that the installed MLflow expects?"""
+"""The tables of an MLflow database: are they those that the installed MLflow expects, and how they come to be."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sqlite3
+import uuid
 from pathlib import Path
 from typing import Any
 
 from mtl.tracking.faults import mlflow_errors, redact
+
+_SQLITE = "sqlite:///"
+
+
+def make_database(uri: str) -> None:
+    """The SQLite file of `uri`, whole from the moment it is there. Nothing to do for one that is there, or a server.
+
+    MLflow makes its tables by some fifty migrations in the file itself: two processes that do so at once, or one that
+    is killed, leave a database that nothing opens any more.
+    """
+    path = Path(uri.removeprefix(_SQLITE))
+    if not uri.startswith(_SQLITE) or path.exists():
+        return
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        client: Any = MlflowClient(tracking_uri=f"{_SQLITE}{made}", registry_uri=f"{_SQLITE}{made}")
+        client._tracking_client.store._dispose_engine()
+        with contextlib.closing(sqlite3.connect(made)) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with contextlib.suppress(FileExistsError):  # somebody was faster, and theirs is whole too
+            os.link(made, path)
+    finally:
+        for leftover in path.parent.glob(f"{made.name}*"):
+            leftover.unlink()
 
 
 def schema(uri: str) -> tuple[str | None, str]:
@@ -21,7 +52,7 @@ def schema(uri: str) -> tuple[str | None, str]:
 
     mlflow_db: Any = utils  # untyped; it has no public name for this
     expected = str(mlflow_db._get_latest_schema_revision())
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
         return None, expected
     with mlflow_errors(f"open {redact(uri)}"):
         engine = create_engine(uri)
