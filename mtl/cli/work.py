@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,19 @@ def retrain(config: Path) -> Document:
     with progress_bars():
         from flows.retrain import retrain as flow
 
+        for handler in logging.getLogger().handlers:  # Prefect's console
+            handler.addFilter(_worth_showing)
         return flow(loaded)
+
+
+def _worth_showing(record: logging.LogRecord) -> bool:
+    """Whether a person at the terminal wants to see it: retries are, what the command says itself is not.
+
+    An error ends the command, which says it once and without a traceback; limits are for machines that are shared.
+    """
+    if not record.name.startswith(("prefect.flow_runs", "prefect.task_runs")):
+        return True
+    return record.levelno < logging.ERROR and "do not exist - skipping acquisition" not in record.getMessage()
 
 
 def embed_prefect() -> None:

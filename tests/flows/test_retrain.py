@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL
 
 from flows.retrain import retrain
 from mtl.cli.main import run
@@ -146,6 +147,20 @@ def test_a_text_over_the_limit_is_refused(
     assert run(["generate", "--model", "candidate", str(text), "--json"]) == 2
     error = json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
     assert "tokens long with its instruction, the limit is 448" in error["message"]
+
+
+def test_an_error_is_said_once_and_without_a_traceback(workshop: Path, tmp_path: Path) -> None:
+    values = small_values(workshop / "base")
+    values["data"]["sources"][0]["uri"] = "nowhere/news.jsonl"
+    conf = tmp_path / "conf.yaml"
+    conf.write_text(yaml.safe_dump(values))
+    command = [sys.executable, "-m", "mtl.cli", "retrain", "-c", str(conf)]
+    quiet = {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PREFECT_LOGGING_LEVEL": "WARNING"}
+    environment = {**os.environ, **quiet, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no file or folder 'nowhere/news.jsonl'\n  known: ")
+    assert done.stderr.count("nowhere") == 1
 
 
 @pytest.mark.slow
