@@ -149,6 +149,7 @@ def test_a_text_over_the_limit_is_refused(
     assert "tokens long with its instruction, the limit is 448" in error["message"]
 
 
+@pytest.mark.slow
 def test_an_error_is_said_once_and_without_a_traceback(workshop: Path, tmp_path: Path) -> None:
     values = small_values(workshop / "base")
     values["data"]["sources"][0]["uri"] = "nowhere/news.jsonl"
