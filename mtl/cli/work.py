@@ -9,6 +9,7 @@ from typing import Any
 
 from mtl.cli.terminal import progress_bars
 from mtl.config.retrain import RetrainConfig, load_config
+from mtl.errors import TransientError
 from mtl.settings import load_settings
 
 Document = dict[str, Any]
@@ -72,12 +73,21 @@ def retrain(config: Path) -> Document:
     """The whole chain as the Prefect flow, in this process: embedded, or on the server of PREFECT_API_URL."""
     loaded = load_config(config)
     embed_prefect()
+    import httpx
+
     with progress_bars():
         from flows.retrain import retrain as flow
 
         for handler in logging.getLogger().handlers:  # Prefect's console
             handler.addFilter(_worth_showing)
-        return flow(loaded)
+        try:
+            return flow(loaded)
+        except httpx.TransportError as error:
+            raise TransientError(
+                f"Prefect's server stopped answering in mid-run: {error}",
+                field="PREFECT_API_URL",
+                hint="what was done is kept: run this again when it is up, or without PREFECT_API_URL",
+            ) from None
 
 
 def _worth_showing(record: logging.LogRecord) -> bool:
