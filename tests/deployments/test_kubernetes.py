@@ -32,6 +32,8 @@ def render(name: str, **given: Any) -> dict[str, Any]:
     manifest: dict[str, Any] = apply_values(found["job_configuration"]["job_manifest"], values)
     container = manifest["spec"]["template"]["spec"]["containers"][0]
     container["args"] = container["args"].split()  # as the worker does
+    pod = manifest["spec"]["template"]["spec"]  # the worker demands these of a pod, and Kubernetes leaves them out
+    assert [pod.pop(name) for name in ("parallelism", "completions")] == [1, 1]
     return manifest
 
 
