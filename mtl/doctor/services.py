@@ -74,7 +74,8 @@ def mlflow(settings: Settings) -> Iterator[Finding]:
             field="MLFLOW_TRACKING_URI",
             hint="is it the address of an MLflow server?",
         )
-    listed = _get(_experiments(uri), "MLFLOW_TRACKING_URI", auth=mlflow_credentials() or _userinfo(uri))
+    credentials = mlflow_credentials() or _userinfo(uri)
+    listed = _get(_experiments(uri), "MLFLOW_TRACKING_URI", auth=credentials)
     if listed.status_code in (401, 403):
         raise PermanentError(
             f"MLflow refuses the credentials at {clean(uri)} ({listed.status_code})",
@@ -86,7 +87,9 @@ def mlflow(settings: Settings) -> Iterator[Finding]:
             f"MLflow answered {listed.status_code} when asked for experiments",
             hint="see the server's log; its database may be down or need: mlflow db upgrade URI",
         )
-    server, client = _get(f"{uri}/version", "MLFLOW_TRACKING_URI").text.strip(), metadata.version("mlflow")
+    said = _get(f"{uri}/version", "MLFLOW_TRACKING_URI", auth=credentials)
+    server = said.text.strip() if said.status_code == 200 else "unknown"
+    client = metadata.version("mlflow")
     yield ok("mlflow", f"{clean(uri)}: answers, version {server[:40]}")
     if server != client:
         do = "run the same version on both sides: constraints.txt names the one that was tested"
