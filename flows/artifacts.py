@@ -7,6 +7,7 @@ from typing import Any
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from mtl.chain import judge
+from mtl.settings import load_settings
 
 _COUNTS = ("rows", "kept", "merged", "quarantined", "examples")
 
@@ -58,14 +59,26 @@ def report_page(report: dict[str, Any], decision: dict[str, Any]) -> None:
     )
 
 
-def links(registered: dict[str, Any], promoted: dict[str, Any]) -> None:
-    """The report's page, and the MLflow version if there is a server with pages."""
+def links(registered: dict[str, Any], dataset: dict[str, Any]) -> None:
+    """The report's page, the MLflow version if there is a server with pages, and where everything is kept."""
+    name = f"{registered['model']} v{registered['version']}"
     if registered.get("report_url"):
-        text = f"report of {registered['model']} v{registered['version']}"
-        create_link_artifact(registered["report_url"], key="report-page", link_text=text)
+        text = f"report of {name}"
+        create_link_artifact(registered["report_url"], key="report-page", link_text=text, description=text)
     if registered.get("url"):
-        text = f"{registered['model']} v{registered['version']}"
-        create_link_artifact(registered["url"], key="mlflow-version", link_text=text)
+        create_link_artifact(registered["url"], key="mlflow-version", link_text=name, description=f"{name} in MLflow")
+    create_markdown_artifact(_places(registered, dataset), key="places", description=f"where {name} is kept")
+
+
+def _places(registered: dict[str, Any], dataset: dict[str, Any]) -> str:
+    """MLflow's pages as links; objects of the store by the address that its clients take."""
+    name = f"{registered['model']} v{registered['version']}"
+    pages = {"MLflow": (name, registered.get("url")), "report": ("report.html", registered.get("report_url"))}
+    store = str(load_settings().store).rstrip("/")
+    lines = [f"- {what}: [{text}]({url})" for what, (text, url) in pages.items() if url]
+    lines += [f"- release: `{store}/{registered['release']}`"]
+    lines += [f"- data set: `{store}/datasets/{dataset['fingerprint']}`"]
+    return "\n".join([*lines, "", f"`mtl pull v{registered['version']} DEST` fetches the release, verified."])
 
 
 def _shown(value: float | None) -> str:

@@ -47,7 +47,7 @@ def retrain(config: RetrainConfig) -> dict[str, Any]:
         decision = steps.conclude(report, registered, decision, answer)
     promoted = steps.promote(config, registered, decision)
     judged = outcome.keep_judged(config, trained, report, registered, decision, promoted)
-    artifacts.links(registered, promoted)
+    artifacts.links(registered, dataset)
     if judged["decision"]["promoted"]:
         events.champion_changed(registered["model"])
     else:

@@ -5,12 +5,14 @@ A step takes and gives ids and plain values, never models or tensors.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
+from prefect.settings import PREFECT_API_URL
 from prefect.tasks import exponential_backoff
 
 from flows import artifacts
@@ -45,9 +47,16 @@ def prepare(config: RetrainConfig) -> dict[str, Any]:
 @task(name="train", **_RESUMING)
 def train(config: RetrainConfig, dataset: str) -> dict[str, Any]:
     """Train in a process of its own, or resume: identity, steps, adapter hash. One at a time on a device."""
-    # A lease that cannot be renewed while the server is away does not end the training.
-    with concurrency(device_limit(), lease_duration=60, raise_on_lease_renewal_failure=False), watched("train"):
+    with _turn(), watched("train"):
         return learn.train(config, dataset)
+
+
+def _turn() -> AbstractContextManager[None]:
+    """The device's slot. The embedded server has no limits, and nobody else's runs."""
+    if PREFECT_API_URL.value() is None:
+        return nullcontext()
+    # A lease that cannot be renewed while the server is away does not end the training.
+    return concurrency(device_limit(), lease_duration=60, raise_on_lease_renewal_failure=False)
 
 
 @task(name="evaluate", **_PATIENT)

@@ -65,7 +65,8 @@ class _Watcher:
         share = moment.done / moment.total if moment.total else 0.0
         if int(10 * share) > self._tenth:
             self._tenth = int(10 * share)
-            self._log.info("%s %d/%d %s", self._stage, moment.done, moment.total, moment.note)
+            counted = f"{moment.done}/{moment.total} " if moment.total else ""  # 0: nobody knows yet
+            self._log.info("%s %s%s", self._stage, counted, moment.note)
         now = time.monotonic()
         if now - self._updated >= _SECONDS_BETWEEN_UPDATES or share >= 1:
             self._updated = now

@@ -180,8 +180,9 @@ def question(registered: Document, decision: Document) -> str:
     from mtl.evaluation.markdown import escape
 
     reasons = "\n".join(f"- {escape(reason)}" for reason in decision["reasons"])
-    page = registered.get("report_url") or registered["release"]
-    return f"Make {registered['model']} v{registered['version']} champion?\n\n{reasons}\n\nReport: {page}"
+    page = registered.get("report_url")  # as a link: an address in full is wider than the form
+    report = f"[Read the report]({page})" if page else f"Release: {registered['release']}"
+    return f"Make {registered['model']} v{registered['version']} champion?\n\n{reasons}\n\n{report}"
 
 
 def conclude(registered: Document, decision: Document, answer: Document) -> Document:

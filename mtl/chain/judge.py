@@ -108,7 +108,12 @@ def report_markdown(report: Document, decision: Document | None = None) -> str:
     return (
         render(measured)
         if decision is None
-        else render(measured, promoted=decision["promoted"], reasons=decision["reasons"])
+        else render(
+            measured,
+            promoted=decision["promoted"],
+            reasons=decision["reasons"],
+            waits=bool(decision.get("awaits")),
+        )
     )
 
 

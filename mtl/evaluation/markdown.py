@@ -23,9 +23,14 @@ _LEVELS = ("Easy", "Medium", "Hard")
 _NONE = "–"
 
 
-def report_markdown(report: EvalReport, *, promoted: bool | None = None, reasons: Sequence[str] = ()) -> str:
-    """The page of one report. promoted: the gate's decision with its `reasons`, or None where there is none yet."""
-    blocks = [*_verdict(promoted, reasons), *_overview(report)]
+def report_markdown(
+    report: EvalReport, *, promoted: bool | None = None, reasons: Sequence[str] = (), waits: bool = False
+) -> str:
+    """The page of one report. promoted: the gate's decision with its `reasons`, or None where there is none yet.
+
+    waits: the gate lets it through and a person has not answered.
+    """
+    blocks = [*_verdict(promoted, reasons, waits=waits), *_overview(report)]
     for task in report.metrics:
         blocks += [f"## {escape(task)}", f"{report.examples[task]} examples.", _task_table(report, task)]
         blocks += _difficulty_tables(report, task)
@@ -39,10 +44,11 @@ def escape(text: str) -> str:
     return _ACTIVE.sub(lambda found: _ENTITIES.get(found[1], "\\" + found[1]), line)
 
 
-def _verdict(promoted: bool | None, reasons: Sequence[str]) -> list[str]:
+def _verdict(promoted: bool | None, reasons: Sequence[str], *, waits: bool) -> list[str]:
     if promoted is None:
         return ["# Evaluation"]
-    return ["# Promoted" if promoted else "# Not promoted", "\n".join(f"- {escape(reason)}" for reason in reasons)]
+    title = "# Waits for approval" if waits else "# Promoted" if promoted else "# Not promoted"
+    return [title, "\n".join(f"- {escape(reason)}" for reason in reasons)]
 
 
 def _overview(report: EvalReport) -> list[str]:

@@ -44,6 +44,11 @@ def test_the_verdict_comes_first(promoted: bool | None, title: str) -> None:
     assert ("- toy: score is better." in page) == (promoted is not None)
 
 
+def test_what_waits_for_a_person_is_not_called_refused() -> None:
+    page = report_markdown(_scored(), promoted=False, reasons=["it waits for a person's approval."], waits=True)
+    assert page.splitlines()[0] == "# Waits for approval"
+
+
 def test_the_table_of_a_task() -> None:
     page = report_markdown(_scored())
     assert "| metric | base | champion | candidate | candidate − champion | candidate − base |" in page

@@ -88,6 +88,10 @@ def test_the_flow_run_shows_data_set_metrics_and_report(first: dict[str, Any]) -
     assert "not promoted" in str(report.data).lower()
     (link,) = [a for a in mine if a.key == "report-page"]
     assert Path(first["report"]).as_uri() in str(link.data)
+    assert all(a.description for a in mine)
+    (places,) = [a for a in mine if a.key == "places"]
+    assert f"store/releases/{MODEL}/v1`" in str(places.data)
+    assert f"store/datasets/{first['dataset']['fingerprint']}`" in str(places.data)
     assert "do not promote" in Path(first["report"]).read_text()
 
 

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from flows import watching
+from mtl.progress import Moment
 
 
 @pytest.fixture(autouse=True)
@@ -32,3 +33,13 @@ def test_a_flood_is_cut_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     lines = told(caplog)
     assert len(lines) == 101
     assert lines[-1] == "900 more warnings were not shown"
+
+
+def test_progress_of_unknown_length_shows_no_share(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, logger="run")
+    watch = watching._Watcher("prepare")
+    monkeypatch.setattr(watch, "_show", lambda percent, note: None)
+    watch(Moment("prepare", 2000, 0, "2000 rows read"))
+    assert told(caplog) == ["prepare 2000 rows read"]
