@@ -155,9 +155,14 @@ def retrain_text(result: Document) -> str:
     lines += [f"  - {reason}" for reason in decision["reasons"]]
     champion = f"champion v{result['champion']}" if result["champion"] else "no champion yet"
     lines.append(f"  release {result['release']}, {champion}")
-    lines += [f"  report {result['report']}"] if result.get("report") else []
+    lines += [f"  report {_from_here(Path(result['report']))}"] if result.get("report") else []
     lines += ["", *_means(result["evaluate"]), ""]
     return "\n".join([*lines, "next: mtl generate --task mcq --easy 1 --medium 1 --hard 1 FILE, or mtl models"])
+
+
+def _from_here(path: Path) -> Path:
+    """As a person in this folder would write it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _means(report: Document) -> list[str]:
