@@ -26,10 +26,10 @@ from tests.support.stacks import PROJECT, Service, running_stack
 
 _DIRECT = """
 import json, sys, time
-began = time.monotonic()
 from mtl.chain import hand_over, judge, learn, outcome
 from mtl.config.retrain import parse_config
 config = parse_config(json.loads(sys.argv[1]))
+began = time.monotonic()  # imports are not counted: those of the flow come before Running too
 dataset = learn.prepare(config)
 trained = learn.train(config, dataset["fingerprint"])
 assert outcome.find_judged(config, trained) is None
