@@ -14,12 +14,12 @@ MAX_RUNS = 10
 
 def refuse_endless() -> None:
     """Errors: PermanentError, which is not run again, for a run that was started more often than the variable says."""
-    if deployment.get_id() is None:
+    if deployment.id is None:
         return
     most = int(str(Variable.get(VARIABLE, default=MAX_RUNS)))
-    if flow_run.get_run_count() > most:
+    if flow_run.run_count > most:
         raise PermanentError(
-            f"started {flow_run.get_run_count()} times without an end",
+            f"started {flow_run.run_count} times without an end",
             field=VARIABLE,
             hint="look at the ends of its earlier tries; Retry in the UI, after raising the variable, goes on",
         )

@@ -37,6 +37,15 @@ def test_the_worker_is_asked_to_stop_and_the_run_goes_on_with_the_next(service: 
     assert found["run_count"] == 2
 
 
+def test_the_run_itself_is_asked_to_stop_as_on_a_spot_node(service: Service, undisturbed: str) -> None:
+    run = begin(service, "spot-node")
+    (executor,) = (found for found in service.children("worker") if "execute" in found.cmdline())
+    executor.terminate()
+    found = service.wait(run)
+    assert service.adapter("spot-node") == undisturbed
+    assert found["run_count"] == 2
+
+
 def test_the_worker_is_killed_and_its_run_completes(service: Service, undisturbed: str) -> None:
     run = begin(service, "worker-kill")
     service.kill("worker", signal.SIGKILL)

@@ -78,7 +78,6 @@ def open_form(page: Any, service: Service, deployment: str) -> None:
     page.goto(f"{prefect(service)}/v2/dashboard")
     page.get_by_role("link", name="Deployments").click()
     page.get_by_role("link", name=deployment, exact=True).first.click()
-    picture(page, "prefect-deployment")
     page.get_by_role("button", name="Run").first.click()
     page.get_by_role("menuitem", name="Custom run").click()
 
