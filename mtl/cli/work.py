@@ -91,13 +91,8 @@ def retrain(config: Path) -> Document:
 
 
 def _worth_showing(record: logging.LogRecord) -> bool:
-    """Whether a person at the terminal wants to see it: retries are, what the command says itself is not.
-
-    An error ends the command, which says it once and without a traceback; limits are for machines that are shared.
-    """
-    if not record.name.startswith(("prefect.flow_runs", "prefect.task_runs")):
-        return True
-    return record.levelno < logging.ERROR and "do not exist - skipping acquisition" not in record.getMessage()
+    """Not the errors of a run: they end the command, which says them once and without a traceback."""
+    return record.levelno < logging.ERROR or not record.name.startswith(("prefect.flow_runs", "prefect.task_runs"))
 
 
 def embed_prefect() -> None:
