@@ -119,6 +119,12 @@ def prepare_text(manifest: Document) -> str:
                 f"  {task:<10} {split:<11} {counts['rows']:>7} rows: {counts['kept']} kept, {counts['merged']} merged, "
                 f"{counts['quarantined']} quarantined -> {counts['examples']} examples" + (f" ({by})" if by else "")
             )
+    lines += [
+        f"warning: {task} has no validation examples, which a retrain needs; make them out of a tenth of train by\n"
+        "  data: {holdout: {validation: 0.1}}"
+        for task, splits in manifest["counts"].items()
+        if not splits.get("validation", {}).get("examples")
+    ]
     return "\n".join([*lines, f"next: mtl train -c CONF --dataset {manifest['fingerprint']}"])
 
 

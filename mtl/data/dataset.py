@@ -53,7 +53,7 @@ class Dataset:
             raise NotFoundError(f"data set {short} has no task {task!r}", field="task", hint=did_you_mean(task, counts))
         have = [name for name, its in counts[task].items() if its.examples]
         if split not in have:
-            hint = f"it has {', '.join(have)}; data.holdout makes a split out of train"
+            hint = f"it has {', '.join(have)}; data: {{holdout: {{{split}: 0.1}}}} makes it out of a tenth of train"
             raise NotFoundError(f"data set {short} has no {split} examples of {task}", field="split", hint=hint)
 
     def _fetch(self, entry: FileEntry) -> Path:
