@@ -53,7 +53,8 @@ def deploy(folder: Path, config: Path, *, cron: str, timezone: str) -> dict[str,
         _refuse_unknown_parameters(client)
         made = [_keep_automation(wanted) for wanted in (_crash_dead_runs(), _rerun_crashed())]
         names = sorted(f"{_flow_name(client, item.flow_id)}/{item.name}" for item in client.read_deployments())
-    return {"pool": POOL, "limit": device_limit(), "automations": made, "deployments": names}
+    nightly = {"config": str(config), "cron": cron, "timezone": timezone}
+    return {"pool": POOL, "limit": device_limit(), "automations": made, "deployments": names, "nightly": nightly}
 
 
 def _check_schedule(cron: str, timezone: str) -> None:

@@ -37,7 +37,7 @@ def doctor_text(result: Document) -> str:
     """The verdict."""
     if result["ok"]:
         remarks = f", {result['warnings']} to look at" if result["warnings"] else ""
-        return f"no faults{remarks}\nnext: mtl retrain -c conf/demo.yaml, or mtl status"
+        return f"no faults{remarks}\nnext: mtl retrain -c CONF, or mtl status"
     return f"{result['faults']} faults, {result['warnings']} warnings\nnext: do what the arrows say, then mtl doctor"
 
 

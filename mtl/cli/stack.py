@@ -66,7 +66,9 @@ def deploy_text(result: Document) -> str:
     lines = [f"deployed to work pool {result['pool']}:", *(f"  {name}" for name in result["deployments"])]
     lines += [f"one training at a time: concurrency limit {result['limit']}"]
     lines += [f"automation: {name}" for name in result["automations"]]
-    return "\n".join([*lines, "next: prefect deployment run retrain/demo, or the Prefect UI"])
+    nightly = result["nightly"]
+    lines += [f'retrain/nightly: {nightly["config"]} at "{nightly["cron"]}", {nightly["timezone"]}']
+    return "\n".join([*lines, "next: mtl status; at once: prefect deployment run retrain/nightly, or the Prefect UI"])
 
 
 def _stack() -> Stack:

@@ -125,6 +125,10 @@ def prepare_text(manifest: Document) -> str:
         for task, splits in manifest["counts"].items()
         if not splits.get("validation", {}).get("examples")
     ]
+    if manifest["quarantine"]:
+        reasons = sorted(manifest["quarantine"].items(), key=lambda item: -item[1])
+        lines.append("  quarantined: " + ", ".join(f"{reason} {number}" for reason, number in reasons))
+        lines.append(f"  with examples: mtl prepare --explain {manifest['fingerprint'][:12]}")
     return "\n".join([*lines, f"next: mtl train -c CONF --dataset {manifest['fingerprint']}"])
 
 

@@ -47,6 +47,11 @@ def test_fields_are_described_and_bounded(deployment: dict[str, Any]) -> None:
         assert not undescribed, f"{name}: {undescribed}"
 
 
+def test_runs_work_in_the_deployed_folder_and_copy_nothing(deployment: dict[str, Any]) -> None:
+    (step,) = deployment["pull_steps"]
+    assert step == {"prefect.deployments.steps.set_working_directory": {"directory": str(PROJECT)}}
+
+
 def test_the_preset_is_the_shipped_configuration(deployment: dict[str, Any]) -> None:
     from mtl.config.retrain import parse_config
 
