@@ -60,7 +60,9 @@ def test_what_is_not_there_says_what_is(manifest: DatasetManifest, store: Memory
     data = open_dataset(store, manifest.fingerprint, tmp_path)
     with pytest.raises(NotFoundError, match=r"has no task 'mqc'\n  did you mean 'mcq'\?"):
         data.table("mqc", "train")
-    with pytest.raises(NotFoundError, match=r"has no test examples of mcq\n  it has train, validation; data.holdout"):
+    with pytest.raises(
+        NotFoundError, match=r"no test examples of mcq\n  it has train, validation; data: {holdout: {test: 0.1}}"
+    ):
         data.table("mcq", "test")
     with pytest.raises(NotFoundError, match=f"no data set {'0' * 12} in memory:\n  known: {manifest.fingerprint[:12]}"):
         open_dataset(store, "0" * 64, tmp_path)

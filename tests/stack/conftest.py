@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support.bases import save_base
 from tests.support.stacks import Service, running_stack, why_not
 
 
@@ -45,6 +46,8 @@ def service(first_up: dict[str, Any], commands_seen: set[str]) -> Iterator[Servi
     if reason := why_not():
         pytest.skip(reason)
     if kept := os.environ.get("MTL_TEST_STACK"):  # a folder: its stack is used, made if need be, and left running
+        if not (Path(kept) / "base").exists():
+            save_base(Path(kept) / "base")
         yield ready(Service(Path(kept), Path(kept) / "base"), first_up)
         return
     with running_stack() as made:
