@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from mtl.store.open import open_store
 
 Document = dict[str, Any]
 _PATIENCE = 3.0  # seconds for any one server
+_QUIET = 600  # seconds: a run that is alive writes more often
 _LITTLE_DISK = 10e9
 _BAD = ("Failed", "Crashed", "TimedOut", "Cancelled")
 
@@ -99,10 +101,11 @@ def _mlflow(uri: str) -> None:
 
 
 def _disk(home: Path) -> Document:
-    """Bytes where state is kept, and how many of them are this project's metrics that MLflow did not take yet."""
+    """Bytes where state is kept, and how many are metrics that MLflow did not take and nobody writes any more."""
     folder = next(place for place in (home, *home.parents) if place.is_dir())
     usage = shutil.disk_usage(folder)
-    waiting = sum(file.stat().st_size for file in (home / "metrics").glob("*.jsonl")) if home.is_dir() else 0
+    files = [file.stat() for file in (home / "metrics").glob("*.jsonl")]
+    waiting = sum(file.st_size for file in files if file.st_mtime < time.time() - _QUIET)
     return {"path": str(home), "free": usage.free, "total": usage.total, "metrics_waiting": waiting}
 
 
@@ -113,7 +116,9 @@ def _warnings(found: Document, *, served: bool) -> list[str]:
     if served and found["pools"] is not None:
         lines += _pool_warnings(found["pools"])
         if not found["next"]:
-            lines.append("nothing is scheduled: mtl deploy registers the schedules")
+            lines.append(
+                "nothing is scheduled: mtl deploy registers the schedules; the server plans runs a moment later"
+            )
     if found["disk"]["free"] < _LITTLE_DISK:
         lines.append(f"{found['disk']['free'] / 1e9:.1f} GB of disk left: mtl checkpoints prune --yes")
     if found["disk"]["metrics_waiting"]:

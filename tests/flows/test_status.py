@@ -100,6 +100,18 @@ def test_nothing_was_ever_run(capsys: pytest.CaptureFixture[str], home: Path, mo
     assert not home.exists()
 
 
+def test_metrics_wait_once_nobody_writes_them_any_more(
+    capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    buffer = home / "metrics" / "run.jsonl"
+    buffer.parent.mkdir(parents=True)
+    buffer.write_text("{}\n")
+    assert "metrics of an unfinished run" not in str(status(capsys)["warnings"])
+    os.utime(buffer, (0, 0))
+    assert "metrics of an unfinished run wait" in str(status(capsys)["warnings"])
+
+
 def test_who_does_not_answer_is_named_and_the_rest_is_there(
     capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
