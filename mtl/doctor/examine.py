@@ -9,12 +9,13 @@ from typing import Any
 
 from mtl.config.retrain import RetrainConfig
 from mtl.doctor import databases, machine, models, services, storage, variables
+from mtl.doctor.data import data
 from mtl.doctor.finding import Finding, guarded
 from mtl.settings import load_settings, prefect_settings, s3_endpoint
 
 
 def examine(config: RetrainConfig | None = None) -> Iterator[Finding]:
-    """What is found, as it is found. config: whose base and tokenizer are looked at; default: the shipped base."""
+    """What is found, as it is found. config: whose data, base and tokenizer are looked at, or the shipped base."""
     settings, prefect = load_settings(), prefect_settings()
     checks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         ("settings", partial(variables.variables, os.environ)),
@@ -29,6 +30,7 @@ def examine(config: RetrainConfig | None = None) -> Iterator[Finding]:
         ("store", partial(storage.store, settings)),
         ("clock", partial(services.clocks, _clocks(settings.store, settings.tracking_uri, prefect.url))),
         ("device", partial(machine.device, settings)),
+        ("data", partial(data, settings, config)),
         ("base", partial(models.base, **_base(config))),
     ]
     for name, look in checks:

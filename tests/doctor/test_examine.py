@@ -44,6 +44,26 @@ def test_the_embedded_default_has_no_faults_and_nothing_is_left_behind(
     assert [path for path in home.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize(
+    ("more", "level", "said"),
+    [
+        ("", "fault", "no validation examples of mcq, on which a retrain is judged"),
+        (", holdout: {validation: 0.1}", "ok", "mine: 1 sources, tasks mcq"),
+    ],
+)
+def test_own_files_without_anything_to_judge_by_are_a_fault(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, more: str, level: str, said: str
+) -> None:
+    (tmp_path / "questions.jsonl").write_text("{}\n")
+    conf = tmp_path / "c.yaml"
+    sources = f"[{{task: mcq, uri: {tmp_path}/questions.jsonl}}]"
+    conf.write_text(f"name: mine\nmodel: {{base: demo}}\ndata: {{sources: {sources}{more}}}\n")
+    code, document = doctor(capsys, "-c", str(conf))
+    found = by_check(document, level)["data"]
+    assert (code, said in found["detail"]) == (int(level == "fault"), True), found
+    assert level == "ok" or found["do"].startswith("data: {holdout: {validation: 0.1}}")
+
+
 def test_every_fault_is_told_at_once_with_what_to_do_and_no_secret(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
