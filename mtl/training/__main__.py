@@ -15,7 +15,7 @@ from pathlib import Path
 from mtl.training.ending import cause_of, exit_code, translate
 from mtl.training.events import EventLog, EventWriter
 from mtl.training.plan import TrainPlan
-from mtl.training.ranks import end_with_launcher, is_leader
+from mtl.training.ranks import end_with_launcher, is_leader, leave
 
 # transformers imports these if it finds them, for things that this process does not do: about one second of seven.
 _UNUSED = ("datasets", "scipy", "sklearn")
@@ -34,7 +34,9 @@ def main(plan_file: str) -> int:
     try:
         from mtl.training.run import run
 
-        events.emit("done", **run(plan, events))
+        result = run(plan, events)
+        leave()
+        events.emit("done", **result)
         return 0
     except Exception as caught:
         cause, error = cause_of(caught), translate(caught)
