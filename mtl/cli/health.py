@@ -63,21 +63,25 @@ def status_text(result: Document) -> str:
         lines.append(f"{'next' if not number else '':<11}{_when(item['at'])}  {item['deployment']}")
     if result["runs"]:
         lines += ["", f"{'started':<18}{'seconds':>9}  {'state':<15}{'flow':<28}run"]
-        lines += [
-            f"{_when(run['started']):<18}{'-' if run['seconds'] is None else format(run['seconds'], '.0f'):>9}  "
-            f"{run['state']:<15}{run['flow']:<28}{run['name']}"
-            for run in result["runs"]
-        ]
+        lines += [_run_line(run) for run in result["runs"]]
     return "\n".join([*lines, "", "next: mtl models, mtl doctor, or mtl retrain -c CONF"])
+
+
+def _run_line(run: Document) -> str:
+    started = _when(run["started"]) if run["started"] else "waits"
+    seconds = "-" if run["seconds"] is None else f"{run['seconds']:.0f}"
+    return f"{started:<18}{seconds:>9}  {run['state']:<15}{run['flow']:<28}{run['name']}"
 
 
 def _champion(result: Document) -> str:
     champion = result["champion"]
     if champion is None:
         return "unknown"
-    if champion["version"] is None:
-        return f"{result['model']} has none yet"
-    return f"{result['model']} v{champion['version']} since {_when(champion['since'])} by {champion['by']}"
+    version, newest = champion["version"], champion["newest"]
+    newer = f"; v{newest} is newer, not champion: mtl models says why" if newest and newest > (version or 0) else ""
+    if version is None:
+        return f"{result['model']} has none yet{newer}"
+    return f"{result['model']} v{version} since {_when(champion['since'])} by {champion['by']}{newer}"
 
 
 def _when(moment: str) -> str:

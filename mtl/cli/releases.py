@@ -185,7 +185,7 @@ def _registry(settings: Settings, name: str) -> Any:
 
 
 def models_text(result: Document) -> str:
-    """A line a version, newest first."""
+    """A line a version, newest first; why, if the newest was rejected."""
     if not result["versions"]:
         return f"{result['model']} has no versions yet\nnext: mtl retrain -c conf/demo.yaml"
     lines = [f"{'version':<9}{'aliases':<22}{'decision':<10}{'created':<27}{'run':<14}data"]
@@ -194,6 +194,9 @@ def models_text(result: Document) -> str:
         f"{v['identity'][:12]:<14}{v['fingerprint'][:12]}"
         for v in result["versions"]
     ]
+    newest = result["versions"][0]
+    if newest["decision"] == "reject":
+        lines += ["", f"v{newest['version']} was rejected:", *(f"  - {reason}" for reason in newest["reasons"])]
     return "\n".join(lines)
 
 

@@ -57,6 +57,7 @@ class VersionInfo:
     identity: str
     fingerprint: str
     decision: str
+    reasons: tuple[str, ...]
     created: str
     run_id: str
     metrics: Mapping[str, float]
@@ -184,6 +185,7 @@ class Registry:
             identity=version.tags.get("identity", ""),
             fingerprint=version.tags.get("fingerprint", ""),
             decision=version.tags.get("decision", ""),
+            reasons=_reasons(version.tags),
             created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
             run_id=version.run_id or "",
             metrics=dict(run.data.metrics) if run else {},

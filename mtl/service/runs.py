@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,10 @@ def served_runs(api: PrefectApi) -> Runs:
         item["id"]: f"{flows.get(item['flow_id'], '?')}/{item['name']}"
         for item in api.post("/deployments/filter", {"limit": 200})
     }
-    begun = {"start_time": {"is_null_": False}}
-    last = api.post("/flow_runs/filter", {"sort": "START_TIME_DESC", "limit": _LAST, "flow_runs": begun})
-    waiting = {"state": {"type": {"any_": ["SCHEDULED"]}}, "start_time": {"is_null_": True}}
+    now = datetime.now(UTC).isoformat()
+    due = {"expected_start_time": {"before_": now}}  # those that wait for a worker or a slot, too
+    last = api.post("/flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "limit": _LAST, "flow_runs": due})
+    waiting = {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": {"after_": now}}
     later = api.post(
         "/flow_runs/filter", {"sort": "NEXT_SCHEDULED_START_TIME_ASC", "limit": _LAST, "flow_runs": waiting}
     )

@@ -14,6 +14,7 @@ import httpx
 
 from mtl.errors import MtlError, TransientError
 from mtl.release.journal import read_journal
+from mtl.release.layout import published_versions
 from mtl.service.prefect_api import PrefectApi
 from mtl.service.redact import clean
 from mtl.service.runs import Runs, embedded_runs, served_runs
@@ -67,12 +68,15 @@ def _try(ask: Callable[[], Any]) -> tuple[Any, str | None]:
 
 
 def _champion(settings: Settings, model: str) -> Document:
-    journal = read_journal(open_store(settings.store, patience=_PATIENCE), model)
+    store = open_store(settings.store, patience=_PATIENCE)
+    journal = read_journal(store, model)
+    newest = max(published_versions(store, model), default=None)
     head = journal.head
     if head is None:
-        return {"version": None}
+        return {"version": None, "newest": newest}
     return {
         "version": head.version,
+        "newest": newest,
         "previous": head.previous,
         "since": head.at,
         "by": head.actor,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from mtl.tracking.faults import mlflow_errors, redact
 
 _SQLITE = "sqlite:///"
+_ABANDONED = 3600  # seconds
 
 
 def make_database(uri: str) -> None:
@@ -26,6 +28,7 @@ def make_database(uri: str) -> None:
     from mlflow import MlflowClient
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_away(path)
     made = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         client: Any = MlflowClient(tracking_uri=f"{_SQLITE}{made}", registry_uri=f"{_SQLITE}{made}")
@@ -37,6 +40,14 @@ def make_database(uri: str) -> None:
     finally:
         for leftover in path.parent.glob(f"{made.name}*"):
             leftover.unlink()
+
+
+def _clear_away(path: Path) -> None:
+    """Delete what makers that were killed have left behind; nobody takes an hour."""
+    for leftover in path.parent.glob(f".{path.name}.*"):
+        with contextlib.suppress(FileNotFoundError):  # another maker clears away, too
+            if leftover.stat().st_mtime < time.time() - _ABANDONED:
+                leftover.unlink()
 
 
 def schema(uri: str) -> tuple[str | None, str]:

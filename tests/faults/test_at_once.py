@@ -73,6 +73,16 @@ def test_the_embedded_database_is_whole_or_not_there(tmp_path: Path) -> None:
     assert Tracking(f"sqlite:///{path}", artifact_root=str(tmp_path)).experiment("one") == "1"
 
 
+def test_what_a_killed_maker_left_is_cleared_away_and_a_living_ones_is_not(tmp_path: Path) -> None:
+    abandoned, living = tmp_path / ".mlflow.db.0123", tmp_path / ".mlflow.db.4567"
+    abandoned.touch()
+    living.touch()
+    os.utime(abandoned, (0, 0))
+    make_database(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert not abandoned.exists()
+    assert living.exists()
+
+
 def test_a_database_that_is_there_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     path.write_bytes(b"somebody's")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_URL
+from prefect.states import Pending, Scheduled
 
 from mtl.cli.main import run
 from mtl.release.journal import Change, journal_log
@@ -84,6 +87,21 @@ def test_runs_champion_queue_and_what_needs_somebody(
     assert text.startswith("! ")
 
 
+@pytest.mark.usefixtures("served")
+def test_a_run_that_waits_is_among_the_last_ones_and_a_planned_one_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    with get_client(sync_client=True) as client:
+        waits = client.create_flow_run(works, name="waits", state=Pending())
+        planned = client.create_flow_run(works, state=Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=1)))
+        document = status(capsys)
+        assert run(["status"]) == 0
+        for made in (waits, planned):
+            client.delete_flow_run(made.id)
+    shown = {run["id"]: (run["state"], run["started"]) for run in document["runs"]}
+    assert shown[str(waits.id)] == ("Pending", None)
+    assert str(planned.id) not in shown
+    assert re.search(r"^waits +0 +Pending +works +waits$", capsys.readouterr().out, re.MULTILINE)
+
+
 def test_the_embedded_database_is_read_without_a_server(home: Path) -> None:
     works()
     database = Path(PREFECT_API_DATABASE_CONNECTION_URL.value().partition("///")[2].partition("?")[0])
@@ -95,7 +113,7 @@ def test_the_embedded_database_is_read_without_a_server(home: Path) -> None:
 def test_nothing_was_ever_run(capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     document = status(capsys)
-    assert (document["champion"], document["runs"]) == ({"version": None}, [])
+    assert (document["champion"], document["runs"]) == ({"version": None, "newest": None}, [])
     assert document["services"]["prefect"] == "ok"
     assert not home.exists()
 
