@@ -26,7 +26,7 @@ from tests.support.stacks import PROJECT, Service, running_stack
 
 _DIRECT = """
 import json, sys, time
-from mtl.chain import hand_over, judge, learn, outcome
+from mtl.chain import common, hand_over, judge, learn, outcome
 from mtl.config.retrain import parse_config
 config = parse_config(json.loads(sys.argv[1]))
 began = time.monotonic()  # imports are not counted: those of the flow come before Running too
@@ -38,6 +38,7 @@ registered = hand_over.register(config, dataset, trained, report)
 decision = hand_over.decide(config, report, registered)
 promoted = hand_over.promote(config, registered, decision)
 outcome.keep_judged(config, trained, report, registered, decision, promoted)
+common.tidy()
 print(json.dumps({"seconds": time.monotonic() - began, "adapter": trained["adapter_sha256"]}))
 """
 

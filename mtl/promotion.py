@@ -217,17 +217,17 @@ def _judge(report: EvalReport, policy: PromotionPolicy, *, task: str, against: s
     metric = _deciding(report, policy, task)
     comparison = report.comparison(against, task, metric)
     assert comparison is not None, "_task_objections found it"
-    gain, low, _ = _gain(report, comparison)
+    gain, low, high = _gain(report, comparison)
     if low > 0:
-        outcome, word = "better", "better than"
+        outcome, words = "better", "is better than"
     elif gain < 0 and low < -policy.tolerance:
-        outcome, word = "worse", "worse than"
+        outcome, words = "worse", "is worse than" if high < 0 else "may be worse than"
     else:
-        outcome, word = "equal", "no worse than"
+        outcome, words = "equal", "is no worse than"
     ours, theirs = report.mean(CANDIDATE, task, metric), report.mean(against, task, metric)
     values = f"{_number(ours)} against {_number(theirs)}"
     return _Verdict(
-        outcome, f"{task}: {metric} is {word} the {against}'s: {values}, difference {_difference(comparison)}."
+        outcome, f"{task}: {metric} {words} the {against}'s: {values}, difference {_difference(comparison)}."
     )
 
 

@@ -60,7 +60,7 @@ def _decide(report: EvalReport, policy: PromotionPolicy = POLICY, **changes: Any
         (NOISE, NOISE, False, "No task is better than the champion; a tie does not promote."),
         (BETTER, WORSE, False, "b: score is worse than the champion's: 0.4000 against 0.5000"),
         (WORSE, BETTER, False, "a: score is worse than the champion's"),
-        (BETTER, SLIGHTLY_WORSE, False, "b: score is worse than the champion's"),
+        (BETTER, SLIGHTLY_WORSE, False, "b: score may be worse than the champion's"),
         (WORSE, WORSE, False, "a: score is worse than the champion's"),
     ],
 )

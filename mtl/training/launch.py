@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 from mtl.config.retrain import RetrainConfig
 from mtl.data.scratch import scratch
-from mtl.errors import MtlError
+from mtl.errors import MtlError, TransientError
 from mtl.fingerprint import canonical_json
 from mtl.settings import Settings, TrainerNodes, trainer_nodes, trainer_processes
 from mtl.store.files import written_aside
@@ -86,8 +86,7 @@ def _follow(work: Path, on_event: Callable[[Event], None]) -> tuple[int, Event, 
     """(exit code, the event that says most of the end, end of standard error) of the trainer."""
     command = _command(work / "plan.json", trainer_processes(), trainer_nodes())
     with (work / "stderr.log").open("w+", encoding="utf-8", errors="replace") as errors:
-        # A session of its own: Ctrl-C reaches only this process, which then asks the trainer to stop and save.
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True)
+        process = _started(command, errors)
         last: Event = {}
         try:
             with _passing_on_sigterm(process):
@@ -103,6 +102,17 @@ def _follow(work: Path, on_event: Callable[[Event], None]) -> tuple[int, Event, 
             raise
         errors.seek(0)
         return code, last, "".join(deque(errors, maxlen=15)).strip()
+
+
+def _started(command: list[str], errors: IO[str]) -> subprocess.Popen[str]:
+    """In a session of its own: Ctrl-C reaches only this process, which then asks the trainer to stop and save."""
+    try:
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True)
+    except OSError as error:  # no memory, no room for a process, an interpreter that is just being replaced
+        raise TransientError(
+            f"the trainer could not be started: {error}",
+            hint="run the same command again; mtl doctor says what this machine lacks",
+        ) from None
 
 
 def _command(plan: Path, processes: int, nodes: TrainerNodes | None = None) -> list[str]:

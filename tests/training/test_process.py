@@ -47,6 +47,15 @@ def test_killed_in_training_it_goes_on_from_its_checkpoint(workshop: Path, datas
     assert again["adapter_sha256"] == uninterrupted["adapter_sha256"]
 
 
+def test_a_trainer_that_cannot_be_started_is_tried_again(
+    workshop: Path, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the flow, whose rule is the error's kind: no memory or no room for a process passes."""
+    monkeypatch.setattr("sys.executable", str(workshop / "no-python"))
+    with pytest.raises(TransientError, match=r"could not be started: .*no-python"):
+        train(small_config(workshop), dataset, settings(workshop, "unstarted"))
+
+
 @pytest.mark.slow
 def test_asked_to_stop_it_saves_first(workshop: Path, dataset: str, uninterrupted: Any) -> None:
     at = settings(workshop, "stopped")
