@@ -209,8 +209,11 @@ def _guarded(report: EvalReport, policy: PromotionPolicy, *, task: str, against:
             continue
         watched = found.metric in guards if found.group is None else policy.guard_groups and found.metric == deciding
         if watched and _gain(report, found)[2] < -policy.tolerance:
-            where = f" in {found.group}" if found.group else ""
-            yield f"{task}: {found.metric}{where} is clearly worse: {_difference(found)}."
+            where, values = f" in {found.group}" if found.group else "", ""
+            if found.group is None:
+                ours, theirs = (report.mean(model, task, found.metric) for model in (CANDIDATE, against))
+                values = f"{_number(ours)} against the {against}'s {_number(theirs)}, difference "
+            yield f"{task}: {found.metric}{where} is clearly worse: {values}{_difference(found)}."
 
 
 def _judge(report: EvalReport, policy: PromotionPolicy, *, task: str, against: str) -> _Verdict:

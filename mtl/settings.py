@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import pwd
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -46,8 +47,16 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         home=home,
         store=store,
         tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
-        actor=env.get("MTL_ACTOR") or env.get("USER") or env.get("LOGNAME") or "unknown",
+        actor=env.get("MTL_ACTOR") or env.get("USER") or env.get("LOGNAME") or _account(),
     )
+
+
+def _account() -> str:
+    """Name of the account, as cron jobs and containers have it without a variable."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return "unknown"
 
 
 def trainer_processes(environ: Mapping[str, str] | None = None) -> int:

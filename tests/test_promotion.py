@@ -197,7 +197,10 @@ def test_a_guarded_metric_must_not_fall_clearly() -> None:
     report = _report(champion=old, candidate=new)
     assert _decide(report).promoted
     decision = _decide(report, guards={"a": ("other",)})
-    assert decision.reasons[0] == ("a: other is clearly worse: -0.2000 [-0.2000, -0.2000] on 60 examples.")
+    assert decision.reasons[0] == (
+        "a: other is clearly worse: 0.3000 against the champion's 0.5000, difference -0.2000 [-0.2000, -0.2000] "
+        "on 60 examples."
+    )
     assert not decision.promoted
 
 

@@ -33,12 +33,14 @@ def tell(finding: Finding) -> None:
         print(clean(f"{'':19}-> {finding.do}"), flush=True)
 
 
-def doctor_text(result: Document) -> str:
+def doctor_text(result: Document, *, config: Path | None) -> str:
     """The verdict."""
+    again = f" -c {config}" if config else ""
     if result["ok"]:
         remarks = f", {result['warnings']} to look at" if result["warnings"] else ""
-        return f"no faults{remarks}\nnext: mtl retrain -c CONF, or mtl status"
-    return f"{result['faults']} faults, {result['warnings']} warnings\nnext: do what the arrows say, then mtl doctor"
+        return f"no faults{remarks}\nnext: mtl retrain{again or ' -c CONF'}, or mtl status"
+    faults = f"{result['faults']} fault{'s' if result['faults'] > 1 else ''}, {result['warnings']} to look at"
+    return f"{faults}\nnext: do what the arrows say, then mtl doctor{again}"
 
 
 def status(model: str) -> Document:
@@ -59,7 +61,7 @@ def status_text(result: Document) -> str:
     if result["queue"]:
         queue = ", ".join(f"{count} {state}" for state, count in result["queue"].items())
         lines.append(f"queue      {queue}")
-    for number, item in enumerate((result["next"] or [])[:3]):
+    for number, item in enumerate(result["next"] or []):
         lines.append(f"{'next' if not number else '':<11}{_when(item['at'])}  {item['deployment']}")
     if result["runs"]:
         lines += ["", f"{'started':<18}{'seconds':>9}  {'state':<15}{'flow':<28}run"]
@@ -70,7 +72,8 @@ def status_text(result: Document) -> str:
 def _run_line(run: Document) -> str:
     started = _when(run["started"]) if run["started"] else "waits"
     seconds = "-" if run["seconds"] is None else f"{run['seconds']:.0f}"
-    return f"{started:<18}{seconds:>9}  {run['state']:<15}{run['flow']:<28}{run['name']}"
+    progress = f"\n{'':<29}{run['progress']}" if run["progress"] else ""
+    return f"{started:<18}{seconds:>9}  {run['state']:<15}{run['flow']:<28}{run['name']}{progress}"
 
 
 def _champion(result: Document) -> str:
@@ -78,9 +81,10 @@ def _champion(result: Document) -> str:
     if champion is None:
         return "unknown"
     version, newest = champion["version"], champion["newest"]
-    newer = f"; v{newest} is newer, not champion: mtl models says why" if newest and newest > (version or 0) else ""
     if version is None:
-        return f"{result['model']} has none yet{newer}"
+        return f"{result['model']} has none yet"
+    why = "was rolled back: mtl models --history" if champion["rolled_back"] else "is not champion: mtl models says why"
+    newer = f"; v{newest} is newer and {why}" if newest and newest > version else ""
     return f"{result['model']} v{version} since {_when(champion['since'])} by {champion['by']}{newer}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,7 +82,7 @@ def prepare(
     elif config is None:
         raise InputError("nothing to prepare", field="config", hint="mtl prepare -c CONF, or mtl prepare --explain ID")
     else:
-        terminal.show(work.prepare(config), as_json, work.prepare_text)
+        terminal.show(work.prepare(config), as_json, partial(work.prepare_text, config=config))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,7 @@ def doctor(
     from mtl.cli import health
 
     result = health.doctor(config, tell=None if as_json else health.tell)
-    terminal.show(result, as_json, health.doctor_text)
+    terminal.show(result, as_json, partial(health.doctor_text, config=config))
     if not result["ok"]:
         raise typer.Exit(1)
 

@@ -58,7 +58,17 @@ def deploy(config: Path, cron: str, timezone: str) -> Document:
     embed_prefect()
     from flows.deploying import deploy as register
 
-    return register(Path.cwd(), config, cron=cron, timezone=timezone)
+    return register(Path.cwd(), config, cron=cron, timezone=timezone) | {"warnings": _data_faults(config)}
+
+
+def _data_faults(config: Path) -> list[str]:
+    """What the first run would stumble over, were it to run here; a worker elsewhere may have other files."""
+    from mtl.config.retrain import load_config
+    from mtl.doctor.data import data
+    from mtl.doctor.finding import guarded
+
+    found = guarded("data", lambda: data(load_settings(), load_config(config)))
+    return [f"{finding.detail}; {finding.do}" for finding in found if finding.level != "ok"]
 
 
 def deploy_text(result: Document) -> str:
@@ -68,6 +78,7 @@ def deploy_text(result: Document) -> str:
     lines += [f"automation: {name}" for name in result["automations"]]
     nightly = result["nightly"]
     lines += [f'retrain/nightly: {nightly["config"]} at "{nightly["cron"]}", {nightly["timezone"]}']
+    lines += [f"warning: on this machine a run would fail: {fault}" for fault in result["warnings"]]
     return "\n".join([*lines, "next: mtl status; at once: prefect deployment run retrain/nightly, or the Prefect UI"])
 
 

@@ -13,6 +13,7 @@ from mtl.errors import TransientError
 from mtl.settings import load_settings
 
 Document = dict[str, Any]
+_MANY = 0.2
 
 
 def prepare(config: Path) -> Document:
@@ -109,8 +110,8 @@ def embed_prefect() -> None:
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
 
 
-def prepare_text(manifest: Document) -> str:
-    """Counts of each task and split, a line each."""
+def prepare_text(manifest: Document, *, config: Path) -> str:
+    """Counts of each task and split, a line each, and what a person may not expect."""
     lines = [f"data set {manifest['fingerprint']}"]
     for task, splits in manifest["counts"].items():
         for split, counts in splits.items():
@@ -125,11 +126,16 @@ def prepare_text(manifest: Document) -> str:
         for task, splits in manifest["counts"].items()
         if not splits.get("validation", {}).get("examples")
     ]
+    lines += [
+        f"note: {share:.0%} of the inputs of {task} are longer than data.max_input_tokens and lose their end"
+        for task, share in manifest["truncated"].items()
+        if share > _MANY
+    ]
     if manifest["quarantine"]:
         reasons = sorted(manifest["quarantine"].items(), key=lambda item: -item[1])
         lines.append("  quarantined: " + ", ".join(f"{reason} {number}" for reason, number in reasons))
         lines.append(f"  with examples: mtl prepare --explain {manifest['fingerprint'][:12]}")
-    return "\n".join([*lines, f"next: mtl train -c CONF --dataset {manifest['fingerprint']}"])
+    return "\n".join([*lines, f"next: mtl retrain -c {config}, or mtl deploy --config {config}"])
 
 
 def train_text(result: Document) -> str:

@@ -11,7 +11,7 @@ from mtl.config.data import DataConfig
 from mtl.data.job import MARK, Job, Tally
 from mtl.data.manifest import QUARANTINE, DatasetManifest, FileEntry, SplitCounts
 from mtl.data.near import Finder
-from mtl.data.quarantine import collect
+from mtl.data.quarantine import collect, first_refused
 from mtl.data.reading import Progress, read_part
 from mtl.data.refuse import refuse_bad, refuse_empty, refuse_shrunk, rows_read
 from mtl.data.rendering import Outcome, Work, render_buckets
@@ -47,17 +47,22 @@ def build(
     """
     tallies = _read(job, runner, progress)
     refuse_shrunk(rows_read(job.sources, tallies), reference, max_shrink=config.max_shrink)
-    refuse_bad(job.sources, tallies, max_bad_share=config.max_bad_share)
+    first = partial(_first_refused, job)
+    refuse_bad(job.sources, tallies, max_bad_share=config.max_bad_share, first=first)
     holdouts = {task: _holdout(job, tally) for task, tally in tallies.items()}
     _find_near(job, holdouts)
     outcomes = _render(job, runner, holdouts, progress)
     for outcome in outcomes:
         tallies[outcome.task].add(outcome.tally)
-    refuse_bad(job.sources, tallies, max_bad_share=config.max_bad_share)
+    refuse_bad(job.sources, tallies, max_bad_share=config.max_bad_share, first=first)
     sizes = _sizes(outcomes)
     counts = {task: _counts(tally, sizes[task]) for task, tally in tallies.items()}
     refuse_empty(counts, tallies)
     return _finish(job, runner, tallies, outcomes, counts, sizes, progress)
+
+
+def _first_refused(job: Job, source: int) -> str | None:
+    return first_refused(sorted(job.refused("any").parent.glob("*.jsonl")), source)
 
 
 def _read(job: Job, runner: Runner, progress: Progress) -> dict[str, Tally]:
@@ -77,7 +82,7 @@ def _holdout(job: Job, tally: Tally) -> dict[str, float]:
 def _find_near(job: Job, holdouts: Mapping[str, Mapping[str, float]]) -> None:
     threshold = job.recipe.settings["near_duplicates"] or 0.0
     for task, holdout in holdouts.items():
-        Finder(threshold, holdout, job.recipe.seed).write(job.signatures(task), job.near(task))
+        Finder(threshold, holdout).write(job.signatures(task), job.near(task))
 
 
 def _render(job: Job, runner: Runner, holdouts: Mapping[str, Mapping[str, float]], progress: Progress) -> list[Outcome]:

@@ -90,12 +90,11 @@ class SignatureWriter:
 class Finder:
     """Finds which passages are near to one of a split further from training.
 
-    threshold: smallest estimated Jaccard similarity of two near-duplicates. holdout, seed: as in `held_out`.
+    threshold: smallest estimated Jaccard similarity of two near-duplicates. holdout: as in `held_out`.
     """
 
     threshold: float
     holdout: Mapping[str, float]
-    seed: int
 
     def find(self, folder: Path) -> dict[str, str]:
         """{hash of a passage: the split that has its near-duplicate}; test goes before validation before train."""
@@ -123,7 +122,7 @@ class Finder:
         for key, split in zip(chunk["key"], chunk["split"].tolist(), strict=True):
             raw = key.tobytes()
             if split == _TRAIN and self.holdout:
-                yield raw, ORDER.index(held_out(raw.hex(), self.holdout, seed=self.seed))
+                yield raw, ORDER.index(held_out(raw.hex(), self.holdout))
             else:
                 yield raw, split
 

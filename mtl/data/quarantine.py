@@ -45,6 +45,12 @@ def collect(paths: Iterable[Path], target: Path) -> str:
     return f"{total % 2**256:064x}"
 
 
+def first_refused(paths: Iterable[Path], source: int) -> str | None:
+    """Where the first refused row of a source stands: a file's name and a line."""
+    found = (line for line in heapq.merge(*map(_lines, paths)) if line[1][0] == source)
+    return next((str(line[5]) for line in found), None)
+
+
 def _lines(path: Path) -> Iterator[list[Any]]:
     with path.open(encoding="utf-8", errors="surrogateescape") as file:
         yield from map(json.loads, file)

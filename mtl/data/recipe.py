@@ -38,7 +38,9 @@ class Recipe:
 
     def document(self) -> dict[str, Any]:
         """Plain values, for the fingerprint and the manifest."""
-        return {"format": FORMAT, "seed": self.seed, "scheme": self.scheme, "holdout": self.holdout, **self.settings}
+        held = {"holdout_by": "passage"} if self.holdout else {}  # it went by the seed once
+        named = {"format": FORMAT, "seed": self.seed, "scheme": self.scheme, "holdout": self.holdout}
+        return {**named, **held, **self.settings}
 
     def versions(self) -> dict[str, int]:
         return {name: get_task(name).version for name in self.tasks}

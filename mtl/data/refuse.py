@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mtl.config.data import SourceConfig
@@ -13,10 +13,27 @@ from mtl.data.manifest import DatasetManifest, SplitCounts, summary
 from mtl.errors import DataError
 
 Tallies = Mapping[str, Tally]
+_REMEDIES = {
+    "no level": "a question needs its level, middle, high or college: in a column `level`, in an example_id like "
+    "RACE's, or for a whole source by `add: {level: high}` beside its uri",
+    "unknown level": "levels are middle, high and college",
+}
+
+_LEFT_OUT = "look at the rows, or raise data.max_bad_share if they are meant to be left out"
 
 
-def refuse_bad(sources: Sequence[SourceConfig], tallies: Tallies, *, max_bad_share: float) -> None:
-    """DataError for a source with more bad rows than the share, or with no good one."""
+def remedy(reasons: Counter[str]) -> str | None:
+    """What to do about the most frequent of these reasons, where more is to be said than the reason says."""
+    return _REMEDIES.get(_by_number(reasons)[0][0])
+
+
+def refuse_bad(
+    sources: Sequence[SourceConfig], tallies: Tallies, *, max_bad_share: float, first: Callable[[int], str | None]
+) -> None:
+    """DataError for a source with more bad rows than the share, or with no good one.
+
+    first: number of a source -> where its first bad row stands.
+    """
     for number, source in enumerate(sources):
         reasons, rows = tallies[source.task].bad(number), tallies[source.task].total(number)
         bad = reasons.total()
@@ -26,9 +43,9 @@ def refuse_bad(sources: Sequence[SourceConfig], tallies: Tallies, *, max_bad_sha
         share = "all" if bad == rows else f"{bad / rows:.1%}"
         raise DataError(
             f"source {source.uri} of {source.task}: {bad} of {rows} rows are bad "
-            f"({share}, allowed {max_bad_share:.1%}): {found}",
+            f"({share}, allowed {max_bad_share:.1%}): {found}; the first one is {first(number)}",
             field="data.max_bad_share",
-            hint="look at the rows, or raise data.max_bad_share if they are meant to be left out",
+            hint=remedy(reasons) or ("look at the rows" if bad == rows else _LEFT_OUT),
         )
 
 

@@ -73,7 +73,7 @@ class _Renderer:
     def passage(self, key: str, pieces: Sequence[Piece], examples: dict[str, list[Example]]) -> None:
         """`split` is where the rows came from, `goal` where they go."""
         split = keeper({piece.split for piece in pieces})
-        goal = held_out(key, self._holdout, seed=self._recipe.seed) if split == "train" else split
+        goal = held_out(key, self._holdout) if split == "train" else split
         own = []
         for piece in pieces:
             if piece.split == split:

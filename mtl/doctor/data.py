@@ -1,18 +1,29 @@
-"""The configuration's data, as far as files on this machine tell: are they there, is there something to judge by?"""
+"""The configuration's data, as far as files on this machine tell: are they there, can they be read, is there something
+to judge by?"""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import islice
 
 from mtl.config.retrain import RetrainConfig
-from mtl.doctor.finding import Finding, fault, ok
+from mtl.data.reading import check_columns
+from mtl.data.refuse import remedy
+from mtl.doctor.finding import Finding, fault, ok, warning
 from mtl.settings import Settings
+from mtl.sources.base import Source
 from mtl.sources.open import open_source
+from mtl.task import BadRow, Task
+from mtl.tasks.table import get_task
+
+_LOOK = 200
+"""Rows of each split that are tried; `mtl prepare` reads them all."""
 
 
 def data(settings: Settings, config: RetrainConfig | None) -> Iterator[Finding]:
-    """Every source on disk can be opened, and each task has examples of the split that versions are judged on.
+    """Every source on disk can be opened, its first rows are rows of its task, and each task has examples of the split
+    that versions are judged on.
 
     What is far away (hub:, s3://) is not fetched, so a task that has such a source is taken to have the split.
     """
@@ -22,11 +33,44 @@ def data(settings: Settings, config: RetrainConfig | None) -> Iterator[Finding]:
     for source in config.data.sources:
         if ":" in source.uri:
             have[source.task].add(wanted)
-        else:
-            have[source.task].update(open_source(source, config.seed, cache=settings.cache).splits())
+            continue
+        opened = open_source(source, config.seed, cache=settings.cache)
+        have[source.task].update(opened.splits())
+        if source.uri != "demo":
+            yield from _rows(opened, get_task(source.task), source.uri, allowed=config.data.max_bad_share)
     lacking = [task for task, splits in have.items() if wanted not in splits]
     if lacking and wanted not in config.data.holdout:
         what = f"{config.name}: no {wanted} examples of {' and '.join(lacking)}, on which a retrain is judged"
         yield fault("data", what, f"data: {{holdout: {{{wanted}: 0.1}}}} makes them out of a tenth of train")
     else:
         yield ok("data", f"{config.name}: {len(config.data.sources)} sources, tasks {', '.join(have)}")
+
+
+def _rows(source: Source, task: Task, uri: str, *, allowed: float) -> Iterator[Finding]:
+    """Whether the first rows of each split can be read as the task's."""
+    reasons: Counter[str] = Counter()
+    rows, first = 0, ""
+    for split in source.splits():
+        for raw in check_columns(islice(source.rows(split), _LOOK), task.columns, uri):
+            rows += 1
+            try:
+                if isinstance(raw.value, BadRow):
+                    raise raw.value
+                task.read(raw.value)
+            except BadRow as bad:
+                reasons[bad.reason] += 1
+                first = first or raw.origin
+    if reasons.total() > allowed * rows:
+        found = ", ".join(f"{reason} {number}" for reason, number in reasons.most_common(8))
+        what = f"{uri}: {reasons.total()} of the first {rows} rows are bad: {found}; the first one is {first}"
+        yield fault("data", what, remedy(reasons) or "look at the rows; mtl prepare -c CONF counts them all")
+
+
+def training(config: RetrainConfig | None) -> Iterator[Finding]:
+    """Settings that are right one by one and do nothing together."""
+    if config is None:
+        return
+    train = config.train
+    if train.eval_steps is not None and train.eval_steps > train.max_steps:
+        what = f"eval_steps {train.eval_steps} is over max_steps {train.max_steps}: nothing is validated while training"
+        yield warning("train", what, "lower train.eval_steps, or leave it out")

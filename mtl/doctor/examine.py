@@ -9,7 +9,7 @@ from typing import Any
 
 from mtl.config.retrain import RetrainConfig
 from mtl.doctor import databases, machine, models, services, storage, variables
-from mtl.doctor.data import data
+from mtl.doctor.data import data, training
 from mtl.doctor.finding import Finding, guarded
 from mtl.settings import load_settings, prefect_settings, s3_endpoint
 
@@ -31,6 +31,7 @@ def examine(config: RetrainConfig | None = None) -> Iterator[Finding]:
         ("clock", partial(services.clocks, _clocks(settings.store, settings.tracking_uri, prefect.url))),
         ("device", partial(machine.device, settings)),
         ("data", partial(data, settings, config)),
+        ("train", partial(training, config)),
         ("base", partial(models.base, **_base(config))),
     ]
     for name, look in checks:

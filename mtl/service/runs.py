@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,45 +16,82 @@ from mtl.service.redact import clean
 
 Document = dict[str, Any]
 _LAST = 10
+_OF_EACH = 2
 _QUEUED = ("RUNNING", "PENDING", "PAUSED")
 
 
 @dataclass(slots=True)
 class Runs:
-    """last: newest first. next: soonest first. queue: state -> runs in it. pools: who works."""
+    """last: newest first. next: of each deployment with a schedule, soonest first. queue: state -> runs in it.
+    pools: who works. schedules: deployments that have an active one."""
 
     last: list[Document] = field(default_factory=list)
     next: list[Document] = field(default_factory=list)
     queue: dict[str, int] = field(default_factory=dict)
     pools: list[Document] = field(default_factory=list)
+    schedules: int = 0
 
 
 def served_runs(api: PrefectApi) -> Runs:
     """As the server says. Errors: those of PrefectApi."""
     flows = {flow["id"]: flow["name"] for flow in api.post("/flows/filter", {"limit": 200})}
-    deployments = {
-        item["id"]: f"{flows.get(item['flow_id'], '?')}/{item['name']}"
-        for item in api.post("/deployments/filter", {"limit": 200})
-    }
+    found = api.post("/deployments/filter", {"limit": 200})
+    deployments = {item["id"]: f"{flows.get(item['flow_id'], '?')}/{item['name']}" for item in found}
+    scheduled = [item["id"] for item in found if any(schedule["active"] for schedule in item["schedules"])]
     now = datetime.now(UTC).isoformat()
-    due = {"expected_start_time": {"before_": now}}  # those that wait for a worker or a slot, too
-    last = api.post("/flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "limit": _LAST, "flow_runs": due})
-    waiting = {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": {"after_": now}}
-    later = api.post(
-        "/flow_runs/filter", {"sort": "NEXT_SCHEDULED_START_TIME_ASC", "limit": _LAST, "flow_runs": waiting}
-    )
     queue = {kind.lower(): _count(api, {"type": {"any_": [kind]}}) for kind in _QUEUED}
     queue["late"] = _count(api, {"name": {"any_": ["Late"]}})
     return Runs(
-        last=[_run(run, deployments, flows) for run in last],
-        next=[
-            {"deployment": deployments.get(run["deployment_id"]), "at": run["next_scheduled_start_time"]}
-            for run in later
-            if run["next_scheduled_start_time"]
-        ],
+        last=[_run(run, deployments, flows) | {"progress": _progress(api, run)} for run in _last(api, now)],
+        next=_next(api, {its: deployments[its] for its in scheduled}, now),
+        schedules=len(scheduled),
         queue=queue,
         pools=[_pool(api, pool) for pool in api.post("/work_pools/filter", {})],
     )
+
+
+def _last(api: PrefectApi, now: str) -> list[Document]:
+    """Retrains, and of each other deployment the newest few, or a poll every five minutes would be all there is to see.
+
+    Runs that wait for a worker or for a slot are among them.
+    """
+    due = {"sort": "EXPECTED_START_TIME_DESC", "flow_runs": {"expected_start_time": {"before_": now}}}
+    retrains = api.post("/flow_runs/filter", {**due, "limit": _LAST // 2, "flows": {"name": {"any_": ["retrain"]}}})
+    found, seen = {run["id"]: run for run in retrains}, Counter[str]()
+    for run in api.post("/flow_runs/filter", {**due, "limit": 100}):
+        its = str(run["deployment_id"] or run["flow_id"])
+        seen[its] += 1
+        if seen[its] <= _OF_EACH and len(found) < _LAST:
+            found[run["id"]] = run
+    return sorted(found.values(), key=lambda run: str(run["expected_start_time"]), reverse=True)
+
+
+def _next(api: PrefectApi, scheduled: dict[str, str], now: str) -> list[Document]:
+    """One by one: among the next runs of all, those of a poll hide those of the night."""
+    found = []
+    for deployment, name in scheduled.items():
+        waiting = {
+            "deployment_id": {"any_": [deployment]},
+            "state": {"type": {"any_": ["SCHEDULED"]}},
+            "expected_start_time": {"after_": now},
+        }
+        body = {"sort": "NEXT_SCHEDULED_START_TIME_ASC", "limit": 1, "flow_runs": waiting}
+        found += [
+            {"deployment": name, "at": run["next_scheduled_start_time"]} for run in api.post("/flow_runs/filter", body)
+        ]
+    return sorted((item for item in found if item["at"]), key=lambda item: str(item["at"]))
+
+
+def _progress(api: PrefectApi, run: Document) -> str | None:
+    """What the step of a run that is under way told last: "train 20/60, 19s left"; None for any other run."""
+    if run["state_name"] != "Running":
+        return None
+    artifacts = {"flow_run_id": {"any_": [run["id"]]}, "type": {"any_": ["progress"]}}
+    found = api.post("/artifacts/filter", {"sort": "UPDATED_DESC", "limit": 1, "artifacts": artifacts})
+    if not found:
+        return None
+    stage = found[0]["key"].removesuffix("-progress")
+    return clean(f"{stage} {float(found[0]['data']):.0f}% {found[0]['description'] or ''}".strip())
 
 
 def _count(api: PrefectApi, state: Document) -> int:
@@ -99,7 +137,10 @@ def embedded_runs(database: Path) -> Runs:
     except sqlite3.DatabaseError as error:
         raise PermanentError(f"cannot read {database}: {error}", hint="mtl doctor says what may be done") from None
     names = ("id", "name", "flow", "state", "started")
-    last = [dict(zip(names, row[:5], strict=True)) | {"seconds": _seconds(*row[4:]), "message": None} for row in rows]
+    last = [
+        dict(zip(names, row[:5], strict=True)) | {"seconds": _seconds(*row[4:]), "message": None, "progress": None}
+        for row in rows
+    ]
     return Runs(last=last)
 
 

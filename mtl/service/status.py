@@ -47,6 +47,7 @@ def status(settings: Settings, prefect: PrefectSettings, model: str) -> Document
         "champion": answers["store"][0],
         "runs": None if runs is None else runs.last,
         "next": None if runs is None else runs.next,
+        "schedules": None if runs is None else runs.schedules,
         "queue": None if runs is None else runs.queue,
         "pools": None if runs is None else runs.pools,
         "disk": _disk(settings.home),
@@ -73,10 +74,11 @@ def _champion(settings: Settings, model: str) -> Document:
     newest = max(published_versions(store, model), default=None)
     head = journal.head
     if head is None:
-        return {"version": None, "newest": newest}
+        return {"version": None, "newest": newest, "rolled_back": False}
     return {
         "version": head.version,
         "newest": newest,
+        "rolled_back": newest is not None and journal.given_up(newest) is not None,
         "previous": head.previous,
         "since": head.at,
         "by": head.actor,
@@ -117,12 +119,13 @@ def _warnings(found: Document, *, served: bool) -> list[str]:
     """What a person should look at, most urgent first."""
     lines = [f"{name}: {state}" for name, state in found["services"].items() if state != "ok"]
     lines += _run_warnings(found["runs"] or [], found["queue"] or {})
+    champion = found["champion"]
+    if champion and champion["version"] is None and champion["newest"]:
+        lines.append(f"no version is champion, the newest (v{champion['newest']}) neither: mtl models says why")
     if served and found["pools"] is not None:
         lines += _pool_warnings(found["pools"])
-        if not found["next"]:
-            lines.append(
-                "nothing is scheduled: mtl deploy registers the schedules; the server plans runs a moment later"
-            )
+        if not found["schedules"]:
+            lines.append("nothing is scheduled: mtl deploy registers the schedules")
     if found["disk"]["free"] < _LITTLE_DISK:
         lines.append(f"{found['disk']['free'] / 1e9:.1f} GB of disk left: mtl checkpoints prune --yes")
     if found["disk"]["metrics_waiting"]:

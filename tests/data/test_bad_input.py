@@ -120,10 +120,16 @@ def no_column(race: Path) -> None:
         (empty, "task mcq has no training example: 0 rows, 0 quarantined; rows by split: {}", {}),
         (
             all_bad,
-            "source {race} of mcq: 4 of 4 rows are bad (all, allowed 100.0%): answer outside A-D 3, not JSON 1",
+            "source {race} of mcq: 4 of 4 rows are bad (all, allowed 100.0%): answer outside A-D 3, not JSON 1; the "
+            "first one is train.jsonl:1",
             {"max_bad_share": 1.0},
         ),
-        (many_bad, "source {race} of mcq: 5 of 20 rows are bad (25.0%, allowed 20.0%): answer outside A-D 5", {}),
+        (
+            many_bad,
+            "source {race} of mcq: 5 of 20 rows are bad (25.0%, allowed 20.0%): answer outside A-D 5; the first one is "
+            "train.jsonl:13",
+            {},
+        ),
         (
             no_column,
             "train.jsonl of {race}: no column 'options'; got answer, article, example_id, question",

@@ -35,7 +35,7 @@ def found(folder: Path, texts: list[tuple[str, str]], *, threshold: float = 0.8,
         for split, its in texts[part::parts]:
             writer.add(passage_key(its), split, its)
         writer.close()
-    return Finder(threshold, {}, 1).find(folder)
+    return Finder(threshold, {}).find(folder)
 
 
 def test_near_duplicates_are_found_and_others_are_not(tmp_path: Path) -> None:

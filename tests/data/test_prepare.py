@@ -103,6 +103,20 @@ def test_holdout_makes_a_split_where_the_source_has_none(folder: Path, run: Run)
     assert counts["mcq"]["validation"].rows == 3
 
 
+def test_holdout_is_the_same_under_every_seed(folder: Path, run: Run, store: MemoryStore, tmp_path: Path) -> None:
+    """Or a champion would be judged on passages that it was trained on."""
+    write_jsonl(folder / "news" / "train.jsonl", [article(n) for n in range(200)])
+    (folder / "news" / "validation.jsonl").unlink()
+    held = []
+    for seed in (1, 2):
+        made = open_dataset(
+            store, run(config(folder, holdout={"validation": 0.2}), seed=seed).fingerprint, tmp_path / "c"
+        )
+        held.append({example.targets for example in made.examples("summarize", "validation")})
+    assert held[0] == held[1]
+    assert len(held[0]) > 20
+
+
 @pytest.mark.parametrize("name", ["jsonl.gz", "csv", "parquet"])
 def test_the_same_rows_from_another_path_and_format_are_the_same_data_set(
     folder: Path, run: Run, tmp_path: Path, name: str
@@ -200,12 +214,14 @@ def test_a_put_that_fails_leaves_no_data_set_and_the_next_try_makes_the_same_one
         (
             [question(1, answer="E"), question(2, answer="E"), question(3)],
             {},
-            "source {folder}/race of mcq: 2 of 6 rows are bad (33.3%, allowed 20.0%): answer outside A-D 2",
+            "source {folder}/race of mcq: 2 of 6 rows are bad (33.3%, allowed 20.0%): answer outside A-D 2; the "
+            "first one is train.jsonl:1",
         ),
         (
             [question(1), question(1), question(1), question(1)],
             {},
-            "source {folder}/race of mcq: 3 of 7 rows are bad (42.9%, allowed 20.0%): duplicate 3",
+            "source {folder}/race of mcq: 3 of 7 rows are bad (42.9%, allowed 20.0%): duplicate 3; the "
+            "first one is train.jsonl:2",
         ),
     ],
 )

@@ -17,9 +17,9 @@ def test_the_split_furthest_from_training_keeps_a_passage(splits: set[str], kept
 
 def test_holding_out_follows_the_shares_and_repeats() -> None:
     shares = {"validation": 0.2, "test": 0.1}
-    drawn = [held_out(f"{n}", shares, seed=1) for n in range(4000)]
-    assert drawn == [held_out(f"{n}", shares, seed=1) for n in range(4000)]
+    drawn = [held_out(f"{n}", shares) for n in range(4000)]
+    assert drawn == [held_out(f"{n}", shares) for n in range(4000)]
     counts = Counter(drawn)
     assert counts["validation"] / 4000 == pytest.approx(0.2, abs=0.03)
     assert counts["test"] / 4000 == pytest.approx(0.1, abs=0.03)
-    assert {held_out(f"{n}", {}, seed=1) for n in range(10)} == {"train"}
+    assert {held_out(f"{n}", {}) for n in range(10)} == {"train"}

@@ -45,23 +45,59 @@ def test_the_embedded_default_has_no_faults_and_nothing_is_left_behind(
 
 
 @pytest.mark.parametrize(
-    ("more", "level", "said"),
+    ("row", "more", "level", "said", "do"),
     [
-        ("", "fault", "no validation examples of mcq, on which a retrain is judged"),
-        (", holdout: {validation: 0.1}", "ok", "mine: 1 sources, tasks mcq"),
+        (
+            {"level": "high"},
+            "",
+            "fault",
+            "no validation examples of mcq, on which a retrain is judged",
+            "data: {holdout: {validation: 0.1}}",
+        ),
+        ({"level": "high"}, ", holdout: {validation: 0.1}", "ok", "mine: 1 sources, tasks mcq", None),
+        (
+            {},
+            ", holdout: {validation: 0.1}",
+            "fault",
+            "2 of the first 2 rows are bad: no level 2; the first one is questions.jsonl:1",
+            "by `add: {level: high}` beside its uri",
+        ),
+        (
+            {"level": "high", "answer": "no letter"},
+            ", holdout: {validation: 0.1}",
+            "fault",
+            "answer outside A-D 2; the first one is questions.jsonl:1",
+            "mtl prepare -c CONF counts them all",
+        ),
     ],
 )
-def test_own_files_without_anything_to_judge_by_are_a_fault(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, more: str, level: str, said: str
+def test_what_a_retrain_would_stumble_over_in_own_files_is_a_fault(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    row: dict[str, str],
+    more: str,
+    level: str,
+    said: str,
+    do: str | None,
 ) -> None:
-    (tmp_path / "questions.jsonl").write_text("{}\n")
+    good = {"article": "Ann has a cat.", "question": "What has Ann?", "options": ["a", "b", "c", "d"], "answer": "A"}
+    (tmp_path / "questions.jsonl").write_text(2 * (json.dumps(good | row) + "\n"))
     conf = tmp_path / "c.yaml"
     sources = f"[{{task: mcq, uri: {tmp_path}/questions.jsonl}}]"
     conf.write_text(f"name: mine\nmodel: {{base: demo}}\ndata: {{sources: {sources}{more}}}\n")
     code, document = doctor(capsys, "-c", str(conf))
     found = by_check(document, level)["data"]
     assert (code, said in found["detail"]) == (int(level == "fault"), True), found
-    assert level == "ok" or found["do"].startswith("data: {holdout: {validation: 0.1}}")
+    assert found["do"] is None if do is None else do in found["do"]
+
+
+def test_a_validation_that_never_comes_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    conf = tmp_path / "c.yaml"
+    train = "train: {max_steps: 60, eval_steps: 100}"
+    conf.write_text(f"model: {{base: demo}}\ndata: {{sources: [{{task: mcq, uri: demo}}]}}\n{train}\n")
+    code, document = doctor(capsys, "-c", str(conf))
+    assert code == 0
+    assert "eval_steps 100 is over max_steps 60" in by_check(document, "warning")["train"]["detail"]
 
 
 def test_every_fault_is_told_at_once_with_what_to_do_and_no_secret(

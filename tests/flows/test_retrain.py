@@ -116,7 +116,7 @@ def test_models_lists_the_version_and_its_decision(first: dict[str, Any], capsys
     assert run(["models"]) == 0
     assert f"v1 was rejected:\n  - {version['reasons'][0]}" in capsys.readouterr().out
     assert run(["status"]) == 0
-    assert "none yet; v1 is newer, not champion: mtl models says why" in capsys.readouterr().out
+    assert "no version is champion, the newest (v1) neither: mtl models says why" in capsys.readouterr().out
 
 
 def test_promotion_obeys_the_gate_unless_a_person_overrules_it(

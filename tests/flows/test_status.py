@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 from prefect import flow
+from prefect.artifacts import create_progress_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_URL
-from prefect.states import Pending, Scheduled
+from prefect.states import Completed, Pending, Scheduled
 
 from mtl.cli.main import run
 from mtl.release.journal import Change, journal_log
@@ -102,6 +104,54 @@ def test_a_run_that_waits_is_among_the_last_ones_and_a_planned_one_is_not(capsys
     assert re.search(r"^waits +0 +Pending +works +waits$", capsys.readouterr().out, re.MULTILINE)
 
 
+@pytest.mark.usefixtures("served")
+def test_a_run_under_way_shows_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    @flow(name="under-way")
+    def under_way() -> tuple[Any, str]:
+        create_progress_artifact(progress=40.0, key="train-progress", description="loss mcq 0.2 19s left")
+        document = status(capsys)
+        assert run(["status"]) == 0
+        return document, capsys.readouterr().out
+
+    document, text = under_way()
+    (shown,) = [its for its in document["runs"] if its["flow"] == "under-way"]
+    assert (shown["state"], shown["progress"]) == ("Running", "train 40% loss mcq 0.2 19s left")
+    assert re.search(r"under-way .*\n +train 40% loss mcq 0.2 19s left\n", text)
+
+
+@pytest.mark.usefixtures("served")
+def test_a_poll_hides_neither_the_next_run_of_the_night_nor_the_last_retrain(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A poll every five minutes has more runs to come, and behind it, than fit on a screen."""
+
+    @flow(name="retrain")
+    def retrain() -> None:
+        pass
+
+    retrain()
+    schedule = DeploymentScheduleCreate(schedule=CronSchedule(cron="0 3 * * *"), active=True)
+    now = datetime.now(UTC)
+    with get_client(sync_client=True) as client:
+        made = {
+            name: client.create_deployment(client.create_flow(works), name=name, schedules=[schedule])
+            for name in ("often", "nightly")
+        }
+        for minutes in range(1, 12):
+            soon = Scheduled(scheduled_time=now + timedelta(minutes=minutes))
+            client.create_flow_run_from_deployment(made["often"], state=soon)
+            client.create_flow_run(works, state=Completed())
+        tonight = Scheduled(scheduled_time=now + timedelta(hours=1))
+        client.create_flow_run_from_deployment(made["nightly"], state=tonight)
+        document = status(capsys)
+        for deployment in made.values():
+            client.delete_deployment(deployment)
+    assert [item["deployment"] for item in document["next"]] == ["works/often", "works/nightly"]
+    assert document["schedules"] == 2
+    assert "retrain" in {its["flow"] for its in document["runs"]}
+    assert len(document["runs"]) <= 10
+
+
 def test_the_embedded_database_is_read_without_a_server(home: Path) -> None:
     works()
     database = Path(PREFECT_API_DATABASE_CONNECTION_URL.value().partition("///")[2].partition("?")[0])
@@ -113,7 +163,7 @@ def test_the_embedded_database_is_read_without_a_server(home: Path) -> None:
 def test_nothing_was_ever_run(capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     document = status(capsys)
-    assert (document["champion"], document["runs"]) == ({"version": None, "newest": None}, [])
+    assert (document["champion"], document["runs"]) == ({"version": None, "newest": None, "rolled_back": False}, [])
     assert document["services"]["prefect"] == "ok"
     assert not home.exists()
 
