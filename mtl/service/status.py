@@ -63,7 +63,7 @@ def _try(ask: Callable[[], Any]) -> tuple[Any, str | None]:
     try:
         return ask(), None
     except MtlError as error:
-        return None, clean(error.message)
+        return None, clean(f"{error.message}; {error.hint}" if error.hint else error.message)
     except (OSError, ValueError, KeyError, TypeError, httpx.HTTPError) as error:
         return None, clean(f"{type(error).__name__}: {error}")
 
@@ -101,7 +101,9 @@ def _mlflow(uri: str) -> None:
     try:
         answer = httpx.get(f"{uri.rstrip('/')}/health", timeout=_PATIENCE)
     except httpx.HTTPError as error:
-        raise TransientError(f"MLflow does not answer at {clean(uri)} ({type(error).__name__})") from None
+        raise TransientError(
+            f"MLflow does not answer at {clean(uri)} ({type(error).__name__})", hint="is it up? mtl stack status says"
+        ) from None
     if answer.status_code != 200:
         raise TransientError(f"MLflow answers {answer.status_code} at {clean(uri)}")
 
