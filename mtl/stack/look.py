@@ -29,8 +29,8 @@ def look(stack: Stack) -> dict[str, Any]:
         "healthy": healthy,
         "memory_mb": sum(service["memory_mb"] for service in services),
         "logins": {
-            "Prefect": f"admin:PASSWORD, which is the value of \"prefect\" in {secrets}",
-            "MLflow": f"admin, password the value of \"mlflow\" in {secrets}",
+            "Prefect": f'admin:PASSWORD, which is the value of "prefect" in {secrets}',
+            "MLflow": f'admin, password the value of "mlflow" in {secrets}',
         },
         "logs": str(stack.logs),
         "next": 'eval "$(mtl stack env)" && mtl deploy' if healthy else "mtl stack up",
