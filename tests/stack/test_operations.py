@@ -68,6 +68,9 @@ def test_status_shows_what_is_next_and_who_works(service: Service) -> None:
     assert set(document["services"].values()) == {"ok"}
     assert [(pool["name"], pool["workers"]) for pool in document["pools"]] == [("mtl", 1)]
     assert document["next"][0]["deployment"] in {"reconcile/poll", "check-data/poll"}
+    planned = [item["deployment"] for item in document["next"]]
+    assert "retrain/nightly" in planned
+    assert len(planned) == len(set(planned)) == document["schedules"]
     assert "nothing is scheduled" not in " ".join(document["warnings"])
 
 
