@@ -18,7 +18,6 @@ _REMEDIES = {
     "RACE's, or for a whole source by `add: {level: high}` beside its uri",
     "unknown level": "levels are middle, high and college",
 }
-
 _LEFT_OUT = "look at the rows, or raise data.max_bad_share if they are meant to be left out"
 
 

@@ -30,6 +30,7 @@ def data(settings: Settings, config: RetrainConfig | None) -> Iterator[Finding]:
     if config is None:
         return
     wanted, have = config.evaluate.split, defaultdict[str, set[str]](set)
+    faults: list[Finding] = []
     for source in config.data.sources:
         if ":" in source.uri:
             have[source.task].add(wanted)
@@ -37,12 +38,13 @@ def data(settings: Settings, config: RetrainConfig | None) -> Iterator[Finding]:
         opened = open_source(source, config.seed, cache=settings.cache)
         have[source.task].update(opened.splits())
         if source.uri != "demo":
-            yield from _rows(opened, get_task(source.task), source.uri, allowed=config.data.max_bad_share)
+            faults += _rows(opened, get_task(source.task), source.uri, allowed=config.data.max_bad_share)
     lacking = [task for task, splits in have.items() if wanted not in splits]
     if lacking and wanted not in config.data.holdout:
         what = f"{config.name}: no {wanted} examples of {' and '.join(lacking)}, on which a retrain is judged"
-        yield fault("data", what, f"data: {{holdout: {{{wanted}: 0.1}}}} makes them out of a tenth of train")
-    else:
+        faults.append(fault("data", what, f"data: {{holdout: {{{wanted}: 0.1}}}} makes them out of a tenth of train"))
+    yield from faults
+    if not faults:
         yield ok("data", f"{config.name}: {len(config.data.sources)} sources, tasks {', '.join(have)}")
 
 
@@ -57,12 +59,13 @@ def _rows(source: Source, task: Task, uri: str, *, allowed: float) -> Iterator[F
                 if isinstance(raw.value, BadRow):
                     raise raw.value
                 task.read(raw.value)
-            except BadRow as bad:
-                reasons[bad.reason] += 1
+            except BadRow as refused:
+                reasons[refused.reason] += 1
                 first = first or raw.origin
-    if reasons.total() > allowed * rows:
+    bad = reasons.total()
+    if bad and (bad == rows or bad > allowed * rows):
         found = ", ".join(f"{reason} {number}" for reason, number in reasons.most_common(8))
-        what = f"{uri}: {reasons.total()} of the first {rows} rows are bad: {found}; the first one is {first}"
+        what = f"{uri}: {bad} of the first {rows} rows are bad: {found}; the first one is {first}"
         yield fault("data", what, remedy(reasons) or "look at the rows; mtl prepare -c CONF counts them all")
 
 
