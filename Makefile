@@ -30,14 +30,17 @@ test: install  ## the quick tier: linters, types, layers and tests, under 5 minu
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow'
 
-ci: test faults  ## what the gate runs: the quick tier, the fault tier, and the chain on real data, killed and served
-	$(BIN)/pytest -n 2 --dist loadfile -m slow tests/test_real_data.py tests/flows/test_retrain.py tests/serving tests/docker tests/release/test_worse_candidate.py
+FAULTS := tests/faults tests/training tests/checkpoints/test_crashes.py tests/store/test_radosgw.py
+CHAIN := tests/test_real_data.py tests/flows/test_retrain.py tests/serving tests/docker tests/release/test_worse_candidate.py
+
+ci: test  ## what the gate runs: the quick tier, then what is slow of the fault tier and of the chain on real data, killed and served
+	$(BIN)/pytest -n 2 --dist loadfile -m slow $(FAULTS) $(CHAIN)
 
 slow: install  ## every slow test, fault tier and sweeps included; half an hour and more
 	$(BIN)/pytest -m slow
 
 faults: install  ## every fault that a training must survive, with real processes; at most 12 minutes on two cores
-	$(BIN)/pytest -n 2 --dist loadfile tests/faults tests/training tests/checkpoints/test_crashes.py tests/store/test_radosgw.py
+	$(BIN)/pytest -n 2 --dist loadfile $(FAULTS)
 
 RUNS ?= 100
 SEED ?= 1

@@ -40,6 +40,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any]]:
     return process.returncode, json.loads(said.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_two_retrains_of_one_configuration_make_one_version(tmp_path: Path) -> None:
     save_base(tmp_path / "base")
     conf = tmp_path / "conf.yaml"
@@ -57,6 +58,7 @@ def test_two_retrains_of_one_configuration_make_one_version(tmp_path: Path) -> N
     assert [version["version"] for version in listed["versions"]] == [1]
 
 
+@pytest.mark.slow
 def test_the_embedded_database_is_whole_or_not_there(tmp_path: Path) -> None:
     """Made by three processes at once, one of them killed before it is done."""
     path = tmp_path / "mlflow.db"

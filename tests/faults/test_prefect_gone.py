@@ -66,6 +66,7 @@ def commits(home: Path) -> int:
     return sum('"kind":"commit"' in entry.read_text() for entry in home.glob("store/runs/*/log/*.json"))
 
 
+@pytest.mark.slow
 def test_the_run_ends_in_bounded_time_and_the_next_goes_on(tmp_path: Path) -> None:
     save_base(tmp_path / "base")
     conf = tmp_path / "conf.yaml"
