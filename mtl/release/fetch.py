@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,7 +103,12 @@ def _complete(source: Source, file: ReleaseFile, part: BinaryIO, path: Path) -> 
     if isinstance(source, StoreSource) and not source.resumes():
         whole = path.with_name(f"{path.name}.whole")
         source.whole(file, whole)
-        whole.replace(path)
+        # Its bytes, not the file itself: the lock is on the part, and another pull would lock what took its place.
+        with disk_errors("write", path), whole.open("rb") as got:
+            part.truncate(0)
+            shutil.copyfileobj(got, part)
+            part.flush()
+        whole.unlink()
         return
     size = os.fstat(part.fileno()).st_size
     start = size if size <= file.bytes else 0
@@ -143,6 +150,7 @@ def _locked(path: Path) -> BinaryIO | None:
             part.close()
             return None
         # Between opening and locking, its owner may have finished and moved it to its place, which must not be written.
-        if path.exists() and os.path.samestat(os.fstat(part.fileno()), path.stat()):
-            return part
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(part.fileno()), path.stat()):
+                return part
         part.close()
