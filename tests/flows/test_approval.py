@@ -13,7 +13,8 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.flow_runs import resume_flow_run
 from prefect.settings import get_current_settings
@@ -29,6 +30,7 @@ from tests.flows.asking import asking
 from tests.support.retrains import small_config
 
 ROOT = Path(__file__).parents[2]
+PAUSED = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED])))
 YES = {"approve": True, "name": "Ann", "reason": "reads well"}
 
 
@@ -44,8 +46,8 @@ def paused_run(seconds: float = 60) -> FlowRun:
     deadline = time.monotonic() + seconds
     with get_client(sync_client=True) as client:
         while time.monotonic() < deadline:
-            for run in client.read_flow_runs(limit=20):
-                if run.state is not None and run.state.is_paused() and _has_form(client, run):
+            for run in client.read_flow_runs(flow_run_filter=PAUSED):
+                if _has_form(client, run):
                     return run
             time.sleep(0.2)
     raise AssertionError("no run waits for input")

@@ -137,13 +137,16 @@ def test_a_poll_hides_neither_the_next_run_of_the_night_nor_the_last_retrain(
             name: client.create_deployment(client.create_flow(works), name=name, schedules=[schedule])
             for name in ("often", "nightly")
         }
+        runs = []
         for minutes in range(1, 12):
             soon = Scheduled(scheduled_time=now + timedelta(minutes=minutes))
-            client.create_flow_run_from_deployment(made["often"], state=soon)
-            client.create_flow_run(works, state=Completed())
+            runs.append(client.create_flow_run_from_deployment(made["often"], state=soon))
+            runs.append(client.create_flow_run(works, state=Completed()))
         tonight = Scheduled(scheduled_time=now + timedelta(hours=1))
-        client.create_flow_run_from_deployment(made["nightly"], state=tonight)
+        runs.append(client.create_flow_run_from_deployment(made["nightly"], state=tonight))
         document = status(capsys)
+        for its in runs:
+            client.delete_flow_run(its.id)
         for deployment in made.values():
             client.delete_deployment(deployment)
     assert [item["deployment"] for item in document["next"]] == ["works/often", "works/nightly"]
