@@ -13,7 +13,7 @@ from mtl.errors import TransientError
 from mtl.settings import load_settings
 
 Document = dict[str, Any]
-_MANY = 0.2
+_MANY = 0.2  # of the inputs of a task
 
 
 def prepare(config: Path) -> Document:

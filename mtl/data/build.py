@@ -47,7 +47,10 @@ def build(
     """
     tallies = _read(job, runner, progress)
     refuse_shrunk(rows_read(job.sources, tallies), reference, max_shrink=config.max_shrink)
-    first = partial(_first_refused, job)
+
+    def first(source: int) -> str | None:
+        return first_refused(job.all_refused(), source)
+
     refuse_bad(job.sources, tallies, max_bad_share=config.max_bad_share, first=first)
     holdouts = {task: _holdout(job, tally) for task, tally in tallies.items()}
     _find_near(job, holdouts)
@@ -59,10 +62,6 @@ def build(
     counts = {task: _counts(tally, sizes[task]) for task, tally in tallies.items()}
     refuse_empty(counts, tallies)
     return _finish(job, runner, tallies, outcomes, counts, sizes, progress)
-
-
-def _first_refused(job: Job, source: int) -> str | None:
-    return first_refused(sorted(job.refused("any").parent.glob("*.jsonl")), source)
 
 
 def _read(job: Job, runner: Runner, progress: Progress) -> dict[str, Tally]:
@@ -142,7 +141,7 @@ def _finish(
             shards += plan(parts, f"{task}-{split}", job.folder, rows=job.recipe.settings["shard_rows"])
             contents[f"{task}-{split}"] = content(path for path, _ in parts)
     files = runner.map(write_shard, shards, lambda: None)
-    refused = collect(sorted((job.folder / "refused").iterdir()), job.folder / QUARANTINE)
+    refused = collect(job.all_refused(), job.folder / QUARANTINE)
     quarantine = sum((tally.by_reason() for tally in tallies.values()), start=Tally().by_reason())
     return Built(
         files=[*files, _entry(job.folder / QUARANTINE)],

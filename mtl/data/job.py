@@ -59,6 +59,10 @@ class Job:
         """Quarantined rows of one piece of work."""
         return self.folder / "refused" / f"{name}.jsonl"
 
+    def all_refused(self) -> list[Path]:
+        """Those files of all work that refused anything."""
+        return sorted((self.folder / "refused").iterdir())
+
     def mark(self, stage: str, worker: str) -> None:
         """One more mark of progress, as a byte of a file: anyone who shares the folder can see it."""
         with (self.folder / "progress" / f"{stage}-{worker}").open("ab") as file:

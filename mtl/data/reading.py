@@ -61,7 +61,7 @@ class _Reader:
                 self._job.mark("read", self._worker)
             place = (number, order, raw.number, raw.line)
             try:
-                record = self._record(raw)
+                record = read_row(self.task, raw)
             except BadRow as bad:
                 content = "" if isinstance(raw.value, BadRow) else _row_hash(raw.value, self.task.columns)
                 self.quarantine.add(bad, split=split, place=place, origin=raw.origin, content=content)
@@ -69,11 +69,6 @@ class _Reader:
                 self._keep(record, split=split, origin=raw.origin, place=place)
         self.tally.read[number, split] += seen
         self.tally.rows[split] += seen
-
-    def _record(self, raw: RawRow) -> Any:
-        if isinstance(raw.value, BadRow):
-            raise raw.value
-        return self.task.read(raw.value)
 
     def _keep(self, record: Any, *, split: str, origin: str, place: Place) -> None:
         passage = self.task.passage(record)
@@ -86,6 +81,13 @@ class _Reader:
         self._buckets.close()
         if self._signatures:
             self._signatures.close()
+
+
+def read_row(task: Task, raw: RawRow) -> Any:
+    """The task's record of a row; BadRow for one that it cannot use, or that could not even be read."""
+    if isinstance(raw.value, BadRow):
+        raise raw.value
+    return task.read(raw.value)
 
 
 def check_columns(rows: Iterable[RawRow], columns: Iterable[str], uri: str) -> Iterator[RawRow]:

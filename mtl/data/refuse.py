@@ -21,6 +21,11 @@ _REMEDIES = {
 _LEFT_OUT = "look at the rows, or raise data.max_bad_share if they are meant to be left out"
 
 
+def too_many(bad: int, rows: int, *, allowed: float) -> bool:
+    """Whether a source with `bad` of `rows` rows must not be trained on: over the share, or none is good."""
+    return bad > 0 and (bad == rows or bad > math.floor(allowed * rows))
+
+
 def remedy(reasons: Counter[str]) -> str | None:
     """What to do about the most frequent of these reasons, where more is to be said than the reason says."""
     return _REMEDIES.get(_by_number(reasons)[0][0])
@@ -36,7 +41,7 @@ def refuse_bad(
     for number, source in enumerate(sources):
         reasons, rows = tallies[source.task].bad(number), tallies[source.task].total(number)
         bad = reasons.total()
-        if not bad or (bad < rows and bad <= math.floor(max_bad_share * rows)):
+        if not too_many(bad, rows, allowed=max_bad_share):
             continue
         found = ", ".join(f"{reason} {n}" for reason, n in _by_number(reasons)[:8])
         share = "all" if bad == rows else f"{bad / rows:.1%}"

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from itertools import islice
 
 from mtl.config.retrain import RetrainConfig
-from mtl.data.reading import check_columns
-from mtl.data.refuse import remedy
+from mtl.data.reading import check_columns, read_row
+from mtl.data.refuse import remedy, too_many
 from mtl.doctor.finding import Finding, fault, ok, warning
 from mtl.settings import Settings
 from mtl.sources.base import Source
@@ -56,14 +56,12 @@ def _rows(source: Source, task: Task, uri: str, *, allowed: float) -> Iterator[F
         for raw in check_columns(islice(source.rows(split), _LOOK), task.columns, uri):
             rows += 1
             try:
-                if isinstance(raw.value, BadRow):
-                    raise raw.value
-                task.read(raw.value)
+                read_row(task, raw)
             except BadRow as refused:
                 reasons[refused.reason] += 1
                 first = first or raw.origin
     bad = reasons.total()
-    if bad and (bad == rows or bad > allowed * rows):
+    if too_many(bad, rows, allowed=allowed):
         found = ", ".join(f"{reason} {number}" for reason, number in reasons.most_common(8))
         what = f"{uri}: {bad} of the first {rows} rows are bad: {found}; the first one is {first}"
         yield fault("data", what, remedy(reasons) or "look at the rows; mtl prepare -c CONF counts them all")
