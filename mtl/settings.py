@@ -9,13 +9,16 @@ import math
 import os
 import pwd
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
 
 from mtl.errors import InputError
 
 DEFAULT_STORE_PATIENCE = 300.0
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,28 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
         actor=env.get("MTL_ACTOR") or env.get("USER") or env.get("LOGNAME") or _account(),
     )
+
+
+def bypass_proxy_for_loopback(environ: MutableMapping[str, str] | None = None) -> None:
+    """Add the loopback names to `NO_PROXY`, for the HTTP clients of this process and of those that it starts.
+
+    A proxy cannot reach the services of this machine, and must not see their passwords. httpx, requests, urllib3 and
+    botocore all read the variable. Both spellings are set, because each library prefers another one.
+    """
+    env = os.environ if environ is None else environ
+    named = [name.strip() for name in (env.get("no_proxy") or env.get("NO_PROXY") or "").split(",") if name.strip()]
+    if "*" in named:
+        return
+    env["no_proxy"] = env["NO_PROXY"] = ",".join([*named, *(name for name in LOOPBACK if name not in named)])
+
+
+def proxy_variable(url: str) -> str | None:
+    """The variable of this process's environment whose proxy requests to `url` go through; None for none."""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    names = (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
+    return next((name for name in names if os.environ.get(name)), None)
 
 
 def _account() -> str:

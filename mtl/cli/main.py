@@ -11,6 +11,7 @@ import typer
 
 from mtl.cli import operations, terminal
 from mtl.errors import InputError, MtlError
+from mtl.settings import bypass_proxy_for_loopback
 
 app = typer.Typer(
     name="mtl",
@@ -40,6 +41,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line; its exit code."""
     as_json = "--json" in arguments
+    bypass_proxy_for_loopback()
     try:
         code = app(arguments, standalone_mode=False)
         return code if isinstance(code, int) else 0

@@ -36,7 +36,8 @@ def env() -> Document:
     """The variables that lead to the stack, logins included."""
     from mtl.stack.environment import client_environment
 
-    return client_environment(_stack())
+    direct = {name: os.environ[name] for name in ("NO_PROXY", "no_proxy") if name in os.environ}
+    return client_environment(_stack()) | direct
 
 
 def down(wait: float) -> Document:

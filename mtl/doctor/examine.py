@@ -17,8 +17,10 @@ from mtl.settings import load_settings, prefect_settings, s3_endpoint
 def examine(config: RetrainConfig | None = None) -> Iterator[Finding]:
     """What is found, as it is found. config: whose data, base and tokenizer are looked at, or the shipped base."""
     settings, prefect = load_settings(), prefect_settings()
+    servers = _servers(settings.store, settings.tracking_uri, prefect.url)
     checks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         ("settings", partial(variables.variables, os.environ)),
+        ("proxy", partial(services.proxies, servers)),
         ("versions", machine.versions),
         ("state", partial(machine.writable, settings.home)),
         ("disk", partial(machine.disk, settings.home)),
@@ -28,7 +30,7 @@ def examine(config: RetrainConfig | None = None) -> Iterator[Finding]:
         ("mlflow", partial(services.mlflow, settings)),
         ("mlflow", partial(databases.mlflow, settings)),
         ("store", partial(storage.store, settings)),
-        ("clock", partial(services.clocks, _clocks(settings.store, settings.tracking_uri, prefect.url))),
+        ("clock", partial(services.clocks, servers)),
         ("device", partial(machine.device, settings)),
         ("data", partial(data, settings, config)),
         ("train", partial(training, config)),
@@ -38,7 +40,7 @@ def examine(config: RetrainConfig | None = None) -> Iterator[Finding]:
         yield from guarded(name, look)
 
 
-def _clocks(store: str, tracking_uri: str, prefect: str | None) -> dict[str, str]:
+def _servers(store: str, tracking_uri: str, prefect: str | None) -> dict[str, str]:
     found = {"S3": s3_endpoint()} if store.startswith("s3://") else {}
     found |= {"MLflow": f"{tracking_uri.rstrip('/')}/health"} if tracking_uri.startswith("http") else {}
     return found | ({"Prefect": f"{prefect}/health"} if prefect else {})

@@ -14,12 +14,11 @@ from mtl.doctor.finding import Finding, fault, ok, warning
 from mtl.errors import PermanentError, TransientError
 from mtl.service.prefect_api import PrefectApi
 from mtl.service.redact import clean
-from mtl.settings import PrefectSettings, Settings, mlflow_credentials
+from mtl.settings import LOOPBACK, PrefectSettings, Settings, mlflow_credentials, proxy_variable
 
 _TIMEOUT = 5.0
 _MOST_SKEW = 60.0  # seconds; S3 refuses at 900, webhooks at 300
 _SOME_SKEW = 5.0
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def prefect(settings: PrefectSettings) -> Iterator[Finding]:
@@ -119,8 +118,21 @@ def _open_to_all(check: str, address: str, url: str, *, method: str = "GET") -> 
         "mlflow": "start the server with --app-name basic-auth",
     }[check] + "; mtl stack up does so"
     detail = f"{clean(url)} answers anybody, without credentials"
-    loopback = urlsplit(url).hostname in _LOOPBACK
+    loopback = urlsplit(url).hostname in LOOPBACK
     yield warning(check, detail, do) if loopback else fault(check, detail, do)
+
+
+def proxies(addresses: Mapping[str, str]) -> Iterator[Finding]:
+    """Which servers are reached through a proxy of the environment: a refusal may then be the proxy's.
+
+    addresses: name -> URL.
+    """
+    for name, address in addresses.items():
+        variable = proxy_variable(address)
+        if variable is not None:
+            host = urlsplit(address).hostname
+            do = f"if it must be reached directly, add {host} to NO_PROXY; if not, see that the proxy allows it"
+            yield warning("proxy", f"requests to {name} at {host} go through the proxy named in {variable}", do)
 
 
 def clocks(addresses: Mapping[str, str]) -> Iterator[Finding]:

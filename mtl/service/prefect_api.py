@@ -12,7 +12,7 @@ import httpx
 
 from mtl.errors import NotFoundError, PermanentError, TransientError
 from mtl.service.redact import clean
-from mtl.settings import PrefectSettings
+from mtl.settings import PrefectSettings, proxy_variable
 
 Document = dict[str, Any]
 
@@ -23,6 +23,8 @@ class PrefectApi:
     def __init__(self, settings: PrefectSettings, *, timeout: float = 5.0) -> None:
         assert settings.url, "an embedded Prefect has no address"
         self.url = settings.url
+        proxy = proxy_variable(settings.url)
+        self._proxy = f"; requests go through the proxy named in {proxy}, which may be what refuses" if proxy else ""
         user, _, password = (settings.auth or "").partition(":")
         self._client = httpx.Client(
             base_url=settings.url,
@@ -67,13 +69,14 @@ class PrefectApi:
             raise TransientError(
                 f"Prefect does not answer at {clean(self.url)} ({type(error).__name__})",
                 field="PREFECT_API_URL",
-                hint="is the server up (mtl stack status), and is PREFECT_API_URL its address with /api at the end?",
+                hint="is the server up (mtl stack status), and is PREFECT_API_URL its address with /api at the end?"
+                + self._proxy,
             ) from None
         if answer.status_code in (401, 403):
             raise PermanentError(
                 f"Prefect refuses the credentials at {where} ({answer.status_code})",
                 field="PREFECT_API_AUTH_STRING",
-                hint="set PREFECT_API_AUTH_STRING to user:password of the server (mtl stack env prints it)",
+                hint="set PREFECT_API_AUTH_STRING to user:password of the server (mtl stack env prints it)" + self._proxy,
             )
         if answer.status_code == 404:
             raise NotFoundError(f"Prefect knows nothing at {where}", hint="mtl deploy registers the deployments")
