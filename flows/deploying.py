@@ -5,10 +5,12 @@ The deployments are in deployments/prefect.yaml, so that plain `prefect deploy` 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
-from datetime import timedelta
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,14 @@ from prefect.automations import Automation
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate, GlobalConcurrencyLimitCreate, WorkPoolCreate
 from prefect.client.schemas.objects import StateType
-from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
+from prefect.server.schemas.schedules import CronSchedule
 from prefect.variables import Variable
 from pydantic import ValidationError
 
+from flows import deployed
 from flows.rerunning import MAX_RUNS, VARIABLE
 from mtl.errors import InputError, NotFoundError, TransientError
 from mtl.settings import device_limit
@@ -30,43 +33,68 @@ from mtl.settings import device_limit
 POOL = "mtl"
 DEAD_AFTER = timedelta(seconds=90)
 """Three heartbeats of the stack's worker."""
+_CRASHES = 5
+_CRASHES_WITHIN = timedelta(minutes=10)
+_CRON_FIELDS = 5
 _RERUN_AFTER = timedelta(seconds=15)  # a worker says "crashed" a second time, and would undo what came before
 _ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
 _WAITS = ("Suspended", "Paused", "AwaitingRetry", "Late", "Scheduled")
 
 
-def deploy(folder: Path, config: Path, *, cron: str, timezone: str) -> dict[str, Any]:
-    """Register pool, limits, variables, deployments and automations; their names.
+def deploy(folder: Path, *, config: str | None, cron: str | None, timezone: str | None) -> dict[str, Any]:
+    """Register pool, limits, variables, deployments and automations; their names, and what changed.
 
-    folder: the project, in which runs work. config: of nightly, weekly-full and the polls. Errors: InputError for a
-    schedule that does not parse, ConfigError for the configuration, NotFoundError without deployments/prefect.yaml.
+    folder: the project, in which runs work. config: of nightly, weekly-full and the polls. What is None stays as it
+    was deployed last. Errors: InputError for a schedule that does not parse or never comes, ConfigError for the
+    configuration, NotFoundError without deployments/prefect.yaml.
     """
     from flows.presets import presets
 
-    presets("conf/demo.yaml", str(config))
-    _check_schedule(cron, timezone)
     with get_client(sync_client=True) as client:
+        before = deployed.snapshot(client)
+        chosen = deployed.choices(before, config=config, cron=cron, timezone=timezone)
+        presets("conf/demo.yaml", chosen.config)
+        coming = next_runs(chosen.cron, chosen.timezone)
         _make_pool(client)
         _make_limit(client, device_limit())
         Variable.set(VARIABLE, MAX_RUNS) if Variable.get(VARIABLE) is None else None
-        _make_deployments(folder, config, cron=cron, timezone=timezone)
+        _make_deployments(folder, chosen)
+        deployed.keep(chosen)
         _refuse_unknown_parameters(client)
-        made = [_keep_automation(wanted) for wanted in (_crash_dead_runs(), _rerun_crashed())]
-        names = sorted(f"{_flow_name(client, item.flow_id)}/{item.name}" for item in client.read_deployments())
-    nightly = {"config": str(config), "cron": cron, "timezone": timezone}
-    return {"pool": POOL, "limit": device_limit(), "automations": made, "deployments": names, "nightly": nightly}
+        made = [_keep_automation(wanted) for wanted in (_crash_dead_runs(), _rerun_crashed(), _stop_crash_loops())]
+        names = sorted(f"{_flow_name(client, item.flow_id)}/{item.name}" for item in client.read_deployments(limit=200))
+        after = deployed.snapshot(client)
+    return {
+        "pool": POOL,
+        "limit": device_limit(),
+        "automations": made,
+        "deployments": names,
+        "nightly": {**asdict(chosen), "next": [moment.isoformat(timespec="minutes") for moment in coming]},
+        "first": not before,
+        "changes": deployed.changes(before, after),
+    }
 
 
-def _check_schedule(cron: str, timezone: str) -> None:
+def next_runs(cron: str, timezone: str, *, count: int = 2) -> list[datetime]:
+    """The next times of a schedule, in its own time zone.
+
+    Errors: InputError for a cron expression that does not parse, that has seconds, or whose time never comes.
+    """
     try:
-        CronSchedule(cron=cron, timezone=timezone)
+        if not cron.startswith("@") and len(cron.split()) != _CRON_FIELDS:
+            raise ValueError(f"{len(cron.split())} fields where five are expected: minute hour day month weekday")
+        coming = asyncio.run(CronSchedule(cron=cron, timezone=timezone).get_dates(count))
     except ValidationError as error:
-        what = "; ".join(str(item["msg"]) for item in error.errors())
-        raise InputError(
-            f"no schedule: cron {cron!r}, timezone {timezone!r}: {what}",
-            field="cron",
-            hint='for example --cron "0 3 * * *" --timezone Europe/Berlin: every night at three',
-        ) from None
+        reason = "; ".join(str(item["msg"]) for item in error.errors())
+    except ValueError as error:  # also of a time that never comes, such as 31 February
+        reason = str(error)
+    else:
+        return coming
+    raise InputError(
+        f"no schedule: cron {cron!r}, timezone {timezone!r}: {reason}",
+        field="cron",
+        hint='for example --cron "0 3 * * *" --timezone Europe/Berlin: every night at three',
+    )
 
 
 def _make_pool(client: SyncPrefectClient) -> None:
@@ -84,16 +112,16 @@ def _make_limit(client: SyncPrefectClient, name: str) -> None:
         client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
 
 
-def _make_deployments(folder: Path, config: Path, *, cron: str, timezone: str) -> None:
+def _make_deployments(folder: Path, chosen: deployed.Choices) -> None:
     file = folder / "deployments" / "prefect.yaml"
     if not file.is_file():
         raise NotFoundError(f"no {file}", field="folder", hint="run mtl deploy in the project's folder")
     values = {
         "MTL_DEPLOY_FOLDER": str(folder),
         "MTL_DEPLOY_PYTHON": sys.executable,
-        "MTL_DEPLOY_CONFIG": str(config),
-        "MTL_DEPLOY_CRON": cron,
-        "MTL_DEPLOY_TIMEZONE": timezone,
+        "MTL_DEPLOY_CONFIG": chosen.config,
+        "MTL_DEPLOY_CRON": chosen.cron,
+        "MTL_DEPLOY_TIMEZONE": chosen.timezone,
     }
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
     done = subprocess.run(
@@ -138,7 +166,7 @@ def _rerun_crashed() -> Automation:
         description="A run with tag `rerun` that crashed is scheduled again; it resumes from its checkpoint.",
         trigger=EventTrigger(
             after={"prefect.flow-run.Crashed"},
-            expect={f"prefect.flow-run.{name}" for name in ("Running", "Pending", "Cancelled", *_WAITS)},
+            expect={f"prefect.flow-run.{name}" for name in ("Running", "Pending", "Cancelled", "Failed", *_WAITS)},
             match={"prefect.resource.id": "prefect.flow-run.*"},
             match_related={
                 "prefect.resource.role": "tag",
@@ -150,6 +178,29 @@ def _rerun_crashed() -> Automation:
             within=_RERUN_AFTER,
         ),
         actions=[ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="crashed; runs again")],
+    )
+
+
+def _stop_crash_loops() -> Automation:
+    """A run whose folder or interpreter is gone crashes before the flow itself can count how often it was started."""
+    return Automation(
+        name="mtl: runs that cannot start are stopped",
+        description=f"A run that crashed {_CRASHES} times in a row within {_CRASHES_WITHIN} is failed, not run again.",
+        trigger=EventTrigger(
+            expect={"prefect.flow-run.Crashed"},
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Reactive,
+            threshold=_CRASHES,
+            within=_CRASHES_WITHIN,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.FAILED,
+                message=f"crashed {_CRASHES} times within {_CRASHES_WITHIN}: mtl doctor checks the folder and the "
+                "interpreter of its deployment; Retry in the UI runs it again",
+            )
+        ],
     )
 
 

@@ -124,13 +124,27 @@ def stack_down(
 
 def deploy(
     config: Annotated[
-        Path, typer.Option("--config", "-c", help="configuration of retrain/nightly, weekly-full and the polls")
-    ] = Path("conf/demo.yaml"),
-    cron: Annotated[str, typer.Option(help="when retrain/nightly runs")] = "0 3 * * *",
-    timezone: Annotated[str, typer.Option(help="of all schedules, e.g. Europe/Berlin")] = "UTC",
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            help="configuration of retrain/nightly, weekly-full and the polls; default: the deployed one, at first "
+            "conf/demo.yaml",
+        ),
+    ] = None,
+    cron: Annotated[
+        str | None, typer.Option(help="when retrain/nightly runs; default: as deployed, at first 0 3 * * *")
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(help="time zone of all schedules, e.g. Europe/Berlin; default: as deployed, at first UTC"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Register deployments, schedules, limits and automations with the server of PREFECT_API_URL."""
+    """Register deployments, schedules, limits and automations with the server of PREFECT_API_URL, and say what changed.
+
+    An option that is not given keeps what is deployed.
+    """
     from mtl.cli import stack as commands
 
     terminal.show(commands.deploy(config, cron, timezone), as_json, commands.deploy_text)

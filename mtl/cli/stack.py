@@ -48,7 +48,7 @@ def down(wait: float) -> Document:
         return bring_down(_stack(), wait=wait)
 
 
-def deploy(config: Path, cron: str, timezone: str) -> Document:
+def deploy(config: Path | None, cron: str | None, timezone: str | None) -> Document:
     """Register everything with the Prefect server. Errors: InputError without one."""
     if "PREFECT_API_URL" not in os.environ:
         raise InputError(
@@ -59,7 +59,8 @@ def deploy(config: Path, cron: str, timezone: str) -> Document:
     embed_prefect()
     from flows.deploying import deploy as register
 
-    return register(Path.cwd(), config, cron=cron, timezone=timezone) | {"warnings": _data_faults(config)}
+    done = register(Path.cwd(), config=str(config) if config else None, cron=cron, timezone=timezone)
+    return done | {"warnings": _data_faults(Path(done["nightly"]["config"]))}
 
 
 def _data_faults(config: Path) -> list[str]:
@@ -79,6 +80,9 @@ def deploy_text(result: Document) -> str:
     lines += [f"automation: {name}" for name in result["automations"]]
     nightly = result["nightly"]
     lines += [f'retrain/nightly: {nightly["config"]} at "{nightly["cron"]}", {nightly["timezone"]}']
+    lines += [f"  next runs: {' and '.join(moment.replace('T', ' ') for moment in nightly['next'])}"]
+    if not result["first"]:
+        lines += [f"changed: {change}" for change in result["changes"]] or ["nothing changed"]
     lines += [f"warning: on this machine a run would fail: {fault}" for fault in result["warnings"]]
     return "\n".join([*lines, "next: mtl status; at once: prefect deployment run retrain/nightly, or the Prefect UI"])
 
@@ -93,6 +97,7 @@ def status_text(result: Document) -> str:
         f"{service['name']:<12}{service['state']:<10}{service['memory_mb']:>6} MB  {service['url'] or ''}".rstrip()
         for service in result["services"]
     ]
+    lines += [f"! {warning}" for warning in result["warnings"]]
     lines += ["", f"{'all healthy' if result['healthy'] else 'NOT all healthy'}, {result['memory_mb']} MB in all"]
     lines += [f"log in to {name} as {how}" for name, how in result["logins"].items()]
     lines += [f"logs in {result['logs']}", f"next: {result['next']}"]

@@ -12,6 +12,7 @@ import httpx
 
 from mtl.doctor.finding import Finding, fault, ok, warning
 from mtl.errors import PermanentError, TransientError
+from mtl.service.deployments import missing_parts, on_this_machine
 from mtl.service.prefect_api import PrefectApi
 from mtl.service.redact import clean
 from mtl.settings import LOOPBACK, PrefectSettings, Settings, mlflow_credentials, proxy_variable
@@ -35,6 +36,7 @@ def prefect(settings: PrefectSettings) -> Iterator[Finding]:
             yield fault("prefect", f"the server is {server}, older than this client ({client})", do)
         yield from _open_to_all("prefect", f"{settings.url}/flows/count", settings.url, method="POST")
         yield from _workers(api)
+        yield from _deployments(api)
 
 
 def _release(version: str) -> tuple[int, ...]:
@@ -59,6 +61,19 @@ def _workers(api: PrefectApi) -> Iterator[Finding]:
             yield warning("workers", f"work pool {name} has no worker online", do)
         else:
             yield ok("workers", f"work pool {name}: {len(online)} online")
+
+
+def _deployments(api: PrefectApi) -> Iterator[Finding]:
+    """Can the runs of each deployment start, where its paths are of this machine?"""
+    if not on_this_machine(api.url):
+        return
+    found = api.deployments(api.flows())
+    missing = missing_parts(found)
+    for name, what in missing:
+        do = "run mtl deploy in the project's folder, with the environment that the runs should use"
+        yield fault("deployments", f"{name} cannot run: {what}", do)
+    if found and not missing:
+        yield ok("deployments", f"{len(found)}, each with its folder and interpreter")
 
 
 def mlflow(settings: Settings) -> Iterator[Finding]:

@@ -54,6 +54,15 @@ class PrefectApi:
         found: Document = self.get(f"/deployments/name/{name}")
         return found
 
+    def flows(self) -> dict[str, str]:
+        """Flow id -> name."""
+        return {flow["id"]: flow["name"] for flow in self.post("/flows/filter", {"limit": 200})}
+
+    def deployments(self, flows: dict[str, str]) -> list[Document]:
+        """Every deployment, with `label`, its name as `flow/deployment`."""
+        found = self.post("/deployments/filter", {"limit": 200})
+        return [item | {"label": f"{flows.get(item['flow_id'], '?')}/{item['name']}"} for item in found]
+
     def start(self, deployment: str, parameters: Document, *, idempotency_key: str) -> Document:
         """A run of a deployment; with a key that was used before, the run that it started then."""
         found = self.deployment(deployment)
@@ -76,7 +85,8 @@ class PrefectApi:
             raise PermanentError(
                 f"Prefect refuses the credentials at {where} ({answer.status_code})",
                 field="PREFECT_API_AUTH_STRING",
-                hint="set PREFECT_API_AUTH_STRING to user:password of the server (mtl stack env prints it)" + self._proxy,
+                hint="set PREFECT_API_AUTH_STRING to user:password of the server (mtl stack env prints it)"
+                + self._proxy,
             )
         if answer.status_code == 404:
             raise NotFoundError(f"Prefect knows nothing at {where}", hint="mtl deploy registers the deployments")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.errors import PermanentError
+from mtl.service.deployments import missing_parts, on_this_machine, without_next_run
 from mtl.service.prefect_api import PrefectApi
 from mtl.service.redact import clean
 
@@ -23,31 +24,43 @@ _QUEUED = ("RUNNING", "PENDING", "PAUSED")
 @dataclass(slots=True)
 class Runs:
     """last: newest first. next: of each deployment with a schedule, soonest first. queue: state -> runs in it.
-    pools: who works. schedules: deployments that have an active one."""
+    pools: who works. schedules: deployments that have an active one. faults: deployments that cannot run, and why."""
 
     last: list[Document] = field(default_factory=list)
     next: list[Document] = field(default_factory=list)
     queue: dict[str, int] = field(default_factory=dict)
     pools: list[Document] = field(default_factory=list)
     schedules: int = 0
+    faults: list[str] = field(default_factory=list)
 
 
 def served_runs(api: PrefectApi) -> Runs:
     """As the server says. Errors: those of PrefectApi."""
-    flows = {flow["id"]: flow["name"] for flow in api.post("/flows/filter", {"limit": 200})}
-    found = api.post("/deployments/filter", {"limit": 200})
-    deployments = {item["id"]: f"{flows.get(item['flow_id'], '?')}/{item['name']}" for item in found}
+    flows = api.flows()
+    found = api.deployments(flows)
+    deployments = {item["id"]: item["label"] for item in found}
     scheduled = [item["id"] for item in found if any(schedule["active"] for schedule in item["schedules"])]
     now = datetime.now(UTC).isoformat()
     queue = {kind.lower(): _count(api, {"type": {"any_": [kind]}}) for kind in _QUEUED}
     queue["late"] = _count(api, {"name": {"any_": ["Late"]}})
+    coming = _next(api, {its: deployments[its] for its in scheduled}, now)
     return Runs(
         last=[_run(run, deployments, flows) | {"progress": _progress(api, run)} for run in _last(api, now)],
-        next=_next(api, {its: deployments[its] for its in scheduled}, now),
+        next=coming,
+        faults=_faults(api.url, found, {item["deployment"] for item in coming}),
         schedules=len(scheduled),
         queue=queue,
         pools=[_pool(api, pool) for pool in api.post("/work_pools/filter", {})],
     )
+
+
+def _faults(url: str, deployments: list[Document], coming: set[str]) -> list[str]:
+    missing = missing_parts(deployments) if on_this_machine(url) else []
+    late = without_next_run(deployments, coming)
+    return [
+        *(f"{name} cannot run: {what}; mtl deploy in the project's folder corrects it" for name, what in missing),
+        *(f"{name} has an active schedule but no next run: mtl deploy --cron ... sets another" for name in late),
+    ]
 
 
 def _last(api: PrefectApi, now: str) -> list[Document]:

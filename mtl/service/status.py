@@ -48,6 +48,7 @@ def status(settings: Settings, prefect: PrefectSettings, model: str) -> Document
         "runs": None if runs is None else runs.last,
         "next": None if runs is None else runs.next,
         "schedules": None if runs is None else runs.schedules,
+        "faults": None if runs is None else runs.faults,
         "queue": None if runs is None else runs.queue,
         "pools": None if runs is None else runs.pools,
         "disk": _disk(settings.home),
@@ -120,6 +121,7 @@ def _disk(home: Path) -> Document:
 def _warnings(found: Document, *, served: bool) -> list[str]:
     """What a person should look at, most urgent first."""
     lines = [f"{name}: {state}" for name, state in found["services"].items() if state != "ok"]
+    lines += found["faults"] or []
     lines += _run_warnings(found["runs"] or [], found["queue"] or {})
     champion = found["champion"]
     if champion and champion["version"] is None and champion["newest"]:

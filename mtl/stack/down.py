@@ -14,23 +14,28 @@ def bring_down(stack: Stack, *, wait: float) -> dict[str, Any]:
 
     `interrupted`: names of the runs that go on when the stack is up again.
     """
-    interrupted: list[str] = []
-    if {"worker", "prefect"} <= supervisor.running(stack):
-        interrupted = _drain(stack, wait)
-    supervisor.stop_manager(stack)
+    interrupted = stop_runs(stack, wait=wait) if supervisor.processes(stack) else []
+    if supervisor.manager_runs(stack):
+        supervisor.stop_manager(stack)
+    else:
+        supervisor.end_processes(supervisor.processes(stack), seconds=30)
     return {"interrupted": interrupted}
 
 
-def _drain(stack: Stack, wait: float) -> list[str]:
+def stop_runs(stack: Stack, *, wait: float) -> list[str]:
+    """No run has a process afterwards; the names of those that were interrupted.
+
+    Works without the manager. Without Prefect's server, runs are stopped at a safe point all the same, and what becomes
+    of their states is settled when the stack is up again.
+    """
     try:
         drain.pause(stack)
         if drain.wait_until_idle(stack, seconds=wait):
             return []
-        left = drain.running(stack)
-        supervisor.stop_process(stack, "worker")
-        drain.wait_until_idle(stack, seconds=60)  # a run says that it crashed only after its trainer saved
-        for run in left:
-            drain.reschedule(stack, run)
-    except TransientError:  # a server that does not answer cannot tell what runs; checkpoints can
+        names = [str(run["name"]) for run in drain.running(stack)]
+        drain.interrupt(stack)
+        drain.settle(stack)
+    except TransientError:
+        drain.interrupt(stack)
         return []
-    return [str(run["name"]) for run in left]
+    return names

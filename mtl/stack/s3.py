@@ -37,8 +37,8 @@ mon allow pool size one = true
 mon data avail crit = 1
 public addr = 127.0.0.1
 cluster addr = 127.0.0.1
-run dir = {run}
-admin socket = {run}/$name.asok
+run dir = {folder}
+admin socket =
 log file = {logs}/ceph-$name.log
 mon cluster log file = {logs}/ceph-cluster.log
 [mon.a]
@@ -137,7 +137,7 @@ def _address(ports: Any) -> str:
 
 
 def _write_config(stack: Stack, fsid: str) -> None:
-    places = {"folder": _folder(stack), "run": stack.run, "logs": stack.logs, "address": _address(stack.ports)}
+    places = {"folder": _folder(stack), "logs": stack.logs, "address": _address(stack.ports)}
     text = _CONFIG.format(fsid=fsid, disk=_DISK_BYTES, port=stack.ports["s3"], **places)
     (_folder(stack) / "ceph.conf").write_text(text)
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import secrets
 import socket
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +24,7 @@ USUAL: Mapping[str, int | None] = {
     "mlflow": 5000,
     "prefect": 4200,
     "webhooks": 4300,
+    "manager": None,
 }
 """The port that people expect of each service; None: any."""
 
@@ -34,8 +33,7 @@ USUAL: Mapping[str, int | None] = {
 class Stack:
     """One stack of this machine.
 
-    folder: its state, below MTL_HOME. run: sockets and pid files; apart, because paths of sockets are limited to 107
-    bytes. store: the object store it was told to use, None for one of its own.
+    folder: its state, below MTL_HOME. store: the object store it was told to use, None for one of its own.
     """
 
     home: Path
@@ -50,11 +48,6 @@ class Stack:
     @property
     def logs(self) -> Path:
         return self.folder / "logs"
-
-    @property
-    def run(self) -> Path:
-        name = hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"mtl-{os.getuid()}-{name}"
 
     def url(self, service: str) -> str:
         """Address of an HTTP service."""
@@ -92,7 +85,6 @@ def make_stack(home: Path, *, store: str | None = None, usual: Mapping[str, int 
             hint="another MTL_HOME makes another stack",
         )
     stack.logs.mkdir(exist_ok=True)
-    _private(stack.run)
     return stack
 
 
@@ -132,6 +124,7 @@ def _new_secrets() -> dict[str, str]:
         "webhook",
         "webhook_data",
         "metrics",
+        "manager",
     )
     key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     return {name: secrets.token_hex(20) for name in names} | {"webhook_encryption": key}
@@ -173,11 +166,3 @@ def _write(path: Path, document: Mapping[str, object]) -> None:
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
-
-
-def _private(folder: Path) -> None:
-    """A folder for sockets in a place that others can write to. Errors: InputError if it is another user's."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise InputError(f"{folder} belongs to another user", field="TMPDIR", hint="remove it, or set TMPDIR")
-    folder.chmod(0o700)

@@ -1,11 +1,14 @@
 """The process manager: supervisord keeps each service running, its log short, and stops them in order.
 
-It listens on a socket in a folder of this user alone.
+It listens on a loopback port with a password, as the other services do. A Unix socket would be a file that a cleanup
+can remove, and its path is limited to 107 bytes.
 """
 
 from __future__ import annotations
 
 import getpass
+import hashlib
+import http.client
 import os
 import shlex
 import subprocess
@@ -23,6 +26,7 @@ from mtl.settings import inherited_environment
 from mtl.stack.service import Service
 from mtl.stack.state import Stack
 
+_USER = "mtl"
 MARK = "MTL_STACK"
 """Variable that every process of a stack carries, so that those that lost their manager are found."""
 
@@ -36,7 +40,6 @@ def start_manager(stack: Stack, services: Sequence[Service]) -> None:
     if manager_runs(stack):
         _learn_new(stack)
         return
-    end_leftovers(stack)
     command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(config)]
     environment = inherited_environment(own_store=stack.store is None) | {MARK: str(stack.folder)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -107,7 +110,7 @@ def stop_manager(stack: Stack, *, seconds: float = 120.0) -> None:
         if time.monotonic() > deadline:
             raise TransientError(f"supervisord still runs after {seconds:.0f} s", hint=f"see {stack.logs}")
         time.sleep(0.2)
-    end_leftovers(stack)
+    end_processes(processes(stack), seconds=30)
 
 
 def last_lines(stack: Stack, name: str) -> str:
@@ -115,12 +118,16 @@ def last_lines(stack: Stack, name: str) -> str:
     return _end_of(stack.logs / f"{name}.log")
 
 
-def end_leftovers(stack: Stack) -> None:
-    """End processes of this stack whose supervisord was killed. Trainers among them save and can be resumed."""
-    left = [process for process in psutil.process_iter() if _mark(process) == str(stack.folder)]
+def processes(stack: Stack) -> list[psutil.Process]:
+    """Every live process of the stack, whether its manager answers or not."""
+    return [process for process in psutil.process_iter() if _mark(process) == str(stack.folder)]
+
+
+def end_processes(left: Sequence[psutil.Process], *, seconds: float) -> None:
+    """Ask processes to stop, and kill those that have not ended after `seconds`."""
     for process in left:
         _send(process, "terminate")
-    _, stubborn = psutil.wait_procs(left, timeout=30)
+    _, stubborn = psutil.wait_procs(left, timeout=seconds)
     for process in stubborn:
         _send(process, "kill")
 
@@ -142,20 +149,19 @@ def _mark(process: psutil.Process) -> str | None:
 
 
 def _call(stack: Stack, method: str, *arguments: Any) -> Any:
-    from supervisor.xmlrpc import SupervisorTransport
-
-    transport = SupervisorTransport(None, None, serverurl=f"unix://{stack.run / 'supervisor.sock'}")
-    proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
+    login = f"{_USER}:{stack.secrets['manager']}"
+    proxy = xmlrpc.client.ServerProxy(f"http://{login}@127.0.0.1:{stack.ports['manager']}/RPC2")
     try:
-        return getattr(proxy.supervisor, method)(*arguments)
+        with proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
     except xmlrpc.client.Fault as fault:
         raise TransientError(
             f"supervisord refuses {method} {' '.join(map(str, arguments))}: {fault.faultString}"
         ) from None
-    except (OSError, xmlrpc.client.Error) as error:
+    except xmlrpc.client.ProtocolError as error:  # its text has the password
+        raise TransientError(f"supervisord does not answer: {error.errcode} {error.errmsg}") from None
+    except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
         raise TransientError(f"supervisord does not answer: {error}") from None
-    finally:
-        transport.close()
 
 
 def _end_of(log: Path) -> str:
@@ -167,14 +173,15 @@ def _end_of(log: Path) -> str:
 
 def _config(stack: Stack, services: Sequence[Service]) -> str:
     head = f"""
-[unix_http_server]
-file={stack.run}/supervisor.sock
-chmod=0700
+[inet_http_server]
+port=127.0.0.1:{stack.ports["manager"]}
+username={_USER}
+password={{SHA}}{_digest(stack.secrets["manager"])}
 [supervisord]
 logfile={_escaped(str(stack.logs))}/supervisord.log
 logfile_maxbytes=5MB
 logfile_backups=1
-pidfile={stack.run}/supervisord.pid
+pidfile={_escaped(str(stack.folder))}/supervisord.pid
 user={getpass.getuser() if os.geteuid() else "root"}
 identifier=mtl
 [rpcinterface:supervisor]
@@ -204,6 +211,11 @@ stdout_logfile={_escaped(str(stack.logs))}/{service.name}.log
 stdout_logfile_maxbytes=10MB
 stdout_logfile_backups=2
 """
+
+
+def _digest(password: str) -> str:
+    """What supervisord compares a password with. The password is long and random, so its hash gives nothing away."""
+    return hashlib.sha1(password.encode()).hexdigest()  # noqa: S324  # the one hash that supervisord knows
 
 
 def _escaped(text: str) -> str:

@@ -10,6 +10,7 @@ from graphlib import TopologicalSorter
 from mtl import progress
 from mtl.errors import InputError, TransientError
 from mtl.stack import drain, supervisor
+from mtl.stack.down import stop_runs
 from mtl.stack.service import Service
 from mtl.stack.services import all_services
 from mtl.stack.state import Stack, port_is_free
@@ -26,7 +27,7 @@ def bring_up(stack: Stack, *, seconds: float = _SECONDS) -> dict[str, float]:
     began = time.monotonic()
     services = {service.name: service for service in all_services(stack)}
     if not supervisor.manager_runs(stack):
-        supervisor.end_leftovers(stack)
+        _end_unmanaged(stack)
         _check_ports(stack)
     supervisor.start_manager(stack, list(services.values()))
     took = {}
@@ -35,6 +36,14 @@ def bring_up(stack: Stack, *, seconds: float = _SECONDS) -> dict[str, float]:
         progress.report(name, 1, 1, services[name].public or "healthy")
     drain.resume(stack)
     return took
+
+
+def _end_unmanaged(stack: Stack) -> None:
+    """End processes whose manager was killed, or does not answer; a training among them saves a checkpoint first."""
+    if supervisor.processes(stack):
+        progress.report("stack", 0, 1, "runs without its manager; it is stopped at a safe point and started again")
+        stop_runs(stack, wait=0)
+        supervisor.end_processes(supervisor.processes(stack), seconds=30)
 
 
 def _check_ports(stack: Stack) -> None:
@@ -66,6 +75,8 @@ def _started(stack: Stack, services: Mapping[str, Service], *, deadline: float) 
 
 
 def _start(stack: Stack, service: Service, deadline: float) -> None:
+    if service.name == "worker" and service.name not in supervisor.running(stack):
+        drain.settle(stack)  # what ran when the machine stopped
     service.before()
     supervisor.start_process(stack, service.name)
     while not (service.name in supervisor.running(stack) and service.healthy()):

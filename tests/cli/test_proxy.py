@@ -30,7 +30,7 @@ class _Server(ThreadingHTTPServer):
                 self.end_headers()
                 self.wfile.write(b"[]")
 
-            do_POST = do_CONNECT = do_GET
+            do_POST = do_CONNECT = do_GET  # noqa: N815  # the names that http.server calls
 
             def log_message(self, *_: object) -> None:
                 return

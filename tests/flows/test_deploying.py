@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 
-from flows.deploying import _check_schedule
+from flows.deployed import changes
+from flows.deploying import next_runs
 from flows.presets import presets
 from mtl.config.retrain import load_config, parse_config
 from mtl.errors import ConfigError, InputError
 
 
 @pytest.mark.parametrize(
-    ("cron", "timezone"), [("every night", "UTC"), ("0 25 * * *", "UTC"), ("0 3 * * *", "Mars/Sea")]
+    ("cron", "timezone", "reason"),
+    [
+        ("every night", "UTC", "2 fields where five are expected"),
+        ("0 25 * * *", "UTC", ""),
+        ("0 3 * * *", "Mars/Sea", ""),
+        ("0 0 31 2 *", "UTC", "failed to find next date"),
+        ("* * * * * *", "UTC", "6 fields where five are expected: minute hour day month weekday"),
+    ],
 )
-def test_a_schedule_that_does_not_parse_is_refused(cron: str, timezone: str) -> None:
+def test_a_schedule_that_does_not_parse_or_never_comes_is_refused(cron: str, timezone: str, reason: str) -> None:
     with pytest.raises(InputError, match="no schedule: cron") as caught:
-        _check_schedule(cron, timezone)
+        next_runs(cron, timezone)
     assert cron in caught.value.message
+    assert reason in caught.value.message
     assert "--cron" in str(caught.value.hint)
+
+
+def test_the_next_runs_of_a_schedule_are_in_its_own_time_zone() -> None:
+    first, second = next_runs("0 3 * * *", "Asia/Tokyo")
+    assert (first.hour, second.hour) == (3, 3)
+    assert first.utcoffset() == timedelta(hours=9)
+    assert second - first == timedelta(days=1)
+
+
+def test_changes_name_what_was_deployed_and_what_is() -> None:
+    before = {"retrain/nightly cron": "0 3 * * *", "retrain/nightly config.train.max_steps": 400}
+    after = {"retrain/nightly cron": "0 4 * * *", "retrain/nightly config.train.max_steps": 400}
+    assert changes(before, after) == ["retrain/nightly cron: '0 3 * * *' becomes '0 4 * * *'"]
+    assert changes(before, before) == changes({}, after) == []
 
 
 def test_presets_are_the_files_with_what_the_deployment_changes() -> None:

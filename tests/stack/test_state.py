@@ -21,7 +21,7 @@ from mtl.stack.supervisor import _config
 from mtl.stack.up import _check_ports
 
 ANY = {"postgres": None, "s3": None, "s3_monitor": None, "s3_monitor_old": None, "mlflow": None, "prefect": None}
-ANY["webhooks"] = None
+ANY |= {"webhooks": None, "manager": None}
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def stack(tmp_path: Path) -> Stack:
 
 
 def test_ports_and_passwords_are_made_once_and_kept(stack: Stack, tmp_path: Path) -> None:
-    assert len(set(stack.ports.values())) == 7
-    assert len(set(stack.secrets.values())) == 10
+    assert len(set(stack.ports.values())) == 8
+    assert len(set(stack.secrets.values())) == 11
     assert all(len(secret) >= 40 for secret in stack.secrets.values())
     assert make_stack(tmp_path) == open_stack(tmp_path) == stack
 

@@ -1,0 +1,88 @@
+"""What a Prefect server has of this project: the choices that were deployed, and how a later deployment differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.variables import Variable
+
+from mtl.errors import InputError
+
+VARIABLE = "mtl_deployed"
+"""Prefect variable: the choices of the last `mtl deploy`."""
+NIGHTLY = "retrain/nightly"
+
+Snapshot = dict[str, Any]
+"""What can change between two deployments, by a name that a person understands: `retrain/nightly cron`, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a person decides about the deployments. config: a path, as it was given."""
+
+    config: str
+    cron: str
+    timezone: str
+
+
+FIRST = Choices(config="conf/demo.yaml", cron="0 3 * * *", timezone="UTC")
+
+
+def choices(snapshot: Snapshot, *, config: str | None, cron: str | None, timezone: str | None) -> Choices:
+    """Each choice as it is given, else as it was deployed last, else of FIRST.
+
+    Errors: InputError where something is deployed of which nobody knows the configuration file any more.
+    """
+    kept = Variable.get(VARIABLE)
+    before = asdict(FIRST) | (dict(kept) if isinstance(kept, Mapping) else {})
+    if kept is None and f"{NIGHTLY} cron" in snapshot:
+        before |= {name: snapshot[f"{NIGHTLY} {name}"] for name in ("cron", "timezone")}
+        if config is None:
+            raise InputError(
+                "retrain/nightly is deployed, but not known from which configuration file",
+                field="config",
+                hint="name it once: mtl deploy --config FILE; from then on mtl deploy alone keeps it",
+            )
+    given = {"config": config, "cron": cron, "timezone": timezone}
+    return Choices(**before | {name: value for name, value in given.items() if value is not None})
+
+
+def keep(chosen: Choices) -> None:
+    """Remember the choices for the next deployment."""
+    if Variable.get(VARIABLE) != asdict(chosen):
+        Variable.set(VARIABLE, asdict(chosen), overwrite=True)
+
+
+def snapshot(client: SyncPrefectClient) -> Snapshot:
+    """The deployments of this project as they are now."""
+    found: Snapshot = {}
+    for item in client.read_deployments(limit=200):
+        if "mtl" in item.tags:
+            name = f"{client.read_flow(item.flow_id).name}/{item.name}"
+            for schedule in item.schedules:
+                found[f"{name} cron"] = getattr(schedule.schedule, "cron", str(schedule.schedule))
+                found[f"{name} timezone"] = getattr(schedule.schedule, "timezone", None)
+            found |= {f"{name} {key}": value for key, value in _flat(item.parameters)}
+            found[f"{name} folder"] = (item.job_variables or {}).get("working_dir")
+            found[f"{name} command"] = (item.job_variables or {}).get("command")
+    return found
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
+
+
+def changes(before: Snapshot, after: Snapshot) -> list[str]:
+    """One sentence for each thing that was deployed before and is another now."""
+    return [
+        f"{name}: {before.get(name)!r} becomes {after.get(name)!r}"
+        for name in sorted(before.keys() | after.keys())
+        if before and before.get(name) != after.get(name)
+    ]

@@ -1,0 +1,49 @@
+"""What keeps a deployment from running: its folder or interpreter is gone, or its schedule never comes."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from mtl.settings import LOOPBACK
+
+Document = dict[str, Any]
+_SCHEDULED_AFTER = timedelta(minutes=3)  # Prefect's scheduler looks at new schedules at least this often
+
+
+def on_this_machine(url: str) -> bool:
+    """Whether the workers of the Prefect server at `url` run here, so that paths of deployments can be looked at."""
+    return urlsplit(url).hostname in LOOPBACK
+
+
+def missing_parts(deployments: Iterable[Document]) -> list[tuple[str, str]]:
+    """(deployment, what is wrong) for each whose runs could not start on this machine."""
+    return [(item["label"], fault) for item in deployments for fault in _missing(item)]
+
+
+def _missing(item: Document) -> list[str]:
+    variables = item.get("job_variables") or {}
+    folder, command = variables.get("working_dir"), variables.get("command")
+    faults = []
+    if folder and not Path(folder).is_dir():
+        faults.append(f"its folder {folder} does not exist")
+    if command and shutil.which(interpreter := shlex.split(command)[0]) is None:
+        faults.append(f"its interpreter {interpreter} does not exist")
+    return faults
+
+
+def without_next_run(deployments: Iterable[Document], coming: Collection[str]) -> list[str]:
+    """Deployments with an active schedule of which no run is planned. coming: deployments that have a next run."""
+    latest = datetime.now(UTC) - _SCHEDULED_AFTER
+    return [
+        item["label"]
+        for item in deployments
+        if item["label"] not in coming
+        and any(schedule["active"] for schedule in item["schedules"])
+        and datetime.fromisoformat(item["updated"]) < latest
+    ]
