@@ -9,6 +9,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -75,7 +76,7 @@ def deploy(folder: Path, *, config: str | None, cron: str | None, timezone: str 
     }
 
 
-def next_runs(cron: str, timezone: str, *, count: int = 2) -> list[datetime]:
+def next_runs(cron: str, timezone: str, *, count: int = 2) -> Sequence[datetime]:
     """The next times of a schedule, in its own time zone.
 
     Errors: InputError for a cron expression that does not parse, that has seconds, or whose time never comes.

@@ -12,6 +12,7 @@ import typer
 from mtl.cli import operations, terminal
 from mtl.errors import InputError, MtlError
 from mtl.settings import bypass_proxy_for_loopback
+from mtl.settings_file import apply_settings_file
 
 app = typer.Typer(
     name="mtl",
@@ -43,6 +44,7 @@ def run(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     bypass_proxy_for_loopback()
     try:
+        apply_settings_file()
         code = app(arguments, standalone_mode=False)
         return code if isinstance(code, int) else 0
     except typer.Exit as stop:

@@ -11,6 +11,7 @@ from mtl.config.retrain import RetrainConfig
 from mtl.doctor import databases, machine, models, services, storage, variables
 from mtl.doctor.data import data, training
 from mtl.doctor.finding import Finding, guarded
+from mtl.doctor.worker import worker
 from mtl.settings import load_settings, prefect_settings, s3_endpoint
 
 
@@ -25,6 +26,7 @@ def examine(config: RetrainConfig | None = None) -> Iterator[Finding]:
         ("state", partial(machine.writable, settings.home)),
         ("disk", partial(machine.disk, settings.home)),
         ("memory", machine.memory),
+        ("worker", partial(worker, settings)),
         ("prefect", partial(services.prefect, prefect)),
         ("prefect", partial(databases.prefect, prefect)),
         ("mlflow", partial(services.mlflow, settings)),

@@ -114,6 +114,8 @@ def _make_monitor(stack: Stack) -> None:
     folder, ports = _folder(stack), stack.ports
     if (folder / "made").exists():
         _write_config(stack, (folder / "made").read_text())
+        if not _listens(ports["s3_monitor"]):
+            _move_monitor(folder, _address(ports))
         return
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("mon", "osd", "gateway"):
@@ -129,7 +131,23 @@ def _make_monitor(stack: Stack) -> None:
     run("monmaptool", "--create", "--clobber", "--fsid", fsid, "--addv", "a", _address(ports), monmap)
     conf = str(folder / "ceph.conf")
     run("ceph-mon", "-c", conf, "--mkfs", "-i", "a", "--monmap", monmap, "--keyring", monitor)
+    (folder / "address").write_text(_address(ports))
     (folder / "made").write_text(fsid)
+
+
+def _move_monitor(folder: Path, address: str) -> None:
+    """Give the stopped monitor another address, as after a restore to other ports: its map holds it, not its settings.
+
+    https://docs.ceph.com/en/pacific/rados/operations/add-or-rm-mons/#changing-a-monitor-s-ip-address
+    """
+    known = folder / "address"
+    if known.exists() and known.read_text() == address:
+        return
+    monmap, conf = str(folder / "monmap"), str(folder / "ceph.conf")
+    run("ceph-mon", "-c", conf, "-i", "a", "--extract-monmap", monmap)
+    run("monmaptool", "--rm", "a", "--addv", "a", address, monmap)
+    run("ceph-mon", "-c", conf, "-i", "a", "--inject-monmap", monmap)
+    known.write_text(address)
 
 
 def _address(ports: Any) -> str:

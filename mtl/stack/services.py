@@ -9,6 +9,7 @@ import os
 import sys
 
 from mtl.settings import load_settings
+from mtl.settings_file import apply_settings_file
 from mtl.stack import postgres, s3, servers
 from mtl.stack.service import Service
 from mtl.stack.state import Stack, open_stack
@@ -31,6 +32,7 @@ def all_services(stack: Stack) -> list[Service]:
 
 def become(name: str) -> None:
     """Replace this process by the service."""
+    apply_settings_file()  # as it is now: the manager may have started before it was written
     stack = open_stack(load_settings().home)
     (service,) = (service for service in all_services(stack) if service.name == name)
     os.execvpe(service.command[0], list(service.command), {**os.environ, **service.environment})  # noqa: S606

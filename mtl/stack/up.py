@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
 
@@ -22,20 +22,36 @@ def bring_up(stack: Stack, *, seconds: float = _SECONDS) -> dict[str, float]:
     """Start what does not run, in order, and wait until all is healthy: service -> seconds since the start.
 
     Progress is reported with the service's name as stage. Errors: InputError for a port that another program has;
-    TransientError, with the end of the log, for a service that does not become healthy in `seconds`.
+    TransientError, with the end of the log, for a service that does not become healthy in `seconds`; what was started
+    by then is stopped again.
     """
     began = time.monotonic()
     services = {service.name: service for service in all_services(stack)}
     if not supervisor.manager_runs(stack):
         _end_unmanaged(stack)
         _check_ports(stack)
+    before = supervisor.running(stack)
     supervisor.start_manager(stack, list(services.values()))
     took = {}
-    for name in _started(stack, services, deadline=began + seconds):
-        took[name] = round(time.monotonic() - began, 1)
-        progress.report(name, 1, 1, services[name].public or "healthy")
+    try:
+        for name in _started(stack, services, deadline=began + seconds):
+            took[name] = round(time.monotonic() - began, 1)
+            progress.report(name, 1, 1, services[name].public or "healthy")
+    except BaseException:
+        _stop_what_was_started(stack, before)
+        raise
     drain.resume(stack)
     return took
+
+
+def _stop_what_was_started(stack: Stack, before: Collection[str]) -> None:
+    """After a start that failed nothing of it is left; services that ran before it stay."""
+    if not before:
+        supervisor.stop_manager(stack)
+        return
+    for name in reversed([service.name for service in all_services(stack)]):
+        if name not in before:
+            supervisor.stop_process(stack, name)
 
 
 def _end_unmanaged(stack: Stack) -> None:

@@ -1,0 +1,33 @@
+"""The worker of a stack on this machine: which settings its runs have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psutil
+
+from mtl.doctor.finding import Finding, ok, warning
+from mtl.errors import NotFoundError
+from mtl.settings import Settings
+from mtl.settings_file import NAME, read_settings
+from mtl.settings_service import KNOWN
+from mtl.stack import supervisor
+from mtl.stack.state import open_stack
+
+
+def worker(settings: Settings) -> Iterator[Finding]:
+    """Settings of the running worker, and those of the settings file that it does not have yet."""
+    try:
+        found = supervisor.states(open_stack(settings.home)).get("worker", {})
+        environ = psutil.Process(found["pid"]).environ() if found.get("pid") else None
+    except (NotFoundError, psutil.Error):
+        return
+    if environ is None:
+        return
+    wanted = read_settings(settings.home / NAME)
+    stale = [name for name, value in wanted.items() if environ.get(name) != value]
+    if stale:
+        detail = f"the worker runs without the present value of {', '.join(stale)}"
+        yield warning("worker", detail, f"it read {NAME} when it started: mtl stack down, then mtl stack up")
+    names = sorted(name for name in KNOWN if name.startswith("MTL_") and environ.get(name))
+    yield ok("worker", f"runs with {', '.join(names)}")

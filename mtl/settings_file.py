@@ -1,0 +1,56 @@
+"""The settings file: `$MTL_HOME/settings.env` holds what every command of this machine needs, secrets included.
+
+What stands in the environment goes before what stands in the file, so that one command can differ.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from mtl.errors import InputError, did_you_mean
+from mtl.settings import load_settings
+from mtl.settings_service import KNOWN
+
+NAME = "settings.env"
+_OTHERS_MAY = 0o077
+
+
+def apply_settings_file(environ: MutableMapping[str, str] | None = None) -> None:
+    """Set what the file of `MTL_HOME` names and the environment does not. Errors: InputError, see `read_settings`."""
+    env = os.environ if environ is None else environ
+    for name, value in read_settings(load_settings(env).home / NAME).items():
+        env.setdefault(name, value)
+
+
+def read_settings(file: Path) -> Mapping[str, str]:
+    """Name -> value of a settings file; empty where there is none.
+
+    Errors: InputError for a file that others can read, for a line that is no NAME=VALUE, and for an unknown name.
+    """
+    try:
+        mode, text = file.stat().st_mode, file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} cannot be read: {error}", field=NAME, hint="it is a text file in UTF-8") from None
+    if mode & _OTHERS_MAY:
+        raise InputError(
+            f"{file} can hold secrets, and other users may read it (mode {mode & 0o777:03o})",
+            field=NAME,
+            hint=f"chmod 600 {file}",
+        )
+    found = dotenv_values(stream=io.StringIO(text), interpolate=False)
+    for name, value in found.items():
+        if value is None:
+            raise InputError(f"{file}: {name!r} has no value", field=NAME, hint="each line is NAME=VALUE")
+        if name not in KNOWN or name == "MTL_HOME":
+            reason = (
+                "decides where this file is" if name == "MTL_HOME" else f"is no setting; {did_you_mean(name, KNOWN)}"
+            )
+            raise InputError(f"{file}: {name} {reason}", field=name, hint="mtl doctor and docs list the settings")
+    return {name: value for name, value in found.items() if value is not None}
