@@ -9,6 +9,7 @@ from typing import Any
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.variables import Variable
 
+from flows.presets import file_values
 from mtl.errors import InputError
 
 VARIABLE = "mtl_deployed"
@@ -40,7 +41,7 @@ def choices(snapshot: Snapshot, *, config: str | None, cron: str | None, timezon
     before = asdict(FIRST) | (dict(kept) if isinstance(kept, Mapping) else {})
     if kept is None and f"{NIGHTLY} cron" in snapshot:
         before |= {name: snapshot[f"{NIGHTLY} {name}"] for name in ("cron", "timezone")}
-        if config is None:
+        if config is None and not _is_deployed(FIRST.config, snapshot):
             raise InputError(
                 "retrain/nightly is deployed, but not known from which configuration file",
                 field="config",
@@ -48,6 +49,12 @@ def choices(snapshot: Snapshot, *, config: str | None, cron: str | None, timezon
             )
     given = {"config": config, "cron": cron, "timezone": timezone}
     return Choices(**before | {name: value for name, value in given.items() if value is not None})
+
+
+def _is_deployed(config: str, snapshot: Snapshot) -> bool:
+    """Whether retrain/nightly has the parameters of a configuration file."""
+    found = {name: value for name, value in snapshot.items() if name.startswith(f"{NIGHTLY} config.")}
+    return found == {f"{NIGHTLY} {key}": value for key, value in _flat({"config": file_values(config)})}
 
 
 def keep(chosen: Choices) -> None:

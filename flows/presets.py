@@ -14,17 +14,17 @@ Values = dict[str, Any]
 
 def presets(demo: str, chosen: str) -> dict[str, Values]:
     """demo and chosen as they stand in their files; `full` trains twice as long, `examined` measures the test split."""
-    values = _values(chosen)
+    values = file_values(chosen)
     steps = load_config(Path(chosen)).train.max_steps
     return {
-        "demo": _values(demo),
+        "demo": file_values(demo),
         "chosen": values,
         "full": _with(values, "train", max_steps=2 * steps),
         "examined": _with(values, "evaluate", split="test"),
     }
 
 
-def _values(path: str) -> Values:
+def file_values(path: str) -> Values:
     """What the file says, once it is known to be right."""
     load_config(Path(path))
     values: Values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))

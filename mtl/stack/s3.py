@@ -145,7 +145,8 @@ def _move_monitor(folder: Path, address: str) -> None:
         return
     monmap, conf = str(folder / "monmap"), str(folder / "ceph.conf")
     run("ceph-mon", "-c", conf, "-i", "a", "--extract-monmap", monmap)
-    run("monmaptool", "--rm", "a", "--addv", "a", address, monmap)
+    run("monmaptool", "--rm", "a", monmap)
+    run("monmaptool", "--addv", "a", address, monmap)
     run("ceph-mon", "-c", conf, "-i", "a", "--inject-monmap", monmap)
     known.write_text(address)
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import socket
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -66,3 +71,55 @@ def test_down_without_waiting_takes_no_longer_than_a_step_and_a_save(service: Se
     assert os.times().elapsed - began < 45
     assert not list(processes(service))
     service.up()
+
+
+def test_the_stack_comes_up_on_other_ports_with_everything_in_it(service: Service) -> None:
+    keys, runs = service.keys(""), service.api("POST", "flow_runs/count", {})
+    service.mtl("stack", "down", "--wait", "0")
+    file = service.home / "stack" / "stack.json"
+    kept = json.loads(file.read_text())
+    kept["ports"] = _free_ports(kept["ports"])
+    file.write_text(json.dumps(kept))
+    service.up()
+    assert set(keys) <= set(service.keys(""))
+    assert service.api("POST", "flow_runs/count", {}) >= runs
+
+
+def test_an_up_that_fails_leaves_nothing_running(service: Service) -> None:
+    service.mtl("stack", "down", "--wait", "0")
+    config = service.home / "stack" / "s3" / "mon" / "keyring"
+    aside = config.rename(config.with_suffix(".aside"))
+    try:
+        said = service.run("stack", "up", seconds=300)
+        assert said.returncode == 1
+        assert "s3-monitor does not become healthy" in said.stdout
+        assert not list(processes(service))
+    finally:
+        aside.rename(config)
+    service.up()
+
+
+def test_a_run_whose_folder_is_gone_is_failed_after_a_few_crashes(service: Service) -> None:
+    found = service.api("GET", "deployments/name/prune/weekly")
+    gone = {**found["job_variables"], "working_dir": str(service.home / "gone")}
+    service.api("PATCH", f"deployments/{found['id']}", {"job_variables": gone, "tags": ["mtl", "rerun"]})
+    doctor = json.loads(service.run("doctor").stdout.splitlines()[-1])
+    assert f"prune/weekly cannot run: its folder {gone['working_dir']} does not exist" in str(doctor["findings"])
+    run = service.trigger("prune/weekly", {})
+    deadline = time.monotonic() + 400
+    while (state := service.api("GET", f"flow_runs/{run}")["state"])["type"] != "FAILED":
+        assert time.monotonic() < deadline, state
+        time.sleep(2)
+    assert "crashed 5 times" in state["message"]
+    time.sleep(40)  # longer than the automation that runs crashed runs again takes
+    assert service.api("GET", f"flow_runs/{run}")["state"]["type"] == "FAILED"
+    changed = service.mtl("deploy")["changes"]
+    assert any("prune/weekly folder" in change for change in changed)
+    assert service.mtl("deploy")["changes"] == []
+
+
+def _free_ports(names: Iterable[str]) -> dict[str, int]:
+    """A free port for each name."""
+    with contextlib.ExitStack() as held:
+        listeners = {name: held.enter_context(socket.create_server(("127.0.0.1", 0))) for name in names}
+        return {name: listener.getsockname()[1] for name, listener in listeners.items()}
