@@ -29,7 +29,7 @@ class Choices:
     timezone: str
 
 
-FIRST = Choices(config="conf/demo.yaml", cron="0 3 * * *", timezone="UTC")
+FIRST = Choices(config="demo", cron="0 3 * * *", timezone="UTC")
 
 
 def choices(snapshot: Snapshot, *, config: str | None, cron: str | None, timezone: str | None) -> Choices:

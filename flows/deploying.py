@@ -1,6 +1,6 @@
 """Deploy: everything a Prefect server must know, made or mended; doing it again changes nothing.
 
-The deployments are in deployments/prefect.yaml, so that plain `prefect deploy` takes them too.
+The deployments are in prefect.yaml beside this file, so that plain `prefect deploy` takes them too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pydantic import ValidationError
 
 from flows import deployed
 from flows.rerunning import MAX_RUNS, VARIABLE
-from mtl.errors import InputError, NotFoundError, TransientError
+from mtl.errors import InputError, TransientError
 from mtl.settings import device_limit
 
 POOL = "mtl"
@@ -47,14 +47,14 @@ def deploy(folder: Path, *, config: str | None, cron: str | None, timezone: str 
 
     folder: the project, in which runs work. config: of nightly, weekly-full and the polls. What is None stays as it
     was deployed last. Errors: InputError for a schedule that does not parse or never comes, ConfigError for the
-    configuration, NotFoundError without deployments/prefect.yaml.
+    configuration.
     """
     from flows.presets import presets
 
     with get_client(sync_client=True) as client:
         before = deployed.snapshot(client)
         chosen = deployed.choices(before, config=config, cron=cron, timezone=timezone)
-        presets("conf/demo.yaml", chosen.config)
+        presets("demo", chosen.config)
         coming = next_runs(chosen.cron, chosen.timezone)
         _make_pool(client)
         _make_limit(client, device_limit())
@@ -114,9 +114,7 @@ def _make_limit(client: SyncPrefectClient, name: str) -> None:
 
 
 def _make_deployments(folder: Path, chosen: deployed.Choices) -> None:
-    file = folder / "deployments" / "prefect.yaml"
-    if not file.is_file():
-        raise NotFoundError(f"no {file}", field="folder", hint="run mtl deploy in the project's folder")
+    file = Path(__file__).with_name("prefect.yaml")
     values = {
         "MTL_DEPLOY_FOLDER": str(folder),
         "MTL_DEPLOY_PYTHON": sys.executable,

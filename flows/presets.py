@@ -1,4 +1,4 @@
-"""Presets: configurations as parameters of deployments. A build step of deployments/prefect.yaml."""
+"""Presets: configurations as parameters of deployments. A build step of flows/prefect.yaml."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from mtl.config.retrain import load_config, parse_config
+from mtl.config.shipped import find_config
 
 Values = dict[str, Any]
 
@@ -27,7 +28,7 @@ def presets(demo: str, chosen: str) -> dict[str, Values]:
 def file_values(path: str) -> Values:
     """What the file says, once it is known to be right."""
     load_config(Path(path))
-    values: Values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    values: Values = yaml.safe_load(find_config(Path(path)).read_text(encoding="utf-8"))
     return values
 
 

@@ -154,7 +154,7 @@ KNOWN: Mapping[str, str] = {
     "MTL_WEBHOOK_ON_ALIAS": "deployment that a moved alias starts; default: reconcile/poll",
     "MTL_WEBHOOK_ON_DATA": "deployment that new data start; default: check-data/poll",
     "MTL_METRICS_TOKEN": "bearer token for GET /metrics of mtl webhooks; without it there are no metrics (secret)",
-    "MTL_CONFIG": "docker/worker.sh: configuration that is scheduled; default: conf/demo.yaml",
+    "MTL_CONFIG": "docker/worker.sh: configuration that is scheduled; default: the deployed one",
     "MTL_WORKER_NAME": "docker/worker.sh: name of the worker; default: the host's name",
     "MLFLOW_TRACKING_URI": "MLflow server or database; default: SQLite in $MTL_HOME",
     "MLFLOW_TRACKING_USERNAME": "user of the MLflow server",

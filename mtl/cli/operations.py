@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
     app.callback(help=app.info.help)(_options)
     app.add_typer(stack, name="stack", no_args_is_help=True)
-    for command in (deploy, doctor, status, webhooks):
+    for command in (deploy, doctor, init, status, webhooks):
         app.command()(command)
 
 
@@ -39,6 +39,16 @@ def _options(
     ] = False,
 ) -> None:
     """Options of `mtl` itself; they act by their callbacks."""
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder")],
+    as_json: Json = False,
+) -> None:
+    """Write a small project: a configuration for your own data, a settings file, and a README."""
+    from mtl.cli import starting
+
+    terminal.show(starting.init(folder), as_json, starting.init_text)
 
 
 def doctor(
@@ -129,7 +139,7 @@ def deploy(
             "--config",
             "-c",
             help="configuration of retrain/nightly, weekly-full and the polls; default: the deployed one, at first "
-            "conf/demo.yaml",
+            "demo",
         ),
     ] = None,
     cron: Annotated[

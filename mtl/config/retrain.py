@@ -14,8 +14,9 @@ from mtl.config.gate import GateConfig
 from mtl.config.model import LoraSection, ModelConfig
 from mtl.config.register import RegisterConfig
 from mtl.config.section import Section
+from mtl.config.shipped import find_config
 from mtl.config.train import TrainConfig
-from mtl.errors import ConfigError, NotFoundError, did_you_mean
+from mtl.errors import ConfigError, did_you_mean
 
 
 class RetrainConfig(Section):
@@ -48,9 +49,11 @@ class RetrainConfig(Section):
 
 
 def load_config(path: Path) -> RetrainConfig:
-    """The configuration in a YAML file. All faults are reported at once, each with its field and the value got."""
-    if not path.is_file():
-        raise NotFoundError(f"no configuration file {path}", hint="shipped ones are in conf/, e.g. conf/demo.yaml")
+    """The configuration in a YAML file, or the shipped one of that name.
+
+    All faults are reported at once, each with its field and the value got.
+    """
+    path = find_config(path)
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
