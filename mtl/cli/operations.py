@@ -121,6 +121,14 @@ def stack_env(as_json: Json = False) -> None:
     terminal.show(commands.env(), as_json, commands.env_text)
 
 
+@stack.command("rotate")
+def stack_rotate(as_json: Json = False) -> None:
+    """Make new passwords and keys for a stack that is down; the next `mtl stack up` puts them in force."""
+    from mtl.cli import stack as commands
+
+    terminal.show(commands.rotate(), as_json, commands.rotate_text)
+
+
 @stack.command("down")
 def stack_down(
     wait: Annotated[float, typer.Option(min=0, help="seconds that runs get to end before they are interrupted")] = 30.0,

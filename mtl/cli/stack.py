@@ -40,6 +40,24 @@ def env() -> Document:
     return client_environment(_stack()) | direct
 
 
+def rotate() -> Document:
+    """New passwords and keys for every service. Errors: InputError while the stack runs."""
+    from mtl.stack import supervisor
+    from mtl.stack.state import rotate_secrets
+
+    stack = _stack()
+    if supervisor.processes(stack):
+        raise InputError(
+            "the stack runs, with the passwords that it has", field="MTL_HOME", hint="mtl stack down first"
+        )
+    return {"rotated": rotate_secrets(stack)}
+
+
+def rotate_text(result: Document) -> str:
+    """What is new, and how it comes into force."""
+    return f'new: {", ".join(result["rotated"])}\nnext: mtl stack up, then eval "$(mtl stack env)" in every shell'
+
+
 def down(wait: float) -> Document:
     """Drain the worker and stop all services."""
     from mtl.stack.down import bring_down

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from mtl.errors import InputError, NotFoundError, TransientError
 from mtl.stack.service import Service, run
-from mtl.stack.state import Stack
+from mtl.stack.state import Stack, previous_secrets
 
 DATABASES = {"prefect": "prefect", "mlflow": "mlflow", "mlflow_auth": "mlflow"}
 """database -> the role that owns it"""
@@ -121,6 +123,7 @@ def _ready(stack: Stack, data: Path) -> bool:
 def _make_databases(stack: Stack, data: Path) -> None:
     """Roles with their passwords, and databases that only their role may enter."""
     roles = sorted(set(DATABASES.values()))
+    _rotate(stack, data, roles)
     known = _sql(stack, data, "SELECT rolname FROM pg_roles").split()
     for role in (role for role in roles if role not in known):
         _sql(stack, data, f"CREATE ROLE {role} LOGIN PASSWORD '{stack.secrets[f'postgres_{role}']}'")
@@ -131,10 +134,21 @@ def _make_databases(stack: Stack, data: Path) -> None:
             _sql(stack, data, f"REVOKE ALL ON DATABASE {database} FROM PUBLIC")
 
 
-def _sql(stack: Stack, data: Path, statement: str) -> str:
+def _rotate(stack: Stack, data: Path, roles: Sequence[str]) -> None:
+    """Put new passwords into force. Repeated after an interruption, the old one of `postgres` may be void already."""
+    before = previous_secrets(stack)
+    if before is None:
+        return
+    with contextlib.suppress(TransientError):
+        change = f"ALTER ROLE postgres PASSWORD '{stack.secrets['postgres']}'"
+        _sql(stack, data, change, password=before["postgres"])
+    for role in roles:
+        _sql(stack, data, f"ALTER ROLE {role} PASSWORD '{stack.secrets[f'postgres_{role}']}'")
+
+
+def _sql(stack: Stack, data: Path, statement: str, *, password: str | None = None) -> str:
     """What psql prints for a statement, which it reads from standard input: passwords are on no command line."""
     where = ("-h", "127.0.0.1", "-p", str(stack.ports["postgres"]), "-U", "postgres", "-d", "postgres")
     options = ("-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
-    return run(
-        _binary("psql", data), *where, *options, stdin=statement, environment={"PGPASSWORD": stack.secrets["postgres"]}
-    )
+    environment = {"PGPASSWORD": password or stack.secrets["postgres"]}
+    return run(_binary("psql", data), *where, *options, stdin=statement, environment=environment)

@@ -10,12 +10,13 @@ import json
 import shutil
 import socket
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mtl.errors import NotFoundError, TransientError
 from mtl.stack.service import Service, run
-from mtl.stack.state import BUCKET, Stack, keep_secrets
+from mtl.stack.state import BUCKET, Stack, keep_secrets, previous_secrets
 
 _BINARIES = ("radosgw", "radosgw-admin", "ceph-mon", "ceph-osd", "ceph", "ceph-authtool", "monmaptool")
 _DISK_BYTES = 200 << 30
@@ -189,6 +190,24 @@ def _disk_is_up(stack: Stack) -> bool:
         return False
 
 
+def _rotate(stack: Stack, admin: Sequence[str], *, old: str) -> Stack:
+    """New keys that the gateway makes, so that no command line shows them; every other key is void then."""
+    user = ("--uid", "mtl", "--key-type", "s3")
+    if stack.secrets["s3_key"] == old:
+        known = json.loads(run(*admin, "user", "info", "--uid", "mtl"))["keys"]
+        if all(key["access_key"] == old for key in known):
+            known = json.loads(run(*admin, "key", "create", *user, "--gen-access-key", "--gen-secret"))["keys"]
+        stack = _keep_keys(stack, next(key for key in known if key["access_key"] != old))
+    for key in json.loads(run(*admin, "user", "info", "--uid", "mtl"))["keys"]:
+        if key["access_key"] != stack.secrets["s3_key"]:
+            run(*admin, "key", "rm", *user, "--access-key", key["access_key"])
+    return stack
+
+
+def _keep_keys(stack: Stack, key: Mapping[str, str]) -> Stack:
+    return keep_secrets(stack, {"s3_key": key["access_key"], "s3_secret": key["secret_key"]})
+
+
 def _make_bucket(stack: Stack) -> None:
     """The one user, with keys that the gateway makes, and the bucket."""
     admin = ("radosgw-admin", "-c", str(_folder(stack) / "ceph.conf"), "-n", "client.rgw.a")
@@ -197,8 +216,9 @@ def _make_bucket(stack: Stack) -> None:
             answer = run(*admin, "user", "info", "--uid", "mtl")
         except TransientError:
             answer = run(*admin, "user", "create", "--uid", "mtl", "--display-name", "mtl")
-        keys = json.loads(answer)["keys"][0]
-        stack = keep_secrets(stack, {"s3_key": keys["access_key"], "s3_secret": keys["secret_key"]})
+        stack = _keep_keys(stack, json.loads(answer)["keys"][0])
+    elif (before := previous_secrets(stack)) is not None:
+        stack = _rotate(stack, admin, old=before["s3_key"])
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 

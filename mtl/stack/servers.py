@@ -10,7 +10,7 @@ from mtl.errors import TransientError
 from mtl.stack import postgres
 from mtl.stack.environment import client_environment, prefect_login, s3_environment
 from mtl.stack.service import Service, answers, ask
-from mtl.stack.state import BUCKET, POOL, Stack
+from mtl.stack.state import BUCKET, POOL, Stack, previous_secrets
 
 HEARTBEAT_SECONDS = 30
 """Prefect takes no less."""
@@ -41,13 +41,21 @@ def mlflow(stack: Stack, *, needs: tuple[str, ...]) -> Service:
         },
         needs=needs,
         before=lambda: _write_auth(stack, config),
-        healthy=lambda: answers(
-            f"{stack.url('mlflow')}/api/2.0/mlflow/experiments/search?max_results=1",
-            user="admin",
-            password=stack.secrets["mlflow"],
-        ),
+        healthy=lambda: _mlflow_answers(stack),
         public=stack.url("mlflow"),
     )
+
+
+def _mlflow_answers(stack: Stack) -> bool:
+    """Whether it takes the password; after a rotation it is told the new one first."""
+    login, before = {"user": "admin", "password": stack.secrets["mlflow"]}, previous_secrets(stack)
+    if answers(f"{stack.url('mlflow')}/api/2.0/mlflow/experiments/search?max_results=1", **login):
+        return True
+    if before is not None:
+        body = {"username": "admin", "password": stack.secrets["mlflow"]}
+        address = f"{stack.url('mlflow')}/api/2.0/mlflow/users/update-password"
+        answers(address, user="admin", password=before["mlflow"], body=body, method="PATCH")
+    return False
 
 
 def _artifacts(stack: Stack) -> str:

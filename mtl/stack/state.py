@@ -27,6 +27,7 @@ USUAL: Mapping[str, int | None] = {
     "manager": None,
 }
 """The port that people expect of each service; None: any."""
+_PREVIOUS = "secrets.previous.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,36 @@ def keep_secrets(stack: Stack, more: Mapping[str, str]) -> Stack:
     if merged != stack.secrets:
         _write(stack.folder / "secrets.json", merged)
     return Stack(stack.home, stack.ports, merged, stack.store)
+
+
+def rotate_secrets(stack: Stack) -> list[str]:
+    """Give every service a new password, which `mtl stack up` then puts into force; names of those that are new.
+
+    The old ones are kept beside until that is done, so that it can be interrupted and repeated. The key by which MLflow
+    encrypts the secrets of its webhooks stays: what it encrypted could not be read any more. Errors: InputError while
+    an earlier rotation has not been completed.
+    """
+    aside = stack.folder / _PREVIOUS
+    if aside.exists():
+        raise InputError("the last rotation is not complete", field="MTL_HOME", hint="complete it first: mtl stack up")
+    fresh = {name: value for name, value in _new_secrets().items() if name != "webhook_encryption"}
+    _write(aside, dict(stack.secrets))
+    _write(stack.folder / "secrets.json", {**stack.secrets, **fresh})
+    return sorted([*fresh, *(name for name in ("s3_key", "s3_secret") if name in stack.secrets)])
+
+
+def previous_secrets(stack: Stack) -> Mapping[str, str] | None:
+    """The passwords before a rotation that is not complete; None where there is none."""
+    try:
+        kept: Mapping[str, str] = json.loads((stack.folder / _PREVIOUS).read_text())
+    except FileNotFoundError:
+        return None
+    return kept
+
+
+def forget_previous_secrets(stack: Stack) -> None:
+    """The rotation is complete."""
+    (stack.folder / _PREVIOUS).unlink(missing_ok=True)
 
 
 def _new_secrets() -> dict[str, str]:

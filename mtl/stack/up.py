@@ -13,7 +13,7 @@ from mtl.stack import drain, supervisor
 from mtl.stack.down import stop_runs
 from mtl.stack.service import Service
 from mtl.stack.services import all_services
-from mtl.stack.state import Stack, port_is_free
+from mtl.stack.state import Stack, forget_previous_secrets, port_is_free
 
 _SECONDS = 150.0
 
@@ -40,6 +40,7 @@ def bring_up(stack: Stack, *, seconds: float = _SECONDS) -> dict[str, float]:
     except BaseException:
         _stop_what_was_started(stack, before)
         raise
+    forget_previous_secrets(stack)
     drain.resume(stack)
     return took
 

@@ -10,8 +10,11 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import boto3
+import httpx
 import psutil
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.support.stacks import Service, processes
 
@@ -123,3 +126,28 @@ def _free_ports(names: Iterable[str]) -> dict[str, int]:
     with contextlib.ExitStack() as held:
         listeners = {name: held.enter_context(socket.create_server(("127.0.0.1", 0))) for name in names}
         return {name: listener.getsockname()[1] for name, listener in listeners.items()}
+
+
+def test_rotated_passwords_are_in_force_and_the_old_ones_void(service: Service) -> None:
+    old = dict(service.environment)
+    assert service.run("stack", "rotate").returncode == 2, "the stack runs"
+    service.mtl("stack", "down", "--wait", "0")
+    service.mtl("stack", "rotate")
+    service.up()
+    new = service.environment
+    for name in ("PREFECT_API_AUTH_STRING", "MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "MTL_METRICS_TOKEN"):
+        assert old[name] != new[name]
+    url = f"{new['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/experiments/search?max_results=1"
+    assert httpx.get(url, auth=("admin", new["MLFLOW_TRACKING_PASSWORD"])).status_code == 200
+    assert httpx.get(url, auth=("admin", old["MLFLOW_TRACKING_PASSWORD"])).status_code == 401
+    assert service.keys("") is not None
+    stale = boto3.client(
+        "s3",
+        endpoint_url=new["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id=old["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=old["AWS_SECRET_ACCESS_KEY"],
+        region_name="us-east-1",
+    )
+    with pytest.raises(ClientError, match=r"InvalidAccessKeyId|AccessDenied|Forbidden"):
+        stale.list_buckets()
+    assert not (service.home / "stack" / "secrets.previous.json").exists()
