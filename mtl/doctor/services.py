@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from mtl.certificates import certificate_fault
 from mtl.doctor.finding import Finding, fault, ok, warning
 from mtl.errors import PermanentError, TransientError
 from mtl.service.deployments import missing_parts, on_this_machine
@@ -179,6 +180,9 @@ def _get(url: str, field: str, *, auth: tuple[str, str] | None = None) -> httpx.
     try:
         return httpx.get(url, timeout=_TIMEOUT, auth=auth)
     except httpx.HTTPError as error:
+        untrusted = certificate_fault(error, server=clean(url), variable="SSL_CERT_FILE and REQUESTS_CA_BUNDLE")
+        if untrusted is not None:
+            raise untrusted from None
         where = clean(url).partition("/api/")[0]
         raise TransientError(
             f"MLflow does not answer at {where} ({type(error).__name__})",

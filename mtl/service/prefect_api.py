@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from mtl.certificates import certificate_fault
 from mtl.errors import NotFoundError, PermanentError, TransientError
 from mtl.service.redact import clean
 from mtl.settings import PrefectSettings, proxy_variable
@@ -75,6 +76,9 @@ class PrefectApi:
         try:
             answer = self._client.request(method, path, **arguments)
         except httpx.HTTPError as error:
+            untrusted = certificate_fault(error, server=clean(self.url), variable="SSL_CERT_FILE")
+            if untrusted is not None:
+                raise untrusted from None
             raise TransientError(
                 f"Prefect does not answer at {clean(self.url)} ({type(error).__name__})",
                 field="PREFECT_API_URL",

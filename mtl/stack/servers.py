@@ -52,7 +52,7 @@ def _mlflow_answers(stack: Stack) -> bool:
     if answers(f"{stack.url('mlflow')}/api/2.0/mlflow/experiments/search?max_results=1", **login):
         return True
     if before is not None:
-        body = {"username": "admin", "password": stack.secrets["mlflow"]}
+        body = {"username": "admin", "password": stack.secrets["mlflow"], "current_password": before["mlflow"]}
         address = f"{stack.url('mlflow')}/api/2.0/mlflow/users/update-password"
         answers(address, user="admin", password=before["mlflow"], body=body, method="PATCH")
     return False

@@ -22,6 +22,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from mtl.certificates import certificate_fault
 from mtl.errors import MtlError, NotFoundError, PermanentError, TransientError
 
 _BROKEN = (
@@ -39,6 +40,15 @@ _PERMISSION = (
     "the credentials need s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, s3:DeleteObject and "
     "s3:AbortMultipartUpload on the prefix"
 )
+_KEY = "the credentials need kms:Decrypt and kms:GenerateDataKey for the bucket's key, and the key must be enabled"
+_REGION = "set AWS_REGION to the region of the bucket, and AWS_ENDPOINT_URL_S3 to its endpoint if it is not on AWS"
+_BY_STATUS = {
+    301: _REGION,
+    400: "the store does not say why: check AWS_REGION, this machine's clock, and whether credentials have expired",
+    401: _CREDENTIALS,
+    403: _PERMISSION,
+    507: "the store has no space left: delete what is not needed (mtl checkpoints prune --yes) or give it more",
+}
 _MISSING = {"NoSuchKey", "404", "NotFound"}
 _TAKEN = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 _TRANSIENT = {
@@ -56,6 +66,11 @@ _PERMANENT: dict[str, tuple[str, str]] = {
     "TokenRefreshRequired": ("the credentials have expired", _CREDENTIALS),
     "InvalidToken": ("the session token is not valid", _CREDENTIALS),
     "RequestTimeTooSkewed": ("this machine's clock is wrong", "set the clock (NTP), then run the same command again"),
+    "RequestExpired": ("this machine's clock is wrong", "set the clock (NTP), then run the same command again"),
+    "KMS.DisabledException": ("the key that encrypts the bucket is disabled", _KEY),
+    "KMS.NotFoundException": ("the key that encrypts the bucket does not exist", _KEY),
+    "KMS.AccessDeniedException": ("the key that encrypts the bucket may not be used", _KEY),
+    "KMS.KMSInvalidStateException": ("the key that encrypts the bucket cannot be used now", _KEY),
     "NoSuchBucket": ("there is no such bucket", "create it, or set MTL_STORE to s3://bucket/prefix of one that exists"),
     "PermanentRedirect": ("the bucket is in another region", "set AWS_REGION to the region of the bucket"),
     "AuthorizationHeaderMalformed": ("the bucket is in another region", "set AWS_REGION to the region of the bucket"),
@@ -82,6 +97,9 @@ def s3_errors(operation: str, where: str, *, endpoint: str, conditional: bool = 
     except (NoCredentialsError, PartialCredentialsError):
         raise PermanentError(f"cannot {operation} {where}: no complete credentials", hint=_CREDENTIALS) from None
     except _BROKEN as error:
+        untrusted = certificate_fault(error, server=host(endpoint), variable="AWS_CA_BUNDLE")
+        if untrusted is not None:
+            raise untrusted from None
         cause = f"{type(error).__name__} at {host(endpoint)}"
         raise TransientError(
             f"cannot {operation} {where}: {cause}",
@@ -110,5 +128,5 @@ def _translate(error: ClientError, operation: str, *, where: str, conditional: b
         return Taken()
     if code in _TRANSIENT or status in _TRANSIENT_STATUS:
         return TransientError(f"{what}: S3 answered {status} ({code})")
-    advice = {401: _CREDENTIALS, 403: _PERMISSION, 501: _PERMANENT["NotImplemented"][1]}.get(status)
+    advice = _PERMANENT["NotImplemented"][1] if status == 501 else _BY_STATUS.get(status)
     return PermanentError(f"{what}: S3 answered {status} ({code})", hint=advice)

@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import Timeout
 
+from mtl.certificates import certificate_fault
 from mtl.errors import MtlError, NotFoundError, PermanentError, TransientError
 
 _USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
@@ -46,6 +47,7 @@ def mlflow_errors(action: str) -> Iterator[None]:
     except MtlError:
         raise
     except MlflowException as error:
+        _check_certificate(error)
         raise _translate(action, error) from error
     except ClientError as error:
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
@@ -54,9 +56,19 @@ def mlflow_errors(action: str) -> Iterator[None]:
     except NoCredentialsError as error:
         raise PermanentError(_sentence(action, error), hint="set the AWS_* variables of the artifact store") from error
     except (RequestsConnectionError, Timeout, BotoCoreError) as error:
+        _check_certificate(error)
         raise TransientError(_sentence(action, error)) from error
     except OSError as error:
+        _check_certificate(error)
         raise PermanentError(_sentence(action, error)) from error
+
+
+def _check_certificate(error: Exception) -> None:
+    """PermanentError for a certificate that is not trusted, which MLflow tries again and wraps."""
+    variable = "AWS_CA_BUNDLE" if isinstance(error, BotoCoreError) else "REQUESTS_CA_BUNDLE"
+    untrusted = certificate_fault(error, server="the MLflow server or its artifact store", variable=variable)
+    if untrusted is not None:
+        raise untrusted from None
 
 
 def _translate(action: str, error: MlflowException) -> MtlError:

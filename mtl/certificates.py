@@ -1,0 +1,50 @@
+"""TLS faults that no retry cures: a certificate that nobody here trusts, a bundle that is missing, no TLS at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from mtl.errors import PermanentError
+
+_UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED|certificate verify failed", re.IGNORECASE)
+_BUNDLE = re.compile(r"TLS CA certificate bundle|No such file or directory|no certificate or crl found", re.IGNORECASE)
+_PLAIN = re.compile(r"WRONG_VERSION_NUMBER|wrong version number|HTTP_REQUEST|RECORD_LAYER_FAILURE", re.IGNORECASE)
+_REASON = re.compile(r"certificate verify failed: ([^(\]]+)")
+
+
+def certificate_fault(error: BaseException, *, server: str, variable: str) -> PermanentError | None:
+    """The permanent fault that an error of an HTTP client stands for; None if it is of another kind.
+
+    server: what was asked, without credentials. variable: the one by which the client learns of a private authority.
+    """
+    texts = [str(item) for item in _causes(error)]
+    if any(map(_UNTRUSTED.search, texts)):
+        found = next(filter(None, map(_REASON.search, texts)), None)
+        reason = found[1].strip() if found else "verification failed"
+        return PermanentError(
+            f"the certificate of {server} is not trusted: {reason}",
+            field=variable,
+            hint=f"if its authority is private, set {variable} to the file with the authority's certificate (PEM)",
+        )
+    if any(map(_BUNDLE.search, texts)):
+        return PermanentError(
+            f"the file of certificate authorities cannot be used for {server}: {texts[0][:300]}",
+            field=variable,
+            hint=f"set {variable} to a file that exists and holds certificates in PEM format, or unset it",
+        )
+    if any(map(_PLAIN.search, texts)):
+        return PermanentError(
+            f"{server} does not speak TLS", field=variable, hint="its address begins with http://, not https://"
+        )
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what led to it, as far as the libraries keep it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        yield from (part for part in error.args if isinstance(part, BaseException))
+        error = error.__cause__ or error.__context__
