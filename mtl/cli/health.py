@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +65,22 @@ def status_text(result: Document) -> str:
     for number, item in enumerate(result["next"] or []):
         lines.append(f"{'next' if not number else '':<11}{_when(item['at'])}  {item['deployment']}")
     if result["runs"]:
-        lines += ["", f"{'started':<18}{'seconds':>9}  {'state':<15}{'flow':<28}run"]
-        lines += [_run_line(run) for run in result["runs"]]
+        table = [_run_cells(run) for run in result["runs"]]
+        lines += ["", *_columns([("started", "seconds", "state", "flow", "run"), *table])]
+        lines += [f"  {run['name']}: {run['progress']}" for run in result["runs"] if run["progress"]]
     return "\n".join([*lines, "", "next: mtl models, mtl doctor, or mtl retrain -c CONF"])
 
 
-def _run_line(run: Document) -> str:
-    started = _when(run["started"]) if run["started"] else "waits"
+def _run_cells(run: Document) -> tuple[str, ...]:
+    started = _when(run["started"]) if run["started"] else "waiting"
     seconds = "-" if run["seconds"] is None else f"{run['seconds']:.0f}"
-    progress = f"\n{'':<29}{run['progress']}" if run["progress"] else ""
-    return f"{started:<18}{seconds:>9}  {run['state']:<15}{run['flow']:<28}{run['name']}{progress}"
+    return started, seconds, run["state"], run["flow"], run["name"]
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows as lines, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _champion(result: Document) -> str:
@@ -89,5 +96,7 @@ def _champion(result: Document) -> str:
 
 
 def _when(moment: str) -> str:
-    """2026-11-23T03:00:00+00:00 -> 2026-11-23 03:00"""
-    return moment[:16].replace("T", " ")
+    """2026-11-23T03:00:00+00:00 -> 2026-11-23 04:00 CET, in the time zone of whoever looks (TZ)."""
+    read = datetime.fromisoformat(moment)
+    aware = read if read.tzinfo else read.replace(tzinfo=UTC)  # SQLite keeps UTC without saying so
+    return aware.astimezone().strftime("%Y-%m-%d %H:%M %Z")
