@@ -41,14 +41,22 @@ class Settings:
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from the environment (or from `environ`)."""
     env = os.environ if environ is None else environ
-    home = Path(env.get("MTL_HOME") or ".mtl").absolute()
+    home = local_path(env.get("MTL_HOME") or ".mtl").absolute()
     store = env.get("MTL_STORE") or str(home / "store")
     return Settings(
         home=home,
-        store=store,
+        store=str(local_path(store)) if store.startswith("~") else store,
         tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
         actor=env.get("MTL_ACTOR") or env.get("USER") or env.get("LOGNAME") or _account(),
     )
+
+
+def local_path(name: str) -> Path:
+    """The path that a name means: a leading `~` is the home folder, as in a shell, which env files and YAML are not."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # no such user: then it is a plain name
+        return Path(name)
 
 
 def _account() -> str:

@@ -112,6 +112,8 @@ def embed_prefect() -> None:
 
 def prepare_text(manifest: Document, *, config: Path) -> str:
     """Counts of each task and split, a line each, and what a person may not expect."""
+    from mtl.chain.learn import note_lines
+
     lines = [f"data set {manifest['fingerprint']}"]
     for task, splits in manifest["counts"].items():
         for split, counts in splits.items():
@@ -135,6 +137,7 @@ def prepare_text(manifest: Document, *, config: Path) -> str:
         reasons = sorted(manifest["quarantine"].items(), key=lambda item: -item[1])
         lines.append("  quarantined: " + ", ".join(f"{reason} {number}" for reason, number in reasons))
         lines.append(f"  with examples: mtl prepare --explain {manifest['fingerprint'][:12]}")
+    lines += [f"note: {line}" for line in note_lines(manifest["notes"])]
     return "\n".join([*lines, f"next: mtl retrain -c {config}, or mtl deploy --config {config}"])
 
 

@@ -19,7 +19,7 @@ from mtl.data.runner import Runner
 from mtl.data.shards import Lengths, Shard, content, plan, write_shard
 from mtl.fingerprint import sha256_file, sha256_json
 from mtl.sources.base import Part
-from mtl.sources.files import SPLITS
+from mtl.sources.splits import SPLITS
 
 Counts = dict[str, dict[str, SplitCounts]]
 GROUPS = 8

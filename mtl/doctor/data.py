@@ -12,8 +12,9 @@ from mtl.data.reading import check_columns, read_row
 from mtl.data.refuse import remedy, too_many
 from mtl.doctor.finding import Finding, fault, ok, warning
 from mtl.settings import Settings
-from mtl.sources.base import Source
-from mtl.sources.open import open_source
+from mtl.sources.base import Note, Source
+from mtl.sources.listing import sentences
+from mtl.sources.open import is_remote, open_source
 from mtl.task import BadRow, Task
 from mtl.tasks.table import get_task
 
@@ -32,11 +33,12 @@ def data(settings: Settings, config: RetrainConfig | None) -> Iterator[Finding]:
     wanted, have = config.evaluate.split, defaultdict[str, set[str]](set)
     faults: list[Finding] = []
     for source in config.data.sources:
-        if ":" in source.uri:
+        if is_remote(source.uri):
             have[source.task].add(wanted)
             continue
         opened = open_source(source, config.seed, cache=settings.cache)
         have[source.task].update(opened.splits())
+        yield from _notes(opened.notes() or [], source.uri)
         if source.uri != "demo":
             faults += _rows(opened, get_task(source.task), source.uri, allowed=config.data.max_bad_share)
     lacking = [task for task, splits in have.items() if wanted not in splits]
@@ -46,6 +48,16 @@ def data(settings: Settings, config: RetrainConfig | None) -> Iterator[Finding]:
     yield from faults
     if not faults:
         yield ok("data", f"{config.name}: {len(config.data.sources)} sources, tasks {', '.join(have)}")
+
+
+def _notes(notes: list[Note], uri: str) -> Iterator[Finding]:
+    """What is left out of a source, and how its splits were told apart."""
+    for line in sentences(note for note in notes if not note.usual):
+        left_out = line.startswith("left out")
+        do = "if it is data, unpack or convert it, or name it as a source" if left_out else "name them under `files`"
+        yield warning("data", f"{uri}: {line}", do)
+    for line in sentences(note for note in notes if note.usual):
+        yield ok("data", f"{uri}: {line}")
 
 
 def _rows(source: Source, task: Task, uri: str, *, allowed: float) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
-"""Readers of single files: jsonl, json (an array), csv, parquet, .story, RACE's N.txt, each also gzipped.
+"""Readers of single files: jsonl, json (an array), csv, tsv, parquet, arrow, .story, RACE's N.txt, each also packed by
+gzip or zstd.
 
-Nothing read here may take more memory than it announces: lines and whole-file formats are bounded, and a gzip file
+Nothing read here may take more memory than it announces: lines and whole-file formats are bounded, and a packed file
 that grows like a zip bomb is refused.
 """
 
@@ -13,6 +14,8 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -21,6 +24,7 @@ import pyarrow
 import pyarrow.parquet as pq
 
 from mtl.errors import DataError
+from mtl.sources.arrow import read_arrow
 from mtl.sources.base import BLOCK, RawRow
 from mtl.task import BadRow
 
@@ -30,9 +34,12 @@ MAX_WHOLE = 2**30
 """Bytes of what has to be held in memory at once: a json array, a parquet row group."""
 BOMB_FREE = 64 * 2**20
 BOMB_RATIO = 200
-"""A gzip file may unpack to BOMB_FREE bytes whatever its size, beyond that to BOMB_RATIO times its size."""
+"""A packed file may unpack to BOMB_FREE bytes whatever its size, beyond that to BOMB_RATIO times its size."""
 
 
+KNOWN = "jsonl, ndjson, json, csv, tsv, parquet, arrow, .story, RACE's N.txt, also .gz and .zst"
+_PACKED = re.compile(r"\.(?:gz|gzip|zst|zstd)$")
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _DOCUMENT = re.compile(r"\d+\.txt")
 
 Wanted = Callable[[int], bool]
@@ -40,12 +47,17 @@ Wanted = Callable[[int], bool]
 
 
 def format_of(name: str) -> str | None:
-    """'jsonl', 'json', 'csv', 'parquet', 'story' or 'race' (N.txt) by a file's name, None for any other."""
-    plain = name.rpartition("/")[2].lower().removesuffix(".gz")
+    """'jsonl', 'csv', ..., 'story' or 'race' (N.txt) by a file's name, None for any other."""
+    plain = _PACKED.sub("", name.rpartition("/")[2].lower())
     if _DOCUMENT.fullmatch(plain):
         return "race"
     suffix = plain.rpartition(".")[2]
-    return suffix if suffix in _READERS and suffix != "race" and "." in name else None
+    return suffix if suffix in _READERS and suffix != "race" and "." in plain else None
+
+
+def is_packed(name: str) -> bool:
+    """Whether a file of this name holds another one, packed."""
+    return _PACKED.search(name.lower()) is not None
 
 
 def is_document(name: str) -> bool:
@@ -58,42 +70,77 @@ def read_rows(path: Path, name: str, wanted: Wanted = lambda row: True) -> Itera
 
     Errors: DataError for a file that cannot be read at all (damaged, too large, a zip bomb).
     """
-    with _open(path, name) as file:
+    with _damage(name, _kind(path.name, name)), open_file(path, name) as file:
         yield from read_stream(file, path.name, name, wanted)
 
 
 def read_stream(file: BinaryIO, kind_by: str, name: str, wanted: Wanted = lambda row: True) -> Iterator[RawRow]:
     """The same for an open, unpacked file whose kind the name `kind_by` tells."""
+    kind = _kind(kind_by, name)
+    with _damage(name, kind):
+        yield from _READERS[kind](file, name, wanted)
+
+
+def _kind(kind_by: str, name: str) -> str:
     kind = format_of(kind_by)
     if kind is None:
-        known = ", ".join(_READERS)
-        raise DataError(f"{name}: not a data file by its name", field="sources.files", hint=f"known: {known}, or .gz")
+        raise DataError(f"{name}: not a data file by its name", field="sources.files", hint=f"known: {KNOWN}")
+    return kind
+
+
+@contextmanager
+def _damage(name: str, kind: str) -> Iterator[None]:
     try:
-        yield from _READERS[kind](file, name, wanted)
-    except (gzip.BadGzipFile, EOFError, zlib.error, pyarrow.ArrowException) as error:
+        yield
+    except (PackedError, pyarrow.ArrowException) as error:
         raise DataError(f"{name}: damaged {kind} file: {error}") from None
 
 
-def _open(path: Path, name: str) -> BinaryIO:
-    if path.name.lower().endswith(".gz"):
-        return cast("BinaryIO", io.BufferedReader(Unpacked(path, name), 2**18))
-    return path.open("rb")
+class PackedError(OSError):
+    """A packed file that cannot be unpacked."""
+
+
+def open_file(path: Path, name: str) -> BinaryIO:
+    """The content of a file, unpacked where it begins as gzip and zstd files do, whatever its name says.
+
+    Errors: PackedError for one that is packed by its name alone; reading on: PackedError, DataError for a bomb.
+    """
+    file = path.open("rb")
+    head = file.read(4)
+    file.seek(0)
+    if head.startswith(_GZIP):
+        return _unpacked(gzip.GzipFile(fileobj=file), file, path, name)
+    if head == _ZSTD or (head[1:] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50):  # or a frame to skip
+        return _unpacked(pyarrow.CompressedInputStream(file, "zstd"), file, path, name)
+    if is_packed(path.name) and not head.startswith(b"PAR1"):  # pandas says .parquet.gzip of what is packed inside
+        file.close()
+        what = "it is empty" if not head else "it begins like neither"
+        raise PackedError(f"gzip or zstd by its name, but {what}")
+    return file
+
+
+def _unpacked(stream: Any, file: BinaryIO, path: Path, name: str) -> BinaryIO:
+    return cast("BinaryIO", io.BufferedReader(Unpacked(stream, file, path, name), 2**18))
 
 
 class Unpacked(io.RawIOBase):
-    """The content of a gzip file, refused once it has grown beyond what text can."""
+    """What a packed file holds, refused once it has grown beyond what text can."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, stream: Any, file: BinaryIO, path: Path, name: str) -> None:
         self._limit = max(BOMB_FREE, BOMB_RATIO * path.stat().st_size)
-        self._file = gzip.open(path, "rb")  # noqa: SIM115  # closed with this object
-        self._name = name
+        self._stream, self._file, self._name = stream, file, name
         self._read = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._file.read(len(buffer))
+        try:
+            data = self._stream.read(len(buffer))
+        except (OSError, EOFError, zlib.error) as error:
+            if getattr(error, "errno", None) is not None:  # the disk, not the content
+                raise
+            raise PackedError(str(error)) from None
         self._read += len(data)
         if self._read > self._limit:
             raise DataError(
@@ -104,6 +151,7 @@ class Unpacked(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
+        self._stream.close()
         self._file.close()
         super().close()
 
@@ -156,10 +204,11 @@ def _json(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
             yield RawRow(value if isinstance(value, dict) else BadRow("not a JSON object", "row"), name, number)
 
 
-def _csv(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
+def _csv(file: BinaryIO, name: str, wanted: Wanted, *, delimiter: str = ",") -> Iterator[RawRow]:
     """Rows under a header line. Bytes that are not UTF-8 become surrogates, which the task refuses row by row."""
     csv.field_size_limit(MAX_LINE)
-    reader = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=""))
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    reader = csv.DictReader(text, delimiter=delimiter)
     try:
         for number, row in enumerate(reader):
             if wanted(number):
@@ -183,6 +232,12 @@ def _parquet(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
                 if wanted(number):
                     yield RawRow(row, name, number + 1)
         start += batch.num_rows
+
+
+def _arrow(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
+    if not file.seekable():
+        file = io.BytesIO(_whole(file, name, hint="arrow needs no packing around it"))
+    return read_arrow(file, name, wanted)
 
 
 def _race(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
@@ -217,9 +272,14 @@ def _whole(file: BinaryIO, name: str, *, hint: str) -> bytes:
 _MARK = re.compile(r"^\s*@highlight\s*$", re.MULTILINE)
 _READERS: dict[str, Callable[[BinaryIO, str, Wanted], Iterator[RawRow]]] = {
     "jsonl": _jsonl,
+    "ndjson": _jsonl,
+    "jsonlines": _jsonl,
     "json": _json,
     "csv": _csv,
+    "tsv": partial(_csv, delimiter="\t"),
     "parquet": _parquet,
+    "arrow": _arrow,
+    "feather": _arrow,
     "story": _story,
     "race": _race,
 }

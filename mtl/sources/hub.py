@@ -13,9 +13,9 @@ from typing import Any
 
 from mtl.errors import NotFoundError, TransientError
 from mtl.fingerprint import sha256_json
-from mtl.sources.base import BLOCK, WHOLE, Description, Part, RawRow
-from mtl.sources.files import SPLITS
+from mtl.sources.base import BLOCK, WHOLE, Description, Note, Part, RawRow
 from mtl.sources.race import level_in, spread
+from mtl.sources.splits import SPLITS
 
 _ALIASES = {"dev": "validation", "val": "validation", "valid": "validation"}
 
@@ -40,7 +40,8 @@ class HubSource:
     @cached_property
     def _splits(self) -> dict[str, Any]:
         loaded = self._load(self._name, self._config, revision=self._revision, streaming=self._streaming)
-        return {_ALIASES.get(split, split): rows for split, rows in loaded.items()}
+        named = {split: _ALIASES.get(split, split) for split in loaded}
+        return {split if its != split and its in loaded else its: loaded[split] for split, its in named.items()}
 
     def splits(self) -> tuple[str, ...]:
         return tuple(split for split in SPLITS if split in self._splits)
@@ -59,6 +60,12 @@ class HubSource:
         if self._streaming:
             return 0
         return sum(int(getattr(rows, "dataset_size", None) or 0) for rows in self._splits.values())
+
+    def notes(self) -> list[Note] | None:
+        if "_splits" not in vars(self):
+            return None
+        known = f"a split that is none of {', '.join(SPLITS)}"
+        return [Note(split, known) for split in self._splits if split not in SPLITS]
 
     def stamp(self) -> str:
         """The revision names the content, so nothing has to be read."""
