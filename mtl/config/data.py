@@ -17,7 +17,7 @@ class SourceConfig(Section):
     task: str = Field(description="task that reads these rows: summarize, mcq, or one of your own")
     uri: str = Field(
         description="demo (generated), hub:OWNER/NAME, s3://BUCKET/PREFIX, or a file, folder, glob or tar archive of "
-        "jsonl, json, csv, parquet (also gzipped), CNN/DailyMail's .story or RACE's N.txt"
+        "jsonl, ndjson, json, csv, tsv, parquet, arrow (also gzip or zstd), CNN/DailyMail's .story or RACE's N.txt"
     )
     name: str | None = Field(None, description="Hub configuration name (3.0.0, middle, high)")
     revision: str | None = Field(

@@ -160,9 +160,10 @@ def _notes(sources: Opened, noted: Notes) -> Notes:
 
 
 def _tell_notes(config: DataConfig, notes: Notes, tell: Callable[[SourceConfig, Note], None] | None) -> None:
-    for item, its in zip(config.sources, notes, strict=True):
-        for note in its if tell else ():
-            tell(item, note)
+    if tell is not None:
+        for item, its in zip(config.sources, notes, strict=True):
+            for note in its:
+                tell(item, note)
 
 
 def _manifest(built: Built, made: Recipe, encoder: Encoder, described: Sequence[Description]) -> DatasetManifest:

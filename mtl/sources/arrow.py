@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from os import SEEK_END
 from typing import Any, BinaryIO
 
 from pyarrow import ArrowException, ipc
@@ -30,9 +31,24 @@ def _batches(file: BinaryIO) -> Iterator[Any]:
     head = file.read(len(_FILE))
     file.seek(0)
     if head == _FILE:
-        reader = ipc.open_file(file)
+        reader = ipc.open_file(_Clamped(file))
         return (reader.get_batch(number) for number in range(reader.num_record_batches))
-    return iter(ipc.open_stream(file))
+    return iter(ipc.open_stream(_Clamped(file)))
+
+
+class _Clamped:
+    """A file that makes no room for more than it holds, whatever length a damaged message says."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._size = file.seek(0, SEEK_END)
+        file.seek(0)
+        self._file, self.seek, self.tell, self.seekable = file, file.seek, file.tell, file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._size - self._file.tell())
+        return self._file.read(left if size < 0 else min(size, left))
 
 
 def _values(batch: Any, name: str, start: int) -> list[dict[str, Any]]:
@@ -40,5 +56,5 @@ def _values(batch: Any, name: str, start: int) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = batch.to_pylist()
     except (ValueError, OverflowError, KeyError, ArrowException) as error:
         what = f"{name}: a value of rows {start + 1} to {start + batch.num_rows} cannot be read: {error}"
-        raise DataError(what, hint="leave out columns of dates and the like, which no task needs") from None
+        raise DataError(what, hint="write such values as text, or leave the column out if no task needs it") from None
     return rows

@@ -68,7 +68,8 @@ class BucketSource:
         root = self._cache / "sources" / sha256_bytes(self._uri.encode())[:32]
         kept = root / sha256_json([self._uri, self._marks()])[:32]
         name = _file_in(self._uri)
-        folder = kept.joinpath(*urlsplit(self._uri).path.removesuffix(name).strip("/").split("/")[-2:])
+        parts = [part for part in urlsplit(self._uri).path.removesuffix(name).split("/") if part.strip(".")]
+        folder = kept.joinpath(*parts[-2:])
         for info in self._listing[0]:
             path = folder / check_key(info.key)
             if not path.is_file() or path.stat().st_size != info.size:

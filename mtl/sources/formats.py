@@ -92,7 +92,9 @@ def _kind(kind_by: str, name: str) -> str:
 def _damage(name: str, kind: str) -> Iterator[None]:
     try:
         yield
-    except (PackedError, pyarrow.ArrowException) as error:
+    except (OSError, MemoryError, pyarrow.ArrowException) as error:
+        if getattr(error, "errno", None) is not None:  # the disk, not the content
+            raise
         raise DataError(f"{name}: damaged {kind} file: {error}") from None
 
 
@@ -138,7 +140,7 @@ class Unpacked(io.RawIOBase):
         try:
             data = self._stream.read(len(buffer))
         except (OSError, EOFError, zlib.error) as error:
-            if getattr(error, "errno", None) is not None:  # the disk, not the content
+            if getattr(error, "errno", None) is not None:
                 raise
             raise PackedError(str(error)) from None
         self._read += len(data)

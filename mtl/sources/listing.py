@@ -192,6 +192,9 @@ def check_files(root: Path, names: Iterable[str]) -> None:
                 field="sources.uri",
                 hint="copy the file into the folder, or name its own folder",
             )
+        if not os.access(path, os.R_OK):
+            hint = "give this user read access"
+            raise DataError(f"{printable(name)}: this user may not read it", field="sources.uri", hint=hint)
         if not plain:
             hint = "put a plain file there"
             raise DataError(f"{printable(name)}: neither a file nor a link to one", field="sources.uri", hint=hint)

@@ -49,7 +49,7 @@ def matching(root: Path, pattern: str) -> list[Path]:
 
     Errors: InputError for what is no glob.
     """
-    for form in (pattern, re.sub(r"\[", "[[]", pattern)):
+    for form in (pattern, _literal(pattern)):
         try:
             paths = {path for its in _forms(form) for path in root.glob(its)}
         except (ValueError, NotImplementedError) as error:
@@ -63,7 +63,11 @@ def matching(root: Path, pattern: str) -> list[Path]:
 def fits(name: str, pattern: str) -> bool:
     """Whether a member of an archive is what `pattern` names; `*` also stands for slashes."""
     plain, wanted = normalize("NFC", name), normalize("NFC", pattern)
-    return plain == wanted or fnmatchcase(plain, wanted)
+    return fnmatchcase(plain, wanted) or fnmatchcase(plain, _literal(wanted))
+
+
+def _literal(pattern: str) -> str:
+    return pattern.replace("[", "[[]")
 
 
 def few(names: Iterable[str], *, shown: int = 3) -> str:

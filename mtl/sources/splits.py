@@ -43,12 +43,13 @@ def by_split(names: Iterable[str], uri: str, *, own: str | None = None) -> tuple
     if not unknown or own == "train":
         return chosen, []
     if own:
-        text = f"{few(unknown)} {'is' if len(unknown) == 1 else 'are'} {own}, which the source's own name says"
+        text = f"taken as {own}, after the name of the source itself: {few(unknown)}"
         return chosen, [Note("", text, usual=True)]
     _refuse_both(unknown)
     named = {name: split for name, split in told if split}
     if named:
         raise _unknown(unknown, named, uri)
+    _refuse_doubtful(unknown, uri)
     files = "its one file is" if len(unknown) == 1 else f"all {len(unknown)} files are"
     text = f"no name tells a split, so {files} used for training: {few(unknown)}"
     return {"train": unknown}, [Note("", text, usual=len(unknown) == 1)]
@@ -108,6 +109,21 @@ def _refuse_both(unknown: Iterable[str]) -> None:
                 field="sources.files",
                 hint=f"say which it is under `files`, for example files: {{{splits[0]}: {printable(name)!r}}}",
             )
+
+
+def _refuse_doubtful(unknown: list[str], uri: str) -> None:
+    """`racetrain` and `racetest` may well be splits, unlike `contest` and `latest`, and must not both be trained on."""
+    ends = [{split for word, split in _NAMES.items() if _ends(name, word)} for name in unknown]
+    if all(ends) and "train" in (told := set().union(*ends)) and len(told) > 1:
+        raise DataError(
+            f"{few(unknown)} in {uri}: their names end like those of splits, but no split is a word of its own there",
+            field="sources.files",
+            hint="name the files of each split under `files`, or rename them as in race-train, race-test",
+        )
+
+
+def _ends(name: str, word: str) -> bool:
+    return any(its.lower().endswith(word) for its in _words(name.rpartition("/")[2]))
 
 
 def _unknown(unknown: list[str], named: Mapping[str, str], uri: str) -> DataError:

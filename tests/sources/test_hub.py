@@ -85,6 +85,15 @@ def test_parts_of_what_is_in_the_cache_are_all_rows_once(limit: int | None) -> N
     assert all(parts) and sorted(n for part in parts for n in part) == list(range(limit or 1000))
 
 
+def test_splits_that_are_not_read_are_named_and_none_takes_anothers_place() -> None:
+    loaded = {split: [{"n": n}] for n, split in enumerate(("validation", "dev", "train", "unsupervised"))}
+    its = HubSource("mcq", "a/b", config=None, revision=REVISION, limits={}, load=lambda *a, **k: loaded)
+    assert its.notes() is None, "it takes loading"
+    assert its.splits() == ("train", "validation")
+    assert [row.value["n"] for row in its.rows("validation")] == [0]  # type: ignore[index]
+    assert [note.name for note in its.notes() or []] == ["dev", "unsupervised"]
+
+
 @pytest.mark.parametrize(
     ("raised", "kind", "message"),
     [
