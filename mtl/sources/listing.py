@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -22,6 +23,7 @@ _ABOUT = re.compile(r"(dataset_infos?|dataset_dict|dataset-metadata)\.json", re.
 _BESIDE = re.compile(
     r"(readme|licen[cs]e|notice|citation|changelog|checksums?)\b.*|.*\.(md|rst|md5|sha256|crc)|_success", re.I
 )
+_STATE = re.compile(r"(^|/)state\.json$")
 _HIDDEN = "hidden"
 _ABOUT_DATA = "about data, by its name"
 _LINKED = "a linked folder: name it as a source of its own"
@@ -94,7 +96,23 @@ def _folder(root: Path) -> Listing:
             elif Path(folder, name).is_symlink():
                 its.left_out.append(Note(place, _LINKED))
         names += [prefix + name for name in files]
-    return its.sort(names)
+    stale = _stale(root, names)
+    its.left_out += [Note(printable(name), "of an older save, by its state.json") for name in stale]
+    return its.sort(name for name in names if name not in stale)
+
+
+def _stale(root: Path, names: list[str]) -> set[str]:
+    """Arrow files that `Dataset.save_to_disk` left there when it saved other ones over them."""
+    found = set()
+    for state in (name for name in names if _STATE.search(name)):
+        try:
+            kept = {str(file["filename"]) for file in json.loads((root / state).read_bytes())["_data_files"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # some other state
+        folder = _folder_of(state)
+        others = (name for name in names if _folder_of(name) == folder and format_of(name) == "arrow")
+        found |= {name for name in others if name.rpartition("/")[2] not in kept}
+    return found
 
 
 def _unlisted(error: OSError) -> None:
@@ -130,7 +148,7 @@ def left_out(name: str) -> Note | None:
 
 def _state_of(name: str, saved: set[str]) -> Note | None:
     """Of the file that `Dataset.save_to_disk` writes about the .arrow files of its folder."""
-    its = name.rpartition("/")[2] == "state.json" and _folder_of(name) in saved
+    its = _STATE.search(name) and _folder_of(name) in saved
     return Note(printable(name), _ABOUT_DATA, usual=True) if its else None
 
 

@@ -29,11 +29,13 @@ def _escaped(found: re.Match[str]) -> str:
 def existing(path: Path) -> tuple[Path, tuple[str, ...]]:
     """(the longest part of `path` that exists as it is written, what is left of it).
 
-    An accented letter is one character or two (NFC, NFD); both mean the same name.
+    An accented letter is one character or two (NFC, NFD); both mean the same name. What has `*` or `?` in it is a glob
+    even if something is called so.
     """
     found, parts = Path(path.anchor), path.parts[1 if path.anchor else 0 :]
     for number, part in enumerate(parts):
-        here = next((found / form for form in _forms(part) if os.path.lexists(found / form)), None)
+        forms = () if set("*?") & set(part) else _forms(part)
+        here = next((found / form for form in forms if os.path.lexists(found / form)), None)
         if here is None:
             return found, parts[number:]
         found = here

@@ -51,6 +51,17 @@ def test_a_saved_data_set_is_read_and_its_own_files_are_named(tmp_path: Path) ->
     assert found(source(tmp_path / "saved" / "validation")) == {"validation": [4]}
 
 
+def test_what_an_older_save_left_is_not_read(tmp_path: Path) -> None:
+    import datasets
+
+    datasets.Dataset.from_list([{"n": n} for n in range(6)]).save_to_disk(tmp_path / "saved", num_shards=3)
+    datasets.Dataset.from_list([{"n": 7}]).save_to_disk(tmp_path / "saved")
+    its = source(tmp_path / "saved")
+    assert found(its) == {"train": [7]}
+    stale = [note.name for note in its.notes() if note.text == "of an older save, by its state.json"]
+    assert stale == [f"data-{number:05}-of-00003.arrow" for number in range(3)]
+
+
 @pytest.mark.parametrize("kind", ["file", "stream"])
 def test_damage_is_refused_in_words_whatever_it_is(tmp_path: Path, kind: str) -> None:
     good = write(tmp_path / "good.arrow", kind, TABLE.slice(0, 20)).read_bytes()

@@ -59,6 +59,14 @@ def test_brackets_in_names_are_no_pattern_where_such_a_file_is(tmp_path: Path) -
     assert fits("a/train [1].jsonl", "*/train [1].jsonl") and fits("a1", "a[0-9]")
 
 
+def test_a_file_that_is_called_like_a_glob_does_not_hide_the_others(tmp_path: Path) -> None:
+    for number, name in enumerate(("*.jsonl", "a.jsonl")):
+        write_jsonl(tmp_path / name, [{"n": number}])
+    assert (
+        found(source(f"{tmp_path}/*.jsonl")) == {"train": [0, 1]} == found(source(tmp_path, files={"train": "*.jsonl"}))
+    )
+
+
 def test_what_is_no_glob_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'a\*\*\.jsonl' is not a glob.*\n  `\*\*` stands alone between slashes"):
         source(f"{tmp_path}/a**.jsonl")
