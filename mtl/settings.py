@@ -39,9 +39,14 @@ class Settings:
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Settings from the environment (or from `environ`)."""
+    """Settings from the environment (or from `environ`). Errors: InputError for a state folder that is not UTF-8."""
     env = os.environ if environ is None else environ
     home = local_path(env.get("MTL_HOME") or ".mtl").absolute()
+    try:
+        str(home).encode()
+    except UnicodeEncodeError:  # databases and Arrow files take no such paths
+        hint = "set MTL_HOME to a folder whose path is UTF-8"
+        raise InputError(f"the state folder {str(home)!a} is not UTF-8", field="MTL_HOME", hint=hint) from None
     store = env.get("MTL_STORE") or str(home / "store")
     return Settings(
         home=home,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mtl.errors import InputError
 from mtl.settings import load_settings, local_path
 
 
@@ -26,3 +27,8 @@ def test_a_leading_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> 
     assert load_settings({"MTL_HOME": "~/state"}).store == "/home/ann/state/store"
     assert load_settings({"MTL_STORE": "s3://bucket/~x"}).store == "s3://bucket/~x"
     assert local_path("~no-such-user/x") == Path("~no-such-user/x")
+
+
+def test_a_state_folder_that_is_not_utf8_is_refused() -> None:
+    with pytest.raises(InputError, match=r"the state folder '/d\\udce9/state' is not UTF-8\n  set MTL_HOME"):
+        load_settings({"MTL_HOME": "/d\udce9/state"})
