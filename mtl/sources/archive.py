@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 
 from mtl.errors import DataError, NotFoundError, did_you_mean
 from mtl.fingerprint import sha256_file, sha256_json
-from mtl.sources.base import WHOLE, Description, Part, RawRow
+from mtl.sources.base import WHOLE, Description, FileOptions, Part, RawRow
 from mtl.sources.files import KNOWN, SPLITS, by_split, hidden
 from mtl.sources.formats import Unpacked, format_of, is_document, read_stream
 from mtl.sources.race import level_in, spread
@@ -29,8 +29,17 @@ ENDINGS = (".tar", ".tar.gz", ".tgz")
 class ArchiveSource:
     """Rows of the data files in the tar archive `path`, split by file or folder name, or by `files` (split -> glob)."""
 
-    def __init__(self, task: str, path: Path, *, uri: str, files: Mapping[str, str], limits: Mapping[str, int]) -> None:
-        self._task, self._path, self._uri = task, path, uri
+    def __init__(
+        self,
+        task: str,
+        path: Path,
+        *,
+        uri: str,
+        files: Mapping[str, str],
+        limits: Mapping[str, int],
+        options: FileOptions = FileOptions(),
+    ) -> None:
+        self._task, self._path, self._uri, self._options = task, path, uri, options
         self._patterns, self._limits = dict(files), dict(limits)
 
     def splits(self) -> tuple[str, ...]:
@@ -63,7 +72,7 @@ class ArchiveSource:
             if number is None or (is_document(name) and not part.has(number, 0)):
                 continue
             level = level_in(f"{self._path.name}/{name}") if is_document(name) else None
-            for row in read_stream(_unzipped(file, name), name, name, partial(part.has, number)):
+            for row in read_stream(_unzipped(file, name), name, name, partial(part.has, number), self._options):
                 whole = RawRow(row.value, row.file, row.line, number)
                 yield from spread(whole, level=level, numbered=is_document(name))
 

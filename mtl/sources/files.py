@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mtl.errors import DataError, NotFoundError, did_you_mean
 from mtl.fingerprint import sha256_file, sha256_json
-from mtl.sources.base import WHOLE, Description, Part, RawRow
+from mtl.sources.base import WHOLE, Description, FileOptions, Part, RawRow
 from mtl.sources.formats import format_of, is_document, read_rows
 from mtl.sources.race import level_in, spread
 
@@ -28,8 +28,16 @@ Files = dict[str, list[Path]]
 class FileSource:
     """Rows of `files` (split -> file or glob under `uri`), or of whatever `uri` names, split by file or folder name."""
 
-    def __init__(self, task: str, uri: str, *, files: Mapping[str, str], limits: Mapping[str, int]) -> None:
-        self._task, self._uri, self._limits = task, uri, dict(limits)
+    def __init__(
+        self,
+        task: str,
+        uri: str,
+        *,
+        files: Mapping[str, str],
+        limits: Mapping[str, int],
+        options: FileOptions = FileOptions(),
+    ) -> None:
+        self._task, self._uri, self._limits, self._options = task, uri, dict(limits), options
         self._root, found = _locate(Path(uri))
         self._files = _mapped(self._root, files, uri) if files else _by_name(self._root, found, uri)
         _inside(chain.from_iterable(self._files.values()), self._root)
@@ -51,7 +59,7 @@ class FileSource:
             return
         name = self._name(path)
         level = level_in(f"{self._root.name}/{name}") if document else None
-        for row in read_rows(path, name, partial(part.has, number)):
+        for row in read_rows(path, name, partial(part.has, number), self._options):
             yield from spread(RawRow(row.value, row.file, row.line, number), level=level, numbered=document)
 
     def describe(self) -> Description:

@@ -6,7 +6,6 @@ that grows like a zip bomb is refused.
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import json
@@ -17,26 +16,24 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import orjson
-import pyarrow
-import pyarrow.parquet as pq
 
 from mtl.errors import DataError
-from mtl.sources.base import BLOCK, RawRow
+from mtl.sources.base import FileOptions, RawRow, Wanted
+from mtl.sources.csv_reader import read_csv
+from mtl.sources.parquet_reader import read_parquet
+from mtl.sources.text_encoding import in_utf8
 from mtl.task import BadRow
 
 MAX_LINE = 16 * 2**20
-"""Bytes of one line or csv field."""
+"""Bytes of one line."""
 MAX_WHOLE = 2**30
-"""Bytes of what has to be held in memory at once: a json array, a parquet row group."""
+"""Bytes of what has to be held in memory at once: a json array."""
 BOMB_FREE = 64 * 2**20
 BOMB_RATIO = 200
 """A gzip file may unpack to BOMB_FREE bytes whatever its size, beyond that to BOMB_RATIO times its size."""
 
 
 _DOCUMENT = re.compile(r"\d+\.txt")
-
-Wanted = Callable[[int], bool]
-"""Whether the row of this number, from 0, is asked for: what is not is skipped unread where that can be."""
 
 
 def format_of(name: str) -> str | None:
@@ -53,24 +50,29 @@ def is_document(name: str) -> bool:
     return format_of(name) in ("race", "story")
 
 
-def read_rows(path: Path, name: str, wanted: Wanted = lambda row: True) -> Iterator[RawRow]:
+def read_rows(
+    path: Path, name: str, wanted: Wanted = lambda row: True, options: FileOptions = FileOptions()
+) -> Iterator[RawRow]:
     """The wanted rows of one file in order; `name` is what their origin says.
 
     Errors: DataError for a file that cannot be read at all (damaged, too large, a zip bomb).
     """
     with _open(path, name) as file:
-        yield from read_stream(file, path.name, name, wanted)
+        yield from read_stream(file, path.name, name, wanted, options)
 
 
-def read_stream(file: BinaryIO, kind_by: str, name: str, wanted: Wanted = lambda row: True) -> Iterator[RawRow]:
+def read_stream(
+    file: BinaryIO, kind_by: str, name: str, wanted: Wanted = lambda row: True, options: FileOptions = FileOptions()
+) -> Iterator[RawRow]:
     """The same for an open, unpacked file whose kind the name `kind_by` tells."""
     kind = format_of(kind_by)
     if kind is None:
         known = ", ".join(_READERS)
         raise DataError(f"{name}: not a data file by its name", field="sources.files", hint=f"known: {known}, or .gz")
     try:
-        yield from _READERS[kind](file, name, wanted)
-    except (gzip.BadGzipFile, EOFError, zlib.error, pyarrow.ArrowException) as error:
+        text = file if kind in _BINARY else in_utf8(file, name, options.encoding)
+        yield from _READERS[kind](text, name, wanted, options)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{name}: damaged {kind} file: {error}") from None
 
 
@@ -108,7 +110,7 @@ class Unpacked(io.RawIOBase):
         super().close()
 
 
-def _jsonl(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
+def _jsonl(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions) -> Iterator[RawRow]:
     number = 0
     while line := file.readline(MAX_LINE + 1):
         number += 1
@@ -141,11 +143,11 @@ def _lenient(line: bytes) -> dict[str, Any] | BadRow:
     return value if isinstance(value, dict) else BadRow("not a JSON object", "line")
 
 
-def _json(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
+def _json(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions) -> Iterator[RawRow]:
     """An array of objects; a file that does not begin with `[` is read as jsonl."""
     data = _whole(file, name, hint="keep large data as jsonl or parquet")
     if data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] != b"[":
-        yield from _jsonl(io.BytesIO(data), name, wanted)
+        yield from _jsonl(io.BytesIO(data), name, wanted, options)
         return
     try:
         values = json.loads(data.decode("utf-8-sig"))
@@ -156,42 +158,13 @@ def _json(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
             yield RawRow(value if isinstance(value, dict) else BadRow("not a JSON object", "row"), name, number)
 
 
-def _csv(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
-    """Rows under a header line. Bytes that are not UTF-8 become surrogates, which the task refuses row by row."""
-    csv.field_size_limit(MAX_LINE)
-    reader = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=""))
-    try:
-        for number, row in enumerate(reader):
-            if wanted(number):
-                extra = None in row
-                yield RawRow(BadRow("more fields than columns", "line") if extra else row, name, reader.line_num)
-    except csv.Error as error:
-        raise DataError(f"{name}:{reader.line_num}: not CSV: {error}") from None
-
-
-def _parquet(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
-    if not file.seekable():
-        file = io.BytesIO(_whole(file, name, hint="parquet needs no gzip around it"))
-    table = pq.ParquetFile(file)
-    for group in range(table.num_row_groups):
-        if table.metadata.row_group(group).total_byte_size > MAX_WHOLE:
-            raise DataError(f"{name}: row group {group} holds over {MAX_WHOLE} bytes", hint="write smaller row groups")
-    start = 0
-    for batch in table.iter_batches(batch_size=BLOCK):
-        if any(map(wanted, range(start, start + batch.num_rows))):
-            for number, row in enumerate(batch.to_pylist(), start=start):
-                if wanted(number):
-                    yield RawRow(row, name, number + 1)
-        start += batch.num_rows
-
-
-def _race(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
+def _race(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions) -> Iterator[RawRow]:
     """One passage with its questions, as RACE's archive has them."""
     data = file.read(MAX_LINE + 1)
     yield RawRow(_object(data) if len(data) <= MAX_LINE else BadRow("over length", "line"), name, 1)
 
 
-def _story(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
+def _story(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions) -> Iterator[RawRow]:
     """One article of CNN/DailyMail with a paragraph behind each `@highlight` (Hermann et al. 2015)."""
     data = file.read(MAX_LINE + 1)
     yield RawRow(_article(data, name) if len(data) <= MAX_LINE else BadRow("over length", "line"), name, 1)
@@ -215,11 +188,12 @@ def _whole(file: BinaryIO, name: str, *, hint: str) -> bytes:
 
 
 _MARK = re.compile(r"^\s*@highlight\s*$", re.MULTILINE)
-_READERS: dict[str, Callable[[BinaryIO, str, Wanted], Iterator[RawRow]]] = {
+_READERS: dict[str, Callable[[BinaryIO, str, Wanted, FileOptions], Iterator[RawRow]]] = {
     "jsonl": _jsonl,
     "json": _json,
-    "csv": _csv,
-    "parquet": _parquet,
+    "csv": read_csv,
+    "parquet": read_parquet,
     "story": _story,
     "race": _race,
 }
+_BINARY = ("parquet",)

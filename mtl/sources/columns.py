@@ -1,0 +1,78 @@
+"""Columns of a source under the names that a task reads: `{article: context, options: [A, B, C, D], answer: label}`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from mtl.errors import DataError
+from mtl.fingerprint import sha256_json
+from mtl.sources.base import BLOCK, WHOLE, Description, Part, RawRow, Source
+from mtl.task import BadRow
+
+Names = Mapping[str, str | Sequence[str]]
+"""Column that the task reads -> column of the source, or several that make a list."""
+
+
+def read_names(needed: frozenset[str] | None, names: Names) -> frozenset[str] | None:
+    """The source's columns that have to be read for the task's; None for all."""
+    if needed is None:
+        return None
+    return frozenset(its for name in needed for its in _several(names.get(name, name)))
+
+
+def _several(value: str | Sequence[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
+
+
+class RenamedSource:
+    """Another source's rows with the mapped columns; the others stay as they are."""
+
+    def __init__(self, source: Source, names: Names, *, uri: str) -> None:
+        self._source, self._names, self._uri = source, dict(names), uri
+        self.splits, self.size, self.describe, self.stamp = source.splits, source.size, source.describe, source.stamp
+
+    def rows(self, split: str, part: Part = WHOLE) -> Iterator[RawRow]:
+        begun = -1
+        for row in self._source.rows(split, part):
+            if isinstance(row.value, BadRow):
+                yield row
+                continue
+            if row.number != begun and row.line <= BLOCK:
+                self._check(row, row.value)
+                begun = row.number
+            yield RawRow({**row.value, **self._renamed(row.value)}, row.file, row.line, row.number)
+
+    def _renamed(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: value.get(its) if isinstance(its, str) else [value.get(one) for one in its]
+            for name, its in self._names.items()
+        }
+
+    def _check(self, row: RawRow, value: Mapping[str, Any]) -> None:
+        """DataError where the first row of a file has nothing of a mapped column."""
+        for name, its in self._names.items():
+            missing = [one for one in _several(its) if one not in value]
+            if len(missing) == len(_several(its)):
+                raise DataError(
+                    f"{row.file} of {self._uri}: no column {missing[0]!r}, which `columns` names for {name!r}; "
+                    f"got {', '.join(sorted(map(str, value)))}",
+                    field=f"data.sources.columns.{name}",
+                    hint="name the column as the file does",
+                )
+
+
+class MarkedSource:
+    """Another source, told apart by `marks`: what the configuration says of how its bytes become rows."""
+
+    def __init__(self, source: Source, marks: Mapping[str, Any]) -> None:
+        self._source, self._marks = source, dict(marks)
+        self.splits, self.size, self.rows = source.splits, source.size, source.rows
+
+    def describe(self) -> Description:
+        described = self._source.describe()
+        return replace(described, sha256=sha256_json([described.sha256, self._marks]))
+
+    def stamp(self) -> str:
+        return sha256_json([self._source.stamp(), self._marks])
