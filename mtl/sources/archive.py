@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 
 from mtl.errors import DataError, NotFoundError, did_you_mean
 from mtl.fingerprint import sha256_file, sha256_json
-from mtl.sources.base import WHOLE, Description, FileOptions, Part, RawRow
+from mtl.sources.base import AS_USUAL, WHOLE, Description, FileOptions, Part, RawRow
 from mtl.sources.files import KNOWN, SPLITS, by_split, hidden
 from mtl.sources.formats import Unpacked, format_of, is_document, read_stream
 from mtl.sources.race import level_in, spread
@@ -37,7 +37,7 @@ class ArchiveSource:
         uri: str,
         files: Mapping[str, str],
         limits: Mapping[str, int],
-        options: FileOptions = FileOptions(),
+        options: FileOptions = AS_USUAL,
     ) -> None:
         self._task, self._path, self._uri, self._options = task, path, uri, options
         self._patterns, self._limits = dict(files), dict(limits)

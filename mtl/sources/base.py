@@ -44,6 +44,9 @@ class FileOptions:
     columns: frozenset[str] | None = None
 
 
+AS_USUAL = FileOptions()
+
+
 @dataclass(frozen=True, slots=True)
 class RawRow:
     """A row as it was found, or why it could not even be read, and where: a file's name and a line (or row) from 1.

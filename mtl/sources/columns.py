@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mtl.errors import DataError
 from mtl.fingerprint import sha256_json
-from mtl.sources.base import BLOCK, WHOLE, Description, Part, RawRow, Source
+from mtl.sources.base import WHOLE, Description, Part, RawRow, Source
 from mtl.task import BadRow
 
 Names = Mapping[str, str | Sequence[str]]
@@ -27,40 +26,27 @@ def _several(value: str | Sequence[str]) -> Sequence[str]:
 
 
 class RenamedSource:
-    """Another source's rows with the mapped columns; the others stay as they are."""
+    """Another source's rows with the mapped columns; the others stay as they are. A mapped column that a row has
+    nothing of is missing from it, whatever the row has under the task's own name."""
 
-    def __init__(self, source: Source, names: Names, *, uri: str) -> None:
-        self._source, self._names, self._uri = source, dict(names), uri
+    def __init__(self, source: Source, names: Names) -> None:
+        self._source, self._names = source, {name: _several(its) for name, its in names.items()}
+        self._lists = {name for name, its in names.items() if not isinstance(its, str)}
         self.splits, self.size, self.describe, self.stamp = source.splits, source.size, source.describe, source.stamp
 
     def rows(self, split: str, part: Part = WHOLE) -> Iterator[RawRow]:
-        begun = -1
         for row in self._source.rows(split, part):
             if isinstance(row.value, BadRow):
                 yield row
-                continue
-            if row.number != begun and row.line <= BLOCK:
-                self._check(row, row.value)
-                begun = row.number
-            yield RawRow({**row.value, **self._renamed(row.value)}, row.file, row.line, row.number)
+            else:
+                yield RawRow(self._renamed(row.value), row.file, row.line, row.number)
 
     def _renamed(self, value: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            name: value.get(its) if isinstance(its, str) else [value.get(one) for one in its]
-            for name, its in self._names.items()
-        }
-
-    def _check(self, row: RawRow, value: Mapping[str, Any]) -> None:
-        """DataError where the first row of a file has nothing of a mapped column."""
+        row = {name: its for name, its in value.items() if name not in self._names}
         for name, its in self._names.items():
-            missing = [one for one in _several(its) if one not in value]
-            if len(missing) == len(_several(its)):
-                raise DataError(
-                    f"{row.file} of {self._uri}: no column {missing[0]!r}, which `columns` names for {name!r}; "
-                    f"got {', '.join(sorted(map(str, value)))}",
-                    field=f"data.sources.columns.{name}",
-                    hint="name the column as the file does",
-                )
+            if any(one in value for one in its):
+                row[name] = [value.get(one) for one in its] if name in self._lists else value[its[0]]
+        return row
 
 
 class MarkedSource:

@@ -34,7 +34,7 @@ def check_names(fields: Sequence[str], name: str, delimiter: str, *, needed: Col
     for field in names:
         if not _is_text(field):
             raise DataError(
-                f"{name}:1: the column name {ascii(field)} is not UTF-8",
+                f"{name}:1: the column name {field!a} is not UTF-8",
                 field="data.sources.encoding",
                 hint="probably cp1252 (Windows) or latin-1: say `encoding: cp1252` beside the source's uri",
             )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mtl.errors import DataError, NotFoundError, did_you_mean
 from mtl.fingerprint import sha256_file, sha256_json
-from mtl.sources.base import WHOLE, Description, FileOptions, Part, RawRow
+from mtl.sources.base import AS_USUAL, WHOLE, Description, FileOptions, Part, RawRow
 from mtl.sources.formats import format_of, is_document, read_rows
 from mtl.sources.race import level_in, spread
 
@@ -35,7 +35,7 @@ class FileSource:
         *,
         files: Mapping[str, str],
         limits: Mapping[str, int],
-        options: FileOptions = FileOptions(),
+        options: FileOptions = AS_USUAL,
     ) -> None:
         self._task, self._uri, self._limits, self._options = task, uri, dict(limits), options
         self._root, found = _locate(Path(uri))

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, cast
 import orjson
 
 from mtl.errors import DataError
-from mtl.sources.base import FileOptions, RawRow, Wanted
+from mtl.sources.base import AS_USUAL, FileOptions, RawRow, Wanted
 from mtl.sources.csv_reader import read_csv
 from mtl.sources.parquet_reader import read_parquet
 from mtl.sources.text_encoding import in_utf8
@@ -51,7 +51,7 @@ def is_document(name: str) -> bool:
 
 
 def read_rows(
-    path: Path, name: str, wanted: Wanted = lambda row: True, options: FileOptions = FileOptions()
+    path: Path, name: str, wanted: Wanted = lambda row: True, options: FileOptions = AS_USUAL
 ) -> Iterator[RawRow]:
     """The wanted rows of one file in order; `name` is what their origin says.
 
@@ -62,7 +62,7 @@ def read_rows(
 
 
 def read_stream(
-    file: BinaryIO, kind_by: str, name: str, wanted: Wanted = lambda row: True, options: FileOptions = FileOptions()
+    file: BinaryIO, kind_by: str, name: str, wanted: Wanted = lambda row: True, options: FileOptions = AS_USUAL
 ) -> Iterator[RawRow]:
     """The same for an open, unpacked file whose kind the name `kind_by` tells."""
     kind = format_of(kind_by)

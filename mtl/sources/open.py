@@ -21,9 +21,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+-]+):(?://)?")
 KINDS = ("demo", "hub:OWNER/NAME", "s3://BUCKET/PREFIX", "a file, folder, glob or tar archive")
 
 
-def open_source(
-    config: SourceConfig, seed: int, *, cache: Path, columns: frozenset[str] | None = None
-) -> Source:
+def open_source(config: SourceConfig, seed: int, *, cache: Path, columns: frozenset[str] | None = None) -> Source:
     """The source that `config.uri` names; `cache` keeps copies of what is far away.
 
     columns: those that will be read of its rows, None for all: others may be missing.
@@ -32,7 +30,7 @@ def open_source(
     options = FileOptions(config.delimiter, config.encoding, read_names(columns, config.columns))
     source = _open(config, seed, cache, options)
     if config.columns:
-        source = RenamedSource(source, config.columns, uri=config.uri)
+        source = RenamedSource(source, config.columns)
     marks = config.model_dump(include={"columns", "delimiter", "encoding"}, exclude_defaults=True)
     if marks:
         source = MarkedSource(source, marks)
