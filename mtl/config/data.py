@@ -74,6 +74,16 @@ class SourceConfig(Section):
                 raise ValueError(f"rows.{split} must be at least 1, got {count}")
         return self
 
+    @model_validator(mode="after")
+    def _of_files(self) -> SourceConfig:
+        for name in ("delimiter", "encoding"):
+            if getattr(self, name) is not None and (self.uri == "demo" or self.uri.startswith("hub:")):
+                raise ValueError(f"{name} is a property of files; {self.uri} has none")
+        empty = [name for name, its in self.columns.items() if not its or (isinstance(its, list) and not all(its))]
+        if empty:
+            raise ValueError(f"columns.{empty[0]} names no column of the source")
+        return self
+
 
 class MixtureConfig(Section):
     """How often each task is drawn (Raffel et al. 2020, section 3.5.2)."""

@@ -29,6 +29,7 @@ from mtl.data.tokens import Encoder, Tokenizer, save_tokenizer
 from mtl.errors import DataError, TransientError
 from mtl.fingerprint import sha256_json
 from mtl.sources.base import Description, Source
+from mtl.sources.formats import READERS
 from mtl.sources.open import open_source
 from mtl.store.base import ObjectStore
 
@@ -216,7 +217,7 @@ def _request(config: DataConfig, made: Recipe, tokenizer: str, contents: Sequenc
     """Names an input by stamps or hashes of its sources and tokenizer: equal requests give equal data sets."""
     sources = [[item.task, item.sha256, item.add, its] for item, its in zip(config.sources, contents, strict=True)]
     parts: dict[str, Any] = {"sources": sources, "recipe": made.document(), "tasks": made.versions()}
-    return sha256_json({**parts, "tokenizer": tokenizer, "max_bad_share": config.max_bad_share})
+    return sha256_json({**parts, "tokenizer": tokenizer, "readers": READERS, "max_bad_share": config.max_bad_share})
 
 
 def _recall(cache: Path, request: str, store: ObjectStore) -> DatasetManifest | None:

@@ -139,8 +139,8 @@ def _check_head(head: Iterable[RawRow], columns: Iterable[str], config: SourceCo
             f"{values[0][0]} of {config.uri}: no {noun} {', '.join(missing)}; "
             f"got {', '.join(textwrap.shorten(name, 60) for name in sorted(got))}",
             field="data.sources",
-            hint="rename the columns of the file, name them under `columns` of the source "
-            "(columns: {article: text}), or read it with another task",
+            hint="rename the columns of the file (the first line of a csv file names them), say under `columns` of the "
+            "source how they are called, for example {article: text}, or read it with another task",
         )
 
 

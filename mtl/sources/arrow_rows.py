@@ -11,7 +11,7 @@ from mtl.errors import DataError
 from mtl.sources.base import RawRow, Wanted
 from mtl.task import BadRow
 
-_UNREADABLE = (pyarrow.ArrowException, ValueError, OverflowError, TypeError, KeyError, OSError)
+UNREADABLE = (pyarrow.ArrowException, ValueError, OverflowError, TypeError, KeyError, OSError)
 """What a cell may raise: text that is not UTF-8, dates out of range, unknown time zones, a struct's field twice."""
 
 
@@ -35,7 +35,7 @@ def batch_rows(
         return
     try:
         values: Sequence[dict[str, Any] | BadRow] = batch.to_pylist()
-    except _UNREADABLE:
+    except UNREADABLE:
         values = [_row(batch, number) for number in range(batch.num_rows)]
     if unread and start == 0:
         empty = dict.fromkeys(unread)
@@ -52,6 +52,6 @@ def _row(batch: pyarrow.RecordBatch, number: int) -> dict[str, Any] | BadRow:
             row[column] = values[number].as_py()
         except UnicodeDecodeError:
             return BadRow("not UTF-8", column)
-        except _UNREADABLE:
+        except UNREADABLE:
             return BadRow("unreadable value", column)
     return row

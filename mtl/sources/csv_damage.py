@@ -16,11 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from mtl.sources.csv_record import Form, Lines
+from mtl.sources.csv_record import SOME, Form, Lines
 from mtl.task import BadRow
-
-_SOME = 5
-"""From this many lines on, lines in one quoted field that are all whole rows by themselves are no text."""
 
 Start = Callable[[], Iterator[str]]
 """The physical lines of the file behind its header, from the beginning."""
@@ -78,7 +75,7 @@ def _by_line(lines: Lines) -> Iterator[Found]:
         if lines.blank:
             continue
         problem = lines.problem
-        if problem is None and 1 < len(lines.lines) < _SOME:  # too few to say whether they are text or rows
+        if problem is None and 1 < len(lines.lines) < SOME:  # too few to say whether they are text or rows
             for line in range(lines.first, lines.first + len(lines.lines)):
                 yield line, BadRow("rows within a quoted field", "line")
         elif problem is None and len(lines.lines) == 1:
@@ -95,11 +92,13 @@ def _by_record(lines: Lines, form: Form) -> Iterator[Found]:
         if lines.blank:
             continue
         problem = lines.problem
+        if problem is None and len(lines.lines) > 1 and not form.folded(lines.lines, others=True):
+            problem = "rows within a quoted field"
         if problem is None and (not lost or form.certain(lines.fields, lines.lines)):
             lost = False
             yield lines.first, lines.fields or []
         else:
             reason = "behind a stray quote" if lost else problem
-            yield lines.first, BadRow(reason or "stray quote", "line")
+            yield lines.first, BadRow(reason or "behind a stray quote", "line")
             lost = lost or lines.fields is None or len(lines.lines) > 1
             lines.again()

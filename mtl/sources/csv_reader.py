@@ -21,6 +21,9 @@ from mtl.sources.csv_record import MAX_LINE, Form
 from mtl.sources.spool import seekable
 from mtl.task import BadRow
 
+_MARK = "\ufeff"
+"""The byte order mark, in the middle of a file where another one was put behind the first."""
+
 
 def read_csv(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions) -> Iterator[RawRow]:
     """Rows with the number of the line on which they begin. Bytes that are not UTF-8 become surrogates, which the task
@@ -91,7 +94,7 @@ class _Table:
                         feed.begin()
                         continue
                     problem = form.problem(fields, lines)
-                if len(lines) > 1 and (problem or not (folded or not form.holds_rows(lines))):
+                if len(lines) > 1 and (problem or not form.folded(lines, others=folded)):
                     return done
                 if problem == "over length":
                     return done
@@ -100,7 +103,8 @@ class _Table:
                 if problem:
                     yield line, BadRow(problem, "line")
                 else:
-                    yield line, self._checked(fields, line) if fields[0] in names else fields
+                    again = fields[0] in names or fields[0].startswith(_MARK)
+                    yield line, self._checked(fields, line) if again else fields
                 done += 1
         except csv.Error:
             return done
@@ -110,7 +114,7 @@ class _Table:
         """A row, or the header once more: files that were put one behind the other."""
         if isinstance(found, BadRow):
             return found
-        fields = [field.strip("\ufeff ") for field in found]
+        fields = [field.strip(f"{_MARK} \t") for field in found]
         if fields == self.header:
             return BadRow("repeated header", "line")
         if sorted(fields) == sorted(self.header):

@@ -16,6 +16,9 @@ from functools import cached_property
 MAX_LINE = 16 * 2**20
 """Characters of one line or one field."""
 
+SOME = 5
+"""From this many lines on, lines in one quoted field that are all whole rows by themselves are no text."""
+
 _ESCAPED = re.compile(r'(\\+)"')
 
 
@@ -51,10 +54,11 @@ class Form:
             if any('\\"' in line for line in lines) and not self.backslash:
                 return "backslash before a quote"
             return "unclosed quote" if ended else "stray quote"
-        if len(fields) != self.width:
-            return "fewer fields than columns" if len(fields) < self.width else "more fields than columns"
         text = "".join(lines)
-        return self._loose(text) if '"' in text else None
+        loose = self._loose(text) if '"' in text else None
+        if len(fields) != self.width and loose != "space before a quote":
+            return "fewer fields than columns" if len(fields) < self.width else "more fields than columns"
+        return loose
 
     def _loose(self, text: str) -> str | None:
         for token in self._tokens.finditer(text):
@@ -68,6 +72,11 @@ class Form:
             if field.endswith('"') and field.count('"') % 2:
                 return "stray quote"
         return None
+
+    def folded(self, lines: Sequence[str], *, others: bool) -> bool:
+        """Whether several lines are one row rather than rows that a stray pair of quotes joins. others: whether the
+        file has rows of several lines for certain."""
+        return (others and len(lines) < SOME) or not self.holds_rows(lines)
 
     def holds_rows(self, lines: Sequence[str]) -> bool:
         """Whether each line of a record would be a whole row by itself, if the quote that joins them were a letter."""

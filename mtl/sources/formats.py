@@ -28,6 +28,8 @@ MAX_LINE = 16 * 2**20
 """Bytes of one line."""
 MAX_WHOLE = 2**30
 """Bytes of what has to be held in memory at once: a json array."""
+READERS = 2
+"""Raise it when the same bytes shall give other rows: data sets that were prepared before are then prepared anew."""
 BOMB_FREE = 64 * 2**20
 BOMB_RATIO = 200
 """A gzip file may unpack to BOMB_FREE bytes whatever its size, beyond that to BOMB_RATIO times its size."""
@@ -112,6 +114,7 @@ class Unpacked(io.RawIOBase):
 
 def _jsonl(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions) -> Iterator[RawRow]:
     number = 0
+    keys = [f'"{column}"'.encode() for column in sorted(options.columns or ())]
     while line := file.readline(MAX_LINE + 1):
         number += 1
         mine = wanted(number - 1)
@@ -121,7 +124,25 @@ def _jsonl(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions) -> I
             if mine:
                 yield RawRow(BadRow("over length", "line"), name, number)
         elif mine and line.strip():
-            yield RawRow(_object(line), name, number)
+            yield RawRow(_once(line, keys) or _object(line), name, number)
+
+
+def _once(line: bytes, keys: list[bytes]) -> BadRow | None:
+    """A bad row if one of the fields that are read comes twice: json would take the last one."""
+    if not any(line.count(key) > 1 for key in keys):
+        return None
+    fields: list[str] = []
+
+    def top(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        fields[:] = [name for name, _ in pairs]  # the outermost object comes last
+        return dict(pairs)
+
+    try:
+        json.loads(line, object_pairs_hook=top)
+    except (ValueError, RecursionError):
+        return None
+    twice = next((name for name in fields if fields.count(name) > 1 and f'"{name}"'.encode() in keys), None)
+    return BadRow("repeated field", twice) if twice else None
 
 
 def _object(line: bytes) -> dict[str, Any] | BadRow:

@@ -52,6 +52,7 @@ def _open(config: SourceConfig, seed: int, cache: Path, options: FileOptions) ->
             revision=config.revision or "main",
             limits=limits,
             streaming=config.streaming,
+            columns=options.columns,
         )
 
     def local(path: Path) -> Source:

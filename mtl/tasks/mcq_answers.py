@@ -2,7 +2,8 @@
 number, or the whole text of the option.
 
 Numbers count from 0 or from 1, and no row says which. So all answers of a source are looked at: a 0 among them means
-0-3, a 4 means 1-4, and if neither or both are there the configuration has to say it: `add: {answers_are: 1-4}`.
+0-3, a 4 means 1-4, and if neither or both are there the configuration has to say it: `add: {answers_are: 1-4}`. Where
+some answers are no numbers, or larger ones, none is the number of an option.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ COLUMN = "answers_are"
 FORMS = {"A-D": None, "0-3": 0, "1-4": 1, "text": None}
 """What `answers_are` may say -> the number of the first option, where that is one."""
 _ANY = "A-D or text"
-_NUMBER = re.compile(r"([+-]?\d{1,3})(?:\.0*)?")
+_NUMBER = re.compile(r"([+-]?\d+)(?:\.0*)?")
 
 
 def form_of(values: Iterable[Any]) -> str:
@@ -34,9 +35,9 @@ def form_of(values: Iterable[Any]) -> str:
             return _ANY
         seen.add(number)
     places = {number for number in seen if number >= 0}  # -1 stands for an answer that is kept secret
-    if not places:
+    if not places or max(places) > len(LETTERS):
         return _ANY
-    if max(places) > len(LETTERS) or (0 in places) == (len(LETTERS) in places):
+    if (0 in places) == (len(LETTERS) in places):
         shown = ", ".join(map(str, sorted(places)[:8]))
         raise DataError(
             f"the answers are numbers ({shown}), and do not say whether they count from 0 or from 1",
