@@ -61,7 +61,7 @@ class SourceConfig(Section):
     def _known(cls, value: str | None) -> str | None:
         try:
             if value is not None:
-                b"".decode(value)
+                "x".encode(value)
         except (LookupError, ValueError):
             hint = did_you_mean(value or "", ("cp1252", "latin-1", "utf-8", "utf-16", "utf-16-le", "utf-16-be"))
             raise ValueError(f"unknown encoding {value!r}; {hint}") from None

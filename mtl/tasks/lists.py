@@ -20,9 +20,20 @@ _AROUND = re.compile(
 )
 
 
-def looks_listed(text: str) -> bool:
-    """Whether a text begins as a list of quoted texts does."""
-    return text.lstrip()[:1] in tuple("[(al") and _BEGINS.match(text) is not None
+def list_in(text: str, name: str) -> Any:
+    """What a text field holds that a list was written into, None for running text.
+
+    BadRow for text that begins as a list of quoted texts and is none. In round brackets running text may begin so too.
+    """
+    if text.lstrip()[:1] not in tuple("[(al") or not _BEGINS.match(text):
+        return None
+    if text.lstrip().startswith("("):
+        try:
+            found = read_list(text, name)
+        except BadRow:
+            return None
+        return found if len(found) > 1 else None
+    return read_list(text, name)
 
 
 def read_list(text: str, name: str) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 from mtl.fingerprint import sha256_bytes
 from mtl.task import BadRow
-from mtl.tasks.lists import looks_listed, read_list
+from mtl.tasks.lists import list_in
 
 MAX_CHARS = 200_000
 """Longest text of one field; far above any article, far below what would hurt."""
@@ -106,8 +106,8 @@ def check_text(value: Any, name: str, *, limit: int = MAX_CHARS) -> str:
 def read_lines(row: Mapping[str, Any], name: str) -> str:
     """The raw text in field `name`; of a list of texts, or of one written as text, each item is a line."""
     value = row.get(name)
-    if isinstance(value, str) and looks_listed(value):
-        value = read_list(check_text(value, name), name)
+    if isinstance(value, str):
+        value = list_in(check_text(value, name), name) or value
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return check_text("\n".join(check_text(item, name) for item in value), name)
     return read_text(row, name)
