@@ -29,7 +29,7 @@ _REMEDIES = {
         "writer, or keep the rows as jsonl",
     ),
     "backslash before a quote": "a quote within a quoted field has to be doubled, not escaped; Spark does so with "
-    'option("escape", """)',
+    'option("escape", "\\"")',
     "repeated field": "of a field that comes twice in one object nobody can say which is meant",
     "space before a quote": "a quoted field begins right behind the delimiter",
 }

@@ -12,7 +12,8 @@ from mtl.sources.base import RawRow, Wanted
 from mtl.task import BadRow
 
 UNREADABLE = (pyarrow.ArrowException, ValueError, OverflowError, TypeError, KeyError, OSError)
-"""What a cell may raise: text that is not UTF-8, dates out of range, unknown time zones, a struct's field twice."""
+"""What pyarrow may raise: text that is not UTF-8, dates out of range, unknown time zones, a struct's field twice,
+damage."""
 
 
 def chosen(names: Sequence[str], needed: Collection[str] | None, name: str) -> list[str]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
-import pyarrow
 import pyarrow.parquet as pq
 
 from mtl.errors import DataError
-from mtl.sources.arrow_rows import batch_rows, chosen
+from mtl.sources.arrow_rows import UNREADABLE, batch_rows, chosen
 from mtl.sources.base import BLOCK, FileOptions, RawRow, Wanted
 from mtl.sources.spool import seekable
 
@@ -22,7 +21,7 @@ def read_parquet(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions
     with seekable(file) as whole:
         try:
             yield from _rows(whole, name, wanted, options)
-        except (pyarrow.ArrowException, OSError) as error:
+        except UNREADABLE as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # of the disk, not of the file
             raise DataError(f"{name}: damaged parquet file: {error}") from None

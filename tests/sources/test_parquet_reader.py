@@ -120,6 +120,14 @@ def test_damage_is_an_error_that_names_the_file(tmp_path: Path, where: float, cu
         assert error.message.startswith("a.parquet: ")
 
 
+def test_a_columns_name_that_is_not_utf8_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    read(path, article=pa.array(TEXTS))
+    path.write_bytes(path.read_bytes().replace(b"article", b"\x93rticle"))
+    with pytest.raises(DataError, match=r"^a\.parquet: damaged parquet file: "):
+        read(path)
+
+
 def test_it_is_read_from_a_tar_archive(tmp_path: Path) -> None:
     read(tmp_path / "a.parquet", article=pa.array(TEXTS))
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
