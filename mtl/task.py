@@ -98,10 +98,24 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreed:
+    """What no row can say alone, such as the number that answers count from.
+
+    find: all values of `column` in a source -> what each of its rows gets as `name`. DataError where they do not say.
+    """
+
+    column: str
+    name: str
+    find: Callable[[Iterable[Any]], str]
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """Name, version, token, and the pure functions of one task.
 
-    columns: what a row must have.
+    columns: what a row must have. optional: what else `read` looks at; None if that may be anything, and then every
+    column of a file is read.
+    agreed: what the rows of a source can only say together, for sources whose `columns` map its column.
     read: row -> record; raises BadRow. Records are frozen dataclasses that `dump` turns to JSON and `load` back.
     passage: record -> the source text, by whose normalised hash splits stay disjoint and rows are joined.
     join: records of one passage, at least one -> (one record or None if all are dropped, dropped).
@@ -133,4 +147,6 @@ class Task:
     score: Callable[[Example, str], Scores]
     group: Callable[[Example], Iterable[str]] = lambda example: ()
     questions: Callable[[Example, str], list[ReadingQuestion]] | None = None
+    optional: tuple[str, ...] | None = None
+    agreed: Agreed | None = None
     request_defaults: Mapping[str, Any] = field(default_factory=dict)

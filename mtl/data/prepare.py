@@ -20,7 +20,7 @@ from mtl.data.build import Built, build
 from mtl.data.dataset import find_manifest
 from mtl.data.job import Job
 from mtl.data.manifest import DatasetManifest, folder_key, manifest_key
-from mtl.data.reading import Progress
+from mtl.data.reading import Progress, settled
 from mtl.data.recipe import Recipe, recipe
 from mtl.data.refuse import refuse_shrunk, rows_of
 from mtl.data.runner import Runner, local, processes_for
@@ -87,7 +87,8 @@ def prepare(
     _tell_notes(config, notes, tell_note)
     size = sum(source.size() for _, source in sources)
     with scratch(cache / "scratch") as folder, _runner(size, config.processes, runner) as its:
-        job = Job(folder, cache, tuple(config.sources), made, max(bucket_count(size), its.shards))
+        sources_settled = tuple(settled(item, seed, cache=cache) for item in config.sources)
+        job = Job(folder, cache, sources_settled, made, max(bucket_count(size), its.shards))
         job.make_folders()
         save_tokenizer(tokenizer, job.tokenizer)
         built = build(job, config, its, reference=reference, progress=tell)

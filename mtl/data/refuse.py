@@ -17,6 +17,21 @@ _REMEDIES = {
     "no level": "a question needs its level, middle, high or college: in a column `level`, in an example_id like "
     "RACE's, or for a whole source by `add: {level: high}` beside its uri",
     "unknown level": "levels are middle, high and college",
+    "not UTF-8": "a text file is then mostly in cp1252 (Windows) or latin-1: say `encoding: cp1252` beside its uri",
+    "answer outside A-D": "answers that are small letters, numbers or the options' own texts are read where the source "
+    "says `columns: {answer: answer}`",
+    "unknown form of answers": "add: {answers_are: …} says A-D, 0-3, 1-4 or text",
+    "more fields than columns": "a text with the delimiter in it has to stand in quotes; `delimiter` beside the uri "
+    "says what divides the columns, if it is no comma",
+    **dict.fromkeys(
+        ("stray quote", "unclosed quote", "behind a stray quote", "rows within a quoted field"),
+        "a field with a quote in it has to stand in quotes, with the quote doubled; write the file anew with a csv "
+        "writer, or keep the rows as jsonl",
+    ),
+    "backslash before a quote": "a quote within a quoted field has to be doubled, not escaped; Spark does so with "
+    'option("escape", "\\"")',
+    "repeated field": "of a field that comes twice in one object nobody can say which is meant",
+    "space before a quote": "a quoted field begins right behind the delimiter",
 }
 _LEFT_OUT = "look at the rows, or raise data.max_bad_share if they are meant to be left out"
 

@@ -7,14 +7,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import islice
 
+from mtl.config.data import SourceConfig
 from mtl.config.retrain import RetrainConfig
-from mtl.data.reading import check_columns, read_row
+from mtl.data.reading import check_columns, open_for, read_row, settled
 from mtl.data.refuse import remedy, too_many
 from mtl.doctor.finding import Finding, fault, ok, warning
 from mtl.settings import Settings
 from mtl.sources.base import Note, Source
 from mtl.sources.listing import sentences
-from mtl.sources.open import is_remote, open_source
+from mtl.sources.open import is_remote
 from mtl.task import BadRow, Task
 from mtl.tasks.table import get_task
 
@@ -36,11 +37,12 @@ def data(settings: Settings, config: RetrainConfig | None) -> Iterator[Finding]:
         if is_remote(source.uri):
             have[source.task].add(wanted)
             continue
-        opened = open_source(source, config.seed, cache=settings.cache)
+        task, source = get_task(source.task), settled(source, config.seed, cache=settings.cache)
+        opened = open_for(task, source, config.seed, cache=settings.cache)
         have[source.task].update(opened.splits())
         yield from _notes(opened.notes() or [], source.uri)
         if source.uri != "demo":
-            faults += _rows(opened, get_task(source.task), source.uri, allowed=config.data.max_bad_share)
+            faults += _rows(opened, task, source, allowed=config.data.max_bad_share)
     lacking = [task for task, splits in have.items() if wanted not in splits]
     if lacking and wanted not in config.data.holdout:
         what = f"{config.name}: no {wanted} examples of {' and '.join(lacking)}, on which a retrain is judged"
@@ -60,12 +62,12 @@ def _notes(notes: list[Note], uri: str) -> Iterator[Finding]:
         yield ok("data", f"{uri}: {line}")
 
 
-def _rows(source: Source, task: Task, uri: str, *, allowed: float) -> Iterator[Finding]:
+def _rows(source: Source, task: Task, config: SourceConfig, *, allowed: float) -> Iterator[Finding]:
     """Whether the first rows of each split can be read as the task's."""
     reasons: Counter[str] = Counter()
     rows, first = 0, ""
     for split in source.splits():
-        for raw in check_columns(islice(source.rows(split), _LOOK), task.columns, uri):
+        for raw in check_columns(islice(source.rows(split), _LOOK), task.columns, config):
             rows += 1
             try:
                 read_row(task, raw)
@@ -75,7 +77,7 @@ def _rows(source: Source, task: Task, uri: str, *, allowed: float) -> Iterator[F
     bad = reasons.total()
     if too_many(bad, rows, allowed=allowed):
         found = ", ".join(f"{reason} {number}" for reason, number in reasons.most_common(8))
-        what = f"{uri}: {bad} of the first {rows} rows are bad: {found}; the first one is {first}"
+        what = f"{config.uri}: {bad} of the first {rows} rows are bad: {found}; the first one is {first}"
         yield fault("data", what, remedy(reasons) or "look at the rows; mtl prepare -c CONF counts them all")
 
 

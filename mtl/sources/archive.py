@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 
 from mtl.errors import DataError, NotFoundError, did_you_mean
 from mtl.fingerprint import sha256_file, sha256_json
-from mtl.sources.base import WHOLE, Description, Note, Part, RawRow
+from mtl.sources.base import AS_USUAL, WHOLE, Description, FileOptions, Note, Part, RawRow
 from mtl.sources.formats import KNOWN, is_document, is_packed, open_file, read_stream
 from mtl.sources.listing import beside, folded, sorted_out
 from mtl.sources.names import fits, printable
@@ -27,8 +27,17 @@ from mtl.sources.splits import SPLITS, Chosen, by_split, split_in
 class ArchiveSource:
     """Rows of the data files in the tar archive `path`, split by file or folder name, or by `files` (split -> glob)."""
 
-    def __init__(self, task: str, path: Path, *, uri: str, files: Mapping[str, str], limits: Mapping[str, int]) -> None:
-        self._task, self._path, self._uri = task, path, uri
+    def __init__(
+        self,
+        task: str,
+        path: Path,
+        *,
+        uri: str,
+        files: Mapping[str, str],
+        limits: Mapping[str, int],
+        options: FileOptions = AS_USUAL,
+    ) -> None:
+        self._task, self._path, self._uri, self._options = task, path, uri, options
         self._patterns, self._limits = dict(files), dict(limits)
         self._own = split_in(path.name)
 
@@ -66,7 +75,8 @@ class ArchiveSource:
             if number is None or (is_document(name) and not part.has(number, 0)):
                 continue
             level = level_in(f"{self._path.name}/{name}") if is_document(name) else None
-            for row in read_stream(_unpacked(file, name), name, printable(name), partial(part.has, number)):
+            rows = read_stream(_unpacked(file, name), name, printable(name), partial(part.has, number), self._options)
+            for row in rows:
                 whole = RawRow(row.value, row.file, row.line, number)
                 yield from spread(whole, level=level, numbered=is_document(name))
 

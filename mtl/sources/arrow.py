@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from os import SEEK_END
 from typing import Any, BinaryIO
 
+import pyarrow
 from pyarrow import ArrowException, ipc
 
 from mtl.errors import DataError
-from mtl.sources.base import BLOCK, RawRow
+from mtl.sources.arrow_rows import batch_rows, chosen
+from mtl.sources.base import BLOCK, FileOptions, RawRow, Wanted
+from mtl.sources.spool import seekable
 
 _FILE = b"ARROW1"
 
 
-def read_arrow(file: BinaryIO, name: str, wanted: Callable[[int], bool]) -> Iterator[RawRow]:
-    """The wanted rows in order. Errors: DataError for values that Python has no form for, ArrowException for damage."""
+def read_arrow(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions) -> Iterator[RawRow]:
+    """The wanted rows in order, of the columns that are read. Errors: DataError for a file that is damaged."""
+    with seekable(file) as whole:
+        try:
+            yield from _rows(whole, name, wanted, options)
+        except (ArrowException, ValueError) as error:
+            raise DataError(f"{name}: damaged arrow file: {error}") from None
+
+
+def _rows(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions) -> Iterator[RawRow]:
     start = 0
-    for batch in _batches(file):
-        batch.validate(full=True)  # damaged offsets would lead out of the memory
+    for whole in _batches(file):
+        names = whole.schema.names
+        columns = chosen(names, options.columns, name)
+        unread = [column for column in names if column not in columns]
+        batch = whole.select(columns)
+        for column in batch.columns:
+            _check_offsets(column)
         for offset in range(0, batch.num_rows, BLOCK):
-            numbers = range(start + offset, start + min(offset + BLOCK, batch.num_rows))
-            if any(map(wanted, numbers)):
-                rows = _values(batch.slice(offset, len(numbers)), name, numbers.start)
-                yield from (RawRow(row, name, n + 1) for n, row in zip(numbers, rows, strict=True) if wanted(n))
-        start += batch.num_rows
+            part = batch.slice(offset, BLOCK)
+            yield from batch_rows(part, name, wanted, start=start, unread=unread)
+            start += part.num_rows
+
+
+def _check_offsets(column: pyarrow.Array) -> None:
+    """ArrowException for offsets that lead out of the memory. Text that is not UTF-8 is left to its row."""
+    binary = {pyarrow.string(): pyarrow.binary(), pyarrow.large_string(): pyarrow.large_binary()}.get(column.type)
+    (column if binary is None else column.view(binary)).validate(full=True)
 
 
 def _batches(file: BinaryIO) -> Iterator[Any]:
@@ -49,12 +69,3 @@ class _Clamped:
     def read(self, size: int = -1) -> bytes:
         left = max(0, self._size - self._file.tell())
         return self._file.read(left if size < 0 else min(size, left))
-
-
-def _values(batch: Any, name: str, start: int) -> list[dict[str, Any]]:
-    try:
-        rows: list[dict[str, Any]] = batch.to_pylist()
-    except (ValueError, OverflowError, KeyError, ArrowException) as error:
-        what = f"{name}: a value of rows {start + 1} to {start + batch.num_rows} cannot be read: {error}"
-        raise DataError(what, hint="write such values as text, or leave the column out if no task needs it") from None
-    return rows

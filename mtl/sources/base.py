@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +25,26 @@ class Part:
 
 
 WHOLE = Part()
+
+
+Wanted = Callable[[int], bool]
+"""Whether the row of this number, from 0, is asked for: what is not is skipped unread where that can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """How files are read, where the source says so.
+
+    delimiter: of csv files, None for the comma. encoding: of text files, None for UTF-8. columns: those that somebody
+    reads, None for all of them.
+    """
+
+    delimiter: str | None = None
+    encoding: str | None = None
+    columns: frozenset[str] | None = None
+
+
+AS_USUAL = FileOptions()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from mtl.errors import DataError, NotFoundError, did_you_mean
 from mtl.fingerprint import sha256_file, sha256_json
 from mtl.settings import local_path
-from mtl.sources.base import WHOLE, Description, Note, Part, RawRow
+from mtl.sources.base import AS_USUAL, WHOLE, Description, FileOptions, Note, Part, RawRow
 from mtl.sources.formats import KNOWN, is_document, is_packed, read_rows
 from mtl.sources.listing import Listing, among, beside, check_files, folded, locate
 from mtl.sources.names import printable
@@ -22,8 +22,16 @@ from mtl.sources.splits import SPLITS, Chosen, by_split, own_split
 class FileSource:
     """Rows of `files` (split -> file or glob under `uri`), or of whatever `uri` names, split by file or folder name."""
 
-    def __init__(self, task: str, uri: str, *, files: Mapping[str, str], limits: Mapping[str, int]) -> None:
-        self._task, self._uri, self._limits = task, uri, dict(limits)
+    def __init__(
+        self,
+        task: str,
+        uri: str,
+        *,
+        files: Mapping[str, str],
+        limits: Mapping[str, int],
+        options: FileOptions = AS_USUAL,
+    ) -> None:
+        self._task, self._uri, self._limits, self._options = task, uri, dict(limits), options
         listing = locate(local_path(uri))
         self._root, self._folder = listing.root, Path(os.path.abspath(listing.root))  # noqa: PTH100  # a link's own name
         if files:
@@ -48,7 +56,7 @@ class FileSource:
         if document and not part.has(number, 0):
             return
         level = self._level(name)
-        for row in read_rows(self._root / name, printable(name), partial(part.has, number)):
+        for row in read_rows(self._root / name, printable(name), partial(part.has, number), self._options):
             yield from spread(RawRow(row.value, row.file, row.line, number), level=level, numbered=document)
 
     def _level(self, name: str) -> str | None:

@@ -7,7 +7,6 @@ that grows like a zip bomb is refused.
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import json
@@ -15,23 +14,25 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import orjson
 import pyarrow
-import pyarrow.parquet as pq
 
 from mtl.errors import DataError
 from mtl.sources.arrow import read_arrow
-from mtl.sources.base import BLOCK, RawRow
+from mtl.sources.base import AS_USUAL, FileOptions, RawRow, Wanted
+from mtl.sources.csv_reader import read_csv
+from mtl.sources.parquet_reader import read_parquet
+from mtl.sources.text_encoding import in_utf8
 from mtl.task import BadRow
 
 MAX_LINE = 16 * 2**20
-"""Bytes of one line or csv field."""
+"""Bytes of one line."""
 MAX_WHOLE = 2**30
-"""Bytes of what has to be held in memory at once: a json array, a parquet row group."""
+"""Bytes of what has to be held in memory at once: a json array."""
 BOMB_FREE = 64 * 2**20
 BOMB_RATIO = 200
 """A packed file may unpack to BOMB_FREE bytes whatever its size, beyond that to BOMB_RATIO times its size."""
@@ -41,9 +42,6 @@ KNOWN = "jsonl, ndjson, json, csv, tsv, parquet, arrow, .story, RACE's N.txt, al
 _PACKED = re.compile(r"\.(?:gz|gzip|zst|zstd)$")
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _DOCUMENT = re.compile(r"\d+\.txt")
-
-Wanted = Callable[[int], bool]
-"""Whether the row of this number, from 0, is asked for: what is not is skipped unread where that can be."""
 
 
 def format_of(name: str) -> str | None:
@@ -65,20 +63,25 @@ def is_document(name: str) -> bool:
     return format_of(name) in ("race", "story")
 
 
-def read_rows(path: Path, name: str, wanted: Wanted = lambda row: True) -> Iterator[RawRow]:
+def read_rows(
+    path: Path, name: str, wanted: Wanted = lambda row: True, options: FileOptions = AS_USUAL
+) -> Iterator[RawRow]:
     """The wanted rows of one file in order; `name` is what their origin says.
 
     Errors: DataError for a file that cannot be read at all (damaged, too large, a zip bomb).
     """
     with _damage(name, _kind(path.name, name)), open_file(path, name) as file:
-        yield from read_stream(file, path.name, name, wanted)
+        yield from read_stream(file, path.name, name, wanted, options)
 
 
-def read_stream(file: BinaryIO, kind_by: str, name: str, wanted: Wanted = lambda row: True) -> Iterator[RawRow]:
+def read_stream(
+    file: BinaryIO, kind_by: str, name: str, wanted: Wanted = lambda row: True, options: FileOptions = AS_USUAL
+) -> Iterator[RawRow]:
     """The same for an open, unpacked file whose kind the name `kind_by` tells."""
     kind = _kind(kind_by, name)
     with _damage(name, kind):
-        yield from _READERS[kind](file, name, wanted)
+        text = file if kind in _BINARY else in_utf8(file, name, options.encoding)
+        yield from _READERS[kind](text, name, wanted, options)
 
 
 def _kind(kind_by: str, name: str) -> str:
@@ -158,8 +161,9 @@ class Unpacked(io.RawIOBase):
         super().close()
 
 
-def _jsonl(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
+def _jsonl(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions) -> Iterator[RawRow]:
     number = 0
+    keys = [f'"{column}"'.encode() for column in sorted(options.columns or ())]
     while line := file.readline(MAX_LINE + 1):
         number += 1
         mine = wanted(number - 1)
@@ -169,7 +173,25 @@ def _jsonl(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
             if mine:
                 yield RawRow(BadRow("over length", "line"), name, number)
         elif mine and line.strip():
-            yield RawRow(_object(line), name, number)
+            yield RawRow(_once(line, keys) or _object(line), name, number)
+
+
+def _once(line: bytes, keys: list[bytes]) -> BadRow | None:
+    """A bad row if one of the fields that are read comes twice: json would take the last one."""
+    if not any(line.count(key) > 1 for key in keys):
+        return None
+    fields: list[str] = []
+
+    def top(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        fields[:] = [name for name, _ in pairs]  # the outermost object comes last
+        return dict(pairs)
+
+    try:
+        json.loads(line, object_pairs_hook=top)
+    except (ValueError, RecursionError):
+        return None
+    twice = next((name for name in fields if fields.count(name) > 1 and f'"{name}"'.encode() in keys), None)
+    return BadRow("repeated field", twice) if twice else None
 
 
 def _object(line: bytes) -> dict[str, Any] | BadRow:
@@ -191,11 +213,11 @@ def _lenient(line: bytes) -> dict[str, Any] | BadRow:
     return value if isinstance(value, dict) else BadRow("not a JSON object", "line")
 
 
-def _json(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
+def _json(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions) -> Iterator[RawRow]:
     """An array of objects; a file that does not begin with `[` is read as jsonl."""
     data = _whole(file, name, hint="keep large data as jsonl or parquet")
     if data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] != b"[":
-        yield from _jsonl(io.BytesIO(data), name, wanted)
+        yield from _jsonl(io.BytesIO(data), name, wanted, options)
         return
     try:
         values = json.loads(data.decode("utf-8-sig"))
@@ -206,49 +228,17 @@ def _json(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
             yield RawRow(value if isinstance(value, dict) else BadRow("not a JSON object", "row"), name, number)
 
 
-def _csv(file: BinaryIO, name: str, wanted: Wanted, *, delimiter: str = ",") -> Iterator[RawRow]:
-    """Rows under a header line. Bytes that are not UTF-8 become surrogates, which the task refuses row by row."""
-    csv.field_size_limit(MAX_LINE)
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.DictReader(text, delimiter=delimiter)
-    try:
-        for number, row in enumerate(reader):
-            if wanted(number):
-                extra = None in row
-                yield RawRow(BadRow("more fields than columns", "line") if extra else row, name, reader.line_num)
-    except csv.Error as error:
-        raise DataError(f"{name}:{reader.line_num}: not CSV: {error}") from None
+def _tsv(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions) -> Iterator[RawRow]:
+    return read_csv(file, name, wanted, replace(options, delimiter=options.delimiter or "\t"))
 
 
-def _parquet(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
-    if not file.seekable():
-        file = io.BytesIO(_whole(file, name, hint="parquet needs no gzip around it"))
-    table = pq.ParquetFile(file)
-    for group in range(table.num_row_groups):
-        if table.metadata.row_group(group).total_byte_size > MAX_WHOLE:
-            raise DataError(f"{name}: row group {group} holds over {MAX_WHOLE} bytes", hint="write smaller row groups")
-    start = 0
-    for batch in table.iter_batches(batch_size=BLOCK):
-        if any(map(wanted, range(start, start + batch.num_rows))):
-            for number, row in enumerate(batch.to_pylist(), start=start):
-                if wanted(number):
-                    yield RawRow(row, name, number + 1)
-        start += batch.num_rows
-
-
-def _arrow(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
-    if not file.seekable():
-        file = io.BytesIO(_whole(file, name, hint="arrow needs no packing around it"))
-    return read_arrow(file, name, wanted)
-
-
-def _race(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
+def _race(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions) -> Iterator[RawRow]:
     """One passage with its questions, as RACE's archive has them."""
     data = file.read(MAX_LINE + 1)
     yield RawRow(_object(data) if len(data) <= MAX_LINE else BadRow("over length", "line"), name, 1)
 
 
-def _story(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[RawRow]:
+def _story(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions) -> Iterator[RawRow]:
     """One article of CNN/DailyMail with a paragraph behind each `@highlight` (Hermann et al. 2015)."""
     data = file.read(MAX_LINE + 1)
     yield RawRow(_article(data, name) if len(data) <= MAX_LINE else BadRow("over length", "line"), name, 1)
@@ -272,16 +262,17 @@ def _whole(file: BinaryIO, name: str, *, hint: str) -> bytes:
 
 
 _MARK = re.compile(r"^\s*@highlight\s*$", re.MULTILINE)
-_READERS: dict[str, Callable[[BinaryIO, str, Wanted], Iterator[RawRow]]] = {
+_READERS: dict[str, Callable[[BinaryIO, str, Wanted, FileOptions], Iterator[RawRow]]] = {
     "jsonl": _jsonl,
     "ndjson": _jsonl,
     "jsonlines": _jsonl,
     "json": _json,
-    "csv": _csv,
-    "tsv": partial(_csv, delimiter="\t"),
-    "parquet": _parquet,
-    "arrow": _arrow,
-    "feather": _arrow,
+    "csv": read_csv,
+    "tsv": _tsv,
+    "parquet": read_parquet,
+    "arrow": read_arrow,
+    "feather": read_arrow,
     "story": _story,
     "race": _race,
 }
+_BINARY = ("parquet", "arrow", "feather")

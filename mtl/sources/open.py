@@ -11,8 +11,9 @@ from mtl.config.data import SourceConfig
 from mtl.errors import NotFoundError, did_you_mean
 from mtl.settings import local_path
 from mtl.sources.archive import ArchiveSource
-from mtl.sources.base import WHOLE, Part, RawRow, Source
+from mtl.sources.base import WHOLE, FileOptions, Part, RawRow, Source
 from mtl.sources.bucket import BucketSource, open_bucket
+from mtl.sources.columns import MarkedSource, RenamedSource, read_names
 from mtl.sources.files import FileSource
 from mtl.sources.generated import DemoSource
 from mtl.sources.hub import HubSource
@@ -24,12 +25,19 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+-]+):(?://)?")
 KINDS = ("demo", "hub:OWNER/NAME", "s3://BUCKET/PREFIX", "a file, folder, glob or tar archive")
 
 
-def open_source(config: SourceConfig, seed: int, *, cache: Path) -> Source:
+def open_source(config: SourceConfig, seed: int, *, cache: Path, columns: frozenset[str] | None = None) -> Source:
     """The source that `config.uri` names; `cache` keeps copies of what is far away.
 
+    columns: those that will be read of its rows, None for all: others may be missing.
     Errors: NotFoundError with a suggestion for what is not there.
     """
-    source = _open(config, seed, cache)
+    options = FileOptions(config.delimiter, config.encoding, read_names(columns, config.columns))
+    source = _open(config, seed, cache, options)
+    if config.columns:
+        source = RenamedSource(source, config.columns)
+    marks = config.model_dump(include={"columns", "delimiter", "encoding"}, exclude_defaults=True)
+    if marks:
+        source = MarkedSource(source, marks)
     return WithColumns(source, config.add) if config.add else source
 
 
@@ -45,7 +53,7 @@ def _kind(uri: str) -> str:
     return "" if kind not in ("hub", "s3") and os.path.lexists(uri) else kind
 
 
-def _open(config: SourceConfig, seed: int, cache: Path) -> Source:
+def _open(config: SourceConfig, seed: int, cache: Path, options: FileOptions) -> Source:
     limits = {str(split): count for split, count in config.rows.items()}
     files = {str(split): name for split, name in config.files.items()}
     kind = _kind(config.uri)
@@ -59,13 +67,14 @@ def _open(config: SourceConfig, seed: int, cache: Path) -> Source:
             revision=config.revision or "main",
             limits=limits,
             streaming=config.streaming,
+            columns=options.columns,
         )
 
     def local(path: Path, uri: str | None = None) -> Source:
         found, rest = existing(path)
         if found.name.lower().endswith(ARCHIVES) and not rest and found.is_file():
-            return ArchiveSource(config.task, found, uri=config.uri, files=files, limits=limits)
-        return FileSource(config.task, uri or str(path), files=files, limits=limits)
+            return ArchiveSource(config.task, found, uri=config.uri, files=files, limits=limits, options=options)
+        return FileSource(config.task, uri or str(path), files=files, limits=limits, options=options)
 
     if kind == "s3":
         return BucketSource(config.uri, cache=cache, read=local, store=open_bucket(config.uri))

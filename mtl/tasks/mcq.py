@@ -6,8 +6,6 @@ difficulty are wanted, and the target holds exactly those, Easy before Medium be
 
 from __future__ import annotations
 
-import ast
-import json
 import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,9 +15,10 @@ from typing import Any
 
 from mtl.example import Example
 from mtl.fingerprint import sha256_bytes
-from mtl.task import BadRequest, BadRow, Dropped, ReadingQuestion, Rendered, RenderOptions, Row, Scores, Task
-from mtl.tasks import mcq_score
+from mtl.task import Agreed, BadRequest, BadRow, Dropped, ReadingQuestion, Rendered, RenderOptions, Row, Scores, Task
+from mtl.tasks import mcq_answers, mcq_score
 from mtl.tasks.difficulty import DIFFICULTIES, LEVELS, SCHEMES, reading
+from mtl.tasks.lists import read_list
 from mtl.tasks.mcq_form import HEAD, LETTERS, escape, parse, render_question, render_target, well_formed
 from mtl.tasks.mcq_requests import ALL, Choice, choose, pack
 from mtl.tasks.text import check_text, clean, passage_key, read_passage, read_text
@@ -63,12 +62,13 @@ def read(row: Row) -> Question:
     asked = escape(clean(read_text(row, "question")))
     if not asked:
         raise BadRow("no question", "question")
-    return Question(passage, _level(row), asked, _options(row.get("options")), _answer(row))
+    level, options = _level(row), _options(row.get("options"))
+    return Question(passage, level, asked, options, _answer(row, options))
 
 
 def _options(value: Any) -> tuple[str, str, str, str]:
     if isinstance(value, str):
-        value = _listed(check_text(value, "options"))
+        value = read_list(check_text(value, "options"), "options")
     if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
         raise BadRow("missing value" if value is None else "wrong type", "options")
     if len(value) != 4:
@@ -81,19 +81,10 @@ def _options(value: Any) -> tuple[str, str, str, str]:
     return options[0], options[1], options[2], options[3]
 
 
-def _listed(text: str) -> Any:
-    """A list written as text, as csv files hold it: JSON or Python."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        raise BadRow("wrong type", "options") from None
-
-
-def _answer(row: Row) -> str:
+def _answer(row: Row, options: Sequence[str]) -> str:
+    form = row.get(mcq_answers.COLUMN)
+    if form is not None:
+        return mcq_answers.read_answer(row.get("answer"), options, str(form))
     answer = read_text(row, "answer").strip()
     if len(answer) != 1 or answer not in LETTERS:
         raise BadRow("answer outside A-D", "answer")
@@ -282,5 +273,7 @@ TASK = Task(
     score=score,
     group=group,
     questions=questions,
+    optional=("level", "example_id", "hub_config", "questions", "answers", "id", mcq_answers.COLUMN),
+    agreed=Agreed("answer", mcq_answers.COLUMN, mcq_answers.form_of),
     request_defaults=REQUEST,
 )

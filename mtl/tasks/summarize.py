@@ -13,7 +13,7 @@ from mtl.fingerprint import sha256_bytes
 from mtl.metrics.rouge import rouge_scores
 from mtl.metrics.text import copy_rate
 from mtl.task import BadRequest, BadRow, Dropped, Metric, Rendered, RenderOptions, Row, Scores, Task
-from mtl.tasks.text import clean, passage_key, read_passage, read_text, words
+from mtl.tasks.text import clean, passage_key, read_lines, read_passage, words
 from mtl.tasks.windows import windows
 
 TAG = "<summarize>"
@@ -34,7 +34,7 @@ class Article:
 
 def read(row: Row) -> Article:
     """An article from {article, highlights}; each line of the highlights ends as a sentence does."""
-    lines = (clean(line) for line in read_text(row, "highlights").splitlines())
+    lines = (clean(line) for line in read_lines(row, "highlights").splitlines())
     highlights = clean(" ".join(_sentence(line) for line in lines if line))
     if not words(highlights):
         raise BadRow("empty highlights", "highlights")
@@ -170,4 +170,5 @@ TASK = Task(
     bare=bare,
     parse=parse,
     score=score,
+    optional=(),
 )

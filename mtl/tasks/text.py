@@ -14,6 +14,7 @@ from typing import Any
 
 from mtl.fingerprint import sha256_bytes
 from mtl.task import BadRow
+from mtl.tasks.lists import list_in
 
 MAX_CHARS = 200_000
 """Longest text of one field; far above any article, far below what would hurt."""
@@ -102,9 +103,19 @@ def check_text(value: Any, name: str, *, limit: int = MAX_CHARS) -> str:
     return value
 
 
+def read_lines(row: Mapping[str, Any], name: str) -> str:
+    """The raw text in field `name`; of a list of texts, or of one written as text, each item is a line."""
+    value = row.get(name)
+    if isinstance(value, str):
+        value = list_in(check_text(value, name), name) or value
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return check_text("\n".join(check_text(item, name) for item in value), name)
+    return read_text(row, name)
+
+
 def read_passage(row: Mapping[str, Any], name: str) -> str:
     """The cleaned text in field `name`, with at least one word in it."""
-    text = _clean_passage(read_text(row, name))
+    text = _clean_passage(read_lines(row, name))
     if not _WORD.search(text):
         raise BadRow(f"empty {name}", name)
     return text

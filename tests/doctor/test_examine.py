@@ -67,7 +67,7 @@ def test_the_embedded_default_has_no_faults_and_nothing_is_left_behind(
             ", holdout: {validation: 0.1}",
             "fault",
             "answer outside A-D 2; the first one is questions.jsonl:1",
-            "mtl prepare -c CONF counts them all",
+            "`columns: {answer: answer}`",
         ),
     ],
 )

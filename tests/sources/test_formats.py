@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mtl.errors import DataError
-from mtl.sources import formats
+from mtl.sources import formats, parquet_reader
 from mtl.sources.formats import read_rows
 from mtl.task import BadRow
 from tests.support.rows import question, write_jsonl
@@ -132,7 +132,7 @@ def test_files_that_must_not_be_read_on(
 
 def test_a_parquet_row_group_too_large_to_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parquet(tmp_path / "x.parquet")
-    monkeypatch.setattr(formats, "MAX_WHOLE", 10)
+    monkeypatch.setattr(parquet_reader, "MAX_GROUP", 10)
     with pytest.raises(DataError, match=r"x\.parquet: row group 0 holds over 10 bytes"):
         read(tmp_path / "x.parquet")
 

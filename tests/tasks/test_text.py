@@ -47,7 +47,7 @@ def test_clean_is_idempotent_and_leaves_one_line(text: str) -> None:
     [
         ({}, "missing value"),
         ({"article": 3}, "wrong type"),
-        ({"article": ["a"]}, "wrong type"),
+        ({"article": ["a", 3]}, "wrong type"),
         ({"article": "a\x00b"}, "NUL bytes"),
         ({"article": "a\udce9b"}, "not UTF-8"),
         ({"article": "a" * 200_001}, "over length"),

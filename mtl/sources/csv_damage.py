@@ -1,0 +1,104 @@
+"""Rows of a csv file with a damaged place: what is certain is read, the rest is refused line by line.
+
+Where a quote stands alone nobody can say by that line whether the next one is a row or the inside of a field. So the
+whole file is looked at first, and one of two rules holds for all of it:
+
+- a file of one-line rows (no good record is longer, and most of its lines are whole rows): each line is a row or a
+  refused one;
+- any other file: behind a damaged place all lines are refused until one cannot be the inside of a quoted field, because
+  a quoted field of its own would end there in the middle.
+
+Each refused line counts as one row, so that nothing that was swallowed goes uncounted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from mtl.sources.csv_record import SOME, Form, Lines
+from mtl.task import BadRow
+
+Start = Callable[[], Iterator[str]]
+"""The physical lines of the file behind its header, from the beginning."""
+Found = tuple[int, list[str] | BadRow]
+"""(line, fields or why it is refused)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a whole file looks like. bad: records that are no rows; one_line: whether its rows have one line each."""
+
+    form: Form
+    bad: int
+    one_line: bool
+
+
+def damaged_rows(start: Start, form: Form, *, number: int) -> Iterator[Found]:
+    """All rows of a file, blank lines left out, damaged ones with the reason. number: of the header's last line."""
+    survey = _survey(start, form, number)
+    if survey.bad and _backslashes(start):
+        spark = _survey(start, replace(form, backslash=True), number)
+        survey = spark if spark.bad < survey.bad else survey
+    lines = Lines(start(), survey.form, number=number)
+    return _by_line(lines) if survey.one_line else _by_record(lines, survey.form)
+
+
+def _backslashes(start: Start) -> bool:
+    return any('\\"' in line for line in start())
+
+
+def _survey(start: Start, form: Form, number: int) -> Survey:
+    lines = Lines(start(), form, number=number)
+    bad = total = whole = folded = 0
+    while lines.take():
+        if lines.blank:
+            continue
+        if lines.problem is not None:
+            bad += 1
+            total += 1
+            lines.again()
+        elif len(lines.lines) == 1:
+            total += 1
+            whole += 1
+        else:
+            total += len(lines.lines)
+            rows = form.holds_rows(lines.lines)
+            folded += not rows
+            whole += len(lines.lines) - 2 if rows else 0
+    return Survey(form, bad, folded == 0 and whole * 2 > total)
+
+
+def _by_line(lines: Lines) -> Iterator[Found]:
+    """Rows of a file whose rows have one line each."""
+    while lines.take():
+        if lines.blank:
+            continue
+        problem = lines.problem
+        if problem is None and 1 < len(lines.lines) < SOME:  # too few to say whether they are text or rows
+            for line in range(lines.first, lines.first + len(lines.lines)):
+                yield line, BadRow("rows within a quoted field", "line")
+        elif problem is None and len(lines.lines) == 1:
+            yield lines.first, lines.fields or []
+        else:
+            yield lines.first, BadRow(problem if len(lines.lines) == 1 and problem else "stray quote", "line")
+            lines.again()
+
+
+def _by_record(lines: Lines, form: Form) -> Iterator[Found]:
+    """Rows of a file whose rows may have several lines."""
+    lost = False
+    while lines.take():
+        if lines.blank:
+            continue
+        problem = lines.problem
+        if problem is None and len(lines.lines) > 1 and not form.folded(lines.lines, others=True):
+            problem = "rows within a quoted field"
+        if problem is None and (not lost or form.certain(lines.fields, lines.lines)):
+            lost = False
+            yield lines.first, lines.fields or []
+        else:
+            reason = "behind a stray quote" if lost else problem
+            yield lines.first, BadRow(reason or "behind a stray quote", "line")
+            lost = lost or lines.fields is None or len(lines.lines) > 1
+            lines.again()
