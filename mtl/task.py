@@ -6,7 +6,7 @@ parses what a model wrote, and scores it per example (so that two models can be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,12 +18,16 @@ Scores = Mapping[str, float | None]
 
 
 class BadRow(Exception):
-    """A row that cannot be used: why (a short constant, counted in the manifest) and which field."""
+    """A row that cannot be used: why (a short constant, counted in the manifest) and which field.
 
-    def __init__(self, reason: str, field: str) -> None:
+    detail: what was received and what was expected, for people; empty where the reason says it all.
+    """
+
+    def __init__(self, reason: str, field: str, *, detail: str = "") -> None:
         super().__init__(f"{reason} ({field})")
         self.reason = reason
         self.field = field
+        self.detail = detail
 
 
 class BadRequest(MtlError):
@@ -70,7 +74,7 @@ class RenderOptions:
     training: False for validation and test, which get no instruction dropout and the plainest request.
     instruction_dropout: share of training examples whose inputs carry the token without the instruction sentence.
     max_target_tokens: no example's target is longer (questions are split over examples, never cut).
-    count: token count of a text, `</s>` included.
+    count: token count of a text, `</s>` included. tokens: what the model sees of a text; equal tokens, equal to it.
     options: what one task alone needs (mcq: scheme, requests, requests_per_passage).
     key: `passage_key` of the record's passage where it is known already, else empty.
     """
@@ -82,6 +86,7 @@ class RenderOptions:
     count: Callable[[str], int]
     options: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
+    tokens: Callable[[str], Hashable] = str
 
 
 Dropped = list[tuple[int, BadRow]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cache
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,15 @@ def explain(fingerprint: str) -> str:
     settings = load_settings()
     store = open_store(settings.store)
     return explained(open_dataset(store, resolve_fingerprint(store, fingerprint), settings.cache))
+
+
+def refused_rows(fingerprint: str) -> list[Document]:
+    """The first quarantined row of a stored data set for each reason: reason, field, origin, detail."""
+    from mtl.data.dataset import open_dataset
+
+    settings = load_settings()
+    data = open_dataset(open_store(settings.store), fingerprint, settings.cache)
+    return [asdict(row) for row in data.refused()]
 
 
 _UNITS = {"read": "rows read", "render": "passages rendered", "put": "files stored"}

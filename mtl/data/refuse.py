@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from mtl.config.data import SourceConfig
 from mtl.data.job import Tally
 from mtl.data.manifest import DatasetManifest, SplitCounts, summary
+from mtl.data.quarantine import Refused
 from mtl.errors import DataError
 
 Tallies = Mapping[str, Tally]
@@ -18,6 +19,7 @@ _REMEDIES = {
     "RACE's, or for a whole source by `add: {level: high}` beside its uri",
     "unknown level": "levels are middle, high and college",
 }
+_TOLD = 8
 _LEFT_OUT = "look at the rows, or raise data.max_bad_share if they are meant to be left out"
 
 
@@ -32,25 +34,36 @@ def remedy(reasons: Counter[str]) -> str | None:
 
 
 def refuse_bad(
-    sources: Sequence[SourceConfig], tallies: Tallies, *, max_bad_share: float, first: Callable[[int], str | None]
+    sources: Sequence[SourceConfig],
+    tallies: Tallies,
+    *,
+    max_bad_share: float,
+    first: Callable[[int], Sequence[Refused]],
 ) -> None:
     """DataError for a source with more bad rows than the share, or with no good one.
 
-    first: number of a source -> where its first bad row stands.
+    first: number of a source -> its first bad row for each reason.
     """
     for number, source in enumerate(sources):
         reasons, rows = tallies[source.task].bad(number), tallies[source.task].total(number)
         bad = reasons.total()
         if not too_many(bad, rows, allowed=max_bad_share):
             continue
-        found = ", ".join(f"{reason} {n}" for reason, n in _by_number(reasons)[:8])
         share = "all" if bad == rows else f"{bad / rows:.1%}"
         raise DataError(
             f"source {source.uri} of {source.task}: {bad} of {rows} rows are bad "
-            f"({share}, allowed {max_bad_share:.1%}): {found}; the first one is {first(number)}",
+            f"({share}, allowed {max_bad_share:.1%}): {told(reasons, first(number))}",
             field="data.max_bad_share",
             hint=remedy(reasons) or ("look at the rows" if bad == rows else _LEFT_OUT),
         )
+
+
+def told(reasons: Counter[str], first: Iterable[Refused]) -> str:
+    """The commonest reasons with their numbers, and a line each for the first row of that reason."""
+    rows = {row.reason: row for row in first}
+    common = _by_number(reasons)[:_TOLD]
+    counts = ", ".join(f"{reason} {number}" for reason, number in common)
+    return "\n".join([counts, *(f"  {rows[reason]}" for reason, _ in common if reason in rows)])
 
 
 def _by_number(reasons: Counter[str]) -> list[tuple[str, int]]:
@@ -107,15 +120,18 @@ def refuse_shrunk(now: Rows, reference: DatasetManifest | None, *, max_shrink: f
             )
 
 
-def refuse_empty(counts: Mapping[str, Mapping[str, SplitCounts]], tallies: Tallies) -> None:
-    """DataError for a task without a training example."""
+def refuse_empty(
+    counts: Mapping[str, Mapping[str, SplitCounts]], tallies: Tallies, *, first: Callable[[str], Sequence[Refused]]
+) -> None:
+    """DataError for a task without a training example. first: name of a task -> its first bad row for each reason."""
     for task, splits in counts.items():
         train = splits.get("train")
         if train is None or not train.examples:
             rows = {split: its.rows for split, its in splits.items()}
             found = summary({task: splits}, tallies[task].by_reason())
+            bad = "".join(f"\n  {row}" for row in first(task)[:_TOLD])
             raise DataError(
-                f"task {task} has no training example: {found}; rows by split: {rows}",
+                f"task {task} has no training example: {found}; rows by split: {rows}{bad}",
                 field="data.sources",
                 hint="is the source empty, or has it no train split?",
             )

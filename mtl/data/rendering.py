@@ -66,9 +66,11 @@ class _Renderer:
         self.task, self._tally, self._holdout, self._recipe = task, tally, holdout, job.recipe
         self.quarantine = Quarantine(task.name, tally)
         self._near: dict[str, str] = json.loads(job.near(task.name).read_text(encoding="utf-8"))
-        count = job.encoder.count
+        encoder = job.encoder
         splits = ("train", "validation", "test")
-        self._options: dict[str, RenderOptions] = {split: job.recipe.options(split, count) for split in splits}
+        self._options: dict[str, RenderOptions] = {
+            split: job.recipe.options(split, encoder.count, encoder.tokens) for split in splits
+        }
 
     def passage(self, key: str, pieces: Sequence[Piece], examples: dict[str, list[Example]]) -> None:
         """`split` is where the rows came from, `goal` where they go."""
