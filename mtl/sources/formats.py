@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from mtl.errors import DataError
 from mtl.sources.base import BLOCK, RawRow
+from mtl.sources.sniff import HEAD, check_kind, other_kind
 from mtl.task import BadRow
 
 MAX_LINE = 16 * 2**20
@@ -69,9 +70,16 @@ def read_stream(file: BinaryIO, kind_by: str, name: str, wanted: Wanted = lambda
         known = ", ".join(_READERS)
         raise DataError(f"{name}: not a data file by its name", field="sources.files", hint=f"known: {known}, or .gz")
     try:
+        head = cast("Any", file).peek(HEAD)[:HEAD]  # every file that comes here is buffered
+        if not is_document(kind_by):
+            check_kind(head, kind, name)
+        elif found := other_kind(head, kind):
+            yield RawRow(BadRow(f"not a document: {found[0]}", "file", detail=found[1]), name, 1)
+            return
         yield from _READERS[kind](file, name, wanted)
     except (gzip.BadGzipFile, EOFError, zlib.error, pyarrow.ArrowException) as error:
-        raise DataError(f"{name}: damaged {kind} file: {error}") from None
+        hint = f"fetch or write it again, or correct its name if it is no {kind} file or not packed"
+        raise DataError(f"{name}: damaged {kind} file: {error}", field="data.sources", hint=hint) from None
 
 
 def _open(path: Path, name: str) -> BinaryIO:

@@ -118,7 +118,7 @@ def no_column(race: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message", "fields"),
     [
-        (empty, "task mcq has no training example: 0 rows, 0 quarantined; rows by split: {}", {}),
+        (empty, "train.jsonl is an empty file, but its name says jsonl", {}),
         (
             all_bad,
             "source {race} of mcq: 4 of 4 rows are bad (all, allowed 100.0%): answer outside A-D 3, not JSON 1\n"

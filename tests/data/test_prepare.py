@@ -199,7 +199,7 @@ def test_a_put_that_fails_leaves_no_data_set_and_the_next_try_makes_the_same_one
 @pytest.mark.parametrize(
     ("rows", "fields", "message"),
     [
-        ([], {}, "task mcq has no training example: 3 rows, 0 quarantined; rows by split: {'validation': 3}"),
+        ([], {}, "train.jsonl is an empty file, but its name says jsonl"),
         (
             [{"example_id": "1", "article": "a b", "question": "c"}],
             {},
