@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from mtl.cli import operations, terminal
-from mtl.errors import InputError, MtlError
+from mtl.errors import InputError, InternalError, InterruptedByUser, MtlError
+from mtl.service.redact import clean as redact
 
 app = typer.Typer(
     name="mtl",
@@ -28,33 +29,56 @@ checkpoints = typer.Typer(help="The checkpoint store: what there is, whether it 
 app.add_typer(checkpoints, name="checkpoints", no_args_is_help=True)
 Run = Annotated[str | None, typer.Option("--run", help="identity of one run, or its beginning")]
 # Base of what typer raises for a wrong command line; newer ones carry a click of their own, so it is not imported.
-_UsageError: Any = typer.BadParameter.__base__
+_ClickError: Any = typer.BadParameter.__mro__[2]
 
 
 def main() -> None:
     """Entry point: runs a command and turns errors into a message (or JSON) and an exit code."""
     terminal.quiet_libraries()
+    terminal.print_whatever_the_encoding()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line; its exit code."""
+    """Run one command line; its exit code. With `--json`, whatever goes wrong is a JSON document on standard output."""
     as_json = "--json" in arguments
     try:
         code = app(arguments, standalone_mode=False)
+        sys.stdout.flush()
+        if code == InterruptedByUser.exit_code:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except typer.Exit as stop:
         return stop.exit_code
-    except _UsageError as error:
-        usage = InputError(error.format_message(), hint="see mtl --help, or mtl COMMAND --help")
-        terminal.print_error(usage, as_json=as_json)
-        return usage.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        print("interrupted; run the same command again to go on", file=sys.stderr)
-        return 130
-    except MtlError as error:
-        terminal.print_error(error, as_json=as_json)
-        return error.exit_code
+    except (Exception, typer.Abort, KeyboardInterrupt, SystemExit) as error:
+        return _failed(error, as_json=as_json)
+
+
+def _failed(error: BaseException, *, as_json: bool) -> int:
+    """Tell what ended a command; its exit code."""
+    if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+        terminal.close_output()  # whoever read it has gone, as `head` does
+        return 1
+    told = _told(error)
+    if told.kind == "internal":
+        terminal.print_traceback(error)
+    terminal.print_error(told, as_json=as_json)
+    return told.exit_code
+
+
+def _told(error: BaseException) -> MtlError:
+    """The error as one of ours."""
+    if isinstance(error, MtlError):
+        return error
+    if isinstance(error, _ClickError):
+        usage: Any = error
+        return InputError(usage.format_message(), hint="see mtl --help, or mtl COMMAND --help")
+    if isinstance(error, (typer.Abort, KeyboardInterrupt)):
+        return InterruptedByUser("interrupted", hint="run the same command again to go on")
+    return InternalError(
+        f"{type(error).__name__}: {redact(str(error))}",
+        hint="this is a fault of mtl, not of what you gave it; the traceback on standard error says where",
+    )
 
 
 @app.command()
@@ -197,6 +221,7 @@ def serve(
     host: Annotated[str, typer.Option(help="address to listen on; there is no password")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5002,
     name: Model = DEFAULT_MODEL,
+    as_json: operations.JsonErrors = False,
 ) -> None:
     """Serve a model over HTTP with MLflow's scoring protocol (POST /invocations), until interrupted."""
     from mtl.cli import releases
