@@ -15,12 +15,10 @@ from mtl.chain.common import Document, lineage_tags, task_names, tracking
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import FencedError
 from mtl.settings import Settings, load_settings
-from mtl.store.base import ObjectStore
 from mtl.store.files import disk_errors
 from mtl.store.open import open_store
 
 if TYPE_CHECKING:
-    from mtl.data.manifest import DatasetManifest
     from mtl.data.runner import Runner
     from mtl.tracking.client import Tracking
     from mtl.tracking.recorder import Recorder
@@ -30,6 +28,7 @@ _log = logging.getLogger(__name__)
 
 def prepare(config: RetrainConfig, runner: Runner | None = None) -> Document:
     """The manifest of the data set, made unless it exists. `runner` does the work elsewhere than in this process."""
+    from mtl.chain.reference import last_data
     from mtl.data.prepare import prepare as prepare_dataset
     from mtl.model.base import resolve_base
     from mtl.model.tokenizer import LazyTokenizer
@@ -49,23 +48,11 @@ def prepare(config: RetrainConfig, runner: Runner | None = None) -> Document:
         cache=settings.cache,
         progress=counting,
         runner=runner,
-        reference=_champions_data(config, store),
+        reference=last_data(store, model=config.register_.model, configuration=config.name),
         tokenizer_stamp=tokenizer.stamp(),
     ).to_dict()
     counting.finish(sum(split["rows"] for splits in manifest["counts"].values() for split in splits.values()))
     return manifest
-
-
-def _champions_data(config: RetrainConfig, store: ObjectStore) -> DatasetManifest | None:
-    """Manifest of the data that the champion was trained on; None where there is no champion, or it is gone."""
-    from mtl.data.dataset import find_manifest
-    from mtl.release import layout
-    from mtl.release.journal import read_journal
-
-    name = config.register_.model
-    version = read_journal(store, name).champion
-    release = layout.find_manifest(store, name, version) if version is not None else None
-    return find_manifest(store, release.facts.fingerprint) if release else None
 
 
 def explain(fingerprint: str) -> str:

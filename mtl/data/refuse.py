@@ -20,6 +20,7 @@ _REMEDIES = {
     "unknown level": "levels are middle, high and college",
 }
 _TOLD = 8
+_GENERATED = "demo"
 _LEFT_OUT = "look at the rows, or raise data.max_bad_share if they are meant to be left out"
 
 
@@ -72,7 +73,8 @@ def _by_number(reasons: Counter[str]) -> list[tuple[str, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """How many rows came from each source, named (task, uri, how many of the same came before), and from each task."""
+    """How many rows came from each source, named (task, uri, how many of the same came before), and from all files of
+    each task."""
 
     sources: Mapping[tuple[str, str, int], int]
     tasks: Mapping[str, int]
@@ -82,7 +84,7 @@ def rows_read(sources: Sequence[SourceConfig], tallies: Tallies) -> Rows:
     """Rows of a preparation that is under way."""
     names = _named((source.task, source.uri) for source in sources)
     found = {name: tallies[name[0]].total(number) for number, name in enumerate(names)}
-    return Rows(found, {task: tally.rows.total() for task, tally in tallies.items()})
+    return Rows(found, _given(found, {task: tally.rows.total() for task, tally in tallies.items()}))
 
 
 def rows_of(manifest: DatasetManifest) -> Rows:
@@ -90,7 +92,16 @@ def rows_of(manifest: DatasetManifest) -> Rows:
     names = _named((str(source["task"]), str(source["uri"])) for source in manifest.sources)
     pairs = zip(names, manifest.sources, strict=True)
     found = {name: sum(source["rows"].values()) for name, source in pairs if source.get("rows")}
-    return Rows(found, {task: sum(its.rows for its in splits.values()) for task, splits in manifest.counts.items()})
+    total = {task: sum(its.rows for its in splits.values()) for task, splits in manifest.counts.items()}
+    return Rows(found, _given(found, total))
+
+
+def _given(sources: Mapping[tuple[str, str, int], int], total: Mapping[str, int]) -> dict[str, int]:
+    """Rows of each task without generated ones, which are no measure of anybody's own."""
+    made: Counter[str] = Counter()
+    for (task, uri, _), rows in sources.items():
+        made[task] += rows if uri == _GENERATED else 0
+    return {task: rows - made[task] for task, rows in total.items()}
 
 
 def _named(sources: Iterable[tuple[str, str]]) -> list[tuple[str, str, int]]:
@@ -103,7 +114,7 @@ def _named(sources: Iterable[tuple[str, str]]) -> list[tuple[str, str, int]]:
 
 
 def refuse_shrunk(now: Rows, reference: DatasetManifest | None, *, max_shrink: float) -> None:
-    """DataError for a source, or a task, with far fewer rows than in `reference`, the champion's data set."""
+    """DataError for a source, or a task, with far fewer rows than in `reference`, the configuration's last data set."""
     if reference is None:
         return
     before = rows_of(reference)
@@ -113,10 +124,12 @@ def refuse_shrunk(now: Rows, reference: DatasetManifest | None, *, max_shrink: f
     for name, rows, rows_before in counts:
         if rows is not None and rows < (1 - max_shrink) * rows_before:
             raise DataError(
-                f"{name} shrank: {rows} rows, the champion's data had {rows_before} ({1 - rows / rows_before:.1%} "
-                f"fewer, allowed {max_shrink:.1%}; data set {reference.fingerprint[:12]})",
+                f"{name} shrank: {rows} rows, the last data of this configuration had {rows_before} "
+                f"({1 - rows / rows_before:.1%} fewer, allowed {max_shrink:.1%}; "
+                f"data set {reference.fingerprint[:12]})",
                 field="data.max_shrink",
-                hint="is the source whole? If it is meant to be smaller, raise data.max_shrink for this run",
+                hint="is the source whole? If it is meant to be smaller, raise data.max_shrink for this run; if these "
+                "are other data, give the configuration another name, and a register.model of its own",
             )
 
 
