@@ -127,7 +127,7 @@ def train(
 @app.command()
 def evaluate(
     config: Conf,
-    model: Annotated[str, typer.Option(help="champion, candidate, vN, a run id, or a folder")] = "candidate",
+    model: Annotated[str, typer.Option(help="champion, candidate, vN, a run, or a folder")] = "candidate",
     against: Annotated[str | None, typer.Option(help="another model to compare with in pairs")] = None,
     as_json: Json = False,
 ) -> None:
@@ -188,13 +188,17 @@ def reconcile(name: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
 @app.command()
 def generate(
     file: Annotated[
-        Path | None, typer.Argument(help="a text, or many: .jsonl or .parquet; default: standard input")
+        Path | None,
+        typer.Argument(
+            help="a text in UTF-8, or a table of many (.jsonl, .json, .csv, .parquet; column text or article); "
+            "default: standard input"
+        ),
     ] = None,
     task: Annotated[str, typer.Option(help="summarize or mcq")] = "summarize",
     easy: Annotated[int, typer.Option(min=0, help="mcq: easy questions")] = 0,
     medium: Annotated[int, typer.Option(min=0, help="mcq: medium questions")] = 0,
     hard: Annotated[int, typer.Option(min=0, help="mcq: hard questions")] = 0,
-    model: Annotated[str, typer.Option(help="champion, candidate, vN, a run id, or a folder")] = "champion",
+    model: Annotated[str, typer.Option(help="champion, candidate, vN, a run, or a folder")] = "champion",
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="default: as trained")] = None,
     truncate: Annotated[bool, typer.Option(help="cut a text over the limit instead of refusing it")] = False,
     lines: Annotated[bool, typer.Option("--lines", help="standard input is JSON lines, one text each")] = False,
@@ -207,7 +211,7 @@ def generate(
     counts = {"easy": easy, "medium": medium, "hard": hard}
     request = {level: count for level, count in counts.items() if count}
     options: dict[str, Any] = {"name": name, "ref": model, "max_new_tokens": max_new_tokens, "truncate": truncate}
-    if lines or (file is not None and file.suffix in (".jsonl", ".parquet")):
+    if lines or (file is not None and releases.is_table(file)):
         summary = releases.generate_many(file, task, request, **options, out=sys.stdout)
         if as_json:
             terminal.print_json(summary)
@@ -217,7 +221,7 @@ def generate(
 
 @app.command()
 def serve(
-    model: Annotated[str, typer.Argument(help="champion, candidate, vN, a run id, or a folder")] = "champion",
+    model: Annotated[str, typer.Argument(help="champion, candidate, vN, a run, or a folder")] = "champion",
     host: Annotated[str, typer.Option(help="address to listen on; there is no password")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5002,
     name: Model = DEFAULT_MODEL,
