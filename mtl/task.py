@@ -13,6 +13,16 @@ from typing import Any
 from mtl.errors import MtlError
 from mtl.example import Example
 
+_SHOWN = 60
+_KINDS: tuple[tuple[Any, str], ...] = (
+    (bool, "boolean"),
+    ((int, float), "number"),
+    (dict, "object"),
+    ((list, tuple), "list"),
+    (bytes, "bytes"),
+    (type(None), "null"),
+)
+
 Row = Mapping[str, Any]
 Scores = Mapping[str, float | None]
 
@@ -28,6 +38,20 @@ class BadRow(Exception):
         self.reason = reason
         self.field = field
         self.detail = detail
+
+
+def wrong_type(value: Any, name: str, expected: str) -> BadRow:
+    """The refusal of a value that is of another type than expected, with both."""
+    return BadRow("wrong type", name, detail=f"got {shown(value)}, expected {expected}")
+
+
+def shown(value: Any) -> str:
+    """A value for an error message: its type in the words of JSON, its beginning, on one line of plain characters."""
+    if isinstance(value, str):
+        return ascii(value) if len(value) <= _SHOWN else f"{value[:_SHOWN]!a}..."
+    kind = next((word for types, word in _KINDS if isinstance(value, types)), type(value).__name__)
+    text = ascii(value) if isinstance(value, (bool, int, float)) else ""
+    return f"{kind} {text[:_SHOWN]}".strip()
 
 
 class BadRequest(MtlError):

@@ -14,6 +14,7 @@ from mtl.settings import load_settings
 
 Document = dict[str, Any]
 _MANY = 0.2  # of the inputs of a task
+_UNKNOWN = 0.05  # of the tokens of a task
 
 
 def prepare(config: Path) -> Document:
@@ -133,6 +134,11 @@ def prepare_text(manifest: Document, *, config: Path) -> str:
         f"note: {share:.0%} of the inputs of {task} are longer than data.max_input_tokens and lose their end"
         for task, share in manifest["truncated"].items()
         if share > _MANY
+    ]
+    lines += [
+        f"note: {share:.0%} of the tokens of {task} are <unk>: the vocabulary of the base lacks these characters"
+        for task, share in manifest["unknown"].items()
+        if share > _UNKNOWN
     ]
     if manifest["quarantine"]:
         reasons = sorted(manifest["quarantine"].items(), key=lambda item: -item[1])

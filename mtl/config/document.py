@@ -82,6 +82,7 @@ def _text(path: Path) -> str:
 def _check_size(text: str) -> None:
     """Refuses deep nesting, aliases that unfold to very much, and several documents, before anything is built."""
     size = _Size()
+    event: Any
     for event in yaml.parse(text, Loader=_Loader):
         problem = size.take(event)
         if problem:
@@ -106,7 +107,7 @@ class _Size:
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor in {anchor for anchor, _ in self._open}:
                 return f"*{event.anchor} stands within itself"
-            self._count += self._sizes.get(event.anchor, 1)
+            self._count += self._sizes.get(str(event.anchor), 1)
         elif isinstance(event, yaml.NodeEvent):
             self._count += 1
         self._documents += isinstance(event, yaml.DocumentStartEvent)

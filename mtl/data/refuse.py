@@ -18,6 +18,10 @@ _REMEDIES = {
     "no level": "a question needs its level, middle, high or college: in a column `level`, in an example_id like "
     "RACE's, or for a whole source by `add: {level: high}` beside its uri",
     "unknown level": "levels are middle, high and college",
+    "not JSON": "a .jsonl file holds a JSON object a line; a file of another kind needs its own ending (.json, .csv)",
+    "not UTF-8": "save the file as UTF-8, for example: iconv -f CP1252 -t UTF-8 OLD > NEW",
+    "options encode to the same tokens": "take a base whose vocabulary has these characters, such as mT5 for other "
+    "scripts (model.base, model.tokenizer)",
 }
 _TOLD = 8
 _GENERATED = "demo"

@@ -52,6 +52,8 @@ def render_buckets(job: Job, work: Work) -> Outcome:
             if done % MARK == 0:
                 job.mark("render", f"{work.task}-{bucket}")
         for split, its in examples.items():
+            if not its:  # all that would have been in it was refused
+                continue
             path = job.examples(work.task, split, bucket)
             write_examples(its, path, encoder=job.encoder, limits=limits, lengths=outcome.lengths)
             outcome.examples[split, bucket] = len(its)

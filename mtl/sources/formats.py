@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from mtl.errors import DataError
 from mtl.sources.base import BLOCK, RawRow
 from mtl.sources.sniff import HEAD, check_kind, other_kind
-from mtl.task import BadRow
+from mtl.task import BadRow, shown
 
 MAX_LINE = 16 * 2**20
 """Bytes of one line or csv field."""
@@ -34,6 +34,8 @@ BOMB_RATIO = 200
 """A gzip file may unpack to BOMB_FREE bytes whatever its size, beyond that to BOMB_RATIO times its size."""
 
 
+_SHOWN = 60
+"""Characters of a line in an error."""
 _DOCUMENT = re.compile(r"\d+\.txt")
 
 Wanted = Callable[[int], bool]
@@ -145,7 +147,8 @@ def _lenient(line: bytes) -> dict[str, Any] | BadRow:
     except UnicodeDecodeError:
         return BadRow("not UTF-8", "line")
     except (ValueError, RecursionError):
-        return BadRow("not JSON", "line")
+        beginning = line[: 4 * _SHOWN].decode("utf-8-sig", "replace").strip()
+        return BadRow("not JSON", "line", detail=f"got {shown(beginning)}, expected a JSON object")
     return value if isinstance(value, dict) else BadRow("not a JSON object", "line")
 
 

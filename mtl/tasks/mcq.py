@@ -17,7 +17,19 @@ from typing import Any
 
 from mtl.example import Example
 from mtl.fingerprint import sha256_bytes
-from mtl.task import BadRequest, BadRow, Dropped, ReadingQuestion, Rendered, RenderOptions, Row, Scores, Task
+from mtl.task import (
+    BadRequest,
+    BadRow,
+    Dropped,
+    ReadingQuestion,
+    Rendered,
+    RenderOptions,
+    Row,
+    Scores,
+    Task,
+    shown,
+    wrong_type,
+)
 from mtl.tasks import mcq_score
 from mtl.tasks.difficulty import DIFFICULTIES, LEVELS, SCHEMES, reading
 from mtl.tasks.mcq_form import (
@@ -38,8 +50,6 @@ from mtl.tasks.text import (
     passage_key,
     read_passage,
     read_text,
-    shown,
-    wrong_type,
 )
 
 TAG = "<mcq>"

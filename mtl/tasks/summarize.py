@@ -13,8 +13,8 @@ from mtl.example import Example
 from mtl.fingerprint import sha256_bytes
 from mtl.metrics.rouge import rouge_scores
 from mtl.metrics.text import copy_rate
-from mtl.task import BadRequest, BadRow, Dropped, Metric, Rendered, RenderOptions, Row, Scores, Task
-from mtl.tasks.text import clean, has_word, mapped_controls, passage_key, read_passage, read_text, shown, words
+from mtl.task import BadRequest, BadRow, Dropped, Metric, Rendered, RenderOptions, Row, Scores, Task, shown
+from mtl.tasks.text import clean, has_word, mapped_controls, passage_key, read_passage, read_text, words
 from mtl.tasks.windows import windows
 
 TAG = "<summarize>"

@@ -15,23 +15,13 @@ from typing import Any
 
 from mtl.fingerprint import sha256_bytes
 from mtl.metrics.text import in_other_script, script_words
-from mtl.task import BadRow
+from mtl.task import BadRow, shown, wrong_type
 from mtl.tasks.markup import broken_up, without_markup
 
 MAX_CHARS = 200_000
 """Longest text of one field; far above any article, far below what would hurt."""
 
 _LONGEST_MISSING = 12
-_SHOWN = 60
-_KINDS: tuple[tuple[Any, str], ...] = (
-    (bool, "boolean"),
-    ((int, float), "number"),
-    (dict, "object"),
-    ((list, tuple), "list"),
-    (bytes, "bytes"),
-    (type(None), "null"),
-)
-
 _SINGLE = "‘’‚‛′´`ʼ＇"
 _DOUBLE = "“”„‟″«»＂"
 _DASHES = "‐‑‒–—―−"
@@ -148,20 +138,6 @@ def check_text(value: Any, name: str, *, limit: int = MAX_CHARS) -> str:
         except UnicodeEncodeError:
             raise BadRow("not UTF-8", name) from None
     return value
-
-
-def wrong_type(value: Any, name: str, expected: str) -> BadRow:
-    """The refusal of a value that is of another type than expected, with both."""
-    return BadRow("wrong type", name, detail=f"got {shown(value)}, expected {expected}")
-
-
-def shown(value: Any) -> str:
-    """A value for an error message: its type in the words of JSON, its beginning, on one line of plain characters."""
-    if isinstance(value, str):
-        return ascii(value) if len(value) <= _SHOWN else f"{value[:_SHOWN]!a}..."
-    kind = next((word for types, word in _KINDS if isinstance(value, types)), type(value).__name__)
-    text = ascii(value) if isinstance(value, (bool, int, float)) else ""
-    return f"{kind} {text[:_SHOWN]}".strip()
 
 
 def has_word(text: str) -> bool:

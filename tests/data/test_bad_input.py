@@ -123,7 +123,7 @@ def no_column(race: Path) -> None:
             all_bad,
             "source {race} of mcq: 4 of 4 rows are bad (all, allowed 100.0%): answer outside A-D 3, not JSON 1\n"
             "  answer outside A-D: first in train.jsonl:1, field answer: got 'E', expected A, B, C or D\n"
-            "  not JSON: first in validation.jsonl:1, field line",
+            "  not JSON: first in validation.jsonl:1, field line: got '{', expected a JSON object",
             {"max_bad_share": 1.0},
         ),
         (

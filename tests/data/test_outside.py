@@ -78,7 +78,7 @@ def test_the_first_bad_row_of_each_reason_is_told_with_file_line_field_and_value
         "missing value 2, wrong type 2, not JSON 1\n"
         "  missing value: first in train.jsonl:22, field highlights: got 'NaN'\n"
         "  wrong type: first in train.jsonl:21, field article: got number 40, expected text\n"
-        "  not JSON: first in train.jsonl:25, field line"
+        "  not JSON: first in train.jsonl:25, field line: got '{', expected a JSON object"
     )
     manifest = run(config(folder, max_bad_share=0.5))
     told = explain(Dataset(manifest, store, folder / "cache"))
@@ -92,3 +92,16 @@ def test_hostile_values_are_told_on_one_line_of_plain_characters(run: Run, folde
         run(config(folder))
     line = caught.value.message.splitlines()[1]
     assert len(line) < 250 and line.isascii() and line.isprintable()
+
+
+def test_a_split_whose_rows_are_all_refused_late_is_counted(run: Run, tmp_path: Path) -> None:
+    same = question(1, options=["甲", "乙", "丙", "丁"])
+    write_jsonl(tmp_path / "race" / "train.jsonl", [same])
+    with pytest.raises(DataError) as caught:
+        run(one("mcq", tmp_path / "race", max_bad_share=1.0))
+    assert "1 of 1 rows are bad (all, allowed 100.0%): options encode to the same tokens 1" in caught.value.message
+    assert "such as mT5" in str(caught.value.hint)
+    write_jsonl(tmp_path / "race" / "train.jsonl", [same, question(3, passage="And a third one, of Bob.")])
+    write_jsonl(tmp_path / "race" / "validation.jsonl", [{**same, "article": "Of Eve and nobody else."}])
+    counts = run(one("mcq", tmp_path / "race", max_bad_share=1.0)).counts["mcq"]
+    assert (counts["validation"].rows, counts["validation"].quarantined, counts["validation"].examples) == (1, 1, 0)
