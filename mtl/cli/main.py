@@ -31,6 +31,8 @@ Run = Annotated[str | None, typer.Option("--run", help="identity of one run, or 
 # Base of what typer raises for a wrong command line; newer ones carry a click of their own, so it is not imported.
 _ClickError: Any = typer.BadParameter.__mro__[2]
 
+_FAULT = "this is a fault of mtl, not of what you gave it."
+
 
 def main() -> None:
     """Entry point: runs a command and turns errors into a message (or JSON) and an exit code."""
@@ -72,13 +74,13 @@ def _told(error: BaseException) -> MtlError:
         return error
     if isinstance(error, _ClickError):
         usage: Any = error
-        return InputError(usage.format_message(), hint="see mtl --help, or mtl COMMAND --help")
+        return InputError(usage.format_message() or "no command", hint="see mtl --help, or mtl COMMAND --help")
     if isinstance(error, (typer.Abort, KeyboardInterrupt)):
         return InterruptedByUser("interrupted", hint="run the same command again to go on")
-    return InternalError(
-        f"{type(error).__name__}: {redact(str(error))}",
-        hint="this is a fault of mtl, not of what you gave it; the traceback on standard error says where",
-    )
+    refused = isinstance(error, OSError)
+    cause = "the system refused it: is the path right, may it be written, is the disk full?" if refused else _FAULT
+    hint = f"{cause} The traceback on standard error says where it happened"
+    return InternalError(f"{type(error).__name__}: {redact(str(error))}", hint=hint)
 
 
 @app.command()
