@@ -30,7 +30,6 @@ app.add_typer(checkpoints, name="checkpoints", no_args_is_help=True)
 Run = Annotated[str | None, typer.Option("--run", help="identity of one run, or its beginning")]
 # Base of what typer raises for a wrong command line; newer ones carry a click of their own, so it is not imported.
 _ClickError: Any = typer.BadParameter.__mro__[2]
-
 _FAULT = "this is a fault of mtl, not of what you gave it."
 
 
@@ -52,7 +51,7 @@ def run(arguments: list[str]) -> int:
         return code if isinstance(code, int) else 0
     except typer.Exit as stop:
         return stop.exit_code
-    except (Exception, typer.Abort, KeyboardInterrupt, SystemExit) as error:
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
         return _failed(error, as_json=as_json)
 
 

@@ -52,11 +52,11 @@ def resolve_ref(
     elif Path(ref).is_dir():
         return LocalModel(ref, _adapter_folder(Path(ref)), None)
     elif _IDENTITY.fullmatch(ref):
-        identity = _identity(ref, store, model)
-        published = _version_of(identity, store, model)
-        if published is None:
+        made = _published(store, model)
+        identity = _identity(ref, {*made.values(), *_runs(store)})
+        if identity not in made.values():
             return LocalModel(ref, export_run(store, identity, cache=cache), None)
-        version = published
+        version = max(number for number, its in made.items() if its == identity)
     elif "/" in ref or ref.startswith((".", "~")):
         raise NotFoundError(f"no folder {ref}", field="model")
     else:
@@ -73,23 +73,23 @@ def _version_of_run(run_id: str, versions: Versions) -> int:
     return version
 
 
-def _identity(beginning: str, store: ObjectStore, model: str) -> str:
-    """The one identity that begins so, of a published version or of a run in the store."""
-    found = {identity for identity in _published(store, model).values() if identity.startswith(beginning)}
-    found |= {key for key in _runs(store) if key.startswith(beginning)}
+def _identity(beginning: str, known: set[str]) -> str:
+    """The one of the `known` identities that begins so."""
+    found = [identity for identity in sorted(known) if identity.startswith(beginning)]
     if not found:
         raise NotFoundError(
             f"no run {beginning}", field="model", hint="mtl checkpoints list and mtl models show what there is"
         )
     if len(found) > 1:
-        names = ", ".join(sorted(identity[: len(beginning) + 8] for identity in found))
+        names = ", ".join(identity[: len(beginning) + 8] for identity in found)
         raise InputError(
             f"{beginning} is the beginning of {len(found)} runs: {names}", field="model", hint="give more of it"
         )
-    return found.pop()
+    return found[0]
 
 
 def _runs(store: ObjectStore) -> set[str]:
+    """Identities of the runs in the store."""
     return {info.key.rpartition("/")[2].removesuffix(".json") for info in store.list(RUNS)}
 
 
@@ -97,11 +97,6 @@ def _published(store: ObjectStore, model: str) -> dict[int, str]:
     """Identity of the run of each published version."""
     releases = (find_manifest(store, model, version) for version in published_versions(store, model))
     return {release.version: release.facts.identity for release in releases if release is not None}
-
-
-def _version_of(identity: str, store: ObjectStore, model: str) -> int | None:
-    """The newest version that a run made."""
-    return max((version for version, its in _published(store, model).items() if its == identity), default=None)
 
 
 def _adapter_folder(folder: Path) -> Path:
