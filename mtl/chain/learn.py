@@ -15,13 +15,11 @@ from mtl.chain.common import Document, lineage_tags, task_names, tracking
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import DataError, FencedError
 from mtl.settings import Settings, load_settings
-from mtl.store.base import ObjectStore
 from mtl.store.files import disk_errors
 from mtl.store.open import open_store
 
 if TYPE_CHECKING:
     from mtl.config.data import SourceConfig
-    from mtl.data.manifest import DatasetManifest
     from mtl.data.runner import Runner
     from mtl.sources.base import Note
     from mtl.tracking.client import Tracking
@@ -35,6 +33,7 @@ def prepare(config: RetrainConfig, runner: Runner | None = None) -> Document:
 
     runner: does the work elsewhere than in this process.
     """
+    from mtl.chain.reference import last_data
     from mtl.data.prepare import prepare as prepare_dataset
     from mtl.model.base import resolve_base
     from mtl.model.tokenizer import LazyTokenizer
@@ -59,7 +58,7 @@ def prepare(config: RetrainConfig, runner: Runner | None = None) -> Document:
             cache=settings.cache,
             progress=counting,
             runner=runner,
-            reference=_champions_data(config, store),
+            reference=last_data(store, model=config.register_.model, configuration=config.name),
             tokenizer_stamp=tokenizer.stamp(),
             tell_note=tell_note,
         ).to_dict()
@@ -83,18 +82,6 @@ def note_lines(notes: Iterable[Document]) -> list[str]:
     return [f"{source}: {line}" for source, its in sources.items() for line in sentences(its)]
 
 
-def _champions_data(config: RetrainConfig, store: ObjectStore) -> DatasetManifest | None:
-    """Manifest of the data that the champion was trained on; None where there is no champion, or it is gone."""
-    from mtl.data.dataset import find_manifest
-    from mtl.release import layout
-    from mtl.release.journal import read_journal
-
-    name = config.register_.model
-    version = read_journal(store, name).champion
-    release = layout.find_manifest(store, name, version) if version is not None else None
-    return find_manifest(store, release.facts.fingerprint) if release else None
-
-
 def explain(fingerprint: str) -> str:
     """A summary of a stored data set with real examples; its fingerprint may be shortened."""
     from mtl.data.dataset import open_dataset, resolve_fingerprint
@@ -103,6 +90,15 @@ def explain(fingerprint: str) -> str:
     settings = load_settings()
     store = open_store(settings.store)
     return explained(open_dataset(store, resolve_fingerprint(store, fingerprint), settings.cache))
+
+
+def refused_rows(fingerprint: str) -> list[Document]:
+    """The first quarantined row of a stored data set for each reason: reason, field, origin, detail."""
+    from mtl.data.dataset import open_dataset
+
+    settings = load_settings()
+    data = open_dataset(open_store(settings.store), fingerprint, settings.cache)
+    return [asdict(row) for row in data.refused()]
 
 
 _UNITS = {"read": "rows read", "render": "passages rendered", "put": "files stored"}

@@ -143,7 +143,10 @@ class DataConfig(Section):
         0.2, ge=0, le=1, description="stop if a larger share of a source's rows is quarantined"
     )
     max_shrink: float = Field(
-        0.5, ge=0, le=1, description="stop if a source has lost a larger share of its rows since the champion's data"
+        0.5,
+        ge=0,
+        le=1,
+        description="stop if a source has lost a larger share of its rows since the last data of this configuration",
     )
     near_duplicates: float | None = Field(
         0.8,

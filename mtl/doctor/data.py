@@ -9,8 +9,9 @@ from itertools import islice
 
 from mtl.config.data import SourceConfig
 from mtl.config.retrain import RetrainConfig
+from mtl.data.quarantine import Refused, firsts
 from mtl.data.reading import check_columns, open_for, read_row, settled
-from mtl.data.refuse import remedy, too_many
+from mtl.data.refuse import remedy, told, too_many
 from mtl.doctor.finding import Finding, fault, ok, warning
 from mtl.settings import Settings
 from mtl.sources.base import Note, Source
@@ -65,7 +66,7 @@ def _notes(notes: list[Note], uri: str) -> Iterator[Finding]:
 def _rows(source: Source, task: Task, config: SourceConfig, *, allowed: float) -> Iterator[Finding]:
     """Whether the first rows of each split can be read as the task's."""
     reasons: Counter[str] = Counter()
-    rows, first = 0, ""
+    rows, bad_rows = 0, list[Refused]()
     for split in source.splits():
         for raw in check_columns(islice(source.rows(split), _LOOK), task.columns, config):
             rows += 1
@@ -73,11 +74,10 @@ def _rows(source: Source, task: Task, config: SourceConfig, *, allowed: float) -
                 read_row(task, raw)
             except BadRow as refused:
                 reasons[refused.reason] += 1
-                first = first or raw.origin
+                bad_rows.append(Refused(refused.reason, refused.field, raw.origin, refused.detail))
     bad = reasons.total()
     if too_many(bad, rows, allowed=allowed):
-        found = ", ".join(f"{reason} {number}" for reason, number in reasons.most_common(8))
-        what = f"{config.uri}: {bad} of the first {rows} rows are bad: {found}; the first one is {first}"
+        what = f"{config.uri}: {bad} of the first {rows} rows are bad: {told(reasons, firsts(bad_rows))}"
         yield fault("data", what, remedy(reasons) or "look at the rows; mtl prepare -c CONF counts them all")
 
 

@@ -26,8 +26,9 @@ from mtl.sources.arrow import read_arrow
 from mtl.sources.base import AS_USUAL, FileOptions, RawRow, Wanted
 from mtl.sources.csv_reader import read_csv
 from mtl.sources.parquet_reader import read_parquet
+from mtl.sources.sniff import HEAD, check_kind, other_kind
 from mtl.sources.text_encoding import in_utf8
-from mtl.task import BadRow
+from mtl.task import BadRow, shown
 
 MAX_LINE = 16 * 2**20
 """Bytes of one line."""
@@ -41,6 +42,8 @@ BOMB_RATIO = 200
 KNOWN = "jsonl, ndjson, json, csv, tsv, parquet, arrow, .story, RACE's N.txt, also .gz and .zst"
 _PACKED = re.compile(r"\.(?:gz|gzip|zst|zstd)$")
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_SHOWN = 60
+"""Characters of a line in an error."""
 _DOCUMENT = re.compile(r"\d+\.txt")
 
 
@@ -80,6 +83,12 @@ def read_stream(
     """The same for an open, unpacked file whose kind the name `kind_by` tells."""
     kind = _kind(kind_by, name)
     with _damage(name, kind):
+        head = cast("Any", file).peek(HEAD)[:HEAD]  # every file that comes here is buffered
+        if not is_document(kind_by):
+            check_kind(head, kind, name)
+        elif options.encoding is None and (found := other_kind(head, kind)):
+            yield RawRow(BadRow(f"not a document: {found[0]}", "file", detail=found[1]), name, 1)
+            return
         text = file if kind in _BINARY else in_utf8(file, name, options.encoding)
         yield from _READERS[kind](text, name, wanted, options)
 
@@ -98,7 +107,8 @@ def _damage(name: str, kind: str) -> Iterator[None]:
     except (OSError, MemoryError, pyarrow.ArrowException) as error:
         if getattr(error, "errno", None) is not None:  # the disk, not the content
             raise
-        raise DataError(f"{name}: damaged {kind} file: {error}") from None
+        hint = f"fetch or write it again, or correct its name if it is no {kind} file or not packed"
+        raise DataError(f"{name}: damaged {kind} file: {error}", field="data.sources", hint=hint) from None
 
 
 class PackedError(OSError):
@@ -209,7 +219,8 @@ def _lenient(line: bytes) -> dict[str, Any] | BadRow:
     except UnicodeDecodeError:
         return BadRow("not UTF-8", "line")
     except (ValueError, RecursionError):
-        return BadRow("not JSON", "line")
+        beginning = line[: 4 * _SHOWN].decode("utf-8-sig", "replace").strip()
+        return BadRow("not JSON", "line", detail=f"got {shown(beginning)}, expected a JSON object")
     return value if isinstance(value, dict) else BadRow("not a JSON object", "line")
 
 

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-from mtl.task import BadRow
+from mtl.task import BadRow, wrong_type
 
 _TEXT = r"""(?:'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+")"""
 _ITEM = re.compile(rf"(?:np\.str_\(\s*({_TEXT})\s*\)|({_TEXT})|(\.\.\.))", re.DOTALL)
@@ -47,7 +47,7 @@ def read_list(text: str, name: str) -> Any:
     try:
         value = ast.literal_eval(text.strip())
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        raise BadRow("wrong type", name) from None
+        raise wrong_type(text, name, "a list of texts") from None
     return value
 
 
