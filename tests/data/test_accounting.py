@@ -103,8 +103,8 @@ def test_every_row_of_a_damaged_file_is_accounted_for(kind: str, task: str, harm
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True, max_examples=60)
 @given(harm=st.lists(_DAMAGE.filter(lambda one: one[0] in ("insert", "replace")), min_size=1, max_size=3))
 def test_damage_takes_no_more_rows_than_it_touches(kind: str, task: str, harm: list[Any]) -> None:
-    """Almost a law (two quotes may write what a csv writer would write), so the examples are always the same: of n rows, harm in k places leaves at least n rows less the line breaks that it took; at most 2 k of them are
-    not as they were."""
+    """Of n rows, harm in k places leaves at least n rows less the line breaks that it took; at most 2 k of them are not
+    as they were. No law: two quotes may write what a csv writer would write. So the examples are always the same."""
     data = whole = WRITERS[kind](ROWS[task])
     for one in harm:
         data = damaged(data, *one)
