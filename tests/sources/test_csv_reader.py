@@ -131,6 +131,7 @@ def test_a_field_of_several_lines_among_rows_of_one_line() -> None:
 def test_one_row_of_several_lines_alone() -> None:
     (row,) = rows(read(f'{HEADER}\nTown,"First, as ever\nsecond\n"\n'))
     assert row == ("Town", "First, as ever\nsecond\n")
+    assert rows(read('text\n"one\ntwo"\nthree\n')) == [("one\ntwo",), ("three",)]
 
 
 @pytest.mark.parametrize(
