@@ -8,8 +8,8 @@ whole file is looked at first, and one of two rules holds for all of it:
 - any other file: behind a damaged place all lines are refused until one cannot be the inside of a quoted field, because
   a quoted field of its own would end there in the middle.
 
-A quoted field over several lines may be well written and yet be rows that two stray quotes join: if each of its lines is
-a whole row, and no other row of the file has several lines, nobody can say, and all of them are refused.
+A quoted field over several lines may be well written and yet be rows that two stray quotes join: if each of its lines
+is a whole row, and no other row of the file has several lines, nobody can say, and all of them are refused.
 
 Each refused line counts as one row, so that nothing that was swallowed goes uncounted.
 """

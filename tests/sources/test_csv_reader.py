@@ -209,7 +209,7 @@ def test_no_quote_put_anywhere_makes_a_line_vanish(
 @given(st.lists(st.tuples(st.text(), st.text()), max_size=20), st.sampled_from(",;\t|"), st.booleans())
 def test_what_a_csv_writer_writes_is_read_back(lines: list[tuple[str, str]], delimiter: str, everything: bool) -> None:
     quoting = csv.QUOTE_ALL if everything else csv.QUOTE_MINIMAL
-    lines = [(f"{a} \r\nand more", f"{b}.") for a, b in lines]
+    lines = [(f"{a} \r\nand\r\nmore", f"{b}.") for a, b in lines]
     text = written(lines, delimiter=delimiter, quoting=quoting).encode("utf-8", "surrogatepass")
     assert rows(read(text, delimiter=delimiter)) == [(a, b) for a, b in lines] or b"\xed" in text
 
