@@ -8,6 +8,9 @@ whole file is looked at first, and one of two rules holds for all of it:
 - any other file: behind a damaged place all lines are refused until one cannot be the inside of a quoted field, because
   a quoted field of its own would end there in the middle.
 
+A quoted field over several lines may be well written and yet be rows that two stray quotes join: if each of its lines
+is a whole row, and no other row of the file has several lines, nobody can say, and all of them are refused.
+
 Each refused line counts as one row, so that nothing that was swallowed goes uncounted.
 """
 
@@ -27,10 +30,12 @@ Found = tuple[int, list[str] | BadRow]
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a whole file looks like. bad: records that are no rows; one_line: whether its rows have one line each."""
+    """What a whole file looks like. bad: records that are no rows; long: whether some rows have several lines for
+    certain; one_line: whether all have one."""
 
     form: Form
     bad: int
+    long: bool
     one_line: bool
 
 
@@ -41,7 +46,7 @@ def damaged_rows(start: Start, form: Form, *, number: int) -> Iterator[Found]:
         spark = _survey(start, replace(form, backslash=True), number)
         survey = spark if spark.bad < survey.bad else survey
     lines = Lines(start(), survey.form, number=number)
-    return _by_line(lines) if survey.one_line else _by_record(lines, survey.form)
+    return _by_line(lines) if survey.one_line else _by_record(lines, survey)
 
 
 def _backslashes(start: Start) -> bool:
@@ -66,7 +71,7 @@ def _survey(start: Start, form: Form, number: int) -> Survey:
             rows = form.holds_rows(lines.lines)
             folded += not rows
             whole += len(lines.lines) - 2 if rows else 0
-    return Survey(form, bad, folded == 0 and whole * 2 > total)
+    return Survey(form, bad, long=folded > 0, one_line=folded == 0 and whole * 2 > total)
 
 
 def _by_line(lines: Lines) -> Iterator[Found]:
@@ -75,9 +80,8 @@ def _by_line(lines: Lines) -> Iterator[Found]:
         if lines.blank:
             continue
         problem = lines.problem
-        if problem is None and 1 < len(lines.lines) < SOME:  # too few to say whether they are text or rows
-            for line in range(lines.first, lines.first + len(lines.lines)):
-                yield line, BadRow("rows within a quoted field", "line")
+        if problem is None and 1 < len(lines.lines) < SOME:
+            yield from _undecided(lines)
         elif problem is None and len(lines.lines) == 1:
             yield lines.first, lines.fields or []
         else:
@@ -85,20 +89,31 @@ def _by_line(lines: Lines) -> Iterator[Found]:
             lines.again()
 
 
-def _by_record(lines: Lines, form: Form) -> Iterator[Found]:
+def _by_record(lines: Lines, survey: Survey) -> Iterator[Found]:
     """Rows of a file whose rows may have several lines."""
-    lost = False
+    form, lost = survey.form, False
     while lines.take():
         if lines.blank:
             continue
-        problem = lines.problem
-        if problem is None and len(lines.lines) > 1 and not form.folded(lines.lines, others=True):
-            problem = "rows within a quoted field"
+        problem, several = lines.problem, len(lines.lines) > 1
+        if problem is None and several and not form.folded(lines.lines, others=survey.long):
+            if len(lines.lines) < SOME and not lost:
+                yield from _undecided(lines)
+                continue
+            problem = _ROWS
         if problem is None and (not lost or form.certain(lines.fields, lines.lines)):
             lost = False
             yield lines.first, lines.fields or []
         else:
-            reason = "behind a stray quote" if lost else problem
-            yield lines.first, BadRow(reason or "behind a stray quote", "line")
-            lost = lost or lines.fields is None or len(lines.lines) > 1
+            yield lines.first, BadRow("behind a stray quote" if lost or not problem else problem, "line")
+            lost = lost or lines.fields is None or several
             lines.again()
+
+
+def _undecided(lines: Lines) -> Iterator[Found]:
+    """The lines of one record that are whole rows by themselves, too few of them to say that they are no text."""
+    for line in range(lines.first, lines.first + len(lines.lines)):
+        yield line, BadRow(_ROWS, "line")
+
+
+_ROWS = "rows within a quoted field"

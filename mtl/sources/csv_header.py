@@ -38,13 +38,8 @@ def check_names(fields: Sequence[str], name: str, delimiter: str, *, needed: Col
                 field="data.sources.encoding",
                 hint="probably cp1252 (Windows) or latin-1: say `encoding: cp1252` beside the source's uri",
             )
-    other = next((mark for mark in _NAMES if mark != delimiter and mark in names[0]), None)
-    if len(names) == 1 and other:
-        raise DataError(
-            f"{name}:1: the columns seem to be divided by {_named(other)}, not {_named(delimiter)}: {_short(names[0])}",
-            field="data.sources.delimiter",
-            hint=_say(other),
-        )
+    if len(names) == 1:
+        refuse_other_delimiter(names[0], name, delimiter)
     for position, field in enumerate(names):
         first = names.index(field)
         if first != position and field and (needed is None or field in needed):
@@ -53,6 +48,18 @@ def check_names(fields: Sequence[str], name: str, delimiter: str, *, needed: Col
                 hint="which one is meant? Rename the other",
             )
     return names
+
+
+def refuse_other_delimiter(header: str, name: str, delimiter: str) -> None:
+    """DataError for a header that does not come apart by the delimiter and would by another one."""
+    other = next((mark for mark in _NAMES if mark != delimiter and mark in header), None)
+    if other and delimiter not in header:
+        raise DataError(
+            f"{name}:1: the columns seem to be divided by {_named(other)}, not {_named(delimiter)}: "
+            f"{_short(header.strip())}",
+            field="data.sources.delimiter",
+            hint=_say(other),
+        )
 
 
 def _is_text(text: str) -> bool:

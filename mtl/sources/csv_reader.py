@@ -16,7 +16,7 @@ from typing import BinaryIO
 from mtl.errors import DataError
 from mtl.sources.base import FileOptions, RawRow, Wanted
 from mtl.sources.csv_damage import Found, damaged_rows
-from mtl.sources.csv_header import check_names, is_separator_line
+from mtl.sources.csv_header import check_names, is_separator_line, refuse_other_delimiter
 from mtl.sources.csv_record import MAX_LINE, Form
 from mtl.sources.spool import seekable
 from mtl.task import BadRow
@@ -69,6 +69,7 @@ class _Table:
                 if any(field.strip() for field in fields):
                     return check_names(fields, self._name, self._delimiter, needed=options.columns), feed.count
         except csv.Error as error:
+            refuse_other_delimiter(feed.lines[0], self._name, self._delimiter)
             message = f"{self._name}:{feed.count}: no header line: {error}"
             raise DataError(message, hint="the first line names the columns") from None
         return [], feed.count

@@ -80,7 +80,7 @@ class Form:
 
     def holds_rows(self, lines: Sequence[str]) -> bool:
         """Whether each line of a record would be a whole row by itself, if the quote that joins them were a letter."""
-        return all(self._width_of(line.rstrip("\r\n")) == self.width for line in lines)
+        return self.width > 1 and all(self._width_of(line.rstrip("\r\n")) == self.width for line in lines)
 
     def _width_of(self, text: str) -> int:
         if text.count(self.delimiter) < self.width - 1:
