@@ -16,7 +16,7 @@ HEAD = 4096
 _UNPACK = "unpack it, and name the unpacked file"
 _CONVERT = "export it as CSV (UTF-8) or as JSON lines"
 _FETCH = "fetch the file itself"
-_UTF8 = "save it as UTF-8, for example: iconv -f UTF-16 -t UTF-8 OLD > NEW"
+_UTF8 = "save it as UTF-8, or say `encoding: utf-16` beside the source's uri"
 _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1f\x8b", "a gzip file", "give it a name that ends in .gz, once for each time it was packed"),
     (b"\x28\xb5\x2f\xfd", "a zstd file", "give it a name that ends in .zst, or unpack it"),

@@ -131,7 +131,7 @@ def test_a_file_of_another_name_is_read_as_that_name_says(tmp_path: Path, run: R
     (path.parent / "more.train.jsonl").rename(path.parent / "more.test.jsonl")
     assert set(run(mcq(path.parent)).counts["mcq"]) == {"train", "test"}
     path.rename(path.with_suffix(".csv"))
-    with pytest.raises(DataError, match=r"train\.csv:2"):
+    with pytest.raises(DataError, match=r"train\.csv is JSON, not a table"):
         run(mcq(path.parent))
 
 

@@ -76,7 +76,7 @@ def test_damage_is_refused_in_words_whatever_it_is(tmp_path: Path, kind: str) ->
             list(read_rows(path, "x"))
         except DataError as error:
             refused += 1
-            assert str(error).startswith("x: damaged arrow file")
+            assert str(error).startswith(("x: damaged arrow file", "x is an empty file"))
     assert refused > 200
 
 

@@ -57,16 +57,9 @@ def table() -> bytes:
         ("a.jsonl", json.dumps([ROW], indent=1).encode(), "a JSON array", ".json"),
         ("a.jsonl", json.dumps(ROW, indent=1).encode(), "a JSON object spread over several lines", "jq -c"),
         ("a.json", json.dumps({"data": [ROW]}, indent=1).encode(), "a JSON object spread over several lines", "array"),
-        ("a.jsonl", gzip.compress(LINES), "a gzip file", ".gz"),
-        ("a.csv", gzip.compress(LINES), "a gzip file", ".gz"),
         ("a.jsonl.gz", gzip.compress(gzip.compress(LINES)), "a gzip file", ".gz"),
         ("a.jsonl", bz2.compress(LINES), "a bzip2 file", "unpack"),
         ("a.jsonl", lzma.compress(LINES), "an xz file", "unpack"),
-        ("a.jsonl", b"\x28\xb5\x2f\xfd" + LINES, "a zstd file", ".zst"),
-        ("a.jsonl", LINES.decode().encode("utf-16"), "UTF-16 text", "UTF-8"),
-        ("a.jsonl", LINES.decode().encode("utf-16-le"), "UTF-16 text", "UTF-8"),
-        ("a.jsonl", LINES.decode().encode("utf-16-be"), "UTF-16 text", "UTF-8"),
-        ("a.jsonl", LINES.decode().encode("utf-32"), "UTF-32 text", "UTF-8"),
         ("a.jsonl", POINTER, "a Git LFS pointer, not the data", "git lfs pull"),
         ("a.parquet", POINTER, "a Git LFS pointer, not the data", "git lfs pull"),
         ("a.csv", b"/annex/objects/MD5E-s1--0.csv\n", "a git-annex pointer", "git annex get"),
@@ -100,7 +93,10 @@ def test_another_kind_of_file_is_named(tmp_path: Path, name: str, content: bytes
 
 def test_a_file_that_is_not_packed_though_its_name_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl.gz").write_bytes(LINES)
-    with pytest.raises(DataError, match=r"damaged jsonl file: Not a gzipped file.*\n  .*correct its name"):
+    with pytest.raises(
+        DataError,
+        match=r"damaged jsonl file: gzip or zstd by its name, but it begins like neither\n  .*correct its name",
+    ):
         list(read_rows(tmp_path / "a.jsonl.gz", "a.jsonl.gz"))
 
 

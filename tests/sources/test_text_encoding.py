@@ -36,12 +36,21 @@ def test_every_text_file_is_read_in_the_encoding_of_its_source(tmp_path: Path, n
 @pytest.mark.parametrize(
     ("encoding", "said"), [("utf-16", "utf-16"), ("utf-16-le",) * 2, ("utf-16-be",) * 2, ("utf-32", "utf-32")]
 )
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json"])
 def test_text_of_wide_characters_names_the_encoding_to_set(tmp_path: Path, name: str, encoding: str, said: str) -> None:
     with pytest.raises(DataError) as caught:
         read(tmp_path, name, FILES[name].encode(encoding), None)
     assert caught.value.message == f"{name}: {said.upper()} text, expected UTF-8"
     assert caught.value.hint == f"say `encoding: {said}` beside the source's uri"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("name", ["a.story", "1.txt"])
+def test_a_document_of_wide_characters_is_one_bad_row(tmp_path: Path, name: str, encoding: str) -> None:
+    (bad,) = read(tmp_path, name, FILES[name].encode(encoding), None)
+    assert isinstance(bad, BadRow)
+    assert bad.reason.startswith("not a document: UTF-")
+    assert "say `encoding: utf-16`" in bad.detail
 
 
 def test_another_encoding_than_the_configured_one(tmp_path: Path) -> None:
