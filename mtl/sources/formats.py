@@ -86,10 +86,16 @@ def read_stream(
         head = cast("Any", file).peek(HEAD)[:HEAD]  # every file that comes here is buffered
         if not is_document(kind_by):
             check_kind(head, kind, name)
-        elif options.encoding is None and (found := other_kind(head, kind)):
+        elif found := other_kind(head, kind):
             yield RawRow(BadRow(f"not a document: {found[0]}", "file", detail=found[1]), name, 1)
             return
-        text = file if kind in _BINARY else in_utf8(file, name, options.encoding)
+        try:
+            text = file if kind in _BINARY else in_utf8(file, name, options.encoding)
+        except DataError as error:
+            if not is_document(kind_by):
+                raise
+            yield RawRow(BadRow("not UTF-8", "file", detail=str(error).replace("\n  ", "; ")), name, 1)
+            return
         yield from _READERS[kind](text, name, wanted, options)
 
 

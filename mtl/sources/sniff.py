@@ -16,7 +16,6 @@ HEAD = 4096
 _UNPACK = "unpack it, and name the unpacked file"
 _CONVERT = "export it as CSV (UTF-8) or as JSON lines"
 _FETCH = "fetch the file itself"
-_UTF8 = "save it as UTF-8, or say `encoding: utf-16` beside the source's uri"
 _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1f\x8b", "a gzip file", "give it a name that ends in .gz, once for each time it was packed"),
     (b"\x28\xb5\x2f\xfd", "a zstd file", "give it a name that ends in .zst, or unpack it"),
@@ -36,7 +35,6 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the data", f"{_FETCH}: git lfs pull"),
     (b"/annex/objects/", "a git-annex pointer, not the data", f"{_FETCH}: git annex get"),
 )
-_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _LINES = ("jsonl", "ndjson", "jsonlines")
 _OWN = {"parquet": b"PAR1", "arrow": b"ARROW1", "feather": b"ARROW1"}
 _PAGE = re.compile(rb"\s*(?:<!doctype html|<html|<head|<body)", re.IGNORECASE)
@@ -47,24 +45,18 @@ _OBJECT = re.compile(rb'\s*\[?\s*\{\s*"')
 
 
 def check_kind(head: bytes, kind: str, name: str) -> None:
-    """DataError if a file that is read as `kind` begins with `head` and so is something else, which it names.
-
-    Text of another encoding is left to whoever knows which one the source says.
-    """
-    found = _other_kind(head, kind)
+    """DataError if a file that is read as `kind` begins with `head` and so is something else, which it names."""
+    found = other_kind(head, kind)
     if found:
         what, remedy = found
         raise DataError(f"{name} is {what}, but its name says {kind}", field="data.sources", hint=remedy)
 
 
 def other_kind(head: bytes, kind: str) -> tuple[str, str] | None:
-    """(what a file with these first bytes is, what to do about it), None where it may be what `kind` says."""
-    if head.startswith(_MARKS) or _is_wide(head):
-        return "UTF-16 text", _UTF8
-    return _other_kind(head, kind)
+    """(what a file with these first bytes is, what to do about it), None where it may be what `kind` says.
 
-
-def _other_kind(head: bytes, kind: str) -> tuple[str, str] | None:
+    Text in another encoding is `text_encoding`'s to tell, which knows what the source says.
+    """
     if not head:
         return "an empty file", "fetch or write it again; remove it if it is meant to hold nothing"
     for magic, what, remedy in _MAGIC:
@@ -96,9 +88,3 @@ def _other_text(head: bytes, kind: str) -> tuple[str, str] | None:
 
 def _is_workbook(head: bytes) -> bool:
     return b"[Content_Types].xml" in head or b"xl/" in head or b"_rels/" in head
-
-
-def _is_wide(head: bytes) -> bool:
-    """Whether every other byte is NUL, as in plain text written as UTF-16 without a mark."""
-    pairs = head[: len(head) // 2 * 2]
-    return len(pairs) >= 8 and (not any(pairs[1::2]) or not any(pairs[::2]))

@@ -95,7 +95,7 @@ def test_a_file_that_is_not_packed_though_its_name_says_so(tmp_path: Path) -> No
     (tmp_path / "a.jsonl.gz").write_bytes(LINES)
     with pytest.raises(
         DataError,
-        match=r"damaged jsonl file: gzip or zstd by its name, but it begins like neither\n  .*correct its name",
+        match=r"gzip or zstd by its name, but it begins like neither\n  .*correct its name",
     ):
         list(read_rows(tmp_path / "a.jsonl.gz", "a.jsonl.gz"))
 

@@ -49,8 +49,8 @@ def test_text_of_wide_characters_names_the_encoding_to_set(tmp_path: Path, name:
 def test_a_document_of_wide_characters_is_one_bad_row(tmp_path: Path, name: str, encoding: str) -> None:
     (bad,) = read(tmp_path, name, FILES[name].encode(encoding), None)
     assert isinstance(bad, BadRow)
-    assert bad.reason.startswith("not a document: UTF-")
-    assert "say `encoding: utf-16`" in bad.detail
+    assert bad.reason == "not UTF-8"
+    assert f"say `encoding: {encoding}` beside the source's uri" in bad.detail
 
 
 def test_another_encoding_than_the_configured_one(tmp_path: Path) -> None:
