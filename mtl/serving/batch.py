@@ -22,6 +22,7 @@ from mtl.serving.generate import Generator
 from mtl.sources import formats
 from mtl.sources.formats import format_of, is_document
 from mtl.sources.sniff import HEAD, check_kind, other_kind
+from mtl.sources.text_encoding import wide_encoding
 from mtl.task import BadRow
 
 FIELDS = ("text", "article")
@@ -120,7 +121,8 @@ def _parquet(path: Path) -> Iterator[Row]:
 
 def read_one(data: bytes, name: str) -> str:
     """The one text in `data`. Errors: InputError for what is no plain text in UTF-8; `name` says where it came from."""
-    found = other_kind(data[:HEAD], "text")
+    wide = wide_encoding(data[:HEAD])
+    found = (f"{wide.upper()} text", "save it as UTF-8") if wide else other_kind(data[:HEAD], "text")
     if found:
         raise InputError(f"{name} is {found[0]}, expected a text", field="file", hint=f"{found[1]}; {ACCEPTED}")
     try:

@@ -40,8 +40,13 @@ def _is_utf8(encoding: str) -> bool:
     return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
 
 
+def wide_encoding(head: bytes) -> str | None:
+    """UTF-16 or UTF-32, if text that begins so is plainly that."""
+    return next((encoding for mark, encoding in _MARKS.items() if head.startswith(mark)), None) or _by_nul(head)
+
+
 def _refuse_wide(head: bytes, name: str) -> None:
-    found = next((encoding for mark, encoding in _MARKS.items() if head.startswith(mark)), None) or _by_nul(head)
+    found = wide_encoding(head)
     if found:
         raise DataError(
             f"{name}: {found.upper()} text, expected UTF-8",

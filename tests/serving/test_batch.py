@@ -151,7 +151,7 @@ def test_a_table_of_any_kind_holds_texts_under_either_name(tmp_path: Path, name:
         ("t.jsonl", b"\n\n", "no texts in {file}"),
         ("t.jsonl", b"", "t.jsonl is an empty file"),
         ("t.csv", "text\né\n".encode("cp1252"), "the first one: not UTF-8: byte 0xe9"),
-        ("t.csv", b"One long article, that goes on.\nAnd on.\n", "the object has no key 'text' or 'article'"),
+        ("t.csv", b"One long article, that goes on.\nAnd on.\n", "fewer fields than columns"),
         ("t.csv", b"text\n", "no texts in {file}"),
         ("t.txt", "He said: “No” – é".encode("cp1252"), "{file} is not UTF-8: byte 0x93 in line 1"),
         ("t.txt", "Hello there, all.".encode("utf-16"), "{file} is UTF-16 text, expected a text"),
