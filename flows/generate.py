@@ -33,7 +33,10 @@ def generate(
     shard_rows: Annotated[int, Field(ge=1, le=100_000)] = 256,
     truncate: bool = True,
 ) -> dict[str, Any]:
-    """source: .jsonl or .parquet with `text` (and `id`). A row that is refused has its reason in column `error`."""
+    """source: a table (.jsonl, .json, .csv, .parquet) with `text` or `article` (and `id`).
+
+    A row that is refused has its reason in column `error`.
+    """
     job = steps.plan_generation(source, task, request or {}, name, model, shard_rows, truncate)
     folder = Path(destination)
     parts = [steps.generate_shard(job, number, str(folder)) for number in range(job["shards"])]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from mtl.config.document import read_document
 from mtl.config.retrain import load_config, parse_config
 from mtl.config.shipped import find_config
 
@@ -28,7 +27,7 @@ def presets(demo: str, chosen: str) -> dict[str, Values]:
 def file_values(path: str) -> Values:
     """What the file says, once it is known to be right."""
     load_config(Path(path))
-    values: Values = yaml.safe_load(find_config(Path(path)).read_text(encoding="utf-8"))
+    values: Values = read_document(find_config(Path(path)))
     return values
 
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 from prefect.settings import PREFECT_API_URL
@@ -40,6 +40,8 @@ def prepare(config: RetrainConfig) -> dict[str, Any]:
     """Make the data set, or find it unchanged: its manifest."""
     with watched("prepare"):
         manifest = learn.prepare(config)
+    for line in learn.note_lines(note for note in manifest["notes"] if not note["usual"]):
+        get_run_logger().warning("%s", line)
     artifacts.dataset_table(manifest)
     return manifest
 

@@ -12,7 +12,9 @@
     │   └── NotPromotedError      the gate said no                       exit 1
     ├── TransientError            the same call may succeed later        exit 1
     ├── FencedError               somebody else owns this run now        exit 75
-    └── PreemptedError            asked to stop; the checkpoint is safe  exit 143
+    ├── PreemptedError            asked to stop; the checkpoint is safe  exit 143
+    ├── InterruptedByUser         Ctrl-C at the command line             exit 130
+    └── InternalError             what nobody foresaw: a fault of mtl    exit 1
 
 The flow retries a step by the branch its error hangs on, never blanket. `to_dict` is the JSON that commands print.
 """
@@ -107,6 +109,15 @@ class FencedError(MtlError):
 class PreemptedError(MtlError):
     kind = "preempted"
     exit_code = 143
+
+
+class InterruptedByUser(MtlError):
+    kind = "interrupted"
+    exit_code = 130
+
+
+class InternalError(MtlError):
+    kind = "internal"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -42,13 +42,18 @@ class Settings:
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Settings from the environment (or from `environ`)."""
+    """Settings from the environment (or from `environ`). Errors: InputError for a state folder that is not UTF-8."""
     env = os.environ if environ is None else environ
-    home = Path(env.get("MTL_HOME") or ".mtl").absolute()
+    home = local_path(env.get("MTL_HOME") or ".mtl").absolute()
+    try:
+        str(home).encode()
+    except UnicodeEncodeError:  # databases and Arrow files take no such paths
+        hint = "set MTL_HOME to a folder whose path is UTF-8"
+        raise InputError(f"the state folder {str(home)!a} is not UTF-8", field="MTL_HOME", hint=hint) from None
     store = env.get("MTL_STORE") or str(home / "store")
     return Settings(
         home=home,
-        store=store,
+        store=str(local_path(store)) if store.startswith("~") else store,
         tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
         actor=env.get("MTL_ACTOR") or env.get("USER") or env.get("LOGNAME") or _account(),
     )
@@ -74,6 +79,14 @@ def proxy_variable(url: str) -> str | None:
         return None
     names = (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
     return next((name for name in names if os.environ.get(name)), None)
+
+
+def local_path(name: str) -> Path:
+    """The path that a name means: a leading `~` is the home folder, as in a shell, which env files and YAML are not."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # no such user: then it is a plain name
+        return Path(name)
 
 
 def _account() -> str:

@@ -6,24 +6,52 @@ parses what a model wrote, and scores it per example (so that two models can be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mtl.errors import MtlError
 from mtl.example import Example
 
+_SHOWN = 60
+_KINDS: tuple[tuple[Any, str], ...] = (
+    (bool, "boolean"),
+    ((int, float), "number"),
+    (dict, "object"),
+    ((list, tuple), "list"),
+    (bytes, "bytes"),
+    (type(None), "null"),
+)
+
 Row = Mapping[str, Any]
 Scores = Mapping[str, float | None]
 
 
 class BadRow(Exception):
-    """A row that cannot be used: why (a short constant, counted in the manifest) and which field."""
+    """A row that cannot be used: why (a short constant, counted in the manifest) and which field.
 
-    def __init__(self, reason: str, field: str) -> None:
+    detail: what was received and what was expected, for people; empty where the reason says it all.
+    """
+
+    def __init__(self, reason: str, field: str, *, detail: str = "") -> None:
         super().__init__(f"{reason} ({field})")
         self.reason = reason
         self.field = field
+        self.detail = detail
+
+
+def wrong_type(value: Any, name: str, expected: str) -> BadRow:
+    """The refusal of a value that is of another type than expected, with both."""
+    return BadRow("wrong type", name, detail=f"got {shown(value)}, expected {expected}")
+
+
+def shown(value: Any) -> str:
+    """A value for an error message: its type in the words of JSON, its beginning, on one line of plain characters."""
+    if isinstance(value, str):
+        return ascii(value) if len(value) <= _SHOWN else f"{value[:_SHOWN]!a}..."
+    kind = next((word for types, word in _KINDS if isinstance(value, types)), type(value).__name__)
+    text = ascii(value) if isinstance(value, (bool, int, float)) else ""
+    return f"{kind} {text[:_SHOWN]}".strip()
 
 
 class BadRequest(MtlError):
@@ -70,7 +98,7 @@ class RenderOptions:
     training: False for validation and test, which get no instruction dropout and the plainest request.
     instruction_dropout: share of training examples whose inputs carry the token without the instruction sentence.
     max_target_tokens: no example's target is longer (questions are split over examples, never cut).
-    count: token count of a text, `</s>` included.
+    count: token count of a text, `</s>` included. tokens: what the model sees of a text; equal tokens, equal to it.
     options: what one task alone needs (mcq: scheme, requests, requests_per_passage).
     key: `passage_key` of the record's passage where it is known already, else empty.
     """
@@ -82,6 +110,7 @@ class RenderOptions:
     count: Callable[[str], int]
     options: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
+    tokens: Callable[[str], Hashable] = str
 
 
 Dropped = list[tuple[int, BadRow]]
@@ -98,10 +127,24 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreed:
+    """What no row can say alone, such as the number that answers count from.
+
+    find: all values of `column` in a source -> what each of its rows gets as `name`. DataError where they do not say.
+    """
+
+    column: str
+    name: str
+    find: Callable[[Iterable[Any]], str]
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """Name, version, token, and the pure functions of one task.
 
-    columns: what a row must have.
+    columns: what a row must have. optional: what else `read` looks at; None if that may be anything, and then every
+    column of a file is read.
+    agreed: what the rows of a source can only say together, for sources whose `columns` map its column.
     read: row -> record; raises BadRow. Records are frozen dataclasses that `dump` turns to JSON and `load` back.
     passage: record -> the source text, by whose normalised hash splits stay disjoint and rows are joined.
     join: records of one passage, at least one -> (one record or None if all are dropped, dropped).
@@ -133,4 +176,6 @@ class Task:
     score: Callable[[Example, str], Scores]
     group: Callable[[Example], Iterable[str]] = lambda example: ()
     questions: Callable[[Example, str], list[ReadingQuestion]] | None = None
+    optional: tuple[str, ...] | None = None
+    agreed: Agreed | None = None
     request_defaults: Mapping[str, Any] = field(default_factory=dict)

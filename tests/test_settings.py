@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import pwd
+from pathlib import Path
 
-from mtl.settings import load_settings
+import pytest
+
+from mtl.errors import InputError
+from mtl.settings import load_settings, local_path
 
 
 def test_the_actor_is_the_account_where_no_variable_names_one() -> None:
@@ -13,3 +17,18 @@ def test_the_actor_is_the_account_where_no_variable_names_one() -> None:
     assert load_settings({}).actor == pwd.getpwuid(os.getuid()).pw_name
     assert load_settings({"LOGNAME": "ann"}).actor == "ann"
     assert load_settings({"MTL_ACTOR": "release-bot", "LOGNAME": "ann"}).actor == "release-bot"
+
+
+def test_a_leading_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As env files and unit files have it, where no shell has expanded it."""
+    monkeypatch.setenv("HOME", "/home/ann")
+    its = load_settings({"MTL_HOME": "~/state", "MTL_STORE": "~/store"})
+    assert (str(its.home), its.store) == ("/home/ann/state", "/home/ann/store")
+    assert load_settings({"MTL_HOME": "~/state"}).store == "/home/ann/state/store"
+    assert load_settings({"MTL_STORE": "s3://bucket/~x"}).store == "s3://bucket/~x"
+    assert local_path("~no-such-user/x") == Path("~no-such-user/x")
+
+
+def test_a_state_folder_that_is_not_utf8_is_refused() -> None:
+    with pytest.raises(InputError, match=r"the state folder '/d\\udce9/state' is not UTF-8\n  set MTL_HOME"):
+        load_settings({"MTL_HOME": "/d\udce9/state"})

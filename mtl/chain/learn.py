@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from functools import cache
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -12,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from mtl import progress
 from mtl.chain.common import Document, lineage_tags, task_names, tracking
 from mtl.config.retrain import RetrainConfig
-from mtl.errors import FencedError
+from mtl.errors import DataError, FencedError
 from mtl.settings import Settings, load_settings
-from mtl.store.base import ObjectStore
 from mtl.store.files import disk_errors
 from mtl.store.open import open_store
 
 if TYPE_CHECKING:
-    from mtl.data.manifest import DatasetManifest
+    from mtl.config.data import SourceConfig
     from mtl.data.runner import Runner
+    from mtl.sources.base import Note
     from mtl.tracking.client import Tracking
     from mtl.tracking.recorder import Recorder
 
@@ -28,7 +29,11 @@ _log = logging.getLogger(__name__)
 
 
 def prepare(config: RetrainConfig, runner: Runner | None = None) -> Document:
-    """The manifest of the data set, made unless it exists. `runner` does the work elsewhere than in this process."""
+    """The manifest of the data set, made unless it exists, and under `notes` what was left out of its sources.
+
+    runner: does the work elsewhere than in this process.
+    """
+    from mtl.chain.reference import last_data
     from mtl.data.prepare import prepare as prepare_dataset
     from mtl.model.base import resolve_base
     from mtl.model.tokenizer import LazyTokenizer
@@ -39,32 +44,42 @@ def prepare(config: RetrainConfig, runner: Runner | None = None) -> Document:
     ref = resolve_base(config.model.base, config.model.revision)
     tokens = tuple(get_task(name).token for name in task_names(config))
     tokenizer = LazyTokenizer(config.model.tokenizer or ref.location, tokens, ref.revision)
-    counting = _Counting()
-    manifest = prepare_dataset(
-        config.data,
-        seed=config.seed,
-        tokenizer=tokenizer,
-        store=store,
-        cache=settings.cache,
-        progress=counting,
-        runner=runner,
-        reference=_champions_data(config, store),
-        tokenizer_stamp=tokenizer.stamp(),
-    ).to_dict()
+    counting, notes = _Counting(), list[Document]()
+
+    def tell_note(source: SourceConfig, note: Note) -> None:
+        notes.append({"task": source.task, "uri": source.uri, **asdict(note)})
+
+    try:
+        manifest = prepare_dataset(
+            config.data,
+            seed=config.seed,
+            tokenizer=tokenizer,
+            store=store,
+            cache=settings.cache,
+            progress=counting,
+            runner=runner,
+            reference=last_data(store, model=config.register_.model, configuration=config.name),
+            tokenizer_stamp=tokenizer.stamp(),
+            tell_note=tell_note,
+        ).to_dict()
+    except DataError as error:
+        left_out = [note for note in notes if not note["usual"]]
+        error.hint = "; ".join(filter(None, [error.hint, *note_lines(left_out)]))
+        raise
     counting.finish(sum(split["rows"] for splits in manifest["counts"].values() for split in splits.values()))
-    return manifest
+    return manifest | {"notes": notes}
 
 
-def _champions_data(config: RetrainConfig, store: ObjectStore) -> DatasetManifest | None:
-    """Manifest of the data that the champion was trained on; None where there is no champion, or it is gone."""
-    from mtl.data.dataset import find_manifest
-    from mtl.release import layout
-    from mtl.release.journal import read_journal
+def note_lines(notes: Iterable[Document]) -> list[str]:
+    """The notes of `prepare` for a person: what was left out of each source, and how its splits were told apart."""
+    from mtl.sources.base import Note
+    from mtl.sources.listing import sentences
 
-    name = config.register_.model
-    version = read_journal(store, name).champion
-    release = layout.find_manifest(store, name, version) if version is not None else None
-    return find_manifest(store, release.facts.fingerprint) if release else None
+    sources: dict[str, list[Note]] = {}
+    for note in notes:
+        its = sources.setdefault(f"{note['uri']} of {note['task']}", [])
+        its.append(Note(note["name"], note["text"], note["usual"]))
+    return [f"{source}: {line}" for source, its in sources.items() for line in sentences(its)]
 
 
 def explain(fingerprint: str) -> str:
@@ -75,6 +90,15 @@ def explain(fingerprint: str) -> str:
     settings = load_settings()
     store = open_store(settings.store)
     return explained(open_dataset(store, resolve_fingerprint(store, fingerprint), settings.cache))
+
+
+def refused_rows(fingerprint: str) -> list[Document]:
+    """The first quarantined row of a stored data set for each reason: reason, field, origin, detail."""
+    from mtl.data.dataset import open_dataset
+
+    settings = load_settings()
+    data = open_dataset(open_store(settings.store), fingerprint, settings.cache)
+    return [asdict(row) for row in data.refused()]
 
 
 _UNITS = {"read": "rows read", "render": "passages rendered", "put": "files stored"}

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from mtl.cli import operations, terminal
-from mtl.errors import InputError, MtlError
+from mtl.errors import InputError, InternalError, InterruptedByUser, MtlError
+from mtl.service.redact import clean as redact
 from mtl.settings import bypass_proxy_for_loopback
 from mtl.settings_file import apply_settings_file
 
@@ -30,35 +31,59 @@ checkpoints = typer.Typer(help="The checkpoint store: what there is, whether it 
 app.add_typer(checkpoints, name="checkpoints", no_args_is_help=True)
 Run = Annotated[str | None, typer.Option("--run", help="identity of one run, or its beginning")]
 # Base of what typer raises for a wrong command line; newer ones carry a click of their own, so it is not imported.
-_UsageError: Any = typer.BadParameter.__base__
+_ClickError: Any = typer.BadParameter.__mro__[2]
+_FAULT = "this is a fault of mtl, not of what you gave it."
 
 
 def main() -> None:
     """Entry point: runs a command and turns errors into a message (or JSON) and an exit code."""
     terminal.quiet_libraries()
+    terminal.print_whatever_the_encoding()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line; its exit code."""
+    """Run one command line; its exit code. With `--json`, whatever goes wrong is a JSON document on standard output."""
     as_json = "--json" in arguments
     bypass_proxy_for_loopback()
     try:
         apply_settings_file()
         code = app(arguments, standalone_mode=False)
+        sys.stdout.flush()
+        if code == InterruptedByUser.exit_code:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except typer.Exit as stop:
         return stop.exit_code
-    except _UsageError as error:
-        usage = InputError(error.format_message(), hint="see mtl --help, or mtl COMMAND --help")
-        terminal.print_error(usage, as_json=as_json)
-        return usage.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        print("interrupted; run the same command again to go on", file=sys.stderr)
-        return 130
-    except MtlError as error:
-        terminal.print_error(error, as_json=as_json)
-        return error.exit_code
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        return _failed(error, as_json=as_json)
+
+
+def _failed(error: BaseException, *, as_json: bool) -> int:
+    """Tell what ended a command; its exit code."""
+    if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+        terminal.close_output()  # whoever read it has gone, as `head` does
+        return 1
+    told = _told(error)
+    if told.kind == "internal":
+        terminal.print_traceback(error)
+    terminal.print_error(told, as_json=as_json)
+    return told.exit_code
+
+
+def _told(error: BaseException) -> MtlError:
+    """The error as one of ours."""
+    if isinstance(error, MtlError):
+        return error
+    if isinstance(error, _ClickError):
+        usage: Any = error
+        return InputError(usage.format_message() or "no command", hint="see mtl --help, or mtl COMMAND --help")
+    if isinstance(error, (typer.Abort, KeyboardInterrupt)):
+        return InterruptedByUser("interrupted", hint="run the same command again to go on")
+    refused = isinstance(error, OSError)
+    cause = "the system refused it: is the path right, may it be written, is the disk full?" if refused else _FAULT
+    hint = f"{cause} The traceback on standard error says where it happened"
+    return InternalError(f"{type(error).__name__}: {redact(str(error))}", hint=hint)
 
 
 @app.command()
@@ -107,7 +132,7 @@ def train(
 @app.command()
 def evaluate(
     config: Conf,
-    model: Annotated[str, typer.Option(help="champion, candidate, vN, a run id, or a folder")] = "candidate",
+    model: Annotated[str, typer.Option(help="champion, candidate, vN, a run, or a folder")] = "candidate",
     against: Annotated[str | None, typer.Option(help="another model to compare with in pairs")] = None,
     as_json: Json = False,
 ) -> None:
@@ -168,13 +193,17 @@ def reconcile(name: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
 @app.command()
 def generate(
     file: Annotated[
-        Path | None, typer.Argument(help="a text, or many: .jsonl or .parquet; default: standard input")
+        Path | None,
+        typer.Argument(
+            help="a text in UTF-8, or a table of many (.jsonl, .json, .csv, .parquet; column text or article); "
+            "default: standard input"
+        ),
     ] = None,
     task: Annotated[str, typer.Option(help="summarize or mcq")] = "summarize",
     easy: Annotated[int, typer.Option(min=0, help="mcq: easy questions")] = 0,
     medium: Annotated[int, typer.Option(min=0, help="mcq: medium questions")] = 0,
     hard: Annotated[int, typer.Option(min=0, help="mcq: hard questions")] = 0,
-    model: Annotated[str, typer.Option(help="champion, candidate, vN, a run id, or a folder")] = "champion",
+    model: Annotated[str, typer.Option(help="champion, candidate, vN, a run, or a folder")] = "champion",
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="default: as trained")] = None,
     truncate: Annotated[bool, typer.Option(help="cut a text over the limit instead of refusing it")] = False,
     lines: Annotated[bool, typer.Option("--lines", help="standard input is JSON lines, one text each")] = False,
@@ -187,7 +216,7 @@ def generate(
     counts = {"easy": easy, "medium": medium, "hard": hard}
     request = {level: count for level, count in counts.items() if count}
     options: dict[str, Any] = {"name": name, "ref": model, "max_new_tokens": max_new_tokens, "truncate": truncate}
-    if lines or (file is not None and file.suffix in (".jsonl", ".parquet")):
+    if lines or (file is not None and releases.is_table(file)):
         summary = releases.generate_many(file, task, request, **options, out=sys.stdout)
         if as_json:
             terminal.print_json(summary)
@@ -197,10 +226,11 @@ def generate(
 
 @app.command()
 def serve(
-    model: Annotated[str, typer.Argument(help="champion, candidate, vN, a run id, or a folder")] = "champion",
+    model: Annotated[str, typer.Argument(help="champion, candidate, vN, a run, or a folder")] = "champion",
     host: Annotated[str, typer.Option(help="address to listen on; there is no password")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5002,
     name: Model = DEFAULT_MODEL,
+    as_json: operations.JsonErrors = False,
 ) -> None:
     """Serve a model over HTTP with MLflow's scoring protocol (POST /invocations), until interrupted."""
     from mtl.cli import releases

@@ -11,7 +11,7 @@ import typer
 from mtl.cli import terminal
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document, last on standard output")]
-
+JsonErrors = Annotated[bool, typer.Option("--json", help="print an error as one JSON document on standard output")]
 
 Conf = Annotated[Path, typer.Option("--config", "-c", help="configuration file, e.g. conf/demo.yaml")]
 stack = typer.Typer(help="The whole service on this machine: PostgreSQL, S3, MLflow, Prefect and a worker.")
@@ -81,6 +81,7 @@ def webhooks(
     url: Annotated[str | None, typer.Option(help="address that others reach it at, through a proxy with TLS")] = None,
     register: Annotated[bool, typer.Option("--register", help="have MLflow post moved aliases here")] = False,
     name: Annotated[str, typer.Option("--name", help="registered model, for the metrics")] = "mtl-flan-t5",
+    as_json: JsonErrors = False,
 ) -> None:
     """Receive signed posts (a moved alias in MLflow, new data) and start the flow that follows; serve metrics."""
     from mtl.cli import receiving

@@ -56,6 +56,13 @@ def rollback(name: str, reason: str) -> Document:
     return roll_back(name, reason=reason)
 
 
+def is_table(file: Path) -> bool:
+    """Whether a file holds many texts, by its name."""
+    from mtl.serving.batch import is_table as has_rows
+
+    return has_rows(file)
+
+
 def generate(
     file: Path | None,
     task: str,
@@ -67,7 +74,9 @@ def generate(
     truncate: bool,
 ) -> Document:
     """The answer of the model to the text in `file`, or on standard input."""
-    text = _text(file)
+    from mtl.serving.batch import read_one
+
+    text = read_one(*_content(file))
     settings = load_settings()
     store = open_store(settings.store)
     from mtl.release.refs import resolve_ref
@@ -93,24 +102,36 @@ def generate_many(
     truncate: bool,
     out: Any,
 ) -> Document:
-    """One JSON line to `out` for each line of `file` (.jsonl, .parquet) or of standard input, as they are answered."""
+    """One JSON line to `out` for each row of the table `file`, or line of standard input, as they are answered.
+
+    Errors: InputError if there was none, or none could be answered.
+    """
     from mtl.release.refs import resolve_ref
-    from mtl.serving.batch import answer_rows, read_lines, read_rows, shards
+    from mtl.serving.batch import ACCEPTED, answer_rows, read_lines, read_rows, shards
     from mtl.serving.generate import load_generator
 
     settings = load_settings()
-    rows = read_lines(sys.stdin) if file is None else read_rows(file)
+    rows = read_lines(getattr(sys.stdin, "buffer", sys.stdin)) if file is None else read_rows(file)
     versions = _lazy_versions(settings, name, ref)
     store = open_store(settings.store)
     model = resolve_ref(ref, store=store, model=name, cache=settings.cache, versions=versions)
     generator = load_generator(model.folder, engine="auto")
     done = refused = 0
+    first = ""
     for shard in shards(rows, _SHARD):
         answers = answer_rows(generator, shard, task, request=request, max_new_tokens=max_new_tokens, truncate=truncate)
         out.writelines(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
         out.flush()
         done += len(answers)
-        refused += sum("error" in answer for answer in answers)
+        errors = [answer["error"]["message"] for answer in answers if "error" in answer]
+        refused += len(errors)
+        first = first or next(iter(errors), "")
+    if refused == done:
+        where = "standard input" if file is None else str(file)
+        found = f"all {done} texts of {where} were refused, the first one: {first}" if done else f"no texts in {where}"
+        raise InputError(found, field="file", hint=ACCEPTED)
+    if refused:
+        print(f"{refused} of {done} texts were refused; their lines say why", file=sys.stderr)
     return {"task": task, "model": ref, "version": model.version, "texts": done, "refused": refused}
 
 
@@ -133,13 +154,14 @@ def _lazy_versions(settings: Settings, name: str, ref: str) -> Any:
     return _registry(settings, name) if is_run else None
 
 
-def _text(file: Path | None) -> str:
+def _content(file: Path | None) -> tuple[bytes, str]:
+    """What is in the file or on standard input, and what to call it."""
     if file is None:
-        return sys.stdin.read()
+        stream = getattr(sys.stdin, "buffer", None)
+        data = stream.read() if stream else sys.stdin.read().encode("utf-8", "surrogateescape")
+        return data, "standard input"
     try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not UTF-8: {error}", field="file") from None
+        return file.read_bytes(), str(file)
     except OSError as error:
         raise NotFoundError(f"cannot read {file}: {error.strerror}", field="file") from None
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from typing import Any
 
 from mtl.errors import MtlError
 from mtl.progress import Moment, listening
+from mtl.service.redact import clean as redact
 
 
 def quiet_libraries() -> None:
@@ -27,7 +30,12 @@ def quiet_libraries() -> None:
 
 def print_json(document: Any) -> None:
     """One JSON document on one line, the last of standard output. Errors: ValueError for NaN, which JSON has not."""
-    print(json.dumps(document, ensure_ascii=False, allow_nan=False), flush=True)
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a file name that is not UTF-8, or a terminal that is not
+        text = json.dumps(document, allow_nan=False)
+    print(text, flush=True)
 
 
 def show(result: Any, as_json: bool, text: Callable[[Any], str]) -> None:
@@ -43,7 +51,25 @@ def print_error(error: MtlError, *, as_json: bool) -> None:
     if as_json:
         print_json(error.to_dict())
     else:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {str(error).encode(errors='backslashreplace').decode()}", file=sys.stderr)
+
+
+def print_traceback(error: BaseException) -> None:
+    """Where an unforeseen error came from, on standard error, without secrets."""
+    text = redact("".join(traceback.format_exception(error)))
+    print(text.encode("ascii", "backslashreplace").decode(), file=sys.stderr, end="", flush=True)
+
+
+def print_whatever_the_encoding() -> None:
+    """What the terminal's encoding cannot hold is printed escaped, instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def close_output() -> None:
+    """After whoever read standard output has gone: nothing more is written there, also when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

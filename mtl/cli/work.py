@@ -14,14 +14,18 @@ from mtl.settings import load_settings
 
 Document = dict[str, Any]
 _MANY = 0.2  # of the inputs of a task
+_UNKNOWN = 0.05  # of the tokens of a task
 
 
 def prepare(config: Path) -> Document:
-    """The manifest of the configuration's data set."""
+    """The manifest of the configuration's data set, and under `refused` its first quarantined row for each reason."""
     from mtl.chain import learn
 
+    loaded = load_config(config)
     with progress_bars():
-        return learn.prepare(load_config(config))
+        manifest = learn.prepare(loaded)
+    refused = learn.refused_rows(manifest["fingerprint"]) if manifest["quarantine"] else []
+    return manifest | {"refused": refused}
 
 
 def explain(fingerprint: str) -> Document:
@@ -112,6 +116,8 @@ def embed_prefect() -> None:
 
 def prepare_text(manifest: Document, *, config: Path) -> str:
     """Counts of each task and split, a line each, and what a person may not expect."""
+    from mtl.chain.learn import note_lines
+
     lines = [f"data set {manifest['fingerprint']}"]
     for task, splits in manifest["counts"].items():
         for split, counts in splits.items():
@@ -131,11 +137,24 @@ def prepare_text(manifest: Document, *, config: Path) -> str:
         for task, share in manifest["truncated"].items()
         if share > _MANY
     ]
+    lines += [
+        f"note: {share:.0%} of the tokens of {task} are <unk>: the vocabulary of the base lacks these characters"
+        for task, share in manifest["unknown"].items()
+        if share > _UNKNOWN
+    ]
     if manifest["quarantine"]:
         reasons = sorted(manifest["quarantine"].items(), key=lambda item: -item[1])
         lines.append("  quarantined: " + ", ".join(f"{reason} {number}" for reason, number in reasons))
+        lines += [f"    {_refused(row)}" for row in manifest.get("refused", ())]
         lines.append(f"  with examples: mtl prepare --explain {manifest['fingerprint'][:12]}")
+    lines += [f"note: {line}" for line in note_lines(manifest["notes"])]
     return "\n".join([*lines, f"next: mtl retrain -c {config}, or mtl deploy --config {config}"])
+
+
+def _refused(row: Document) -> str:
+    from mtl.data.quarantine import Refused
+
+    return str(Refused(**row))
 
 
 def train_text(result: Document) -> str:

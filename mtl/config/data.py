@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mtl.config.section import Section
+from mtl.errors import did_you_mean
 
 Split = Literal["train", "validation", "test"]
 
@@ -17,7 +18,7 @@ class SourceConfig(Section):
     task: str = Field(description="task that reads these rows: summarize, mcq, or one of your own")
     uri: str = Field(
         description="demo (generated), hub:OWNER/NAME, s3://BUCKET/PREFIX, or a file, folder, glob or tar archive of "
-        "jsonl, json, csv, parquet (also gzipped), CNN/DailyMail's .story or RACE's N.txt"
+        "jsonl, ndjson, json, csv, tsv, parquet, arrow (also gzip or zstd), CNN/DailyMail's .story or RACE's N.txt"
     )
     name: str | None = Field(None, description="Hub configuration name (3.0.0, middle, high)")
     revision: str | None = Field(
@@ -33,15 +34,54 @@ class SourceConfig(Section):
     add: dict[str, str] = Field(
         default_factory=dict, description="columns that every row gets, for example {level: college} for RACE-C"
     )
+    columns: dict[str, str | list[str]] = Field(
+        default_factory=dict,
+        description="column that the task reads -> column of the source, or several that make a list: "
+        "{article: context, options: [A, B, C, D], answer: label}",
+    )
+    delimiter: str | None = Field(
+        None, min_length=1, max_length=1, description='csv: what divides the columns; null: a comma (a tab: "\\t")'
+    )
+    encoding: str | None = Field(
+        None, description="encoding of the text files (cp1252, latin-1, utf-16, ...); null: UTF-8"
+    )
     sha256: str | None = Field(
         None, pattern=r"^[0-9a-f]{64}$", description="refuse these data if the manifest's sha256 of them is another"
     )
+
+    @field_validator("delimiter")
+    @classmethod
+    def _divides(cls, value: str | None) -> str | None:
+        if value is not None and value in '"\r\n':
+            raise ValueError("a quote or a line break cannot divide columns")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                "x".encode(value)
+        except (LookupError, ValueError):
+            hint = did_you_mean(value or "", ("cp1252", "latin-1", "utf-8", "utf-16", "utf-16-le", "utf-16-be"))
+            raise ValueError(f"unknown encoding {value!r}; {hint}") from None
+        return value
 
     @model_validator(mode="after")
     def _positive(self) -> SourceConfig:
         for split, count in self.rows.items():
             if count < 1:
                 raise ValueError(f"rows.{split} must be at least 1, got {count}")
+        return self
+
+    @model_validator(mode="after")
+    def _of_files(self) -> SourceConfig:
+        for name in ("delimiter", "encoding"):
+            if getattr(self, name) is not None and (self.uri == "demo" or self.uri.startswith("hub:")):
+                raise ValueError(f"{name} is a property of files; {self.uri} has none")
+        empty = [name for name, its in self.columns.items() if not its or (isinstance(its, list) and not all(its))]
+        if empty:
+            raise ValueError(f"columns.{empty[0]} names no column of the source")
         return self
 
 
@@ -103,7 +143,10 @@ class DataConfig(Section):
         0.2, ge=0, le=1, description="stop if a larger share of a source's rows is quarantined"
     )
     max_shrink: float = Field(
-        0.5, ge=0, le=1, description="stop if a source has lost a larger share of its rows since the champion's data"
+        0.5,
+        ge=0,
+        le=1,
+        description="stop if a source has lost a larger share of its rows since the last data of this configuration",
     )
     near_duplicates: float | None = Field(
         0.8,

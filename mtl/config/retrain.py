@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from mtl.config.data import DataConfig
+from mtl.config.document import read_document
 from mtl.config.evaluate import EvaluateConfig
 from mtl.config.gate import GateConfig
 from mtl.config.model import LoraSection, ModelConfig
@@ -17,6 +17,9 @@ from mtl.config.section import Section
 from mtl.config.shipped import find_config
 from mtl.config.train import TrainConfig
 from mtl.errors import ConfigError, did_you_mean
+
+_LONGEST = 100
+"""Characters of a value in an error."""
 
 
 class RetrainConfig(Section):
@@ -54,11 +57,7 @@ def load_config(path: Path) -> RetrainConfig:
     All faults are reported at once, each with its field and the value got.
     """
     path = find_config(path)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), [("(file)", f"not YAML: {error}")]) from None
-    return parse_config(values, source=str(path))
+    return parse_config(read_document(path), source=str(path))
 
 
 def parse_config(values: Any, *, source: str = "configuration") -> RetrainConfig:
@@ -78,8 +77,18 @@ def _fault(item: Any) -> tuple[str, str]:
     if item["type"] == "extra_forbidden":
         return name, f"unknown key; {did_you_mean(str(location[-1]), _keys_at(location[:-1]))}"
     message = item["msg"].removeprefix("Value error, ")
-    got = "" if item["type"] in ("missing", "value_error") else f", got {item['input']!r}"
-    return name, message[:1].lower() + message[1:] + got
+    got = "" if item["type"] in ("missing", "value_error") else f", got {_shown(item['input'])}"
+    quotes = "; put it in quotes" if item["type"] == "string_type" and isinstance(item["input"], (int, float)) else ""
+    return name, message[:1].lower() + message[1:] + got + quotes
+
+
+def _shown(value: Any) -> str:
+    """A value in an error, cut where it is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        text = f"a {type(value).__name__} that is too large to print"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _keys_at(location: tuple[Any, ...]) -> list[str]:

@@ -11,7 +11,7 @@ from mtl.config.data import DataConfig
 from mtl.data.job import MARK, Job, Tally
 from mtl.data.manifest import QUARANTINE, DatasetManifest, FileEntry, SplitCounts
 from mtl.data.near import Finder
-from mtl.data.quarantine import collect, first_refused
+from mtl.data.quarantine import Refused, collect, first_refused, firsts
 from mtl.data.reading import Progress, read_part
 from mtl.data.refuse import refuse_bad, refuse_empty, refuse_shrunk, rows_read
 from mtl.data.rendering import Outcome, Work, render_buckets
@@ -19,7 +19,7 @@ from mtl.data.runner import Runner
 from mtl.data.shards import Lengths, Shard, content, plan, write_shard
 from mtl.fingerprint import sha256_file, sha256_json
 from mtl.sources.base import Part
-from mtl.sources.files import SPLITS
+from mtl.sources.splits import SPLITS
 
 Counts = dict[str, dict[str, SplitCounts]]
 GROUPS = 8
@@ -48,7 +48,7 @@ def build(
     tallies = _read(job, runner, progress)
     refuse_shrunk(rows_read(job.sources, tallies), reference, max_shrink=config.max_shrink)
 
-    def first(source: int) -> str | None:
+    def first(source: int) -> list[Refused]:
         return first_refused(job.all_refused(), source)
 
     refuse_bad(job.sources, tallies, max_bad_share=config.max_bad_share, first=first)
@@ -60,8 +60,14 @@ def build(
     refuse_bad(job.sources, tallies, max_bad_share=config.max_bad_share, first=first)
     sizes = _sizes(outcomes)
     counts = {task: _counts(tally, sizes[task]) for task, tally in tallies.items()}
-    refuse_empty(counts, tallies)
+    refuse_empty(counts, tallies, first=lambda task: _first_of(job, task))
     return _finish(job, runner, tallies, outcomes, counts, sizes, progress)
+
+
+def _first_of(job: Job, task: str) -> list[Refused]:
+    """The first bad row of a task for each reason."""
+    numbers = [number for number, source in enumerate(job.sources) if source.task == task]
+    return firsts(row for number in numbers for row in first_refused(job.all_refused(), number))
 
 
 def _read(job: Job, runner: Runner, progress: Progress) -> dict[str, Tally]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mtl.data.manifest import DatasetManifest, FileEntry, folder_key, load_manifest, manifest_key
+from mtl.data.manifest import QUARANTINE, DatasetManifest, FileEntry, folder_key, load_manifest, manifest_key
+from mtl.data.quarantine import Refused, firsts
 from mtl.errors import DamageError, InputError, NotFoundError, did_you_mean
 from mtl.example import Example
 from mtl.fingerprint import sha256_file
@@ -38,6 +39,15 @@ class Dataset:
             for batch in pq.ParquetFile(path).iter_batches(256, columns=["uid", "inputs", "targets", "meta"]):
                 for row in batch.to_pylist():
                     yield Example(row["inputs"], row["targets"], task, row["uid"], json.loads(row["meta"]))
+
+    def refused(self) -> list[Refused]:
+        """The first quarantined row for each reason."""
+        entry = next((entry for entry in self.manifest.files if entry.path == QUARANTINE), None)
+        if entry is None:
+            return []
+        with self._fetch(entry).open(encoding="utf-8", errors="surrogateescape") as file:
+            rows = (json.loads(line) for line in file)
+            return firsts(Refused(*(str(row.get(key, "")) for key in Refused.__dataclass_fields__)) for row in rows)
 
     def paths(self, task: str, split: str) -> list[Path]:
         """Local, verified files of a task's split, in order."""

@@ -27,9 +27,10 @@ def explain(data: Dataset) -> str:
         lines += [line for split, counts in splits.items() for line in _split(split, counts)]
         lines += _lengths(manifest, task)
     if manifest.quarantine:
+        first = {row.reason: row for row in data.refused()}
         found = sorted(manifest.quarantine.items(), key=lambda item: (-item[1], item[0]))
         lines += ["", "quarantined (each row is a line of quarantine.jsonl):"]
-        lines += [f"  {number:>7}  {reason}" for reason, number in found]
+        lines += [f"  {number:>7}  {first.get(reason, reason)}" for reason, number in found]
     return "\n".join([*lines, *_examples(data)])
 
 

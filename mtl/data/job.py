@@ -14,7 +14,7 @@ from pathlib import Path
 from mtl.config.data import SourceConfig
 from mtl.data.recipe import Recipe
 from mtl.data.tokens import Encoder, load_encoder
-from mtl.sources.files import SPLITS
+from mtl.sources.splits import SPLITS
 
 MARK = 1000
 """Rows or passages to one mark of progress."""

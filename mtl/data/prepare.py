@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,16 @@ from mtl.data.build import Built, build
 from mtl.data.dataset import find_manifest
 from mtl.data.job import Job
 from mtl.data.manifest import DatasetManifest, folder_key, manifest_key
-from mtl.data.reading import Progress
+from mtl.data.reading import Progress, settled
 from mtl.data.recipe import Recipe, recipe
 from mtl.data.refuse import refuse_shrunk, rows_of
 from mtl.data.runner import Runner, local, processes_for
 from mtl.data.scratch import scratch
 from mtl.data.shards import Lengths
 from mtl.data.tokens import Encoder, Tokenizer, save_tokenizer
-from mtl.errors import DataError, TransientError
-from mtl.fingerprint import sha256_json
-from mtl.sources.base import Description, Source
+from mtl.errors import DataError, NotFoundError, TransientError
+from mtl.fingerprint import sha256_json, sha256_sources
+from mtl.sources.base import Description, Note, Source
 from mtl.sources.open import open_source
 from mtl.store.base import ObjectStore
 
@@ -48,6 +49,7 @@ def prepare(
     runner: Runner | None = None,
     reference: DatasetManifest | None = None,
     tokenizer_stamp: str | None = None,
+    tell_note: Callable[[SourceConfig, Note], None] | None = None,
 ) -> DatasetManifest:
     """The manifest of the data set that `config` describes, built and stored unless it exists.
 
@@ -56,6 +58,7 @@ def prepare(
     runner: who does the work; by default this process, or the processes of `config.processes`. The bytes are the same.
     reference: manifest of the champion's data, which no source may have shrunk from.
     tokenizer_stamp: changes whenever the tokenizer does; with it, unchanged inputs are found without loading that.
+    tell_note: called with each note on a source: what was left out of it, and how its splits were told apart.
     Errors: DataError with the counts for empty or bad data, NotFoundError for a source or task that does not exist,
     TransientError for a worker that was killed and for a source that changed while it was read.
     Nothing is left half-written: without its manifest a data set does not exist.
@@ -65,28 +68,35 @@ def prepare(
     sources = [(item, open_source(item, seed, cache=cache)) for item in config.sources]
     stamps = _stamps(sources)
     quick = _request(config, made, tokenizer_stamp or Encoder(tokenizer).sha256, stamps)
-    found = _recall(cache, quick, store)
+    found, noted = _recall(cache, quick, store)
     if found is None:
         encoder = Encoder(tokenizer)
         described = [_describe(item, source) for item, source in sources]
         exact = _request(config, made, encoder.sha256, [its.sha256 for its in described])
-        found = _recall(cache, exact, store)
+        found, noted = _recall(cache, exact, store)
     if found is not None:
         refuse_shrunk(rows_of(found), reference, max_shrink=config.max_shrink)
-        _remember(cache, quick, found.fingerprint)
+        notes = _notes(sources, noted)
+        _remember(cache, quick, found.fingerprint, notes)
+        _tell_notes(config, notes, tell_note)
         tell("found", 1)
         return found
+    for _, source in sources:
+        source.splits()  # what it takes to know the notes
+    notes = _notes(sources, [])
+    _tell_notes(config, notes, tell_note)
     size = sum(source.size() for _, source in sources)
     with scratch(cache / "scratch") as folder, _runner(size, config.processes, runner) as its:
-        job = Job(folder, cache, tuple(config.sources), made, max(bucket_count(size), its.shards))
+        sources_settled = tuple(settled(item, seed, cache=cache) for item in config.sources)
+        job = Job(folder, cache, sources_settled, made, max(bucket_count(size), its.shards))
         job.make_folders()
         save_tokenizer(tokenizer, job.tokenizer)
         built = build(job, config, its, reference=reference, progress=tell)
-        _refuse_changed(sources, stamps)
+        _refuse_changed(config, seed, cache, stamps)
         manifest = _manifest(built, made, encoder, described)
         found = _store(manifest, built, folder, store=store, cache=cache, progress=tell)
     for request in (quick, exact):
-        _remember(cache, request, found.fingerprint)
+        _remember(cache, request, found.fingerprint, notes)
     return found
 
 
@@ -127,16 +137,34 @@ def _stamps(sources: Opened) -> list[str]:
     return [source.stamp() for _, source in sources]
 
 
-def _refuse_changed(sources: Opened, stamps: Sequence[str]) -> None:
+def _refuse_changed(config: DataConfig, seed: int, cache: Path, stamps: Sequence[str]) -> None:
     """TransientError if a source is no longer what it was when the work began: its hash would name other rows."""
-    for (item, source), before in zip(sources, stamps, strict=True):
+    for item, before in zip(config.sources, stamps, strict=True):
         try:
-            same = source.stamp() == before
-        except OSError:
+            same = open_source(item, seed, cache=cache).stamp() == before  # opened again: a file may have come
+        except (OSError, DataError, NotFoundError):
             same = False
         if not same:
             hint = "prepare again; give files another name while they are written, and rename them when whole"
             raise TransientError(f"source {item.uri} of {item.task} changed while it was read", hint=hint)
+
+
+Notes = Sequence[Sequence[Note]]
+"""Of each source in turn."""
+
+
+def _notes(sources: Opened, noted: Notes) -> Notes:
+    """What the sources say now; of one that was not read, what was noted when it was."""
+    said = [source.notes() for _, source in sources]
+    before = noted if len(noted) == len(said) else [[]] * len(said)
+    return [its if its is not None else before[number] for number, its in enumerate(said)]
+
+
+def _tell_notes(config: DataConfig, notes: Notes, tell: Callable[[SourceConfig, Note], None] | None) -> None:
+    if tell is not None:
+        for item, its in zip(config.sources, notes, strict=True):
+            for note in its:
+                tell(item, note)
 
 
 def _manifest(built: Built, made: Recipe, encoder: Encoder, described: Sequence[Description]) -> DatasetManifest:
@@ -212,24 +240,34 @@ def _histograms(lengths: Lengths) -> dict[str, dict[str, int]]:
 
 
 def _request(config: DataConfig, made: Recipe, tokenizer: str, contents: Sequence[str]) -> str:
-    """Names an input by stamps or hashes of its sources and tokenizer: equal requests give equal data sets."""
-    sources = [[item.task, item.sha256, item.add, its] for item, its in zip(config.sources, contents, strict=True)]
+    """Names an input by stamps or hashes of its sources and tokenizer: equal requests give equal data sets.
+
+    All that is configured of a source is in it but its address, and so is the code that reads.
+    """
+    sources = [
+        [item.model_dump(mode="json", exclude={"uri"}), its] for item, its in zip(config.sources, contents, strict=True)
+    ]
     parts: dict[str, Any] = {"sources": sources, "recipe": made.document(), "tasks": made.versions()}
-    return sha256_json({**parts, "tokenizer": tokenizer, "max_bad_share": config.max_bad_share})
+    parts |= {"tokenizer": tokenizer, "max_bad_share": config.max_bad_share}
+    return sha256_json({**parts, "readers": sha256_sources(["mtl.sources"])})
 
 
-def _recall(cache: Path, request: str, store: ObjectStore) -> DatasetManifest | None:
+def _recall(cache: Path, request: str, store: ObjectStore) -> tuple[DatasetManifest | None, Notes]:
+    """The data set that this request gave before, if it is still there, and what was noted then."""
     path = cache / "prepared" / f"{request}.json"
     try:
-        fingerprint = str(json.loads(path.read_text(encoding="utf-8"))["fingerprint"])
+        said = json.loads(path.read_text(encoding="utf-8"))
+        fingerprint = str(said["fingerprint"])
+        notes = [[Note(**note) for note in its] for its in said["notes"]]
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # never prepared here, or its note is damaged: preparing again finds the same data set
-    return find_manifest(store, fingerprint)
+        return None, []  # never prepared here, or its note is damaged: preparing again finds the same data set
+    return find_manifest(store, fingerprint), notes
 
 
-def _remember(cache: Path, request: str, fingerprint: str) -> None:
+def _remember(cache: Path, request: str, fingerprint: str, notes: Notes) -> None:
     path = cache / "prepared" / f"{request}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".tmp")
-    aside.write_text(json.dumps({"fingerprint": fingerprint}), encoding="utf-8")
+    said = {"fingerprint": fingerprint, "notes": [[asdict(note) for note in its] for its in notes]}
+    aside.write_text(json.dumps(said), encoding="utf-8")
     aside.replace(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,20 @@ from mtl.fingerprint import sha256_json
 from mtl.task import BadRow
 
 _NAMES = ("task", "split", "reason", "field", "origin")
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A refused row: why, which field, where it stands (a file's name and a line), what was received and expected."""
+
+    reason: str
+    field: str
+    origin: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        detail = f": {self.detail}" if self.detail else ""
+        return f"{self.reason}: first in {self.origin}, field {self.field}{detail}"
 
 
 class Quarantine:
@@ -26,7 +41,7 @@ class Quarantine:
         """`content` is a hash of the row, so that a changed row counts as one even if it is refused again."""
         self._tally.quarantined[split] += 1
         self._tally.reasons[place[0], bad.reason] += 1
-        self._lines.append([self._task, list(place), split, bad.reason, bad.field, origin, content])
+        self._lines.append([self._task, list(place), split, bad.reason, bad.field, origin, content, bad.detail])
 
     def write(self, path: Path) -> None:
         if self._lines:
@@ -38,17 +53,26 @@ def collect(paths: Iterable[Path], target: Path) -> str:
     """All lines of `paths` in the order of the sources as `target`; a hash of what was refused, whatever its order."""
     total = 0
     with target.open("w", encoding="utf-8", errors="surrogateescape") as file:
-        for task, _, split, reason, field, origin, content in heapq.merge(*map(_lines, paths)):
+        for task, _, split, reason, field, origin, content, detail in heapq.merge(*map(_lines, paths)):
             line = dict(zip(_NAMES, (task, split, reason, field, origin), strict=True))
+            line |= {"detail": detail} if detail else {}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
             total += int(sha256_json([task, split, reason, field, content]), 16)
     return f"{total % 2**256:064x}"
 
 
-def first_refused(paths: Iterable[Path], source: int) -> str | None:
-    """Where the first refused row of a source stands: a file's name and a line."""
-    found = (line for line in heapq.merge(*map(_lines, paths)) if line[1][0] == source)
-    return next((str(line[5]) for line in found), None)
+def first_refused(paths: Iterable[Path], source: int) -> list[Refused]:
+    """The first refused row of a source for each reason, in their order."""
+    lines = (line for line in heapq.merge(*map(_lines, paths)) if line[1][0] == source)
+    return firsts(Refused(reason, field, origin, detail) for *_, reason, field, origin, _, detail in lines)
+
+
+def firsts(refused: Iterable[Refused]) -> list[Refused]:
+    """The first of each reason, in their order."""
+    found: dict[str, Refused] = {}
+    for row in refused:
+        found.setdefault(row.reason, row)
+    return list(found.values())
 
 
 def _lines(path: Path) -> Iterator[list[Any]]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, groupby, islice
+from pathlib import Path
 from typing import Any
 
+from mtl.config.data import SourceConfig
 from mtl.data.buckets import BucketWriter
 from mtl.data.job import MARK, Job, Place, Tally, split_number
 from mtl.data.near import SignatureWriter
 from mtl.data.quarantine import Quarantine
 from mtl.errors import DataError
 from mtl.fingerprint import sha256_json
-from mtl.sources.base import BLOCK, Part, RawRow
+from mtl.sources.base import BLOCK, Part, RawRow, Source
 from mtl.sources.formats import is_document
 from mtl.sources.open import open_source
 from mtl.task import BadRow, Task
@@ -33,9 +36,9 @@ def read_part(job: Job, work: tuple[str, Part]) -> tuple[str, Tally]:
     try:
         for number, config in enumerate(job.sources):
             if config.task == name:
-                source = open_source(config, job.recipe.seed, cache=job.cache)
+                source = open_for(reader.task, config, job.recipe.seed, cache=job.cache)
                 for split in source.splits():
-                    rows = check_columns(source.rows(split, part), reader.task.columns, config.uri)
+                    rows = check_columns(source.rows(split, part), reader.task.columns, config)
                     reader.read(number, split, rows)
     finally:
         reader.close()
@@ -90,7 +93,31 @@ def read_row(task: Task, raw: RawRow) -> Any:
     return task.read(raw.value)
 
 
-def check_columns(rows: Iterable[RawRow], columns: Iterable[str], uri: str) -> Iterator[RawRow]:
+def open_for(task: Task, config: SourceConfig, seed: int, *, cache: Path) -> Source:
+    """The source of a task's rows: of its files only the columns are read that the task looks at."""
+    columns = None if task.optional is None else frozenset((*task.columns, *task.optional))
+    return open_source(config, seed, cache=cache, columns=columns)
+
+
+def settled(config: SourceConfig, seed: int, *, cache: Path) -> SourceConfig:
+    """The source with what only all of its rows together say of each (see `Agreed`), where that is not configured.
+
+    Errors: DataError where they do not say it either.
+    """
+    agreed = get_task(config.task).agreed
+    if agreed is None or agreed.column not in config.columns or agreed.name in config.add:
+        return config
+    source = open_source(config, seed, cache=cache, columns=frozenset({agreed.column}))
+    rows = (row.value for split in source.splits() for row in source.rows(split))
+    try:
+        found = agreed.find(row.get(agreed.column) for row in rows if not isinstance(row, BadRow))
+    except DataError as error:
+        message = f"source {config.uri} of {config.task}: {error.message}"
+        raise DataError(message, field=error.field, hint=error.hint) from None
+    return config.model_copy(update={"add": {**config.add, agreed.name: found}})
+
+
+def check_columns(rows: Iterable[RawRow], columns: Iterable[str], config: SourceConfig) -> Iterator[RawRow]:
     """The same rows; DataError where the beginning of a file has none with a needed column."""
     for _, group in groupby(rows, key=lambda row: row.number):
         rest = iter(group)
@@ -98,21 +125,28 @@ def check_columns(rows: Iterable[RawRow], columns: Iterable[str], uri: str) -> I
         head = [first]
         if first.line <= BLOCK and not is_document(first.file.rpartition("/")[2]):  # one bad document is a bad row
             head += islice(rest, _LOOK - 1)
-            _check_head(head, columns, uri)
+            _check_head(head, columns, config)
         yield from chain(head, rest)
 
 
-def _check_head(head: Iterable[RawRow], columns: Iterable[str], uri: str) -> None:
+def _check_head(head: Iterable[RawRow], columns: Iterable[str], config: SourceConfig) -> None:
     values = [(row.file, row.value) for row in head if not isinstance(row.value, BadRow)]
     got = {str(name) for _, value in values for name in value}
-    missing = [column for column in columns if column not in got]
+    missing = [_shown(column, config) for column in columns if column not in got]
     if got and missing:
         noun = "column" if len(missing) == 1 else "columns"
         raise DataError(
-            f"{values[0][0]} of {uri}: no {noun} {', '.join(map(repr, missing))}; got {', '.join(sorted(got))}",
+            f"{values[0][0]} of {config.uri}: no {noun} {', '.join(missing)}; "
+            f"got {', '.join(textwrap.shorten(name, 60) for name in sorted(got))}",
             field="data.sources",
-            hint="rename the columns of the file, or read it with another task",
+            hint="rename the columns of the file (the first line of a csv file names them), say under `columns` of the "
+            "source how they are called, for example {article: text}, or read it with another task",
         )
+
+
+def _shown(column: str, config: SourceConfig) -> str:
+    mapped = config.columns.get(column)
+    return repr(column) if mapped is None else f"{mapped!r} (`columns` names it for {column!r})"
 
 
 def _row_hash(row: Mapping[str, Any], columns: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +45,9 @@ class Recipe:
     def versions(self) -> dict[str, int]:
         return {name: get_task(name).version for name in self.tasks}
 
-    def options(self, split: str, count: Callable[[str], int]) -> RenderOptions:
+    def options(
+        self, split: str, count: Callable[[str], int], tokens: Callable[[str], Hashable] = str
+    ) -> RenderOptions:
         """How records of a split are rendered."""
         return RenderOptions(
             seed=self.seed,
@@ -53,6 +55,7 @@ class Recipe:
             instruction_dropout=self.settings["instruction_dropout"],
             max_target_tokens=self.settings["max_target_tokens"],
             count=count,
+            tokens=tokens,
             options={"scheme": self.scheme, **{name: self.settings[name] for name in _RENDERING}},
         )
 

@@ -52,6 +52,8 @@ def render_buckets(job: Job, work: Work) -> Outcome:
             if done % MARK == 0:
                 job.mark("render", f"{work.task}-{bucket}")
         for split, its in examples.items():
+            if not its:  # all that would have been in it was refused
+                continue
             path = job.examples(work.task, split, bucket)
             write_examples(its, path, encoder=job.encoder, limits=limits, lengths=outcome.lengths)
             outcome.examples[split, bucket] = len(its)
@@ -66,9 +68,11 @@ class _Renderer:
         self.task, self._tally, self._holdout, self._recipe = task, tally, holdout, job.recipe
         self.quarantine = Quarantine(task.name, tally)
         self._near: dict[str, str] = json.loads(job.near(task.name).read_text(encoding="utf-8"))
-        count = job.encoder.count
+        encoder = job.encoder
         splits = ("train", "validation", "test")
-        self._options: dict[str, RenderOptions] = {split: job.recipe.options(split, count) for split in splits}
+        self._options: dict[str, RenderOptions] = {
+            split: job.recipe.options(split, encoder.count, encoder.tokens) for split in splits
+        }
 
     def passage(self, key: str, pieces: Sequence[Piece], examples: dict[str, list[Example]]) -> None:
         """`split` is where the rows came from, `goal` where they go."""

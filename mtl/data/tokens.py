@@ -135,6 +135,10 @@ class Encoder:
         """Tokens of `text`, `</s>` included."""
         return length(self.pack([text])[0])
 
+    def tokens(self, text: str) -> bytes:
+        """Packed ids of one text: equal ones are equal to the model."""
+        return self._pack(text)
+
     def cut(self, ids: bytes, limit: int) -> bytes:
         """At most `limit` packed ids, `</s>` last."""
         return ids if length(ids) <= limit else ids[: (limit - 1) * WIDTH] + self._eos

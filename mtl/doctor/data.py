@@ -7,13 +7,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import islice
 
+from mtl.config.data import SourceConfig
 from mtl.config.retrain import RetrainConfig
-from mtl.data.reading import check_columns, read_row
-from mtl.data.refuse import remedy, too_many
+from mtl.data.quarantine import Refused, firsts
+from mtl.data.reading import check_columns, open_for, read_row, settled
+from mtl.data.refuse import remedy, told, too_many
 from mtl.doctor.finding import Finding, fault, ok, warning
 from mtl.settings import Settings
-from mtl.sources.base import Source
-from mtl.sources.open import open_source
+from mtl.sources.base import Note, Source
+from mtl.sources.listing import sentences
+from mtl.sources.open import is_remote
 from mtl.task import BadRow, Task
 from mtl.tasks.table import get_task
 
@@ -32,13 +35,15 @@ def data(settings: Settings, config: RetrainConfig | None) -> Iterator[Finding]:
     wanted, have = config.evaluate.split, defaultdict[str, set[str]](set)
     faults: list[Finding] = []
     for source in config.data.sources:
-        if ":" in source.uri:
+        if is_remote(source.uri):
             have[source.task].add(wanted)
             continue
-        opened = open_source(source, config.seed, cache=settings.cache)
+        task, source = get_task(source.task), settled(source, config.seed, cache=settings.cache)
+        opened = open_for(task, source, config.seed, cache=settings.cache)
         have[source.task].update(opened.splits())
+        yield from _notes(opened.notes() or [], source.uri)
         if source.uri != "demo":
-            faults += _rows(opened, get_task(source.task), source.uri, allowed=config.data.max_bad_share)
+            faults += _rows(opened, task, source, allowed=config.data.max_bad_share)
     lacking = [task for task, splits in have.items() if wanted not in splits]
     if lacking and wanted not in config.data.holdout:
         what = f"{config.name}: no {wanted} examples of {' and '.join(lacking)}, on which a retrain is judged"
@@ -48,22 +53,31 @@ def data(settings: Settings, config: RetrainConfig | None) -> Iterator[Finding]:
         yield ok("data", f"{config.name}: {len(config.data.sources)} sources, tasks {', '.join(have)}")
 
 
-def _rows(source: Source, task: Task, uri: str, *, allowed: float) -> Iterator[Finding]:
+def _notes(notes: list[Note], uri: str) -> Iterator[Finding]:
+    """What is left out of a source, and how its splits were told apart."""
+    for line in sentences(note for note in notes if not note.usual):
+        left_out = line.startswith("left out")
+        do = "if it is data, unpack or convert it, or name it as a source" if left_out else "name them under `files`"
+        yield warning("data", f"{uri}: {line}", do)
+    for line in sentences(note for note in notes if note.usual):
+        yield ok("data", f"{uri}: {line}")
+
+
+def _rows(source: Source, task: Task, config: SourceConfig, *, allowed: float) -> Iterator[Finding]:
     """Whether the first rows of each split can be read as the task's."""
     reasons: Counter[str] = Counter()
-    rows, first = 0, ""
+    rows, bad_rows = 0, list[Refused]()
     for split in source.splits():
-        for raw in check_columns(islice(source.rows(split), _LOOK), task.columns, uri):
+        for raw in check_columns(islice(source.rows(split), _LOOK), task.columns, config):
             rows += 1
             try:
                 read_row(task, raw)
             except BadRow as refused:
                 reasons[refused.reason] += 1
-                first = first or raw.origin
+                bad_rows.append(Refused(refused.reason, refused.field, raw.origin, refused.detail))
     bad = reasons.total()
     if too_many(bad, rows, allowed=allowed):
-        found = ", ".join(f"{reason} {number}" for reason, number in reasons.most_common(8))
-        what = f"{uri}: {bad} of the first {rows} rows are bad: {found}; the first one is {first}"
+        what = f"{config.uri}: {bad} of the first {rows} rows are bad: {told(reasons, firsts(bad_rows))}"
         yield fault("data", what, remedy(reasons) or "look at the rows; mtl prepare -c CONF counts them all")
 
 

@@ -2,6 +2,7 @@
 
 ROUGE is Lin (2004), "ROUGE: A Package for Automatic Evaluation of Summaries". ROUGE-Lsum is what papers on
 CNN/DailyMail print as "ROUGE-L" (t5/evaluation/metrics.py): the union of longest common subsequences over sentences.
+rouge_score knows the letters a to z alone; where the reference is in another script, words are those of that script.
 
     >>> rouge_scores("the cats sat", "the cat sat")["rouge1"]
     1.0
@@ -13,12 +14,14 @@ import re
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
+from mtl.metrics.text import in_other_script, script_words
+
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
 
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
-_SENTENCE_END = re.compile(r"""(?<=[.!?])(?:["'”’)\]]*)\s+""")
+_SENTENCE_END = re.compile(r"""(?<=[.!?。।؟۔])(?:["'”’)\]]*)\s+""")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:mr|mrs|ms|dr|prof|st|jr|sr|gen|gov|sen|rep|lt|col|sgt|capt|no|vs|inc|co|etc)|\b[a-z])\.$", re.IGNORECASE
 )
@@ -26,7 +29,7 @@ _ABBREVIATION = re.compile(
 
 def rouge_scores(prediction: str, reference: str) -> dict[str, float]:
     """F-measures in 0..1, one per name of ROUGE_TYPES; 0 where either text has no word."""
-    scores = _scorer().score(_lines(reference), _lines(prediction))
+    scores = _scorer(in_other_script(reference)).score(_lines(reference), _lines(prediction))
     return {name: float(scores[name].fmeasure) for name in ROUGE_TYPES}
 
 
@@ -60,12 +63,25 @@ class _CachedStemmer:
         self.stem = lru_cache(maxsize=1 << 17)(PorterStemmer().stem)
 
 
+class _AnyScript:
+    """Words of any script; those of a to z are stemmed as rouge_score does."""
+
+    def __init__(self) -> None:
+        self._stemmer = _CachedStemmer()
+
+    def tokenize(self, text: str) -> list[str]:
+        found = script_words(text.lower())
+        return [self._stemmer.stem(word) if word.isascii() and len(word) > 3 else word for word in found]
+
+
 @cache
-def _scorer() -> RougeScorer:
+def _scorer(any_script: bool) -> RougeScorer:
     # Imported here: nltk takes two seconds, and whoever lists the tasks does not score.
     from rouge_score.rouge_scorer import RougeScorer
     from rouge_score.tokenizers import DefaultTokenizer
 
+    if any_script:
+        return RougeScorer(list(ROUGE_TYPES), tokenizer=_AnyScript())
     tokenizer = DefaultTokenizer(use_stemmer=False)
     tokenizer._stemmer = _CachedStemmer()
     return RougeScorer(list(ROUGE_TYPES), tokenizer=tokenizer)

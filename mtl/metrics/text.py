@@ -1,4 +1,4 @@
-"""Counting words and n-grams: normalisation, copying, repetition. Pure Python."""
+"""Counting words and n-grams: normalisation, copying, repetition, words of any script. Pure Python."""
 
 from __future__ import annotations
 
@@ -8,6 +8,33 @@ from collections.abc import Sequence
 
 _WORD = re.compile(r"\w+")
 _SPACES = re.compile(r"\s+")
+_BEYOND_LATIN = re.compile(r"[\u0370-\U0010ffff]")
+_WITHOUT_SPACES = re.compile(
+    r"[\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e45\u0e81-\u0eb0\u0eb2\u0eb3\u0ec0-\u0ec4\u1000-\u102a\u1780-\u17b3"
+    r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
+)
+"""Thai, Lao, Burmese, Khmer, Kana and Han: they write no spaces, so a letter counts as a word."""
+
+
+def in_other_script(text: str) -> bool:
+    """Whether the text has letters that are not Latin."""
+    return not text.isascii() and any(map(str.isalpha, set(_BEYOND_LATIN.findall(text))))
+
+
+def script_words(text: str) -> list[str]:
+    """Runs of letters of any script with their marks, and of digits; a letter each where a script writes no spaces."""
+    return _WITHOUT_SPACES.sub(r" \g<0>", text.translate(_BLANKED)).split()
+
+
+class _Blanks(dict[int, int]):
+    """Table for str.translate: letters, marks and digits stay, all else is a blank."""
+
+    def __missing__(self, code: int) -> int:
+        self[code] = kept = code if unicodedata.category(chr(code))[0] in "LMN" else ord(" ")
+        return kept
+
+
+_BLANKED = _Blanks()
 
 
 def normalise(text: str) -> str:
@@ -17,7 +44,8 @@ def normalise(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """Words of the normalised text, punctuation left out."""
-    return _WORD.findall(normalise(text))
+    plain = normalise(text)
+    return script_words(plain) if in_other_script(plain) else _WORD.findall(plain)
 
 
 def ngrams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtl.errors import ModelError, NotFoundError
 from mtl.fingerprint import sha256_file
+from mtl.settings import local_path
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +74,7 @@ def locate(
 
     Errors: NotFoundError, ModelError as of `resolve_base`.
     """
-    local = _SHIPPED if base == DEMO else Path(base)
+    local = _SHIPPED if base == DEMO else local_path(base)
     if local.is_dir():
         location = str(local.absolute())
     elif base == DEMO or base.startswith((".", "/", "~")) or base.count("/") != 1:

@@ -6,11 +6,9 @@ refused. Links within are refused too: data have no need of them.
 
 from __future__ import annotations
 
-import io
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from fnmatch import fnmatch
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -18,20 +16,30 @@ from typing import BinaryIO, cast
 
 from mtl.errors import DataError, NotFoundError, did_you_mean
 from mtl.fingerprint import sha256_file, sha256_json
-from mtl.sources.base import WHOLE, Description, Part, RawRow
-from mtl.sources.files import KNOWN, SPLITS, by_split, hidden
-from mtl.sources.formats import Unpacked, format_of, is_document, read_stream
+from mtl.sources.base import AS_USUAL, WHOLE, Description, FileOptions, Note, Part, RawRow
+from mtl.sources.formats import KNOWN, is_document, is_packed, open_file, read_stream
+from mtl.sources.listing import beside, folded, sorted_out
+from mtl.sources.names import fits, printable
 from mtl.sources.race import level_in, spread
-
-ENDINGS = (".tar", ".tar.gz", ".tgz")
+from mtl.sources.splits import SPLITS, Chosen, by_split, split_in
 
 
 class ArchiveSource:
     """Rows of the data files in the tar archive `path`, split by file or folder name, or by `files` (split -> glob)."""
 
-    def __init__(self, task: str, path: Path, *, uri: str, files: Mapping[str, str], limits: Mapping[str, int]) -> None:
-        self._task, self._path, self._uri = task, path, uri
+    def __init__(
+        self,
+        task: str,
+        path: Path,
+        *,
+        uri: str,
+        files: Mapping[str, str],
+        limits: Mapping[str, int],
+        options: FileOptions = AS_USUAL,
+    ) -> None:
+        self._task, self._path, self._uri, self._options = task, path, uri, options
         self._patterns, self._limits = dict(files), dict(limits)
+        self._own = split_in(path.name)
 
     def splits(self) -> tuple[str, ...]:
         return tuple(split for split in SPLITS if self._files.get(split))
@@ -47,14 +55,18 @@ class ArchiveSource:
 
     def stamp(self) -> str:
         stat = self._path.stat()
-        marks = [str(self._path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+        marks = [printable(self._path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
         return sha256_json([*marks, *self._choice()])
 
     def size(self) -> int:
         return self._path.stat().st_size * (1 if self._path.suffix == ".tar" else 3)
 
-    def _choice(self) -> list[dict[str, str] | dict[str, int]]:
-        return [self._patterns, self._limits]
+    def notes(self) -> list[Note] | None:
+        return self._listed[1] if "_listed" in vars(self) else None
+
+    def _choice(self) -> list[dict[str, str] | dict[str, int] | str | None]:
+        """All that determines the rows beside the content: what was asked for, and what the archive's name says."""
+        return [self._patterns, self._limits, level_in(self._path.name), self._own]
 
     def _read(self, split: str, part: Part) -> Iterator[RawRow]:
         numbers = {name: number for number, name in enumerate(self._files.get(split, ()))}
@@ -63,25 +75,33 @@ class ArchiveSource:
             if number is None or (is_document(name) and not part.has(number, 0)):
                 continue
             level = level_in(f"{self._path.name}/{name}") if is_document(name) else None
-            for row in read_stream(_unzipped(file, name), name, name, partial(part.has, number)):
+            rows = read_stream(_unpacked(file, name), name, printable(name), partial(part.has, number), self._options)
+            for row in rows:
                 whole = RawRow(row.value, row.file, row.line, number)
                 yield from spread(whole, level=level, numbered=is_document(name))
 
+    @property
+    def _files(self) -> Chosen:
+        return self._listed[0]
+
     @cached_property
-    def _files(self) -> dict[str, list[str]]:
-        """Names of the data files of each split, in the order of the archive."""
-        names = [name for name, _ in _members(self._path) if format_of(PurePosixPath(name).name)]
+    def _listed(self) -> tuple[Chosen, list[Note]]:
+        """Names of the data files of each split, in the order of the archive, and what is left out."""
+        found = sorted_out(name for name, _ in _members(self._path))
+        names, others = [name for name, note in found if note is None], folded(note for _, note in found if note)
         if not names:
-            raise NotFoundError(f"no data files in {self._uri}", field="sources.uri", hint=f"looked for {KNOWN}")
+            hint = beside(f"looked for {KNOWN}", others)
+            raise NotFoundError(f"no data files in {self._uri}", field="sources.uri", hint=hint)
         if not self._patterns:
-            return by_split(names, self._uri)
-        chosen = {split: [name for name in names if fnmatch(name, glob)] for split, glob in self._patterns.items()}
-        for split, found in chosen.items():
-            if not found:
+            chosen, notes = by_split(names, self._uri, own=self._own)
+            return chosen, [*notes, *others]
+        chosen = {split: [name for name in names if fits(name, glob)] for split, glob in self._patterns.items()}
+        for split, its in chosen.items():
+            if not its:
                 pattern = self._patterns[split]
-                hint = did_you_mean(pattern, names[:200])
+                hint = did_you_mean(pattern, map(printable, names[:200]))
                 raise NotFoundError(f"no file {pattern!r} in {self._uri}", field=f"sources.files.{split}", hint=hint)
-        return chosen
+        return chosen, []
 
 
 def _members(path: Path) -> Iterator[tuple[str, BinaryIO]]:
@@ -89,7 +109,7 @@ def _members(path: Path) -> Iterator[tuple[str, BinaryIO]]:
     with _opened(path) as archive:
         for member in archive:
             safe = _checked(member, path)
-            if not member.isdir() and not hidden(Path(safe)):
+            if not member.isdir():
                 file = archive.extractfile(member)
                 if file is not None:
                     yield safe, cast("BinaryIO", file)
@@ -97,9 +117,8 @@ def _members(path: Path) -> Iterator[tuple[str, BinaryIO]]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tarfile.TarFile]:
-    packed = path.suffix in (".gz", ".tgz")
-    plain = io.BufferedReader(Unpacked(path, path.name), 2**18) if packed else path.open("rb")
     try:
+        plain = open_file(path, path.name)
         with plain, tarfile.open(fileobj=plain, mode="r|") as archive:
             yield archive
     except (tarfile.ReadError, EOFError, OSError) as error:
@@ -113,15 +132,16 @@ def _checked(member: tarfile.TarInfo, path: Path) -> str:
     """
     name = PurePosixPath(member.name.lstrip("/"))
     if ".." in name.parts:
-        raise DataError(f"{path.name}: {member.name!r} leads out of the archive")
+        raise DataError(f"{path.name}: {printable(member.name)!r} leads out of the archive")
     if member.islnk() or member.issym():
-        raise DataError(f"{path.name}: {member.name!r} is a link", hint="pack the files themselves")
+        raise DataError(f"{path.name}: {printable(member.name)!r} is a link", hint="pack the files themselves")
     if not (member.isreg() or member.isdir()):
-        raise DataError(f"{path.name}: {member.name!r} is a device or a pipe", hint="pack plain files")
+        raise DataError(f"{path.name}: {printable(member.name)!r} is a device or a pipe", hint="pack plain files")
     return name.as_posix()
 
 
-def _unzipped(file: BinaryIO, name: str) -> BinaryIO:
-    if name.lower().endswith(".gz"):
-        raise DataError(f"{name}: a gzip file within an archive", hint="unpack the archive and name the folder")
+def _unpacked(file: BinaryIO, name: str) -> BinaryIO:
+    if is_packed(name):
+        hint = "unpack the archive and name the folder"
+        raise DataError(f"{printable(name)}: a packed file within an archive", hint=hint)
     return file

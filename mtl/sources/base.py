@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +25,26 @@ class Part:
 
 
 WHOLE = Part()
+
+
+Wanted = Callable[[int], bool]
+"""Whether the row of this number, from 0, is asked for: what is not is skipped unread where that can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """How files are read, where the source says so.
+
+    delimiter: of csv files, None for the comma. encoding: of text files, None for UTF-8. columns: those that somebody
+    reads, None for all of them.
+    """
+
+    delimiter: str | None = None
+    encoding: str | None = None
+    columns: frozenset[str] | None = None
+
+
+AS_USUAL = FileOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +77,19 @@ class Description:
         return {"task": self.task, "uri": self.uri, "revision": self.revision, "sha256": self.sha256}
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a person should know of a source: a file or folder that is left out, or how its splits were told apart.
+
+    name: of what is left out, relative to the source; empty where the text is of the whole source.
+    usual: there is nothing to look at, as with a README beside data.
+    """
+
+    name: str
+    text: str
+    usual: bool = False
+
+
 class Source(Protocol):
     """Rows by split. Errors: DataError for content that must not be read on, NotFoundError for what is not there."""
 
@@ -68,7 +101,9 @@ class Source(Protocol):
         """The part's rows of a split in a fixed order, read as they are asked for."""
         ...
 
-    def describe(self) -> Description: ...
+    def describe(self) -> Description:
+        """Its sha256 is of all that determines the rows: content, names, and what was asked for."""
+        ...
 
     def stamp(self) -> str:
         """A text, quickly had, that changes whenever the rows may have changed; equal stamps mean equal rows."""
@@ -76,4 +111,8 @@ class Source(Protocol):
 
     def size(self) -> int:
         """About how many bytes there are to read: whether sharing the work out pays."""
+        ...
+
+    def notes(self) -> list[Note] | None:
+        """All that is left out, by name, and more; None where that takes reading and `splits` was not asked for yet."""
         ...

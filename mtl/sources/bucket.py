@@ -14,11 +14,9 @@ from urllib.parse import urlsplit
 
 from mtl.errors import InputError, NotFoundError
 from mtl.fingerprint import sha256_bytes, sha256_json
-from mtl.sources.archive import ENDINGS
-from mtl.sources.base import WHOLE, Description, Part, RawRow, Source
-from mtl.sources.files import hidden
-from mtl.sources.formats import format_of
-from mtl.store.base import ObjectInfo, ObjectStore
+from mtl.sources.base import WHOLE, Description, Note, Part, RawRow, Source
+from mtl.sources.listing import ARCHIVES, folded, left_out
+from mtl.store.base import ObjectInfo, ObjectStore, check_key
 
 
 class BucketSource:
@@ -37,33 +35,49 @@ class BucketSource:
         return replace(self._source.describe(), uri=self._uri)
 
     def stamp(self) -> str:
-        """Of the listing alone: an object that was replaced has another time or size."""
-        return sha256_json([self._uri, *([info.key, info.size, info.modified] for info in self._listing)])
+        """Of the listing alone: an object that was replaced has another time, size or tag."""
+        return sha256_json([self._uri, self._marks(), [note.name for note in self._listing[1]]])
 
     def size(self) -> int:
-        return sum(info.size for info in self._listing)
+        return sum(info.size for info in self._listing[0])
+
+    def notes(self) -> list[Note] | None:
+        its = self._source.notes() if "_source" in vars(self) else None
+        return None if its is None else [*its, *self._listing[1]]
+
+    def _marks(self) -> list[list[str | int | float]]:
+        return [[info.key, info.size, info.modified, info.etag] for info in self._listing[0]]
 
     @cached_property
-    def _listing(self) -> list[ObjectInfo]:
+    def _listing(self) -> tuple[list[ObjectInfo], list[Note]]:
+        """Objects of data, and what is left out."""
         name = _file_in(self._uri)
-        found = [info for info in self._store.list(name) if _is_data(info.key) and (not name or info.key == name)]
-        if not found:
+        found = [
+            (info, left_out(info.key))
+            for info in self._store.list(name)
+            if (not name or info.key == name) and not info.key.endswith("/")  # what consoles make for a folder
+        ]
+        data = [info for info, note in found if note is None or info.key == name]
+        if not data:
             raise NotFoundError(f"no data objects under {self._uri}", field="sources.uri", hint="is the prefix right?")
-        return found
+        return data, folded(note for info, note in found if note and info.key != name)
 
     @cached_property
     def _source(self) -> Source:
+        """Of the copy, whose folders are named as those of the objects are: levels and splits go by their names."""
         root = self._cache / "sources" / sha256_bytes(self._uri.encode())[:32]
-        folder = root / self.stamp()[:32] / "data"
-        for info in self._listing:
-            path = folder / info.key
+        kept = root / sha256_json([self._uri, self._marks()])[:32]
+        name = _file_in(self._uri)
+        parts = [part for part in urlsplit(self._uri).path.removesuffix(name).split("/") if part.strip(".")]
+        folder = kept.joinpath(*parts[-2:])
+        for info in self._listing[0]:
+            path = folder / check_key(info.key)
             if not path.is_file() or path.stat().st_size != info.size:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._store.get_file(info.key, path)
         for other in root.iterdir():
-            if other != folder.parent:
+            if other != kept:
                 shutil.rmtree(other, ignore_errors=True)  # of an older listing
-        name = _file_in(self._uri)
         return self._make(folder / name if name else folder)
 
 
@@ -84,6 +98,5 @@ def _file_in(uri: str) -> str:
     return name if _is_data(name) else ""
 
 
-def _is_data(key: str) -> bool:
-    name = key.rpartition("/")[2]
-    return not hidden(Path(key)) and (format_of(name) is not None or name.lower().endswith(ENDINGS))
+def _is_data(name: str) -> bool:
+    return left_out(name) is None or name.lower().endswith(ARCHIVES)

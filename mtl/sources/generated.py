@@ -7,9 +7,9 @@ from typing import Any
 
 from mtl.errors import NotFoundError, did_you_mean
 from mtl.fingerprint import sha256_bytes, sha256_json, sha256_sources
-from mtl.sources.base import WHOLE, Description, Part, RawRow
+from mtl.sources.base import WHOLE, Description, Note, Part, RawRow
 from mtl.sources.demo.corpus import articles, passages
-from mtl.sources.files import SPLITS
+from mtl.sources.splits import SPLITS
 
 DOCUMENTS: Mapping[str, int] = {"train": 2000, "validation": 200, "test": 200}
 """Documents of each split where the configuration names none."""
@@ -45,6 +45,9 @@ class DemoSource:
 
     def size(self) -> int:
         return sum(self._counts.values()) * _BYTES
+
+    def notes(self) -> list[Note]:
+        return []
 
     def describe(self) -> Description:
         return Description(self._task, "demo", f"seed {self._seed}", self.stamp())

@@ -13,9 +13,11 @@ from typing import Any
 
 from mtl.errors import NotFoundError, TransientError
 from mtl.fingerprint import sha256_json
-from mtl.sources.base import BLOCK, WHOLE, Description, Part, RawRow
-from mtl.sources.files import SPLITS
+from mtl.sources.arrow_rows import UNREADABLE
+from mtl.sources.base import BLOCK, WHOLE, Description, Note, Part, RawRow
 from mtl.sources.race import level_in, spread
+from mtl.sources.splits import SPLITS
+from mtl.task import BadRow
 
 _ALIASES = {"dev": "validation", "val": "validation", "valid": "validation"}
 
@@ -32,15 +34,18 @@ class HubSource:
         revision: str,
         limits: Mapping[str, int],
         streaming: bool = False,
+        columns: frozenset[str] | None = None,
         load: Callable[..., Mapping[str, Any]] | None = None,
     ) -> None:
         self._task, self._name, self._config, self._revision = task, name, config, revision
         self._limits, self._streaming, self._load = dict(limits), streaming, load or _load_dataset
+        self._columns = columns
 
     @cached_property
     def _splits(self) -> dict[str, Any]:
         loaded = self._load(self._name, self._config, revision=self._revision, streaming=self._streaming)
-        return {_ALIASES.get(split, split): rows for split, rows in loaded.items()}
+        named = {split: _ALIASES.get(split, split) for split in loaded}
+        return {split if its != split and its in loaded else its: loaded[split] for split, its in named.items()}
 
     def splits(self) -> tuple[str, ...]:
         return tuple(split for split in SPLITS if split in self._splits)
@@ -48,9 +53,19 @@ class HubSource:
     def rows(self, split: str, part: Part = WHOLE) -> Iterator[RawRow]:
         place = f"{self._name}/{self._config or 'default'}/{split}"
         level = "college" if level_in(self._name) == "college" else None
-        for number, row in _own(self._splits[split], self._limits.get(split), part):
-            raw = RawRow({**row, "hub_config": self._config}, place, number + 1)
-            yield from spread(raw, level=level)
+        rows, unread = self._read_columns(self._splits[split])
+        for number, row in _own(rows, self._limits.get(split), part):
+            empty = unread if number < BLOCK else {}
+            value = row if isinstance(row, BadRow) else {**empty, **row, "hub_config": self._config}
+            yield from spread(RawRow(value, place, number + 1), level=level)
+
+    def _read_columns(self, rows: Any) -> tuple[Any, dict[str, None]]:
+        """The rows with the columns that are read alone, and the others without values, for messages about columns."""
+        names = getattr(rows, "column_names", None)
+        if self._columns is None or not names:
+            return rows, {}
+        read = [name for name in names if name in self._columns]
+        return rows.select_columns(read), dict.fromkeys(name for name in names if name not in read)
 
     def describe(self) -> Description:
         return Description(self._task, f"hub:{self._name}", self._revision, self.stamp())
@@ -60,20 +75,43 @@ class HubSource:
             return 0
         return sum(int(getattr(rows, "dataset_size", None) or 0) for rows in self._splits.values())
 
+    def notes(self) -> list[Note] | None:
+        if "_splits" not in vars(self):
+            return None
+        known = f"a split that is none of {', '.join(SPLITS)}"
+        return [Note(split, known) for split in self._splits if split not in SPLITS]
+
     def stamp(self) -> str:
         """The revision names the content, so nothing has to be read."""
         return sha256_json([self._name, self._config, self._revision, self._limits])
 
 
-def _own(rows: Any, limit: int | None, part: Part) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _own(rows: Any, limit: int | None, part: Part) -> Iterator[tuple[int, Mapping[str, Any] | BadRow]]:
     """(number, row) of a part's rows; what is in the cache is reached block by block, a stream is read past."""
-    if part.of == 1 or not hasattr(rows, "select"):
+    if not hasattr(rows, "select"):
         yield from ((n, row) for n, row in enumerate(islice(rows, limit)) if part.has(0, n))
         return
     total = len(rows) if limit is None else min(limit, len(rows))
     for start in range(0, total, BLOCK):
         if part.has(0, start):
-            yield from enumerate(rows.select(range(start, min(start + BLOCK, total))), start=start)
+            yield from enumerate(_block(rows.select(range(start, min(start + BLOCK, total)))), start=start)
+
+
+def _block(rows: Any) -> list[Mapping[str, Any] | BadRow]:
+    try:
+        return list(rows)
+    except UNREADABLE:
+        return [_row(rows, number) for number in range(len(rows))]
+
+
+def _row(rows: Any, number: int) -> Mapping[str, Any] | BadRow:
+    try:
+        found: Mapping[str, Any] = rows[number]
+    except UnicodeDecodeError:
+        return BadRow("not UTF-8", "row")
+    except UNREADABLE:
+        return BadRow("unreadable value", "row")
+    return found
 
 
 def _load_dataset(name: str, config: str | None, *, revision: str, streaming: bool) -> Mapping[str, Any]:

@@ -2,64 +2,89 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mtl.config.data import SourceConfig
 from mtl.errors import NotFoundError, did_you_mean
-from mtl.sources.archive import ENDINGS, ArchiveSource
-from mtl.sources.base import WHOLE, Part, RawRow, Source
+from mtl.settings import local_path
+from mtl.sources.archive import ArchiveSource
+from mtl.sources.base import WHOLE, FileOptions, Part, RawRow, Source
 from mtl.sources.bucket import BucketSource, open_bucket
+from mtl.sources.columns import MarkedSource, RenamedSource, read_names
 from mtl.sources.files import FileSource
 from mtl.sources.generated import DemoSource
 from mtl.sources.hub import HubSource
+from mtl.sources.listing import ARCHIVES
+from mtl.sources.names import existing
 from mtl.task import BadRow
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+-]+):(?://)?")
 KINDS = ("demo", "hub:OWNER/NAME", "s3://BUCKET/PREFIX", "a file, folder, glob or tar archive")
 
 
-def open_source(config: SourceConfig, seed: int, *, cache: Path) -> Source:
+def open_source(config: SourceConfig, seed: int, *, cache: Path, columns: frozenset[str] | None = None) -> Source:
     """The source that `config.uri` names; `cache` keeps copies of what is far away.
 
+    columns: those that will be read of its rows, None for all: others may be missing.
     Errors: NotFoundError with a suggestion for what is not there.
     """
-    source = _open(config, seed, cache)
+    options = FileOptions(config.delimiter, config.encoding, read_names(columns, config.columns))
+    source = _open(config, seed, cache, options)
+    if config.columns:
+        source = RenamedSource(source, config.columns)
+    marks = config.model_dump(include={"columns", "delimiter", "encoding"}, exclude_defaults=True)
+    if marks:
+        source = MarkedSource(source, marks)
     return WithColumns(source, config.add) if config.add else source
 
 
-def _open(config: SourceConfig, seed: int, cache: Path) -> Source:
+def is_remote(uri: str) -> bool:
+    """Whether a source is far away: on the Hub or in a bucket."""
+    return _kind(uri) in ("hub", "s3")
+
+
+def _kind(uri: str) -> str:
+    """The scheme of `uri`; '' for a path, even if it has a colon in it."""
+    scheme = _SCHEME.match(uri)
+    kind = scheme[1].lower() if scheme else ""
+    return "" if kind not in ("hub", "s3") and os.path.lexists(uri) else kind
+
+
+def _open(config: SourceConfig, seed: int, cache: Path, options: FileOptions) -> Source:
     limits = {str(split): count for split, count in config.rows.items()}
     files = {str(split): name for split, name in config.files.items()}
-    scheme = _SCHEME.match(config.uri)
-    kind = scheme[1].lower() if scheme else ""
+    kind = _kind(config.uri)
     if config.uri == "demo":
         return DemoSource(config.task, seed=seed, counts=limits)
-    if scheme and kind == "hub":
+    if kind == "hub":
         return HubSource(
             config.task,
-            config.uri[scheme.end() :],
+            _SCHEME.sub("", config.uri, count=1),
             config=config.name,
             revision=config.revision or "main",
             limits=limits,
             streaming=config.streaming,
+            columns=options.columns,
         )
 
-    def local(path: Path) -> Source:
-        if path.name.lower().endswith(ENDINGS) and path.is_file():
-            return ArchiveSource(config.task, path, uri=config.uri, files=files, limits=limits)
-        return FileSource(config.task, str(path), files=files, limits=limits)
+    def local(path: Path, uri: str | None = None) -> Source:
+        found, rest = existing(path)
+        if found.name.lower().endswith(ARCHIVES) and not rest and found.is_file():
+            return ArchiveSource(config.task, found, uri=config.uri, files=files, limits=limits, options=options)
+        return FileSource(config.task, uri or str(path), files=files, limits=limits, options=options)
 
-    if scheme and kind == "s3":
+    if kind == "s3":
         return BucketSource(config.uri, cache=cache, read=local, store=open_bucket(config.uri))
-    if scheme:
+    if kind:
         raise NotFoundError(
-            f"source {config.uri!r}: unknown kind {scheme[1]!r}",
+            f"source {config.uri!r}: unknown kind {kind!r}",
             field="sources.uri",
-            hint=f"{did_you_mean(scheme[1], ['demo', 'hub', 's3'])}; a source is {', '.join(KINDS)}",
+            hint=f"{did_you_mean(kind, ['demo', 'hub', 's3'])}; a source is {', '.join(KINDS)}",
         )
-    return local(Path(config.uri))
+    return local(local_path(config.uri), config.uri)
 
 
 class WithColumns:
@@ -68,6 +93,7 @@ class WithColumns:
     def __init__(self, source: Source, add: Mapping[str, str]) -> None:
         self._source, self._add = source, dict(add)
         self.splits, self.describe, self.stamp, self.size = source.splits, source.describe, source.stamp, source.size
+        self.notes = source.notes
 
     def rows(self, split: str, part: Part = WHOLE) -> Iterator[RawRow]:
         for row in self._source.rows(split, part):

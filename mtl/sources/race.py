@@ -39,7 +39,7 @@ def spread(row: RawRow, *, level: str | None, numbered: bool = False) -> Iterato
 def _questions(value: Mapping[str, Any] | BadRow, level: str | None) -> Iterator[Mapping[str, Any] | BadRow]:
     if isinstance(value, BadRow):
         yield value
-    elif "questions" in value and "question" not in value:
+    elif value.get("questions") is not None and "question" not in value:
         yield from _split(_levelled(value, level))
     else:
         yield _levelled(value, level)

@@ -20,11 +20,15 @@ _KEY = re.compile(r"[A-Za-z0-9._=-]+(?:/[A-Za-z0-9._=-]+)*")
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One stored object: its key, size in bytes, and last modification (seconds since the epoch)."""
+    """One stored object: its key, size in bytes, and last modification (seconds since the epoch).
+
+    etag: what S3 names the content by in its listings, whose times are whole seconds; empty elsewhere.
+    """
 
     key: str
     size: int
     modified: float
+    etag: str = ""
 
 
 class ObjectStore(Protocol):

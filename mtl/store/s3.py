@@ -129,7 +129,8 @@ class S3Store:
         while True:
             page = self._call("list", prefix, partial(self._client.list_objects_v2, **request))
             for item in page.get("Contents", ()):
-                yield ObjectInfo(item["Key"][len(start) :], int(item["Size"]), item["LastModified"].timestamp())
+                key, modified = item["Key"][len(start) :], item["LastModified"].timestamp()
+                yield ObjectInfo(key, int(item["Size"]), modified, item.get("ETag", ""))
             if not page.get("IsTruncated"):
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]

@@ -6,8 +6,6 @@ difficulty are wanted, and the target holds exactly those, Easy before Medium be
 
 from __future__ import annotations
 
-import ast
-import json
 import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,12 +15,42 @@ from typing import Any
 
 from mtl.example import Example
 from mtl.fingerprint import sha256_bytes
-from mtl.task import BadRequest, BadRow, Dropped, ReadingQuestion, Rendered, RenderOptions, Row, Scores, Task
-from mtl.tasks import mcq_score
+from mtl.task import (
+    Agreed,
+    BadRequest,
+    BadRow,
+    Dropped,
+    ReadingQuestion,
+    Rendered,
+    RenderOptions,
+    Row,
+    Scores,
+    Task,
+    shown,
+    wrong_type,
+)
+from mtl.tasks import mcq_answers, mcq_score
 from mtl.tasks.difficulty import DIFFICULTIES, LEVELS, SCHEMES, reading
-from mtl.tasks.mcq_form import HEAD, LETTERS, escape, parse, render_question, render_target, well_formed
+from mtl.tasks.lists import read_list
+from mtl.tasks.mcq_form import (
+    HEAD,
+    LETTERS,
+    escape,
+    parse,
+    render_question,
+    render_target,
+    well_formed,
+    without_letters,
+)
 from mtl.tasks.mcq_requests import ALL, Choice, choose, pack
-from mtl.tasks.text import check_text, clean, passage_key, read_passage, read_text
+from mtl.tasks.text import (
+    check_text,
+    clean,
+    is_missing,
+    passage_key,
+    read_passage,
+    read_text,
+)
 
 TAG = "<mcq>"
 MAX_REQUEST = 20
@@ -63,48 +91,50 @@ def read(row: Row) -> Question:
     asked = escape(clean(read_text(row, "question")))
     if not asked:
         raise BadRow("no question", "question")
-    return Question(passage, _level(row), asked, _options(row.get("options")), _answer(row))
+    level, options = _level(row), _options(row.get("options"))
+    return Question(passage, level, asked, options, _answer(row, options))
 
 
 def _options(value: Any) -> tuple[str, str, str, str]:
+    if is_missing(value):
+        raise BadRow("missing value", "options", detail="" if value is None else f"got {shown(value)}")
     if isinstance(value, str):
-        value = _listed(check_text(value, "options"))
+        value = read_list(check_text(value, "options"), "options")
     if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
-        raise BadRow("missing value" if value is None else "wrong type", "options")
+        raise wrong_type(value, "options", "a list of four texts")
     if len(value) != 4:
-        raise BadRow("fewer than four options" if len(value) < 4 else "more than four options", "options")
-    options = tuple(escape(clean(check_text(option, "options"))) for option in value)
+        reason = "fewer than four options" if len(value) < 4 else "more than four options"
+        raise BadRow(reason, "options", detail=f"got {len(value)}, expected four")
+    options = tuple(map(escape, without_letters([_option(option) for option in value])))
     if not all(options):
-        raise BadRow("empty option", "options")
+        raise BadRow("empty option", "options", detail=f"got {shown(str(list(value)))}")
     if len({option.casefold() for option in options}) < 4:
-        raise BadRow("repeated option", "options")
+        raise BadRow("repeated option", "options", detail=f"got {shown(str(list(value)))}")
     return options[0], options[1], options[2], options[3]
 
 
-def _listed(text: str) -> Any:
-    """A list written as text, as csv files hold it: JSON or Python."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        raise BadRow("wrong type", "options") from None
+def _option(value: Any) -> str:
+    """The cleaned option. "None" and "NaN" are answers like any other; a null is none."""
+    if not isinstance(value, str) and is_missing(value):
+        raise BadRow("missing value", "options", detail=f"got {shown(value)} in the list")
+    return clean(check_text(value, "options"))
 
 
-def _answer(row: Row) -> str:
+def _answer(row: Row, options: Sequence[str]) -> str:
+    form = row.get(mcq_answers.COLUMN)
+    if form is not None:
+        return mcq_answers.read_answer(row.get("answer"), options, str(form))
     answer = read_text(row, "answer").strip()
     if len(answer) != 1 or answer not in LETTERS:
-        raise BadRow("answer outside A-D", "answer")
+        raise BadRow("answer outside A-D", "answer", detail=f"got {shown(answer)}, expected A, B, C or D")
     return answer
 
 
 def _level(row: Row) -> str:
     given = row.get("level")
-    if given is not None:
+    if not is_missing(given) and given != "":
         if given not in LEVELS:
-            raise BadRow("unknown level", "level")
+            raise BadRow("unknown level", "level", detail=f"got {shown(given)}, expected {', '.join(LEVELS)}")
         return str(given)
     for name in ("example_id", "hub_config"):
         found = _LEVEL.search(str(row.get(name) or ""))
@@ -132,11 +162,14 @@ def render(passage: Passage, options: RenderOptions) -> Rendered:
     """Examples for a passage: whole questions only, as many examples as they take."""
     key = options.key or passage_key(passage.text)
     labelled = _labelled(passage, options.options["scheme"])
+    alike = {index for index, item in labelled if _alike(item["options"], options)}
+    labelled = [(index, item) for index, item in labelled if index not in alike]
     width = int("8" * len(str(len(labelled))))
     sizes = [options.count(render_question(width, item)) - 1 for _, item in labelled]
     room = options.max_target_tokens - options.count(HEAD)
-    dropped = [
-        (index, BadRow("question over max_target_tokens", "question"))
+    dropped = [(index, _ALIKE) for index in sorted(alike)]
+    dropped += [
+        (index, BadRow("question over max_target_tokens", "question", detail=f"got {size} tokens, expected {room}"))
         for (index, _), size in zip(labelled, sizes, strict=True)
         if size > room
     ]
@@ -150,6 +183,18 @@ def render(passage: Passage, options: RenderOptions) -> Rendered:
     wanted = dict.fromkeys(runs)  # two requests may have been broken into the same run
     examples = [_example(passage.text, [items[i] for i in run], key, options) for run in wanted]
     return Rendered(examples, dropped, {index: item["difficulty"] for index, item in labelled})
+
+
+def _alike(options: Sequence[str], its: RenderOptions) -> bool:
+    """Whether two of the options are the same to the model, because its vocabulary lacks what tells them apart."""
+    return len({its.tokens(option) for option in options}) < len(options)
+
+
+_ALIKE = BadRow(
+    "options encode to the same tokens",
+    "options",
+    detail="the tokenizer's vocabulary lacks the characters that tell them apart",
+)
 
 
 def _labelled(passage: Passage, scheme: str) -> list[tuple[int, dict[str, Any]]]:
@@ -266,7 +311,7 @@ def _load(value: Mapping[str, Any]) -> Question:
 REQUEST: Mapping[str, int] = {"easy": 2, "medium": 1, "hard": 1}
 TASK = Task(
     name="mcq",
-    version=1,
+    version=2,
     token=TAG,
     columns=("article", "question", "options", "answer"),
     metrics=mcq_score.METRICS,
@@ -282,5 +327,7 @@ TASK = Task(
     score=score,
     group=group,
     questions=questions,
+    optional=("level", "example_id", "hub_config", "questions", "answers", "id", mcq_answers.COLUMN),
+    agreed=Agreed("answer", mcq_answers.COLUMN, mcq_answers.form_of),
     request_defaults=REQUEST,
 )

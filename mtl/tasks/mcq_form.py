@@ -23,6 +23,7 @@ _WORDS = re.compile(r"\b(Question|Options|Correct|Difficulty):")
 _LETTER_INSIDE = re.compile(r"(?<!\S)([A-H])\. ")
 _LETTER_LAST = re.compile(r"(?<!\S)([A-H])\.$")
 _KEY = re.compile(r"(?<!\S)Correct: [A-D](?= |$)")
+_OWN_LETTER = re.compile(r"[(\[]?(?P<letter>[A-Da-d])(?:[.)\]:、]+| - ) *(?P<rest>.*)", re.DOTALL)
 _BREAKS = (" Options: A. ", " B. ", " C. ", " D. ", " Correct: ", " Difficulty: ")
 
 
@@ -33,6 +34,15 @@ def escape(text: str) -> str:
     if "." in text:
         text = _LETTER_LAST.sub(r"\1", _LETTER_INSIDE.sub(r"\1.", text))
     return text
+
+
+def without_letters(options: Sequence[str]) -> list[str]:
+    """Cleaned options without letters of their own ("A. a dog", "(B) ..."), if all four carry them in order."""
+    found = [_OWN_LETTER.match(option) for option in options]
+    if [match["letter"].upper() if match else "" for match in found] != list(LETTERS):
+        return list(options)
+    plain = [match["rest"] for match in found if match]
+    return plain if all(plain) else list(options)
 
 
 def render_question(number: int, question: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,15 +13,14 @@ from mtl.example import Example
 from mtl.fingerprint import sha256_bytes
 from mtl.metrics.rouge import rouge_scores
 from mtl.metrics.text import copy_rate
-from mtl.task import BadRequest, BadRow, Dropped, Metric, Rendered, RenderOptions, Row, Scores, Task
-from mtl.tasks.text import clean, passage_key, read_passage, read_text, words
+from mtl.task import BadRequest, BadRow, Dropped, Metric, Rendered, RenderOptions, Row, Scores, Task, shown
+from mtl.tasks.text import clean, has_word, mapped_controls, passage_key, read_lines, read_passage, words
 from mtl.tasks.windows import windows
 
 TAG = "<summarize>"
 INSTRUCTION = "Summarize the following article:"
 HEAD = "Summary:"
 
-_OPEN_END = re.compile(r"""\w['")\]]*$""")
 _LOOSE_STOP = re.compile(r" ([.!?])$")
 
 
@@ -34,17 +34,18 @@ class Article:
 
 def read(row: Row) -> Article:
     """An article from {article, highlights}; each line of the highlights ends as a sentence does."""
-    lines = (clean(line) for line in read_text(row, "highlights").splitlines())
+    lines = (clean(line) for line in mapped_controls(read_lines(row, "highlights")).splitlines())
     highlights = clean(" ".join(_sentence(line) for line in lines if line))
-    if not words(highlights):
-        raise BadRow("empty highlights", "highlights")
+    if not has_word(highlights):
+        raise BadRow("empty highlights", "highlights", detail=f"got {shown(highlights)}, expected words")
     return Article(read_passage(row, "article"), highlights)
 
 
 def _sentence(line: str) -> str:
     """The line with its full stop: the line break that ended it does not survive T5's vocabulary."""
     line = _LOOSE_STOP.sub(r"\1", line)
-    return f"{line}." if _OPEN_END.search(line) else line
+    end = line.rstrip("'\")]")[-1:]
+    return f"{line}." if end == "_" or (end and unicodedata.category(end)[0] in "LMN") else line
 
 
 def join(records: Sequence[Article]) -> tuple[Article, Dropped]:
@@ -138,7 +139,7 @@ def _article(inputs: str) -> str:
 _ROUGE = "rouge_score with stemming (Lin 2004)"
 TASK = Task(
     name="summarize",
-    version=1,
+    version=2,
     token=TAG,
     columns=("article", "highlights"),
     metrics=(
@@ -170,4 +171,5 @@ TASK = Task(
     bare=bare,
     parse=parse,
     score=score,
+    optional=(),
 )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mtl.cli.main import run
+from tests.support.rows import write_jsonl
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +97,44 @@ def test_an_empty_data_set_is_refused(capsys: pytest.CaptureFixture[str], tmp_pa
     code, document = answer(capsys, "prepare", "-c", str(conf))
     assert code == 2
     assert document["error"]["kind"] == "data"
+
+
+def test_prepare_names_what_it_leaves_out_and_how_splits_were_told_apart(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "d"
+    rows = [{"article": f"Town {n} opened a school on Monday.", "highlights": f"Town {n} opens"} for n in range(4)]
+    write_jsonl(folder / "a.jsonl", rows[:2])
+    write_jsonl(folder / "b.ndjson", rows[2:])
+    (folder / "c.xlsx").touch()
+    (folder / "linked").symlink_to(tmp_path)
+    conf = tmp_path / "c.yaml"
+    conf.write_text(f"model: {{base: demo}}\ndata: {{sources: [{{task: summarize, uri: '{folder}'}}]}}\n")
+    for _ in ("made", "found"):
+        code, document = answer(capsys, "prepare", "-c", str(conf))
+        assert code == 0
+        assert [(note["name"], note["usual"]) for note in document["notes"]] == [
+            ("", False),
+            ("c.xlsx", False),
+            ("linked/", False),
+        ]
+    assert run(["prepare", "-c", str(conf)]) == 0
+    text = capsys.readouterr().out
+    said = f"note: {folder} of summarize: "
+    assert f"{said}no name tells a split, so all 2 files are used for training: a.jsonl, b.ndjson" in text
+    assert f"{said}left out c.xlsx: not a data file by its name" in text
+    assert f"{said}left out linked/: a linked folder" in text
+
+
+def test_a_refusal_of_the_data_names_what_was_left_out(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "validation.jsonl").write_text('{"article": "A long enough text.", "highlights": "Text"}\n')
+    (tmp_path / "d" / "train.jsonl.bz2").touch()
+    conf = tmp_path / "c.yaml"
+    conf.write_text(f"model: {{base: demo}}\ndata: {{sources: [{{task: summarize, uri: '{tmp_path}/d'}}]}}\n")
+    code, document = answer(capsys, "prepare", "-c", str(conf))
+    assert code == 2 and "no training example" in document["error"]["message"]
+    assert "of summarize: left out train.jsonl.bz2: not a data file by its name" in document["error"]["hint"]
 
 
 def test_a_base_that_is_no_t5_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -11,7 +11,10 @@ from mtl.data.manifest import DatasetManifest
 from mtl.data.prepare import prepare
 from mtl.store.memory import MemoryStore
 from tests.support.rows import Row, article, question, write_jsonl
+from tests.support.s3 import aws, bucket, s3_client, s3_endpoint
 from tests.support.words import word_tokenizer
+
+__all__ = ["aws", "bucket", "s3_client", "s3_endpoint"]
 
 
 @pytest.fixture

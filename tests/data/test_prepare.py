@@ -164,7 +164,7 @@ def test_whatever_decides_the_examples_decides_the_fingerprint(
     seen["requests"] = run(config(folder, requests={"all": 1.0})).fingerprint
     seen["tokenizer"] = run(config(folder), tokenizer=word_tokenizer(extra=["ab"])).fingerprint
     with monkeypatch.context() as patch:
-        patch.setitem(table.TASKS, "mcq", replace(table.TASKS["mcq"], version=2))
+        patch.setitem(table.TASKS, "mcq", replace(table.TASKS["mcq"], version=0))
         seen["version"] = run(config(folder)).fingerprint
     rows = race_rows()["train"]
     write_race(folder / "race", train=[{**rows[0], "answer": "B"}, *rows[1:]])
@@ -199,7 +199,7 @@ def test_a_put_that_fails_leaves_no_data_set_and_the_next_try_makes_the_same_one
 @pytest.mark.parametrize(
     ("rows", "fields", "message"),
     [
-        ([], {}, "task mcq has no training example: 3 rows, 0 quarantined; rows by split: {'validation': 3}"),
+        ([], {}, "train.jsonl is an empty file, but its name says jsonl"),
         (
             [{"example_id": "1", "article": "a b", "question": "c"}],
             {},
@@ -209,19 +209,21 @@ def test_a_put_that_fails_leaves_no_data_set_and_the_next_try_makes_the_same_one
             [question(1, answer="E"), question(2, article="")],
             {"max_bad_share": 1.0},
             "task mcq has no training example: 5 rows, 2 quarantined (answer outside A-D 1, empty article 1); "
-            "rows by split: {'train': 2, 'validation': 3}",
+            "rows by split: {'train': 2, 'validation': 3}\n"
+            "  answer outside A-D: first in train.jsonl:1, field answer: got 'E', expected A, B, C or D\n"
+            "  empty article: first in train.jsonl:2, field article: got '', expected words",
         ),
         (
             [question(1, answer="E"), question(2, answer="E"), question(3)],
             {},
-            "source {folder}/race of mcq: 2 of 6 rows are bad (33.3%, allowed 20.0%): answer outside A-D 2; the "
-            "first one is train.jsonl:1",
+            "source {folder}/race of mcq: 2 of 6 rows are bad (33.3%, allowed 20.0%): answer outside A-D 2\n"
+            "  answer outside A-D: first in train.jsonl:1, field answer: got 'E', expected A, B, C or D",
         ),
         (
             [question(1), question(1), question(1), question(1)],
             {},
-            "source {folder}/race of mcq: 3 of 7 rows are bad (42.9%, allowed 20.0%): duplicate 3; the "
-            "first one is train.jsonl:2",
+            "source {folder}/race of mcq: 3 of 7 rows are bad (42.9%, allowed 20.0%): duplicate 3\n"
+            "  duplicate: first in train.jsonl:2, field question",
         ),
     ],
 )

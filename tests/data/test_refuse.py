@@ -27,7 +27,7 @@ def test_a_source_that_shrank_stops_the_run(folder: Path, run: Run, store: Memor
     with pytest.raises(DataError) as caught:
         run(config(folder), reference=before)
     assert caught.value.message == (
-        f"source {folder / 'news'} of summarize shrank: 12 rows, the champion's data had 42 "
+        f"source {folder / 'news'} of summarize shrank: 12 rows, the last data of this configuration had 42 "
         f"(71.4% fewer, allowed 50.0%; data set {before.fingerprint[:12]})"
     )
     assert caught.value.field == "data.max_shrink"
@@ -42,7 +42,7 @@ def test_it_does_so_for_a_data_set_that_is_there_already(folder: Path, run: Run)
     champions = run(config(folder))
     write(folder, 10)
     assert run(config(folder)) == small
-    with pytest.raises(DataError, match="shrank: 12 rows, the champion's data had 42"):
+    with pytest.raises(DataError, match="shrank: 12 rows, the last data of this configuration had 42"):
         run(config(folder), reference=champions)
 
 
@@ -54,7 +54,7 @@ def test_a_source_that_moved_is_compared_by_its_task(folder: Path, run: Run) -> 
     (folder / "news").mkdir()
     data = config(folder).model_dump()
     data["sources"][1]["uri"] = str(folder / "papers")
-    with pytest.raises(DataError, match="task summarize shrank: 12 rows, the champion's data had 42"):
+    with pytest.raises(DataError, match="task summarize shrank: 12 rows, the last data of this configuration had 42"):
         run(type(config(folder)).model_validate(data), reference=before)
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mtl.config.data import DataConfig
 from mtl.data.manifest import DatasetManifest
-from mtl.errors import TransientError
+from mtl.errors import DataError, TransientError
 from mtl.model.tokenizer import LazyTokenizer
 from mtl.sources.files import FileSource
 from mtl.store.memory import MemoryStore
@@ -64,6 +68,134 @@ def test_a_row_changed_in_place_is_seen_although_size_and_time_are_the_same(fold
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert path.stat().st_size == stat.st_size and path.stat().st_mtime_ns == stat.st_mtime_ns
     assert run(config(folder)).fingerprint != first.fingerprint
+
+
+def write_documents(folder: Path, *, first: int = 0) -> Path:
+    for number in range(first, first + 8):
+        its = {"article": f"Passage {number} of its own has {number} dogs.", "questions": [f"What is {number}?"]}
+        its |= {"options": [["a", "b", "c", "d"]], "answers": ["A"]}
+        write_jsonl(folder / f"{number}.txt", [its])
+    return folder
+
+
+def labels(manifest: DatasetManifest) -> set[str]:
+    return set(manifest.counts["mcq"]["train"].by_difficulty)
+
+
+def mcq(uri: Path, **fields: Any) -> DataConfig:
+    source = {"task": "mcq", "uri": str(uri), **fields}
+    return DataConfig.model_validate({"sources": [source], "difficulty": "levels", "near_duplicates": None})
+
+
+def test_a_folder_that_is_renamed_or_copied_has_the_level_of_its_new_name(tmp_path: Path, run: Run) -> None:
+    high = write_documents(tmp_path / "RACE" / "train" / "high")
+    first = run(mcq(high))
+    assert labels(first) == {"Medium"}
+    middle = high.rename(high.with_name("middle"))
+    second = run(mcq(middle))
+    assert labels(second) == {"Easy"} and second.fingerprint != first.fingerprint
+    college = Path(shutil.copytree(middle, tmp_path / "RACE-C"))
+    assert labels(run(mcq(college))) == {"Hard"}
+    again = middle.rename(high)
+    assert run(mcq(again)) == first, "and the old name gives the old labels"
+
+
+def test_an_archive_that_is_renamed_or_linked_has_the_level_of_its_new_name(tmp_path: Path, run: Run) -> None:
+    folder = write_documents(tmp_path / "x")
+    with tarfile.open(tmp_path / "race-high.tar", "w") as archive:
+        archive.add(folder, "train")
+    assert labels(run(mcq(tmp_path / "race-high.tar"))) == {"Medium"}
+    (tmp_path / "race-middle.tar").symlink_to("race-high.tar")
+    assert labels(run(mcq(tmp_path / "race-middle.tar"))) == {"Easy"}
+    (tmp_path / "race-high.tar").rename(tmp_path / "RACE-C.tar")
+    assert labels(run(mcq(tmp_path / "RACE-C.tar"))) == {"Hard"}
+
+
+def test_a_pinned_sha256_does_not_let_another_level_pass(tmp_path: Path, run: Run) -> None:
+    high = write_documents(tmp_path / "RACE" / "train" / "high")
+    pin = run(mcq(high)).sources[0]["sha256"]
+    assert labels(run(mcq(high, sha256=pin))) == {"Medium"}
+    middle = high.rename(high.with_name("middle"))
+    with pytest.raises(DataError, match=rf"middle of mcq changed: its sha256 is .*, expected {pin}"):
+        run(mcq(middle, sha256=pin))
+
+
+def test_a_file_of_another_name_is_read_as_that_name_says(tmp_path: Path, run: Run) -> None:
+    rows = [question(n, passage=f"Passage {n} is like no other.") for n in range(6)]
+    path = write_jsonl(tmp_path / "d" / "train.jsonl", rows)
+    assert set(run(mcq(path.parent)).counts["mcq"]) == {"train"}
+    write_jsonl(tmp_path / "d" / "more.train.jsonl", rows[3:])
+    write_jsonl(path, rows[:3])
+    first = run(mcq(path.parent))
+    assert set(first.counts["mcq"]) == {"train"}
+    (path.parent / "more.train.jsonl").rename(path.parent / "more.test.jsonl")
+    assert set(run(mcq(path.parent)).counts["mcq"]) == {"train", "test"}
+    path.rename(path.with_suffix(".csv"))
+    with pytest.raises(DataError, match=r"train\.csv is JSON, not a table"):
+        run(mcq(path.parent))
+
+
+def test_other_choices_from_one_bucket_are_other_data(
+    aws: str, s3_client: Any, bucket: str, tmp_path: Path, run: Run
+) -> None:
+    for name in ("a", "b"):
+        path = write_jsonl(
+            tmp_path / "s3" / f"{name}.jsonl", race_rows()["train"] * 2 if name == "b" else race_rows()["train"]
+        )
+        s3_client.upload_file(str(path), bucket, f"race/{path.name}")
+    uri = f"s3://{bucket}/race"
+
+    def rows(**fields: Any) -> int:
+        source = {"task": "mcq", "uri": uri, **fields}
+        manifest = run(DataConfig.model_validate({"sources": [source], "max_target_tokens": 1024, "max_bad_share": 1}))
+        return manifest.counts["mcq"]["train"].rows
+
+    found = [
+        rows(files={"train": "a.jsonl"}),
+        rows(files={"train": "b.jsonl"}),
+        rows(files={"train": "b.jsonl"}, rows={"train": 5}),
+    ]
+    assert found == [12, 24, 5]
+
+
+def test_what_another_release_read_is_read_again(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(config(folder))
+    monkeypatch.setattr("mtl.data.prepare.sha256_sources", lambda modules: f"another {modules}")
+    told: list[str] = []
+    assert run(config(folder), progress=lambda stage, n: told.append(stage)) == first
+    assert "read" in told, "its readers may have been others"
+
+
+def test_notes_are_told_whether_the_data_set_is_made_or_found(tmp_path: Path, run: Run) -> None:
+    folder = write_documents(tmp_path / "d" / "high")
+    with tarfile.open(tmp_path / "high.tar", "w") as archive:
+        archive.add(write_documents(tmp_path / "other", first=8), "train")
+        archive.add(__file__, "x.py")
+    (folder / "old.zip").touch()
+    sources = [{"task": "mcq", "uri": str(uri)} for uri in (folder, tmp_path / "high.tar")]
+    data = DataConfig.model_validate({"sources": sources, "max_bad_share": 1})
+
+    def told() -> list[tuple[str, str]]:
+        said: list[tuple[str, str]] = []
+        run(data, tell_note=lambda source, note: said.append((Path(source.uri).name, note.name)))
+        return [(uri, name) for uri, name in said if name]
+
+    first = told()
+    assert first == [("high", "old.zip"), ("high.tar", "x.py")] == told()
+    (folder / "new.zip").touch()
+    assert told() == [("high", "new.zip"), *first]
+    os.utime(folder / "1.txt", (1, 1))  # found by its hash then
+    assert told() == [("high", "new.zip"), *first] == told()
+
+
+def test_a_file_that_comes_while_it_is_read_gives_no_data_set(folder: Path, run: Run, store: MemoryStore) -> None:
+    def meanwhile(stage: str, n: int) -> None:
+        if stage == "render":
+            write_jsonl(folder / "race" / "train2.jsonl", [question(99)])
+
+    with pytest.raises(TransientError, match="race of mcq changed while it was read"):
+        run(config(folder), progress=meanwhile)
+    assert not list(store.list("datasets/"))
 
 
 @pytest.mark.parametrize("change", ["grows", "is gone"])

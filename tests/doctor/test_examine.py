@@ -59,15 +59,15 @@ def test_the_embedded_default_has_no_faults_and_nothing_is_left_behind(
             {},
             ", holdout: {validation: 0.1}",
             "fault",
-            "2 of the first 2 rows are bad: no level 2; the first one is questions.jsonl:1",
+            "2 of the first 2 rows are bad: no level 2\n  no level: first in questions.jsonl:1, field level",
             "by `add: {level: high}` beside its uri",
         ),
         (
             {"level": "high", "answer": "no letter"},
             ", holdout: {validation: 0.1}",
             "fault",
-            "answer outside A-D 2; the first one is questions.jsonl:1",
-            "mtl prepare -c CONF counts them all",
+            "outside A-D: first in questions.jsonl:1, field answer: got 'no letter', expected A, B, C or D",
+            "`columns: {answer: answer}`",
         ),
     ],
 )
@@ -89,6 +89,37 @@ def test_what_a_retrain_would_stumble_over_in_own_files_is_a_fault(
     found = by_check(document, level)["data"]
     assert (code, said in found["detail"]) == (int(level == "fault"), True), found
     assert found["do"] is None if do is None else do in found["do"]
+
+
+def test_what_is_left_out_of_a_source_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    good = {"article": "Ann has a cat.", "question": "What has Ann?", "options": ["a", "b", "c", "d"], "answer": "A"}
+    folder = tmp_path / "news: race"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / f"{name}.jsonl").write_text(json.dumps(good | {"level": "high", "article": name}) + "\n")
+    (folder / "c.jsonl.bz2").touch()
+    (folder / "linked").symlink_to(tmp_path)
+    (folder / "README.md").touch()
+    conf = tmp_path / "c.yaml"
+    data = f"{{sources: [{{task: mcq, uri: '{folder}'}}], holdout: {{validation: 0.1}}}}"
+    conf.write_text(f"name: mine\nmodel: {{base: demo}}\ndata: {data}\n")
+    code, document = doctor(capsys, "-c", str(conf))
+    told = {
+        item["detail"].removeprefix(f"{folder}: "): (item["level"], item["do"])
+        for item in document["findings"]
+        if item["check"] == "data"
+    }
+    do = "if it is data, unpack or convert it, or name it as a source"
+    assert code == 0 and told == {
+        "no name tells a split, so all 2 files are used for training: a.jsonl, b.jsonl": (
+            "warning",
+            "name them under `files`",
+        ),
+        "left out c.jsonl.bz2: not a data file by its name": ("warning", do),
+        "left out linked/: a linked folder: name it as a source of its own": ("warning", do),
+        "left out README.md: about data, by its name": ("ok", None),
+        "mine: 1 sources, tasks mcq": ("ok", None),
+    }
 
 
 def test_a_validation_that_never_comes_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

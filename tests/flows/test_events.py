@@ -84,9 +84,9 @@ def test_refused_data_are_an_alarm(told: Server, tmp_path: Path) -> None:
     with pytest.raises(Exception, match="train"):
         retrain(config)
     (text,) = texts(told)
-    assert text.startswith("no-data: task mcq has no training example")
+    assert text.startswith("no-data: train.jsonl is an empty file")
     (event,) = seen("mtl.data.alarm", "no-data")
-    assert "task mcq has no training example" in event["payload"]["text"]
+    assert "train.jsonl is an empty file" in event["payload"]["text"]
 
 
 def test_a_failed_run_is_told_without_its_secrets(told: Server, monkeypatch: pytest.MonkeyPatch) -> None:

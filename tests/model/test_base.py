@@ -71,6 +71,12 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
         resolve_base(str(tmp_path / "nothing"))
 
 
+def test_a_leading_tilde_is_the_home_folder(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "t5").symlink_to(base)
+    assert resolve_base("~/t5").location == str(tmp_path / "t5")
+
+
 def test_a_hub_name_needs_a_revision() -> None:
     with pytest.raises(ModelError, match="has no revision"):
         resolve_base("google/flan-t5-base")

@@ -87,8 +87,16 @@ def test_jsonl_and_parquet_hold_the_same_rows(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"txt": ["a"]}), tmp_path / "t.parquet")
     (tmp_path / "bad.parquet").write_bytes(b"PAR1")
-    (tmp_path / "t.csv").write_text("a")
-    for name, message in (("t.parquet", "no column 'text'"), ("bad.parquet", "no parquet"), ("t.csv", "neither")):
+    (tmp_path / "t.docx").write_text("a")
+    (tmp_path / "pointer.jsonl").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    (tmp_path / "array.jsonl").write_text('[\n{"text": "a"}\n]')
+    for name, message in (
+        ("t.parquet", "no column 'text'"),
+        ("bad.parquet", "no parquet"),
+        ("t.docx", "no table of texts by its name"),
+        ("pointer.jsonl", "a Git LFS pointer"),
+        ("array.jsonl", "a JSON array"),
+    ):
         with pytest.raises(InputError, match=message):
             list(read_rows(tmp_path / name))
     with pytest.raises(NotFoundError):
@@ -108,6 +116,82 @@ def test_on_the_command_line_a_line_for_each_text(
     assert run(["generate", "--lines", "--model", str(folder)]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["text"] == answers[0]["text"]
+
+
+TEXT = "Ann came to the house."
+
+
+def write_table(folder: Path, name: str, column: str) -> Path:
+    path = folder / name
+    if name.endswith(".parquet"):
+        pq.write_table(pa.table({"id": ["a"], column: [TEXT]}), path)
+    elif name.endswith(".csv"):
+        path.write_text(f"id,{column}\na,{TEXT}\n")
+    else:
+        row = json.dumps({"id": "a", column: TEXT})
+        path.write_text(f"[{row}]" if name.endswith(".json") else f"\ufeff{row}\n")
+    return path
+
+
+@pytest.mark.parametrize("column", ["text", "article"])
+@pytest.mark.parametrize("name", ["t.jsonl", "t.json", "t.csv", "t.parquet"])
+def test_a_table_of_any_kind_holds_texts_under_either_name(tmp_path: Path, name: str, column: str) -> None:
+    assert list(read_rows(write_table(tmp_path, name, column))) == [Row(0, "a", TEXT)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "t.jsonl",
+            b'{"body": "x"}\n',
+            "all 1 texts of {file} were refused, the first one: the object has no key 'text'",
+        ),
+        ("t.jsonl", '{"text": "é"}\n'.encode("cp1252"), "the first one: not UTF-8: byte 0xe9"),
+        ("t.jsonl", b"\n\n", "no texts in {file}"),
+        ("t.jsonl", b"", "t.jsonl is an empty file"),
+        ("t.csv", "text\né\n".encode("cp1252"), "the first one: not UTF-8: byte 0xe9"),
+        ("t.csv", b"One long article, that goes on.\nAnd on.\n", "fewer fields than columns"),
+        ("t.csv", b"text\n", "no texts in {file}"),
+        ("t.txt", "He said: “No” – é".encode("cp1252"), "{file} is not UTF-8: byte 0x93 in line 1"),
+        ("t.txt", "Hello there, all.".encode("utf-16"), "{file} is UTF-16 text, expected a text"),
+        ("t.pdf", b"%PDF-1.7\n", "{file} is a PDF, expected a text"),
+        ("t.docx", b"PK\x03\x04word/document.xml", "{file} is a zip file, expected a text"),
+        ("t.txt", b"a\x00b", "{file} holds NUL bytes, so it is no text"),
+        ("t.txt", b"", "{file} is an empty file, expected a text"),
+        ("t.html", b"<!DOCTYPE html><p>x", "{file} is an HTML page"),
+    ],
+)
+def test_what_cannot_be_read_ends_with_2_and_says_what_can(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    name: str,
+    content: bytes,
+    said: str,
+) -> None:
+    monkeypatch.setenv("MTL_HOME", str(tmp_path / "home"))
+    (tmp_path / name).write_bytes(content)
+    assert run(["generate", str(tmp_path / name), "--model", str(folder), "--json"]) == 2
+    error = json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
+    assert said.replace("{file}", str(tmp_path / name)) in error["message"]
+    assert error["hint"]
+
+
+def test_standard_input_is_read_as_a_file_is(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MTL_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("“No”".encode("cp1252"))))
+    assert run(["generate", "--model", str(folder), "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["message"] == "standard input is not UTF-8: byte 0x93 in line 1"
+    assert "iconv -f CP1252 -t UTF-8" in error["hint"] and "accepted are one text" in error["hint"]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"\ufeff{TEXT}".encode())))
+    assert run(["generate", "--model", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["text"]
 
 
 def test_a_job_is_written_in_parts_and_goes_on_after_the_last(

@@ -5,6 +5,7 @@ import json
 import tarfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from mtl.errors import DataError, NotFoundError
@@ -111,3 +112,47 @@ def test_the_content_and_the_choice_name_it(tmp_path: Path) -> None:
     assert source(tmp_path / "b.tar").stamp() != first.stamp()
     other = source(tmp_path / "a.tar", files={"train": "a.jsonl"})
     assert other.describe().sha256 != first.describe().sha256
+    bytes_of = (tmp_path / "a.tar").read_bytes()
+    seen = {first.describe().sha256, other.describe().sha256}
+    for name in ("RACE-C.tar", "race_high.tar", "news_test.tar"):
+        (tmp_path / name).write_bytes(bytes_of)
+        seen.add(source(tmp_path / name).describe().sha256)
+    assert len(seen) == 5, "the archive's name tells the level and the split"
+
+
+def test_a_link_of_another_name_has_another_stamp(tmp_path: Path) -> None:
+    its = source(pack(tmp_path / "RACE.tar", {"1.txt": json.dumps(RACE)}))
+    (tmp_path / "RACE-C.tar").symlink_to("RACE.tar")
+    link = source(tmp_path / "RACE-C.tar")
+    assert link.stamp() != its.stamp()
+    assert [row.value["level"] for row in link.rows("train")] == ["college"]  # type: ignore[index]
+
+
+def test_what_is_left_out_is_known_once_it_was_listed(tmp_path: Path) -> None:
+    members = dict.fromkeys(("x/train.jsonl", "x/a.zip", "x/README", "x/._1.txt", "x/b.tar"), "{}")
+    its = source(pack(tmp_path / "x.tar", members))
+    assert its.notes() is None, "it takes reading"
+    assert its.splits() == ("train",)
+    assert [note.name for note in its.notes() or []] == ["x/._1.txt", "x/README", "x/a.zip", "x/b.tar"]
+
+
+def test_the_archives_name_tells_the_split_where_nothing_in_it_does(tmp_path: Path) -> None:
+    its = source(pack(tmp_path / "raceTest.tgz", {"a.jsonl": '{"n": 1}', "b_dev.jsonl": '{"n": 2}'}))
+    assert its.splits() == ("validation", "test")
+    assert [note.text for note in its.notes() or []] == ["taken as test, after the name of the source itself: a.jsonl"]
+
+
+def test_zstd_around_an_archive_is_read_and_within_is_refused(tmp_path: Path) -> None:
+    pack(tmp_path / "x.tar", {"a.jsonl": '{"n": 1}', "b.csv.zst": "x"})
+    (tmp_path / "x.tar.zst").write_bytes(pa.Codec("zstd").compress((tmp_path / "x.tar").read_bytes(), asbytes=True))
+    rows = source(tmp_path / "x.tar.zst").rows("train")
+    assert next(rows).value == {"n": 1}
+    with pytest.raises(DataError, match=r"b\.csv\.zst: a packed file within an archive\n  unpack the archive"):
+        next(rows)
+
+
+def test_names_of_members_that_are_not_utf8_or_hold_brackets(tmp_path: Path) -> None:
+    its = source(
+        pack(tmp_path / "x.tar", {"tr\udce9s/train [1].jsonl": '{"n": 1}'}), files={"test": "*/train [1].jsonl"}
+    )
+    assert [row.origin for row in its.rows("test")] == [r"tr\xe9s/train [1].jsonl:1"]

@@ -60,3 +60,41 @@ def test_an_address_without_a_bucket_or_with_a_secret_is_refused(uri: str) -> No
     with pytest.raises(InputError, match="names no bucket and prefix") as caught:
         open_bucket(uri)
     assert "secret" not in str(caught.value)
+
+
+def test_what_a_level_and_a_split_go_by_is_in_the_address_too(
+    aws: str, s3_client: Any, bucket: str, tmp_path: Path
+) -> None:
+    body = {"article": "A b.", "questions": ["C?"], "options": [["a", "b", "c", "d"]], "answers": ["A"]}
+    for folder in ("RACE/train/high", "RACE/dev/middle"):
+        put(s3_client, bucket, f"{folder}/1.txt", [body])  # type: ignore[list-item]
+    seen = {}
+    for folder in ("RACE/train/high", "RACE/dev/middle"):
+        config = SourceConfig.model_validate({"task": "any", "uri": f"s3://{bucket}/{folder}"})
+        its = open_source(config, 1, cache=tmp_path)
+        seen[folder] = [(split, row.value["level"]) for split in its.splits() for row in its.rows(split)]  # type: ignore[index]
+    assert seen == {"RACE/train/high": [("train", "high")], "RACE/dev/middle": [("validation", "middle")]}
+
+
+def test_an_object_replaced_within_the_second_by_one_of_its_size_is_seen(
+    aws: str, s3_client: Any, bucket: str, tmp_path: Path
+) -> None:
+    uri = f"s3://{bucket}/data"
+    seen = []
+    for number in range(5):
+        put(s3_client, bucket, "data/train.jsonl", [{"n": number}])
+        seen.append(found(uri, tmp_path))
+    assert seen == [{"train": [number]} for number in range(5)]
+
+
+def test_other_objects_are_named(aws: str, s3_client: Any, bucket: str, tmp_path: Path) -> None:
+    put(s3_client, bucket, "data/train.jsonl", [{"n": 1}])
+    config = SourceConfig.model_validate({"task": "any", "uri": f"s3://{bucket}/data"})
+    before = open_source(config, 1, cache=tmp_path).stamp()
+    for name in ("old.zip", "sub/", "README.md", "x.tar"):
+        put(s3_client, bucket, f"data/{name}", [])
+    its = open_source(config, 1, cache=tmp_path)
+    assert its.stamp() != before, "or what came later would not be named"
+    assert its.notes() is None, "it takes the copy"
+    assert its.splits() == ("train",)
+    assert {note.name for note in its.notes() or []} == {"old.zip", "README.md", "x.tar"}

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mtl.errors import DataError
-from mtl.sources import formats
+from mtl.sources import formats, parquet_reader
 from mtl.sources.formats import read_rows
 from mtl.task import BadRow
 from tests.support.rows import question, write_jsonl
@@ -132,6 +132,68 @@ def test_files_that_must_not_be_read_on(
 
 def test_a_parquet_row_group_too_large_to_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parquet(tmp_path / "x.parquet")
-    monkeypatch.setattr(formats, "MAX_WHOLE", 10)
+    monkeypatch.setattr(parquet_reader, "MAX_GROUP", 10)
     with pytest.raises(DataError, match=r"x\.parquet: row group 0 holds over 10 bytes"):
         read(tmp_path / "x.parquet")
+
+
+def zstd(data: bytes) -> bytes:
+    packed: bytes = pa.Codec("zstd").compress(data, asbytes=True)
+    return packed
+
+
+LINE = b'{"a": 1}\n'
+SKIPPED = b"\x50\x2a\x4d\x18\x04\0\0\0abcd"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.ndjson", LINE * 2),
+        ("x.jsonlines", LINE * 2),
+        ("x.jsonl.zst", zstd(LINE * 2)),
+        ("x.NDJSON.ZSTD", zstd(LINE) + zstd(LINE)),  # frame after frame, as zstd writes them
+        ("x.jsonl.zst", SKIPPED + zstd(LINE * 2)),  # as pzstd writes them
+        ("x.jsonl", zstd(LINE * 2)),  # packed, whatever the name says
+        ("x.jsonl", gzip.compress(LINE * 2)),
+        ("x.jsonl.gz", zstd(LINE * 2)),
+        ("x.tsv", b"a\n1\n1\n"),
+        ("x.tsv.gz", gzip.compress(b"a\n1\n1\n")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_kinds_and_packings_by_name_and_content(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    rows = [row.value for row in read_rows(tmp_path / name, name)]
+    assert [int(row["a"]) for row in rows if not isinstance(row, BadRow)] == [1, 1]
+
+
+def test_a_tsv_has_tabs_and_may_have_commas(tmp_path: Path) -> None:
+    (tmp_path / "x.tsv").write_text('article\thighlights\nOne, two.\t"a\tb"\n')
+    assert [value for value, _ in read(tmp_path / "x.tsv")] == [{"article": "One, two.", "highlights": "a\tb"}]
+
+
+def test_parquet_that_is_gzipped_inside_is_read_as_pandas_names_it(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "x.parquet.gzip", compression="gzip")
+    assert [value for value, _ in read(tmp_path / "x.parquet.gzip")] == ROWS
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.jsonl.zst", zstd(LINE * 1000)[:-9], "x.jsonl.zst: damaged jsonl file: Truncated compressed stream"),
+        ("x.jsonl.zst", zstd(b"\n" * 2**21), "x.jsonl.zst: unpacks to more than"),
+        ("x.jsonl.zst", b"", "x.jsonl.zst: damaged jsonl file: gzip or zstd by its name, but it is empty"),
+        ("x.csv.gz", b"a,b\n", "x.csv.gz: damaged csv file: gzip or zstd by its name, but it begins like neither"),
+        ("x.txt.gz", b"a", "x.txt.gz: not a data file by its name"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_packed_files_that_must_not_be_read_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes, message: str
+) -> None:
+    monkeypatch.setattr(formats, "BOMB_FREE", 2**20)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / name)
+    assert caught.value.message.startswith(message)

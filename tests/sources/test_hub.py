@@ -3,11 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import datasets
+import pyarrow as pa
 import pytest
 
 from mtl.errors import NotFoundError, TransientError
 from mtl.sources.base import Part
 from mtl.sources.hub import HubSource, _load_dataset
+from mtl.task import BadRow
 from mtl.tasks import mcq
 from tests.support.rows import question
 
@@ -83,6 +85,32 @@ def test_parts_of_what_is_in_the_cache_are_all_rows_once(limit: int | None) -> N
     its = HubSource("mcq", "a/b", config=None, revision=REVISION, limits=limits, load=lambda *a, **k: {"train": cached})
     parts = [[row.value["n"] for row in its.rows("train", Part(index, 3))] for index in range(3)]  # type: ignore[index]
     assert all(parts) and sorted(n for part in parts for n in part) == list(range(limit or 1000))
+
+
+def test_splits_that_are_not_read_are_named_and_none_takes_anothers_place() -> None:
+    loaded = {split: [{"n": n}] for n, split in enumerate(("validation", "dev", "train", "unsupervised"))}
+    its = HubSource("mcq", "a/b", config=None, revision=REVISION, limits={}, load=lambda *a, **k: loaded)
+    assert its.notes() is None, "it takes loading"
+    assert its.splits() == ("train", "validation")
+    assert [row.value["n"] for row in its.rows("validation")] == [0]  # type: ignore[index]
+    assert [note.name for note in its.notes() or []] == ["dev", "unsupervised"]
+
+
+def test_columns_that_nobody_reads_do_no_harm_and_a_bad_cell_is_a_bad_row() -> None:
+    bad = pa.array([b"a", b"\xff", b"c"], pa.binary()).view(pa.string())
+    for columns, read in ((frozenset({"n"}), ["1", "2", "3"]), (frozenset({"n", "text"}), ["1", "not UTF-8", "3"])):
+        rows = datasets.Dataset(pa.table({"n": ["1", "2", "3"], "text": bad}))
+        its = HubSource(
+            "mcq",
+            "a/b",
+            config=None,
+            revision=REVISION,
+            limits={},
+            columns=columns,
+            load=lambda *a, rows=rows, **k: {"train": rows},
+        )
+        found = [row.value for row in its.rows("train")]
+        assert [value.reason if isinstance(value, BadRow) else value["n"] for value in found] == read
 
 
 @pytest.mark.parametrize(

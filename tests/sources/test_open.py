@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from mtl.sources.base import Source
 from mtl.sources.files import FileSource
 from mtl.sources.generated import DemoSource, split_seed
 from mtl.sources.hub import HubSource
+from mtl.sources.open import is_remote
 from mtl.sources.open import open_source as open_at
 from tests.support.rows import write_jsonl
 
@@ -65,3 +67,20 @@ def test_split_seeds_are_disjoint() -> None:
 def test_the_demo_corpus_has_no_rows_for_a_task_of_ones_own() -> None:
     with pytest.raises(NotFoundError, match="the demo corpus has no rows for task 'title'"):
         open_source(config("demo", task="title"), 1)
+
+
+def test_a_colon_in_a_name_makes_no_kind_where_such_a_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(tmp_path / "news:v2.jsonl", [])
+    assert isinstance(open_source(config("news:v2.jsonl"), 1), FileSource)
+    assert not is_remote("news:v2.jsonl") and is_remote("hub:a/b") and is_remote("s3://a/b")
+    with pytest.raises(NotFoundError, match="unknown kind 'news'"):
+        open_source(config("news:v3.jsonl"), 1)
+
+
+def test_a_tilde_leads_to_archives_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        archive.add(write_jsonl(tmp_path / "train.jsonl", [{"n": 1}]), "train.jsonl")
+    its = open_source(config("~/x.tar"), 1)
+    assert its.splits() == ("train",) and its.describe().uri == "~/x.tar"

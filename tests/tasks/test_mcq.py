@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from typing import Any
@@ -56,6 +57,16 @@ def passage(*rows: dict[str, Any]) -> mcq.Passage:
         ({"answer": 2}, "wrong type", "answer"),
         ({"example_id": "1.txt"}, "no level", "level"),
         ({"level": "primary"}, "unknown level", "level"),
+        ({"level": "nan", "example_id": "1"}, "no level", "level"),
+        ({"question": "nan"}, "missing value", "question"),
+        ({"options": "NaN"}, "missing value", "options"),
+        ({"options": float("nan")}, "missing value", "options"),
+        ({"options": ["a", "b", "c", None]}, "missing value", "options"),
+        ({"options": ["a", "b", "c", float("nan")]}, "missing value", "options"),
+        ({"options": ["a", "b", "c", "<br>"]}, "empty option", "options"),
+        ({"options": ["a", "b", "c", "&nbsp;"]}, "empty option", "options"),
+        ({"options": ["a", "b", "R&D", "R&amp;D"]}, "repeated option", "options"),
+        ({"answer": "None"}, "missing value", "answer"),
     ],
 )
 def test_a_bad_row_says_why_and_where(change: dict[str, Any], reason: str, field: str) -> None:
@@ -81,6 +92,79 @@ def test_options_may_be_written_as_text() -> None:
     plain = mcq.read(question())
     names = question()["options"]
     assert mcq.read(question(options=json.dumps(names))) == plain == mcq.read(question(options=repr(names)))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        ["A. a dog", "B. a cat", "C. a cow", "D. a hen"],
+        ["(A) a dog", "(B) a cat", "(C) a cow", "(D) a hen"],
+        ["a) a dog", "b) a cat", "c) a cow", "d) a hen"],
+        ["A: a dog", "B: a cat", "C: a cow", "D: a hen"],
+        ["[A] a dog", "[B] a cat", "[C] a cow", "[D] a hen"],
+        ["A.a dog", "B.a cat", "C.a cow", "D.a hen"],
+        ["Ａ．a dog", "Ｂ．a cat", "Ｃ．a cow", "Ｄ．a hen"],
+        ["A、a dog", "B、a cat", "C、a cow", "D、a hen"],
+        ["A - a dog", "B – a cat", "C - a cow", "D - a hen"],
+        ["<p>A. a dog</p>", "B. a cat", " C. a cow", "D. a&nbsp;hen"],
+    ],
+)
+def test_letters_that_options_bring_along_are_taken_off(written: list[str]) -> None:
+    assert mcq.read(question(options=written)) == mcq.read(question())
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        (["A. x", "B. y", "C. z", "v"], ("A.x", "B.y", "C.z", "v")),
+        (["B. x", "A. y", "C. z", "D. v"], ("B.x", "A.y", "C.z", "D.v")),
+        (["A-level", "B-movie", "C-section", "D-day"], ("A-level", "B-movie", "C-section", "D-day")),
+        (["A dog", "B cat", "C cow", "D hen"], ("A dog", "B cat", "C cow", "D hen")),
+        (["A.", "B.", "C.", "D."], ("A", "B", "C", "D")),
+        (["a", "b", "c", "d"], ("a", "b", "c", "d")),
+    ],
+)
+def test_letters_are_left_where_not_all_four_bring_them_in_order(written: list[str], kept: tuple[str, ...]) -> None:
+    assert mcq.read(question(options=written)).options == kept
+
+
+def test_options_that_differ_in_their_letters_alone_are_repeated() -> None:
+    with pytest.raises(BadRow, match="repeated option"):
+        mcq.read(question(options=["A. yes", "B. yes", "C. no", "D. never"]))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        ["None", "One", "Two", "Three"],
+        ["None of the above", "All of the above", "N/A", "a"],
+        ["null", "NaN", "undefined", "0"],
+    ],
+)
+def test_what_reads_like_nothing_may_be_an_option(written: list[str]) -> None:
+    assert mcq.read(question(options=written)).options == tuple(written)
+
+
+def test_options_that_the_model_cannot_tell_apart_are_dropped() -> None:
+    rows = [question(1, options=["x < 3", "x ≤ 3", "x { 3", "x } 3"]), question(2)]
+    seen = dataclasses.replace(options(), tokens=lambda text: "".join(c if c.isalnum() else "?" for c in text))
+    rendered = mcq.render(passage(*rows), seen)
+    ((index, bad),) = rendered.dropped
+    assert (index, bad.reason, bad.field) == (0, "options encode to the same tokens", "options")
+    assert "vocabulary lacks" in bad.detail
+    assert rendered.labels == {1: "Easy"} and "number 2" in rendered.examples[0].targets
+    alone = mcq.render(passage(rows[0]), seen)
+    assert not alone.examples and len(alone.dropped) == 1
+
+
+def test_a_high_question_in_another_script_is_labelled_by_its_evidence() -> None:
+    rows = [
+        question(1, passage="Город открыл новую школу. Пришли люди.", question="Город открыл _ .", answer="B",
+                 options=["мост", "новую школу", "парк", "дом"], example_id="high1.txt"),
+        question(2, passage="Город открыл новую школу. Пришли люди.", question="Город закрыл _ .",
+                 options=["мост", "театр", "парк", "дом"], example_id="high1.txt"),
+    ]  # fmt: skip
+    assert mcq.render(passage(*rows), options()).labels == {0: "Medium", 1: "Hard"}
 
 
 def test_markers_in_running_text_are_defused() -> None:

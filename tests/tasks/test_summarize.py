@@ -53,12 +53,41 @@ def test_another_kind_of_answer_is_none(text: str) -> None:
         ({"highlights": None}, "missing value", "highlights"),
         ({"highlights": 5}, "wrong type", "highlights"),
         ({"article": "a\x00b"}, "NUL bytes", "article"),
+        ({"article": "nan"}, "missing value", "article"),
+        ({"highlights": "None"}, "missing value", "highlights"),
+        ({"highlights": "_ . _"}, "empty highlights", "highlights"),
     ],
 )
 def test_a_bad_row_says_why_and_where(change: dict[str, Any], reason: str, field: str) -> None:
     with pytest.raises(BadRow) as caught:
         summarize.read(article(**change))
     assert (caught.value.reason, caught.value.field) == (reason, field)
+
+
+@pytest.mark.parametrize(
+    ("highlights", "kept"),
+    [
+        ("Новая школа открылась\nПришли люди", "Новая школа открылась. Пришли люди."),
+        ("हिन्दी\nदो।", "हिन्दी. दो।"),
+        ("学校开了。\n人来了", "学校开了。 人来了."),
+        ("\x93No\x94, he said\x85 never\nTwo", '"No", he said... never. Two.'),
+        ("Town\u200bopened", "Town opened."),
+        ("<p>One.</p>\n<p>Two &amp; three</p>", "One. Two & three."),
+        ("It is _", "It is _."),
+    ],
+)
+def test_highlights_of_any_script_end_as_sentences_do(highlights: str, kept: str) -> None:
+    assert summarize.read(article(highlights=highlights)).highlights == kept
+
+
+def test_a_summary_in_another_script_is_scored_by_its_own_words() -> None:
+    row = article(article="Город открыл новую школу. Пришли люди.", highlights="Новая школа открылась в понедельник")
+    (example,) = summarize.render(summarize.read(row), options()).examples
+    assert summarize.score(example, example.targets)["rougeLsum"] == 1.0
+    assert summarize.score(example, example.targets)["length"] == 5.0
+    half = summarize.score(example, "Summary: Новая школа сгорела")
+    assert half["rouge1"] == pytest.approx(2 * 2 / (3 + 5))
+    assert summarize.score(example, "Summary: A school")["rouge1"] == 0.0
 
 
 def test_one_summary_an_article() -> None:
