@@ -33,6 +33,8 @@ def answers(version: str, user: str | None = None) -> dict[str, Answer]:
     return {
         "/api/admin/version": Answer(body=json.dumps(version).encode(), user=user),
         "/api/flows/count": Answer(body=b"1", user=user),
+        "/api/flows/filter": Answer(body=b"[]", user=user),
+        "/api/deployments/filter": Answer(body=b"[]", user=user),
         "/api/work_pools/filter": Answer(body=b'[{"name": "train", "is_paused": false}]', user=user),
         "/api/work_pools/train/workers/filter": Answer(body=b'[{"status": "OFFLINE"}]', user=user),
     }
