@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,10 +20,12 @@ from mtl.errors import InputError, NotFoundError, PermanentError, TransientError
 from mtl.release.fetch import CHUNK
 from mtl.release.layout import ReleaseFile, ReleaseManifest, parse_manifest, release_prefix
 from mtl.store.base import ObjectStore
+from mtl.store.retry import Patience, persist
 
 _KIND = "mtl-release-links"
 _LONGEST_HOURS = 7 * 24
 _SECONDS = 30.0
+_PATIENCE = Patience(seconds=60.0)
 
 
 @runtime_checkable
@@ -75,9 +78,10 @@ class LinkSource:
 
     name = "the links"
 
-    def __init__(self, links: Mapping[str, str], *, expires: str) -> None:
+    def __init__(self, links: Mapping[str, str], *, expires: str, patience: Patience = _PATIENCE) -> None:
         self._links = dict(links)
         self._expires = expires
+        self._patience = patience
 
     def __repr__(self) -> str:
         return f"LinkSource({len(self._links)} files, expires {self._expires})"
@@ -86,21 +90,32 @@ class LinkSource:
         return True
 
     def chunks(self, file: ReleaseFile, start: int) -> Iterator[bytes]:
+        while start < file.bytes:
+            chunk = persist(partial(self._read, file, start), self._patience)
+            start += len(chunk)
+            yield chunk
+
+    def _read(self, file: ReleaseFile, start: int) -> bytes:
+        """Up to CHUNK bytes of a file from `start` on: what arrives before the connection breaks, at least one."""
         import httpx
 
-        for position in range(start, file.bytes, CHUNK):
-            end = min(position + CHUNK, file.bytes)
-            headers = {"Range": f"bytes={position}-{end - 1}"}
-            try:
-                answer = httpx.get(self._links[file.path], headers=headers, timeout=_SECONDS)
-            except httpx.HTTPError as error:
-                raise TransientError(f"cannot read {file.path}: {type(error).__name__}") from None
-            self._check(answer.status_code, file.path)
-            # a server that knows no ranges sends all of it
-            data = answer.content if answer.status_code == 206 else answer.content[position:end]
-            if len(data) != end - position:
-                raise TransientError(f"cannot read {file.path}: {len(data)} bytes came instead of {end - position}")
-            yield data
+        length, data = min(CHUNK, file.bytes - start), bytearray()
+        headers = {"Range": f"bytes={start}-{start + length - 1}", "Accept-Encoding": "identity"}
+        cause = "0 bytes came"
+        try:
+            with httpx.stream("GET", self._links[file.path], headers=headers, timeout=_SECONDS) as answer:
+                self._check(answer.status_code, file.path)
+                before = 0 if answer.status_code == 206 else start  # a server that knows no ranges sends all of it
+                for piece in answer.iter_raw():
+                    data += piece[before:]
+                    before = max(0, before - len(piece))
+                    if len(data) >= length:
+                        break
+        except httpx.HTTPError as error:
+            cause = type(error).__name__
+        if not data:
+            raise TransientError(f"cannot read {file.path}: {cause}")
+        return bytes(data[:length])
 
     def _check(self, status: int, path: str) -> None:
         if status in (200, 206):

@@ -48,9 +48,18 @@ class HubSource:
     def rows(self, split: str, part: Part = WHOLE) -> Iterator[RawRow]:
         place = f"{self._name}/{self._config or 'default'}/{split}"
         level = "college" if level_in(self._name) == "college" else None
-        for number, row in _own(self._splits[split], self._limits.get(split), part):
+        rows = _own(self._splits[split], self._limits.get(split), part)
+        while (found := self._next(rows, place)) is not None:
+            number, row = found
             raw = RawRow({**row, "hub_config": self._config}, place, number + 1)
             yield from spread(raw, level=level)
+
+    def _next(self, rows: Iterator[tuple[int, Mapping[str, Any]]], place: str) -> tuple[int, Mapping[str, Any]] | None:
+        """The next row of a stream, None after the last. Errors: TransientError if the connection breaks."""
+        try:
+            return next(rows, None)
+        except _broken() as error:
+            raise TransientError(f"cannot read hub:{place}: {type(error).__name__}", field="sources.uri") from None
 
     def describe(self) -> Description:
         return Description(self._task, f"hub:{self._name}", self._revision, self.stamp())
@@ -76,6 +85,14 @@ def _own(rows: Any, limit: int | None, part: Part) -> Iterator[tuple[int, Mappin
             yield from enumerate(rows.select(range(start, min(start + BLOCK, total))), start=start)
 
 
+def _broken() -> tuple[type[Exception], ...]:
+    """What a connection that breaks raises: the Hub's client tries again, gives up, and translates nothing."""
+    import httpx
+    from requests.exceptions import RequestException
+
+    return (ConnectionError, TimeoutError, httpx.HTTPError, RequestException)
+
+
 def _load_dataset(name: str, config: str | None, *, revision: str, streaming: bool) -> Mapping[str, Any]:
     import datasets
     from datasets.exceptions import DatasetNotFoundError
@@ -85,7 +102,7 @@ def _load_dataset(name: str, config: str | None, *, revision: str, streaming: bo
         loaded: Mapping[str, Any] = datasets.load_dataset(name, config, revision=revision, streaming=streaming)
     except DatasetNotFoundError as error:
         raise NotFoundError(f"no data set {where}: {error}", field="sources.uri") from None
-    except ConnectionError as error:
+    except _broken() as error:
         if datasets.config.HF_HUB_OFFLINE:  # trying again cannot help
             hint = "it is not in the cache (HF_HOME), and HF_HUB_OFFLINE forbids to fetch it"
             raise NotFoundError(f"offline, no {where}", field="sources.uri", hint=hint) from None

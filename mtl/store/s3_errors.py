@@ -21,8 +21,9 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError as TransportError
 
-from mtl.errors import MtlError, NotFoundError, PermanentError, TransientError
+from mtl.errors import DamageError, MtlError, NotFoundError, PermanentError, TransientError
 
 _BROKEN = (
     ConnectionError,
@@ -30,6 +31,7 @@ _BROKEN = (
     IncompleteReadError,
     ResponseStreamingError,
     ResponseParserError,
+    TransportError,  # urllib3's, where botocore reads a body without translating them
     OSError,
 )
 _CREDENTIALS = (
@@ -108,6 +110,8 @@ def _translate(error: ClientError, operation: str, *, where: str, conditional: b
         return NotFoundError(f"no object {where}", field=where)
     if conditional and code in _TAKEN:
         return Taken()
+    if status == 416:  # the range begins behind the end
+        return DamageError(f"{where} is damaged: it is shorter than it was", field=where)
     if code in _TRANSIENT or status in _TRANSIENT_STATUS:
         return TransientError(f"{what}: S3 answered {status} ({code})")
     advice = {401: _CREDENTIALS, 403: _PERMISSION, 501: _PERMANENT["NotImplemented"][1]}.get(status)

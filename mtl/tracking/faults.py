@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from mlflow.exceptions import MlflowException
+from requests.exceptions import ChunkedEncodingError, ContentDecodingError, Timeout
 from requests.exceptions import ConnectionError as RequestsConnectionError
-from requests.exceptions import Timeout
+from urllib3.exceptions import HTTPError as TransportError
 
 from mtl.errors import MtlError, NotFoundError, PermanentError, TransientError
 
@@ -25,6 +26,8 @@ _TRANSIENT = {
 }
 _MISSING = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "ENDPOINT_NOT_FOUND"}
 _DENIED = {"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"}
+# A connection that cannot be had, or breaks; the last three while the body of an answer arrives.
+_BROKEN = (RequestsConnectionError, Timeout, BotoCoreError, ChunkedEncodingError, ContentDecodingError, TransportError)
 
 # What SQLite, PostgreSQL and MySQL say when two processes insert one row: the same call finds it next time.
 _RACED = re.compile(r"UNIQUE constraint failed|violates unique constraint|Duplicate entry", re.IGNORECASE)
@@ -53,7 +56,7 @@ def mlflow_errors(action: str) -> Iterator[None]:
         raise kind(_sentence(action, error)) from error
     except NoCredentialsError as error:
         raise PermanentError(_sentence(action, error), hint="set the AWS_* variables of the artifact store") from error
-    except (RequestsConnectionError, Timeout, BotoCoreError) as error:
+    except _BROKEN as error:
         raise TransientError(_sentence(action, error)) from error
     except OSError as error:
         raise PermanentError(_sentence(action, error)) from error

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -10,6 +11,7 @@ from mtl.config.data import SourceConfig
 from mtl.errors import InputError, NotFoundError
 from mtl.sources.bucket import open_bucket
 from mtl.sources.open import open_source
+from tests.support.proxy import FaultProxy
 
 
 def put(client: Any, bucket: str, key: str, rows: list[dict[str, int]]) -> None:
@@ -60,3 +62,15 @@ def test_an_address_without_a_bucket_or_with_a_secret_is_refused(uri: str) -> No
     with pytest.raises(InputError, match="names no bucket and prefix") as caught:
         open_bucket(uri)
     assert "secret" not in str(caught.value)
+
+
+def test_a_body_that_breaks_is_read_on(
+    aws: str, s3_client: Any, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(s3_client, bucket, "data/train.jsonl", [{"n": n} for n in range(9)])
+    target = urlsplit(aws)
+    with FaultProxy(target.hostname or "", target.port or 0) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
+        proxy.fail("end_body", times=2, after=20, containing=b"/train.jsonl")
+        assert found(f"s3://{bucket}/data", tmp_path) == {"train": list(range(9))}
+        assert proxy.injected == ["end_body"] * 2
