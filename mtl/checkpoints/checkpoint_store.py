@@ -113,7 +113,7 @@ class CheckpointStore:
                 self._state = replace(mine, seq=result.entry.seq)
                 return mine.epoch
             if result.mine:
-                raise self._fenced(state_of(result.head))
+                raise self._fenced(state_of(result.head, self._run))
         raise TransientError(f"run {self._run[:12]}: {_ACQUIRE_TRIES} others were faster to append to its log")
 
     def commit(self, step: int, folder: Path, metric: float | None = None) -> Commit:
@@ -248,8 +248,8 @@ class CheckpointStore:
                 self._state = replace(changed, seq=result.entry.seq)
                 return
             if result.mine or not result.entry.write_id.startswith(self._session):
-                raise self._fenced(state_of(result.head))
-            self._state = state_of(result.entry)  # an own try whose answer never came, before this one
+                raise self._fenced(state_of(result.head, self._run))
+            self._state = state_of(result.entry, self._run)  # an own try whose answer never came, before this one
 
     def _document(self, kind: str, state: RunState) -> dict[str, object]:
         self._writes += 1

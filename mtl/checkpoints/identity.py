@@ -64,7 +64,7 @@ class RunIdentity:
             texts = {name: canonical_json(value).decode() for name, value in document["fields"].items()}
             identity = cls(str(document["name"]), tuple(sorted(texts.items())))
             intact = identity.sha256 == document["identity"]
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             intact = False
         if not intact:
             raise DamageError(f"{key} is damaged: its fields do not give its hash", field=key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from mtl.checkpoints.identity import ResumeMode, RunIdentity, check_resume, refused_fields
 from mtl.checkpoints.records import NAMES, name_prefix, run_prefix
 from mtl.checkpoints.state import RunState, read_state
+from mtl.document import Line, Sha256, Size, check_record, parse_json
 from mtl.errors import DamageError, InputError, NotFoundError
 from mtl.fingerprint import canonical_json
 from mtl.store.base import ObjectInfo, ObjectStore
@@ -58,9 +58,9 @@ class ResumeSource:
 class Lineage:
     """Kept beside a run that went on from another run's commit: it is no longer bit-exact, for ever."""
 
-    source: str
-    step: int
-    differing: tuple[str, ...]
+    source: Sha256
+    step: Size
+    differing: tuple[Line, ...]
 
     def to_dict(self) -> dict[str, Any]:
         return {"source": self.source, "step": self.step, "differing": list(self.differing)}
@@ -76,11 +76,12 @@ def keep_lineage(store: ObjectStore, identity: str, lineage: Lineage | None) -> 
 
 def read_lineage(store: ObjectStore, identity: str) -> Lineage | None:
     """Where run `identity` came from; None if it began by itself."""
+    key = _lineage_key(identity)
     try:
-        document = json.loads(store.get(_lineage_key(identity)))
+        data = store.get(key)
     except NotFoundError:
         return None
-    return Lineage(document["source"], document["step"], tuple(document["differing"]))
+    return check_record(Lineage, parse_json(data, key), key)
 
 
 def _lineage_key(identity: str) -> str:

@@ -16,6 +16,8 @@ from mtl.example import Example
 from mtl.fingerprint import sha256_file
 from mtl.store.base import ObjectStore
 
+_AGAIN = "remove the data set's manifest.json from the store and prepare it again"
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -44,6 +46,9 @@ class Dataset:
         self._check(task, split)
         prefix = f"{task}-{split}-"
         entries = [entry for entry in self.manifest.files if entry.path.startswith(prefix)]
+        if not entries:
+            short = self.manifest.fingerprint[:12]
+            raise DamageError(f"the manifest of data set {short} lists no file of {task} {split}", hint=_AGAIN)
         return [self._fetch(entry) for entry in sorted(entries, key=lambda entry: _number(entry.path))]
 
     def _check(self, task: str, split: str) -> None:
@@ -66,7 +71,7 @@ class Dataset:
             path.unlink()
             raise DamageError(
                 f"{entry.path} of data set {self.manifest.fingerprint[:12]} is not what was written",
-                hint="remove the data set's manifest.json from the store and prepare it again",
+                hint=_AGAIN,
             )
         return path
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from mtl.data.manifest import MANIFEST, DatasetManifest
+from mtl.document import check_record
 
 _SIDES = {"inputs": "max_input_tokens", "targets": "max_target_tokens"}
 
 
 def write_pages(document: Mapping[str, Any], folder: Path) -> None:
     """The manifest and the picture as `manifest.json` and `lengths.png` in a folder."""
-    manifest = DatasetManifest.model_validate(document)
+    manifest = check_record(DatasetManifest, document, MANIFEST)
     (folder / MANIFEST).write_bytes(manifest.to_json())
     (folder / "lengths.png").write_bytes(lengths_png(manifest))
 
@@ -50,6 +51,6 @@ def _draw(plot: Any, bins: Mapping[str, int], limit: int | None) -> None:
 
 
 def _caption(manifest: DatasetManifest, task: str, side: str) -> str:
-    median = manifest.lengths[task].get(side, {}).get("median", 0)
+    median = manifest.lengths.get(task, {}).get(side, {}).get("median", 0)
     share = f", {manifest.truncated.get(task, 0.0):.1%} cut" if side == "inputs" else ""
     return f"median {median:g}{share}"

@@ -7,6 +7,7 @@ the recipe, and of nothing else: not of paths, formats or the day. Files are bui
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ from mtl.fingerprint import sha256_json
 from mtl.sources.base import Description, Source
 from mtl.sources.open import open_source
 from mtl.store.base import ObjectStore
+
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
 def _silent(stage: str, done: int) -> None:
@@ -224,7 +227,7 @@ def _recall(cache: Path, request: str, store: ObjectStore) -> DatasetManifest | 
         fingerprint = str(json.loads(path.read_text(encoding="utf-8"))["fingerprint"])
     except (OSError, ValueError, KeyError, TypeError):
         return None  # never prepared here, or its note is damaged: preparing again finds the same data set
-    return find_manifest(store, fingerprint)
+    return find_manifest(store, fingerprint) if _FINGERPRINT.fullmatch(fingerprint) else None
 
 
 def _remember(cache: Path, request: str, fingerprint: str) -> None:

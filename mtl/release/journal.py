@@ -6,11 +6,11 @@ to the version that was given up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from mtl.errors import DamageError
+from mtl.document import Flag, Line, Positive, Sha256, check_record
 from mtl.release.layout import model_prefix
 from mtl.store.base import ObjectStore
 from mtl.store.log import Log
@@ -27,14 +27,14 @@ class Change:
     """
 
     kind: Kind
-    version: int
-    previous: int | None
-    replaced: int | None
+    version: Positive
+    previous: Positive | None
+    replaced: Positive | None
     reason: str
     actor: str
-    at: str
-    forced: bool
-    manifest_sha256: str
+    at: Line
+    forced: Flag
+    manifest_sha256: Sha256
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -91,12 +91,5 @@ def journal_log(store: ObjectStore, model: str) -> Log:
 def read_journal(store: ObjectStore, model: str) -> Journal:
     """The journal as it stands. Errors: DamageError for an entry that rotted or is no change of champion."""
     entries = list(journal_log(store, model).entries())
-    changes = [_change(entry.document, f"{model} log entry {entry.seq}") for entry in entries]
+    changes = [check_record(Change, entry.document, f"{model} log entry {entry.seq}") for entry in entries]
     return Journal(entries[-1].seq if entries else 0, changes)
-
-
-def _change(document: Mapping[str, Any], name: str) -> Change:
-    try:
-        return Change(**{key: document[key] for key in Change.__dataclass_fields__})
-    except KeyError as error:
-        raise DamageError(f"{name} lacks {error}", field=str(error)) from None

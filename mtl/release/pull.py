@@ -155,9 +155,17 @@ def _prepare(dest: Path) -> ReleaseManifest | None:
     old = _old_manifest(dest)
     if filled and not begun and old is None:
         raise InputError(f"{dest} holds something that is no release", field="dest", hint="give a new or empty folder")
+    _refuse_links(dest)
     with disk_errors("write", dest):
         (dest / _ASIDE).mkdir(parents=True, exist_ok=True)
     return old
+
+
+def _refuse_links(dest: Path) -> None:
+    """InputError for a link in the folder by which something outside of it would be written or removed."""
+    for path in dest.rglob("*"):
+        if path.is_symlink() and (path.is_dir() or path.parent.name == _ASIDE):
+            raise InputError(f"{path} is a link", field="dest", hint="remove it, or give a new or empty folder")
 
 
 def _old_manifest(dest: Path) -> ReleaseManifest | None:

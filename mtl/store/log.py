@@ -1,20 +1,21 @@
 """Log: an append-only log over put-if-absent, the one condition that all stores share.
 
 Entries are `{prefix}/{seq:012}.json`, counted from 1; the highest one is the head, and rules. Each carries a
-`write_id`, by which a writer whose answer was lost finds that the entry is its own, and a `check`, the sha256 of the
-rest, by which a reader finds damage. Entries are never deleted one by one: a writer that slept could put a deleted
-number again. Should somebody do so all the same, that writer finds a higher entry and does not believe itself.
+`write_id`, by which a writer whose answer was lost finds that the entry is its own; its own `key`, by which a reader
+finds that it was put back under another number; and a `check`, the sha256 of the rest, by which it finds damage.
+Entries are never deleted one by one: a writer that slept could put a deleted number again. Should somebody do so all
+the same, that writer finds a higher entry and does not believe itself.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mtl.document import Line, check_record, unseal
 from mtl.errors import DamageError, InputError, TransientError
 from mtl.fingerprint import canonical_json, sha256_json
 from mtl.store.base import ObjectInfo, ObjectStore, check_key
@@ -99,7 +100,7 @@ class Log:
         """
         if seq < 1:
             raise InputError(f"log entries count from 1, got {seq}")
-        sealed = _seal({"write_id": uuid.uuid4().hex, **document})
+        sealed = _seal({"write_id": uuid.uuid4().hex, **document}, self.key(seq))
         for _ in range(_TRIES):
             won = self._store.put_if_absent(self.key(seq), canonical_json(sealed))
             infos = dict(self.sequence())
@@ -113,22 +114,26 @@ class Log:
         return AppendResult(won or entry.write_id == sealed["write_id"], entry, head)
 
     def _read(self, seq: int, info: ObjectInfo) -> Entry:
-        return Entry(seq, _unseal(self._store.get(info.key), info.key), info.modified)
+        return Entry(seq, _opened(self._store.get(info.key), info.key), info.modified)
 
 
-def _seal(document: Mapping[str, Any]) -> dict[str, Any]:
-    plain = {name: value for name, value in document.items() if name != "check"}
+def _seal(document: Mapping[str, Any], key: str) -> dict[str, Any]:
+    plain = {name: value for name, value in document.items() if name != "check"} | {"key": key}
     return {**plain, "check": sha256_json(plain)}
 
 
-def _unseal(data: bytes, key: str) -> dict[str, Any]:
-    """The document of an entry; DamageError unless it is exactly what was written."""
-    try:
-        document = json.loads(data)
-        check = document.pop("check")
-        intact = sha256_json(document) == check and "write_id" in document
-    except (ValueError, KeyError, TypeError, AttributeError):
-        intact = False
-    if not intact:
-        raise DamageError(f"log entry {key} is damaged: its bytes are not what was written", field=key)
-    return dict(document)
+def _opened(data: bytes, key: str) -> dict[str, Any]:
+    """The document of an entry. DamageError unless it is exactly what was written, and was written there: an entry
+    that is intact but stands under another number would make what it says true again."""
+    document = unseal(data, f"log entry {key}")
+    if document.pop("key", key) != key:  # entries of older versions do not say where they belong
+        raise DamageError(f"log entry {key} is damaged: it was written as another entry", field=key)
+    check_record(_Written, document, f"log entry {key}")
+    return document
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What every entry has, whatever else it says."""
+
+    write_id: Line

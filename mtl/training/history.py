@@ -6,12 +6,12 @@ and any commit alone is enough to end the run.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from mtl.document import Number, Size, check_record, parse_json
 from mtl.model.adapter import ADAPTER_FILES
 
 LOSS = "loss"
@@ -23,8 +23,8 @@ BEST_FILE = "best_adapter.safetensors"
 class Measurement:
     """Validation loss per target token of each task after `step` optimizer steps."""
 
-    step: int
-    loss: Mapping[str, float]
+    step: Size
+    loss: Mapping[str, Number]
 
     def value(self, metric: str) -> float:
         """metric: `loss`, the mean over the tasks, or `loss/TASK`. Lower is better."""
@@ -46,7 +46,8 @@ def read_history(folder: Path | None) -> list[Measurement]:
     """What a checkpoint says was measured; nothing for a start from scratch or a run that does not measure."""
     if folder is None or not (folder / HISTORY_FILE).is_file():
         return []
-    return [Measurement(**item) for item in json.loads((folder / HISTORY_FILE).read_text(encoding="utf-8"))]
+    path = folder / HISTORY_FILE
+    return check_record(list[Measurement], parse_json(path.read_bytes(), str(path)), str(path))
 
 
 def result_adapter(folder: Path) -> Path:

@@ -8,7 +8,6 @@ for it. A newer plan ends what they do for an older one: node 0 has started agai
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,10 +15,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from mtl.data.scratch import scratch
+from mtl.document import check_record, parse_json
 from mtl.errors import InputError, NotFoundError
 from mtl.fingerprint import canonical_json
 from mtl.settings import TrainerNodes, load_settings, trainer_nodes, trainer_processes
@@ -73,10 +76,19 @@ def follow(store: ObjectStore, nodes: TrainerNodes, work: Path, cache: Path) -> 
 
 def _announced(store: ObjectStore, nodes: TrainerNodes) -> tuple[int, TrainPlan | None]:
     try:
-        found = json.loads(store.get(_key(nodes)))
+        data = store.get(_key(nodes))
     except NotFoundError:
         return 0, None
-    return int(found["at"]), TrainPlan(**found["plan"])
+    found = check_record(_Announcement, parse_json(data, _key(nodes)), _key(nodes))
+    return found.at, found.plan
+
+
+@dataclass(frozen=True)
+class _Announcement:
+    """at: nanoseconds since the epoch, by node 0's clock."""
+
+    at: Annotated[int, Field(strict=True, ge=0)]
+    plan: TrainPlan
 
 
 def _start(nodes: TrainerNodes, plan: TrainPlan, work: Path, cache: Path) -> subprocess.Popen[bytes]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import statistics
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,10 +14,11 @@ from transformers import set_seed
 
 from mtl.checkpoints.checkpoint_store import CheckpointStore
 from mtl.checkpoints.identity import RunIdentity
-from mtl.checkpoints.related import resume_source
+from mtl.checkpoints.related import Lineage, resume_source
 from mtl.config.retrain import RetrainConfig
 from mtl.data.dataset import Dataset, open_dataset
-from mtl.errors import TransientError
+from mtl.document import Flag, Line, Number, Sha256, Size, check_record, parse_json
+from mtl.errors import DamageError, TransientError
 from mtl.fingerprint import canonical_json, sha256_file
 from mtl.model.adapter import trainable_parameters
 from mtl.model.base import BaseRef, base_sha256, resolve_base
@@ -217,6 +218,24 @@ def _start_event(
 
 
 def read_result(store: ObjectStore, identity: str) -> dict[str, Any]:
-    """The result of a finished run. Errors: NotFoundError."""
-    result: dict[str, Any] = json.loads(store.get(result_key(identity)))
-    return result
+    """The result of a finished run. Errors: NotFoundError; DamageError for what is no result, or another run's."""
+    key = result_key(identity)
+    document: dict[str, Any] = parse_json(store.get(key), key)
+    if check_record(_Result, document, key).identity != identity:
+        raise DamageError(f"{key} is damaged: it is the result of another run", field=key)
+    return document
+
+
+@dataclass(frozen=True)
+class _Result:
+    """The fields of a result that others go by."""
+
+    identity: Sha256
+    steps: Size
+    max_steps: Size
+    adapter_sha256: Sha256 | None
+    resumed_from: Size | None
+    bit_exact: Flag
+    continued_from: Lineage | None
+    tokens_per_second: Number | None
+    loss: dict[Line, Number]
