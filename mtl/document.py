@@ -86,7 +86,7 @@ def check_record(kind: type[T], value: object, name: str, *, hint: str | None = 
 
 @cache
 def _adapter(kind: Hashable) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+    return TypeAdapter(cast("type[Any]", kind))
 
 
 def _fault(error: ValidationError, *, secret: bool) -> tuple[str, str]:

@@ -24,7 +24,6 @@ from mtl.data.reading import Progress
 from mtl.data.recipe import Recipe, recipe
 from mtl.data.refuse import refuse_shrunk, rows_of
 from mtl.data.runner import Runner, local, processes_for
-from mtl.data.scratch import scratch
 from mtl.data.shards import Lengths
 from mtl.data.tokens import Encoder, Tokenizer, save_tokenizer
 from mtl.errors import DataError, TransientError
@@ -32,6 +31,7 @@ from mtl.fingerprint import sha256_json
 from mtl.sources.base import Description, Source
 from mtl.sources.open import open_source
 from mtl.store.base import ObjectStore
+from mtl.store.scratch import scratch
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 

@@ -56,7 +56,7 @@ class Received:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._swept = time.time()
+        self._swept = time.monotonic()
 
     def check(self, source: str, message_id: str, body: bytes) -> bool:
         """True for a new id, False for the same post again. Errors: ReplayedError for another body."""
@@ -69,11 +69,11 @@ class Received:
         return False
 
     def _sweep(self) -> None:
-        """Forget what is a day old, once an hour."""
-        now = time.time()
-        if now - self._swept < _KEPT / 24:
+        """Forget what is a day old by the store's clock, once an hour."""
+        if time.monotonic() - self._swept < _KEPT / 24:
             return
-        self._swept = now
+        self._swept = time.monotonic()
+        now = self._store.now()
         for info in list(self._store.list("")):
             if info.modified < now - _KEPT:
                 self._store.delete(info.key)

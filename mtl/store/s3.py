@@ -11,6 +11,7 @@ import base64
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
-from mtl.errors import DamageError, InputError, NotFoundError, TransientError
+from mtl.errors import DamageError, InputError, NotFoundError, PermanentError, TransientError
 from mtl.fingerprint import sha256_bytes, sha256_file
 from mtl.store.base import ObjectInfo, check_key, check_prefix
 from mtl.store.files import disk_errors, open_source, written_aside
@@ -138,6 +139,15 @@ class S3Store:
 
     def delete(self, key: str) -> None:
         self._call("delete", key, lambda: self._client.delete_object(**self._at(key)))
+
+    def now(self) -> float:
+        """From the head of an answer, in whole seconds."""
+        answer = self._call("list", "", lambda: self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=1))
+        date = str(answer["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
+        try:
+            return parsedate_to_datetime(date).timestamp()
+        except (ValueError, TypeError):
+            raise PermanentError(f"{self.uri} does not say what time it is: its Date is {date!r}") from None
 
     def sweep(self, *, before: float) -> int:
         """Abort multipart uploads below the prefix that were started before `before`. Returns how many."""

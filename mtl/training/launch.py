@@ -18,12 +18,12 @@ from types import FrameType
 from typing import IO, Any
 
 from mtl.config.retrain import RetrainConfig
-from mtl.data.scratch import scratch
 from mtl.errors import MtlError, TransientError
 from mtl.fingerprint import canonical_json
 from mtl.settings import Settings, TrainerNodes, trainer_nodes, trainer_processes
 from mtl.store.files import written_aside
 from mtl.store.open import open_store
+from mtl.store.scratch import scratch
 from mtl.training.ending import error_of, last_words, the_better
 from mtl.training.events import parse_event
 from mtl.training.node import announced, torchrun

@@ -21,13 +21,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mtl.data.scratch import scratch
 from mtl.document import check_record, parse_json
 from mtl.errors import InputError, NotFoundError
 from mtl.fingerprint import canonical_json
 from mtl.settings import TrainerNodes, load_settings, trainer_nodes, trainer_processes
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
+from mtl.store.scratch import scratch
 from mtl.training.plan import TrainPlan
 
 _POLL_SECONDS = 1.0

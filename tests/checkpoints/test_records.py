@@ -88,7 +88,7 @@ def test_any_manifest(data: bytes) -> None:
         use(run(**{ENTRY: json.dumps(seal(entry)).encode(), f"runs/{ID}/{name}": data}))
 
 
-@given(damaged(json.loads(_objects()[f"runs/{ID}/lineage.json"])))
+@given(damaged(json.loads(_objects()[f"runs/{ID}/lineage.json"]), sealed=True))
 @settings(max_examples=60, deadline=None)
 def test_any_lineage(data: bytes) -> None:
     try:

@@ -33,7 +33,7 @@ def test_any_manifest(manifest: DatasetManifest, store: MemoryStore, tmp_path: P
     cache = root / "a" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     (root / "a" / "outside").write_bytes(b"mine")
-    store.put(manifest_key(manifest.fingerprint), data.draw(damaged(json.loads(manifest.to_json()))))
+    store.put(manifest_key(manifest.fingerprint), data.draw(damaged(json.loads(manifest.to_json()), sealed=True)))
     try:
         opened = open_dataset(store, manifest.fingerprint, cache)
         explain(opened)

@@ -41,7 +41,7 @@ def test_a_result_is_given_as_it_was_written() -> None:
     assert result(json.dumps(RESULT).encode()) == RESULT
 
 
-@given(damaged(RESULT))
+@given(damaged(RESULT, sealed=True))
 @settings(max_examples=200, deadline=None)
 def test_any_result(data: bytes) -> None:
     try:
