@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ConfigDict, with_config
 
-from mtl.document import Line, Positive, Sha256, check_record, parse_json
+from mtl.document import Line, Positive, Sha256, Size, check_record, parse_json
 from mtl.errors import DamageError
 from mtl.model.adapter import load_adapter
 from mtl.model.base import BaseRef, load_base, resolve_base
@@ -35,7 +35,7 @@ class ModelSpec:
     tokens: dict[Line, Line]
     max_input_tokens: Positive
     max_new_tokens: dict[Line, Positive]
-    task_versions: dict[Line, Positive] = field(default_factory=dict)
+    task_versions: dict[Line, Size] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         (folder / MODEL_FILE).write_text(json.dumps(asdict(self), indent=2, sort_keys=True) + "\n", encoding="utf-8")
