@@ -8,7 +8,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator, with_config
 from typing_extensions import TypedDict  # pydantic refuses typing's before Python 3.12
 
-from mtl.document import Line, Number, Sha256, Size, check_record, parse_json
+from mtl.document import Number, Sha256, Size, check_record, parse_json
 from mtl.errors import DamageError
 from mtl.fingerprint import canonical_json
 
@@ -58,15 +58,15 @@ class FileEntry(_Record):
 class SourceEntry(TypedDict):
     """What a source describes of itself, and its rows by split."""
 
-    task: Line
-    uri: Line
-    revision: Line | None
+    task: str
+    uri: str
+    revision: str | None
     sha256: Sha256
     rows: NotRequired[dict[str, Size]]
 
 
 class TokenizerEntry(TypedDict):
-    name: Line
+    name: str
     sha256: Sha256
 
 

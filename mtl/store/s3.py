@@ -142,7 +142,8 @@ class S3Store:
 
     def now(self) -> float:
         """From the head of an answer, in whole seconds."""
-        answer = self._call("list", "", lambda: self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=1))
+        request = {"Bucket": self._bucket, "Prefix": f"{self._prefix}/" if self._prefix else "", "MaxKeys": 1}
+        answer = self._call("list", "", partial(self._client.list_objects_v2, **request))
         date = str(answer["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
         try:
             return parsedate_to_datetime(date).timestamp()

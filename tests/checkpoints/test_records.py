@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mtl.checkpoints.checkpoint_store import CheckpointStore
@@ -23,7 +23,7 @@ from mtl.errors import DamageError, MtlError
 from mtl.fingerprint import sha256_bytes
 from mtl.store.memory import MemoryStore
 from tests.support.checkpoints import checkpoint_files, checkpoint_folder, contents, identity
-from tests.support.mutations import damaged, seal, tree
+from tests.support.mutations import damaged, fuzz, seal, tree
 
 RUN = identity()
 ID = RUN.sha256
@@ -71,14 +71,14 @@ def use(store: MemoryStore) -> None:
 
 
 @given(damaged(json.loads(_objects()[ENTRY]), sealed=True))
-@settings(max_examples=30, deadline=None)
+@fuzz(30)
 def test_any_log_entry(data: bytes) -> None:
     with suppress(MtlError):
         use(run(**{ENTRY: data}))
 
 
 @given(damaged(json.loads(_objects()[manifest_of(20)])))
-@settings(max_examples=30, deadline=None)
+@fuzz(30)
 def test_any_manifest(data: bytes) -> None:
     """Under its right hash, as one who can write into the store would have it."""
     entry = json.loads(_objects()[ENTRY])
@@ -89,7 +89,7 @@ def test_any_manifest(data: bytes) -> None:
 
 
 @given(damaged(json.loads(_objects()[f"runs/{ID}/lineage.json"]), sealed=True))
-@settings(max_examples=60, deadline=None)
+@fuzz(60)
 def test_any_lineage(data: bytes) -> None:
     try:
         lineage = read_lineage(run(**{f"runs/{ID}/lineage.json": data}), ID)
@@ -100,7 +100,7 @@ def test_any_lineage(data: bytes) -> None:
 
 
 @given(damaged(json.loads(_objects()[f"runs/{ID}/identity.json"])))
-@settings(max_examples=60, deadline=None)
+@fuzz(60)
 def test_any_identity(data: bytes) -> None:
     store = run(**{key: data for key in _objects() if key.endswith((f"/{ID}.json", "/identity.json"))})
     with suppress(MtlError):
@@ -159,7 +159,7 @@ def test_entries_of_older_versions_are_read() -> None:
 
 
 @given(st.sampled_from(sorted(_objects())), st.sampled_from(sorted(_objects())))
-@settings(max_examples=20, deadline=None)
+@fuzz(20)
 def test_any_object_in_the_place_of_another(place: str, other: str) -> None:
     with suppress(MtlError):
         use(run(**{place: _objects()[other]}))

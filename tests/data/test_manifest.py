@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mtl.data.dataset import open_dataset
@@ -18,7 +18,7 @@ from mtl.data.manifest import DatasetManifest, load_manifest, manifest_key
 from mtl.errors import DamageError, MtlError
 from mtl.store.memory import MemoryStore
 from tests.data.conftest import config
-from tests.support.mutations import damaged, tree
+from tests.support.mutations import damaged, fuzz, tree
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def manifest(run: Callable[..., DatasetManifest], folder: Path) -> DatasetManife
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(60)
 def test_any_manifest(manifest: DatasetManifest, store: MemoryStore, tmp_path: Path, data: st.DataObject) -> None:
     root = tmp_path / "root"
     cache = root / "a" / "cache"

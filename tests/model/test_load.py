@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from mtl.errors import DamageError
 from mtl.model.load import MODEL_FILE, ModelSpec, load_spec
-from tests.support.mutations import damaged
+from tests.support.mutations import damaged, fuzz
 
 SPEC = {
     "base": "google/flan-t5-base",
@@ -24,7 +24,7 @@ SPEC = {
 
 
 @given(damaged(SPEC))
-@settings(max_examples=300, deadline=None)
+@fuzz(100)
 def test_any_file(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     folder = tmp_path_factory.getbasetemp()
     (folder / MODEL_FILE).write_bytes(data)

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mtl.errors import DamageError, InputError, MtlError
@@ -22,7 +22,7 @@ from mtl.release.promote import promote
 from mtl.release.pull import fetch_release, pull, resolve_version, verify_folder
 from mtl.store.memory import MemoryStore
 from tests.release.toy import MODEL, publish_toy
-from tests.support.mutations import damaged, seal, tree
+from tests.support.mutations import damaged, fuzz, seal, tree
 
 KEY = f"releases/{MODEL}/v1/manifest.json"
 ENTRY = f"releases/{MODEL}/log/000000000001.json"
@@ -80,7 +80,7 @@ class Place:
 
 
 @given(damaged(document(KEY), sealed=True))
-@settings(max_examples=40, deadline=None)
+@fuzz(40)
 def test_any_release_manifest(data: bytes) -> None:
     store = release(**{KEY: data})
     with TemporaryDirectory() as folder:
@@ -98,7 +98,7 @@ def test_any_release_manifest(data: bytes) -> None:
 
 
 @given(damaged(document(KEY), sealed=True))
-@settings(max_examples=40, deadline=None)
+@fuzz(40)
 def test_any_manifest_of_the_release_that_stood_in_the_folder_before(data: bytes) -> None:
     with TemporaryDirectory() as folder:
         place = Place(Path(folder))
@@ -114,7 +114,7 @@ def test_any_manifest_of_the_release_that_stood_in_the_folder_before(data: bytes
 
 
 @given(damaged(links()) | damaged(document(KEY), sealed=True).map(lambda data: _with_manifest(data)))
-@settings(max_examples=60, deadline=None)
+@fuzz(60)
 def test_any_file_of_links(data: bytes) -> None:
     with TemporaryDirectory() as folder:
         place = Place(Path(folder))
@@ -136,7 +136,7 @@ def _with_manifest(data: bytes) -> bytes:
 
 
 @given(damaged(document(ENTRY), sealed=True))
-@settings(max_examples=40, deadline=None)
+@fuzz(40)
 def test_any_journal_entry(data: bytes) -> None:
     store = release(**{ENTRY: data})
     with TemporaryDirectory() as folder:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from mtl.fingerprint import sha256_json
@@ -19,6 +21,15 @@ HOSTILE: list[Any] = [
     *("a\nb", "C:\\outside", "outside.part", "0" * 64, "f" * 63, "F" * 64, "f" * 64 + "\n", "../" * 21 + "f"),
     *("http://", "file:///etc/passwd", "http://[", "http://a b/", "v1", [], {}, [[]], [{}], {"a": {}}, ["x"], {"": 1}),
 ]
+
+
+EXAMPLES = int(os.environ.get("MTL_TEST_FUZZ", "1"))
+
+
+def fuzz(examples: int) -> settings:
+    """So many documents, MTL_TEST_FUZZ times as many where it is set; on a busy machine too."""
+    checks = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    return settings(max_examples=examples * EXAMPLES, deadline=None, suppress_health_check=checks)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from mtl.errors import DamageError, MtlError
 from mtl.store.memory import MemoryStore
 from mtl.training.history import HISTORY_FILE, read_history
 from mtl.training.run import read_result, result_key
-from tests.support.mutations import damaged
+from tests.support.mutations import damaged, fuzz
 
 ID = "a" * 64
 RESULT = {
@@ -42,7 +42,7 @@ def test_a_result_is_given_as_it_was_written() -> None:
 
 
 @given(damaged(RESULT, sealed=True))
-@settings(max_examples=200, deadline=None)
+@fuzz(80)
 def test_any_result(data: bytes) -> None:
     try:
         found = result(data)
@@ -63,7 +63,7 @@ def test_a_result_with_a_wrong_field_is_damage(field: str, value: object) -> Non
 
 
 @given(damaged(HISTORY))
-@settings(max_examples=100, deadline=None)
+@fuzz(60)
 def test_any_history(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     folder = tmp_path_factory.getbasetemp()
     (folder / HISTORY_FILE).write_bytes(data)
