@@ -2,19 +2,27 @@
 
 Promotions push a version, rollbacks pop one, so that rolling back twice goes two champions back and never forth again
 to the version that was given up.
+
+A lost entry must not bring an earlier champion back in silence. Entries count from 1 without a gap, each names its own
+number and the sha256 of the one before, and `last-entry.json` beside the log names the last one; MLflow's tag
+`journal_seq` does too (`mtl.release.promote`). Whatever does not fit is a DamageError; `mtl.release.repair` mends it.
+Entries from before there was a chain are held together by the champion that each of them replaced.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from mtl.errors import DamageError
+from mtl.errors import DamageError, NotFoundError
+from mtl.fingerprint import canonical_json, sha256_json
 from mtl.release.layout import model_prefix
 from mtl.store.base import ObjectStore
-from mtl.store.log import Log
+from mtl.store.log import AppendResult, Entry, Log
 
+REPAIR = "restore it from a backup or an older version of the object, or run mtl repair-journal (docs/operations.md)"
 Kind = Literal["promote", "rollback"]
 
 
@@ -42,10 +50,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """All changes, oldest first, as read at one time. `seq` is the number of the last one, 0 for none."""
+    """All changes, oldest first, as read at one time. `seq` is the number of the last one, 0 for none; `sha256` its
+    entry's."""
 
     seq: int
     changes: Sequence[Change]
+    sha256: str | None = None
 
     @property
     def head(self) -> Change | None:
@@ -74,13 +84,17 @@ class Journal:
                 last = None
         return last
 
+    def champions_from(self, seq: int) -> set[int]:
+        """Every version that entry `seq` or a later one made champion."""
+        return {change.version for change in self.changes[max(seq, 1) - 1 :]}
+
     def _stack(self) -> list[int]:
         stack: list[int] = []
         for change in self.changes:
-            if change.kind == "promote":
+            if change.kind == "rollback":
+                del stack[-1:]
+            elif change.version != change.replaced:
                 stack.append(change.version)
-            else:
-                stack.pop()
         return stack
 
 
@@ -89,10 +103,92 @@ def journal_log(store: ObjectStore, model: str) -> Log:
 
 
 def read_journal(store: ObjectStore, model: str) -> Journal:
-    """The journal as it stands. Errors: DamageError for an entry that rotted or is no change of champion."""
-    entries = list(journal_log(store, model).entries())
+    """The journal as it stands. Errors: DamageError for an entry that is lost, rotted or not what was written there."""
+    last = last_entry(store, model)  # first: what it names was there before it
+    log = journal_log(store, model)
+    entries = list(log.entries())
     changes = [_change(entry.document, f"{model} log entry {entry.seq}") for entry in entries]
-    return Journal(entries[-1].seq if entries else 0, changes)
+    check_entries(log, entries, changes)
+    journal = Journal(len(entries), changes, entries[-1].sha256 if entries else None)
+    check_last(log, journal.seq, last, said_by=_last_key(model))
+    return journal
+
+
+def newest_journal(store: ObjectStore, model: str, known: Journal) -> Journal:
+    """The journal as it stands now: `known` itself, without reading an entry, if nothing was appended since."""
+    sequence = journal_log(store, model).sequence()
+    last = sequence[-1][0] if sequence else 0
+    return known if last == known.seq else read_journal(store, model)
+
+
+def append_change(store: ObjectStore, model: str, journal: Journal, change: Change) -> AppendResult:
+    """Append `change` after the journal's last entry, if that still is the last."""
+    document = change.to_dict() | {"seq": journal.seq + 1, "after": journal.sha256}
+    result = journal_log(store, model).append(journal.seq + 1, document)
+    record_last_entry(store, model, result.head.seq)
+    return result
+
+
+def last_entry(store: ObjectStore, model: str) -> int:
+    """The number of the last entry as `last-entry.json` has it, 0 without one. Errors: DamageError if it rotted."""
+    key = _last_key(model)
+    try:
+        document = json.loads(store.get(key))
+        seq, check = int(document["seq"]), document["check"]
+    except NotFoundError:
+        return 0
+    except (ValueError, KeyError, TypeError):
+        seq, check = 0, None
+    if check != sha256_json({"seq": seq}):
+        raise DamageError(f"{key} is damaged: its bytes are not what was written", field=key, hint=REPAIR)
+    return seq
+
+
+def record_last_entry(store: ObjectStore, model: str, seq: int) -> None:
+    """Name entry `seq` the last one, unless a later one is. Late, it names an older one: that is less, not wrong."""
+    if seq > last_entry(store, model):
+        store.put(_last_key(model), canonical_json({"seq": seq, "check": sha256_json({"seq": seq})}))
+
+
+def check_last(log: Log, seq: int, expected: int, *, said_by: str) -> None:
+    """Errors: DamageError if the journal ends with `seq`, and entry `expected` after it was written."""
+    if expected > seq:
+        raise DamageError(
+            f"{log.key(expected)} is lost: the journal ends with entry {seq}, and {said_by} names entry {expected}",
+            field=log.key(expected),
+            hint=REPAIR,
+        )
+
+
+def check_entries(log: Log, entries: Sequence[Entry], changes: Sequence[Change]) -> None:
+    """Errors: DamageError naming the first entry that is missing, or that is not the one that was written there."""
+    for number, entry in enumerate(entries, start=1):
+        if entry.seq != number:
+            raise DamageError(f"{log.key(number)} is lost", field=log.key(number), hint=REPAIR)
+        before, change = (entries[number - 2], changes[number - 2]) if number > 1 else (None, None)
+        wrong = misplaced(entry, before) or _unconnected(changes[number - 1], change)
+        if wrong:
+            raise DamageError(f"{log.key(number)} is damaged: {wrong}", field=log.key(number), hint=REPAIR)
+
+
+def misplaced(entry: Entry, before: Entry | None) -> str:
+    """What shows that an entry, or the one before it, was written elsewhere; '' if nothing does."""
+    document = entry.document
+    if document.get("seq", entry.seq) != entry.seq:
+        return f"it is a copy of entry {document['seq']}"
+    if "after" not in document:
+        return ""
+    known = [None] if before is None else [before.sha256, before.document.get("stands_for")]
+    return "" if document["after"] in known else f"it does not follow entry {entry.seq - 1} as that one is now"
+
+
+def _unconnected(change: Change, before: Change | None) -> str:
+    champion = before.version if before else None
+    return "" if change.replaced == champion else f"it replaced {change.replaced}, and the champion was {champion}"
+
+
+def _last_key(model: str) -> str:
+    return f"{model_prefix(model)}/last-entry.json"
 
 
 def _change(document: Mapping[str, Any], name: str) -> Change:
