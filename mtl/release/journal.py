@@ -4,9 +4,8 @@ Promotions push a version, rollbacks pop one, so that rolling back twice goes tw
 to the version that was given up.
 
 A lost entry must not bring an earlier champion back in silence. Entries count from 1 without a gap, each names its own
-number and the sha256 of the one before, and `last-entry.json` beside the log names the last one; MLflow's tag
-`journal_seq` does too (`mtl.release.promote`). Whatever does not fit is a DamageError; `mtl.release.repair` mends it.
-Entries from before there was a chain are held together by the champion that each of them replaced.
+number and the sha256 of the one before (`mtl.release.chain`), and `last-entry.json` beside the log names the last one;
+MLflow's tag `journal_seq` does too. Whatever does not fit is a DamageError; `mtl.release.repair` mends it.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import Any, Literal
 
 from mtl.errors import DamageError, NotFoundError
 from mtl.fingerprint import canonical_json, sha256_json
+from mtl.release.chain import find_faults
 from mtl.release.layout import model_prefix
 from mtl.store.base import ObjectStore
 from mtl.store.log import AppendResult, Entry, Log
@@ -106,12 +106,13 @@ def read_journal(store: ObjectStore, model: str) -> Journal:
     """The journal as it stands. Errors: DamageError for an entry that is lost, rotted or not what was written there."""
     last = last_entry(store, model)  # first: what it names was there before it
     log = journal_log(store, model)
-    entries = list(log.entries())
-    changes = [_change(entry.document, f"{model} log entry {entry.seq}") for entry in entries]
-    check_entries(log, entries, changes)
-    journal = Journal(len(entries), changes, entries[-1].sha256 if entries else None)
-    check_last(log, journal.seq, last, said_by=_last_key(model))
-    return journal
+    entries = {entry.seq: entry for entry in log.entries()}
+    changes = {seq: change_of(entry, model) for seq, entry in entries.items()}
+    seq = max(entries, default=0)
+    for number, fault in find_faults(entries, changes, seq):
+        raise DamageError(f"{log.key(number)} {fault}", field=log.key(number), hint=REPAIR)
+    check_last(log, seq, last, said_by=_last_key(model))
+    return Journal(seq, list(changes.values()), entries[seq].sha256 if entries else None)
 
 
 def newest_journal(store: ObjectStore, model: str, known: Journal) -> Journal:
@@ -147,7 +148,12 @@ def last_entry(store: ObjectStore, model: str) -> int:
 def record_last_entry(store: ObjectStore, model: str, seq: int) -> None:
     """Name entry `seq` the last one, unless a later one is. Late, it names an older one: that is less, not wrong."""
     if seq > last_entry(store, model):
-        store.put(_last_key(model), canonical_json({"seq": seq, "check": sha256_json({"seq": seq})}))
+        write_last_entry(store, model, seq)
+
+
+def write_last_entry(store: ObjectStore, model: str, seq: int) -> None:
+    """Name entry `seq` the last one, whatever is named there."""
+    store.put(_last_key(model), canonical_json({"seq": seq, "check": sha256_json({"seq": seq})}))
 
 
 def check_last(log: Log, seq: int, expected: int, *, said_by: str) -> None:
@@ -160,31 +166,9 @@ def check_last(log: Log, seq: int, expected: int, *, said_by: str) -> None:
         )
 
 
-def check_entries(log: Log, entries: Sequence[Entry], changes: Sequence[Change]) -> None:
-    """Errors: DamageError naming the first entry that is missing, or that is not the one that was written there."""
-    for number, entry in enumerate(entries, start=1):
-        if entry.seq != number:
-            raise DamageError(f"{log.key(number)} is lost", field=log.key(number), hint=REPAIR)
-        before, change = (entries[number - 2], changes[number - 2]) if number > 1 else (None, None)
-        wrong = misplaced(entry, before) or _unconnected(changes[number - 1], change)
-        if wrong:
-            raise DamageError(f"{log.key(number)} is damaged: {wrong}", field=log.key(number), hint=REPAIR)
-
-
-def misplaced(entry: Entry, before: Entry | None) -> str:
-    """What shows that an entry, or the one before it, was written elsewhere; '' if nothing does."""
-    document = entry.document
-    if document.get("seq", entry.seq) != entry.seq:
-        return f"it is a copy of entry {document['seq']}"
-    if "after" not in document:
-        return ""
-    known = [None] if before is None else [before.sha256, before.document.get("stands_for")]
-    return "" if document["after"] in known else f"it does not follow entry {entry.seq - 1} as that one is now"
-
-
-def _unconnected(change: Change, before: Change | None) -> str:
-    champion = before.version if before else None
-    return "" if change.replaced == champion else f"it replaced {change.replaced}, and the champion was {champion}"
+def change_of(entry: Entry, model: str) -> Change:
+    """The change that an entry records. Errors: DamageError if it is none."""
+    return _change(entry.document, f"{model} log entry {entry.seq}")
 
 
 def _last_key(model: str) -> str:

@@ -251,7 +251,7 @@ def test_killed_after_a_late_write_it_is_put_right_and_said_to_be(tmp_path: Path
     now += 86400  # nobody looks for a day
     followed = follow(store, model=MODEL, aliases=aliases)
     assert (followed.adopted, followed.mended) == (None, {"champion": 3})
-    assert followed.refused is not None and "found at v2, which a process that was killed or stalled" in followed.refused
+    assert followed.refused is not None and "found at v2, which a process that was killed" in followed.refused
     aliases.set_alias("champion", 1)
     assert follow(store, model=MODEL, aliases=aliases).adopted is not None, "a person is heard again"
 
@@ -262,6 +262,6 @@ def test_a_process_that_stalled_for_too_long_writes_no_alias(tmp_path: Path, mon
     store, aliases = MemoryStore(), MemoryAliases()
     publish_toy(store, tmp_path, 1)
     monkeypatch.setattr(alias_writes, "_BEGINS_WITHIN", -1.0)
-    with pytest.raises(MtlError, match="the aliases were not written(.|\n)*run it again"):
+    with pytest.raises(MtlError, match=r"the aliases were not written(.|\n)*run it again"):
         promote(store, 1, model=MODEL, expected=None, reason="first", actor="gate", aliases=aliases)
     assert (read_journal(store, MODEL).champion, aliases.aliases()) == (1, {})
