@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from mtl.store.log import Entry
 
-if TYPE_CHECKING:
-    from mtl.release.journal import Change
+
+class Succession(Protocol):
+    """What an entry says about champions: who is it from then on, and whom it replaced."""
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def replaced(self) -> int | None: ...
 
 
-def find_faults(entries: Mapping[int, Entry], changes: Mapping[int, Change], last: int) -> Iterator[tuple[int, str]]:
+def find_faults(
+    entries: Mapping[int, Entry], changes: Mapping[int, Succession], last: int
+) -> Iterator[tuple[int, str]]:
     """(number, what is wrong with that entry) for the numbers from 1 to `last`; nothing for a whole journal.
 
     entries, changes: those that can be read. Each entry carries its `seq` and, as `after`, the sha256 of the one
@@ -36,7 +45,7 @@ def find_faults(entries: Mapping[int, Entry], changes: Mapping[int, Change], las
             seen[entry.write_id] = seq
 
 
-def _disconnected(seq: int, entries: Mapping[int, Entry], changes: Mapping[int, Change]) -> tuple[int, str] | None:
+def _disconnected(seq: int, entries: Mapping[int, Entry], changes: Mapping[int, Succession]) -> tuple[int, str] | None:
     """The fault of two neighbours that do not fit, after the number of the one that is wrong."""
     entry, before = entries[seq], entries.get(seq - 1)
     known = (before.sha256, before.document.get("stands_for", before.sha256)) if before else (None,)
