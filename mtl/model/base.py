@@ -110,7 +110,10 @@ def base_sha256(ref: BaseRef) -> str:
 
 
 def load_base(ref: BaseRef, *, rows: int = 0) -> T5ForConditionalGeneration:
-    """The base in fp32, with at least `rows` embedding rows, never fewer than it had. Errors: ModelError, DamageError."""
+    """The base in fp32, with at least `rows` embedding rows (never fewer than it had).
+
+    Errors: ModelError; DamageError for weights that are no safetensors file.
+    """
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForSeq2SeqLM
