@@ -106,8 +106,11 @@ def read_journal(store: ObjectStore, model: str) -> Journal:
     """The journal as it stands. Errors: DamageError for an entry that is lost, rotted or not what was written there."""
     last = last_entry(store, model)  # first: what it names was there before it
     log = journal_log(store, model)
-    entries = {entry.seq: entry for entry in log.entries()}
-    changes = {seq: change_of(entry, model) for seq, entry in entries.items()}
+    try:
+        entries = {entry.seq: entry for entry in log.entries()}
+        changes = {seq: change_of(entry, model) for seq, entry in entries.items()}
+    except DamageError as error:
+        raise DamageError(error.message, field=error.field, hint=error.hint or REPAIR) from None
     seq = max(entries, default=0)
     for number, fault in find_faults(entries, changes, seq):
         raise DamageError(f"{log.key(number)} {fault}", field=log.key(number), hint=REPAIR)
@@ -138,7 +141,7 @@ def last_entry(store: ObjectStore, model: str) -> int:
         seq, check = int(document["seq"]), document["check"]
     except NotFoundError:
         return 0
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         seq, check = 0, None
     if check != sha256_json({"seq": seq}):
         raise DamageError(f"{key} is damaged: its bytes are not what was written", field=key, hint=REPAIR)

@@ -89,7 +89,7 @@ def test_every_entry_is_missed(
     if old:
         without_chain(store)
     fault(store, seq)
-    with pytest.raises(DamageError, match=key(seq)):
+    with pytest.raises(DamageError, match=rf"{key(seq)}(.|\n)*mtl repair-journal"):
         follow(store, model=MODEL, aliases=aliases)
     with pytest.raises(DamageError, match=key(seq)):
         rollback(store, model=MODEL, reason="x", actor="ann", aliases=aliases)
@@ -131,6 +131,15 @@ def test_a_damaged_note_of_the_last_entry_is_damage(store: MemoryStore, aliases:
         read_journal(store, MODEL)
     assert mend(store, aliases) == ()
     assert champions(store) == CHAMPIONS
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"{}", b"null", b"[" * 100_000, b'{"seq": Infinity, "check": ""}', b"\xff"]
+)
+def test_garbage_in_the_note_of_the_last_entry_is_damage(store: MemoryStore, data: bytes) -> None:
+    store.put(LAST_ENTRY, data)
+    with pytest.raises(DamageError, match=r"last-entry\.json is damaged"):
+        read_journal(store, MODEL)
 
 
 def mend(
