@@ -161,6 +161,19 @@ def reconcile(name: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
     terminal.show(releases.reconcile(name), as_json, releases.reconcile_text)
 
 
+@app.command("repair-journal")
+def repair_journal(
+    reason: Annotated[str, typer.Option(help="what happened; recorded in the journal")],
+    champion: Annotated[str | None, typer.Option(help="who shall be champion, if the last entry is lost")] = None,
+    name: Model = DEFAULT_MODEL,
+    as_json: Json = False,
+) -> None:
+    """Fill in entries of the journal of champions that the store lost or damaged; what is readable stays."""
+    from mtl.cli import releases
+
+    terminal.show(releases.repair_journal(name, champion, reason), as_json, releases.repair_text)
+
+
 @app.command()
 def generate(
     file: Annotated[

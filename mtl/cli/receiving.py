@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from mtl.errors import InputError, MtlError
+from mtl.printable import printable
 from mtl.settings import load_settings, mlflow_credentials, prefect_settings
 from mtl.settings_service import WebhookSettings, webhook_settings
 
@@ -65,7 +66,7 @@ def _register_soon(trust: WebhookSettings, url: str) -> None:
             try:
                 new = ensure_webhook(address, name="mtl", url=f"{url}/mlflow", secret=secret, credentials=credentials)
             except MtlError as error:
-                print(f"not registered with MLflow yet: {error.message}", flush=True)
+                print(printable(f"not registered with MLflow yet: {error.message}"), flush=True)
                 time.sleep(10)
             else:
                 print(f"{'registered' if new else 'was registered'} with MLflow: {url}/mlflow", flush=True)

@@ -56,6 +56,13 @@ def rollback(name: str, reason: str) -> Document:
     return roll_back(name, reason=reason)
 
 
+def repair_journal(name: str, champion: str | None, reason: str) -> Document:
+    """Fill in lost and damaged entries of the journal."""
+    from mtl.chain import champion as chain
+
+    return chain.repair_journal(name, champion=champion, reason=reason)
+
+
 def generate(
     file: Path | None,
     task: str,
@@ -226,6 +233,14 @@ def reconcile_text(result: Document) -> str:
     lines += [f"alias {name} set to {version or 'nothing'}" for name, version in result["mended"].items()]
     champion = f"champion v{result['champion']}" if result["champion"] else "no champion yet"
     return "\n".join([*(lines or ["nothing to do"]), f"{result['model']}: {champion}"])
+
+
+def repair_text(result: Document) -> str:
+    """A line an entry that was filled in, and who is champion."""
+    lines = [f"entry {entry['seq']}: {entry['kind']} to v{entry['version']}" for entry in result["filled_in"]]
+    lines += [f"alias {name} set to {version or 'nothing'}" for name, version in result["mended"].items()]
+    champion = f"champion v{result['champion']}" if result["champion"] else "no champion yet"
+    return "\n".join([*(lines or ["nothing to repair"]), f"{result['model']}: {champion}"])
 
 
 def promote_text(result: Document) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mtl.errors import MtlError
+from mtl.printable import printable, printable_json
 from mtl.progress import Moment, listening
 
 
@@ -27,7 +28,7 @@ def quiet_libraries() -> None:
 
 def print_json(document: Any) -> None:
     """One JSON document on one line, the last of standard output. Errors: ValueError for NaN, which JSON has not."""
-    print(json.dumps(document, ensure_ascii=False, allow_nan=False), flush=True)
+    print(printable_json(json.dumps(document, ensure_ascii=False, allow_nan=False)), flush=True)
 
 
 def show(result: Any, as_json: bool, text: Callable[[Any], str]) -> None:
@@ -35,7 +36,7 @@ def show(result: Any, as_json: bool, text: Callable[[Any], str]) -> None:
     if as_json:
         print_json(result)
     else:
-        print(text(result))
+        print(printable(text(result)))
 
 
 def print_error(error: MtlError, *, as_json: bool) -> None:
@@ -43,7 +44,7 @@ def print_error(error: MtlError, *, as_json: bool) -> None:
     if as_json:
         print_json(error.to_dict())
     else:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def progress_bars() -> Iterator[None]:
         BarColumn(bar_width=28),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
         ids: dict[str, Any] = {}
@@ -69,7 +70,8 @@ def progress_bars() -> Iterator[None]:
         def show(moment: Moment) -> None:
             if moment.stage not in ids:
                 ids[moment.stage] = bars.add_task("", total=moment.total or None, stage=moment.stage)
-            bars.update(ids[moment.stage], completed=moment.done, total=moment.total or None, description=moment.note)
+            note = printable(moment.note)
+            bars.update(ids[moment.stage], completed=moment.done, total=moment.total or None, description=note)
 
         with listening(show):
             yield
@@ -86,7 +88,7 @@ class _PlainLines:
         if tenth > self._tenth.get(moment.stage, -1):
             self._tenth[moment.stage] = tenth
             print(
-                f"{moment.stage}: {moment.done}/{moment.total or '?'} {moment.note}".rstrip(),
+                f"{moment.stage}: {moment.done}/{moment.total or '?'} {printable(moment.note)}".rstrip(),
                 file=sys.stderr,
                 flush=True,
             )

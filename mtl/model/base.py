@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtl.errors import ModelError, NotFoundError
+from mtl.errors import DamageError, ModelError, NotFoundError
 from mtl.fingerprint import sha256_file
 
 if TYPE_CHECKING:
@@ -110,8 +110,12 @@ def base_sha256(ref: BaseRef) -> str:
 
 
 def load_base(ref: BaseRef, *, rows: int = 0) -> T5ForConditionalGeneration:
-    """The base in fp32, with at least `rows` embedding rows (never fewer than it had). Errors: ModelError."""
+    """The base in fp32, with at least `rows` embedding rows (never fewer than it had).
+
+    Errors: ModelError; DamageError for weights that are no safetensors file.
+    """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForSeq2SeqLM
     from transformers.utils import logging
 
@@ -122,6 +126,12 @@ def load_base(ref: BaseRef, *, rows: int = 0) -> T5ForConditionalGeneration:
         )
     except OSError as error:
         raise ModelError(f"base {ref.name!r} cannot be loaded: {error}", field="model.base") from None
+    except SafetensorError as error:
+        raise DamageError(
+            f"the weights of base {ref.name!r} are no safetensors file, or a damaged one: {error}",
+            field="model.base",
+            hint="fetch the base again; other formats are not loaded",
+        ) from None
     check_head(ref, model)
     if rows > model.shared.num_embeddings:
         grow_embeddings(model, rows)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mtl.config.data import SourceConfig
-from mtl.errors import NotFoundError, did_you_mean
+from mtl.errors import DataError, NotFoundError, did_you_mean
 from mtl.sources.archive import ENDINGS, ArchiveSource
 from mtl.sources.base import WHOLE, Part, RawRow, Source
 from mtl.sources.bucket import BucketSource, open_bucket
@@ -17,13 +17,14 @@ from mtl.sources.hub import HubSource
 from mtl.task import BadRow
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+-]+):(?://)?")
+_OTHER_ARCHIVES = re.compile(r"\.(?:zip|7z|rar|tbz2?|txz|tar\.(?:bz2|xz|zst))$", re.IGNORECASE)
 KINDS = ("demo", "hub:OWNER/NAME", "s3://BUCKET/PREFIX", "a file, folder, glob or tar archive")
 
 
 def open_source(config: SourceConfig, seed: int, *, cache: Path) -> Source:
     """The source that `config.uri` names; `cache` keeps copies of what is far away.
 
-    Errors: NotFoundError with a suggestion for what is not there.
+    Errors: NotFoundError with a suggestion for what is not there; DataError for an archive that is no tar.
     """
     source = _open(config, seed, cache)
     return WithColumns(source, config.add) if config.add else source
@@ -47,6 +48,12 @@ def _open(config: SourceConfig, seed: int, cache: Path) -> Source:
         )
 
     def local(path: Path) -> Source:
+        if _OTHER_ARCHIVES.search(path.name) and path.is_file():
+            raise DataError(
+                f"{path.name}: of archives only {', '.join(ENDINGS)} are read",
+                field="sources.uri",
+                hint="unpack it and name the folder, or pack the files as .tar.gz",
+            )
         if path.name.lower().endswith(ENDINGS) and path.is_file():
             return ArchiveSource(config.task, path, uri=config.uri, files=files, limits=limits)
         return FileSource(config.task, str(path), files=files, limits=limits)

@@ -13,6 +13,7 @@ Here, each test named after its row, with real processes, signals, disks and a p
     41 42        test_s3              bodies of S3's answers that break off or stop
     27-29 34     test_mlflow          MLflow down, hanging, losing answers; SQLite locked, its writer killed
     -            test_resume          every place of an epoch, accumulated or not, with and without loader workers
+    48           test_planted         pickles planted in a checkpoint whose hashes are right
     38           test_changes         a changed configuration, library, data set; what `compatible` may do
 
 Elsewhere:
@@ -33,6 +34,11 @@ Elsewhere:
                  tests/model/test_load.py, tests/training/test_run.py     each document, fuzzed
     44           tests/checkpoints/test_prune.py, tests/store/test_folder.py     prunes, sweeps, clocks ahead and behind
     45           tests/release/test_replay.py          every object in the place of every other one of its kind
+    46           tests/release/test_overlap.py         promotions that overlap, stall, die: a person alone counts
+    46           tests/release/test_many_promotions.py the same with many processes on a real MLflow
+    47           tests/release/test_journal.py         each entry of the journal lost, damaged, replaced; and repaired
+    48           tests/serving/test_planted.py         pickles planted in a model, a base, a release, MLflow's package
+    49           tests/release/test_pull_while_promoting.py  readers see one whole release while champions change
     39           tests/training/test_process.py        a loss that is not finite; tests/test_promotion.py: bad metrics
 
 Not here: 30, 31 and the server's half of 32 and 37 need a Prefect server, 33 needs PostgreSQL; they belong to the tests

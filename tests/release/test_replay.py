@@ -21,6 +21,7 @@ from mtl.store.memory import MemoryStore
 from tests.release.toy import MODEL, publish_toy
 
 LOG = f"releases/{MODEL}/log/"
+LAST_ENTRY = f"releases/{MODEL}/last-entry.json"
 
 
 class Recording(MemoryStore):
@@ -52,24 +53,37 @@ def _life() -> Recording:
     return store
 
 
-def test_no_object_is_ever_written_with_another_content() -> None:
-    """So there is no older version of one to put back, but in the place of another one."""
-    assert {key: len(found) for key, found in _life().contents.items() if len(found) > 1} == {}
+def _copy() -> MemoryStore:
+    store = MemoryStore()
+    for info in _life().list(""):
+        store.put(info.key, _life().get(info.key))
+    return store
+
+
+def test_one_object_alone_is_written_with_another_content() -> None:
+    """So there is no older version of any other one to put back, but in the place of another one."""
+    assert {key: len(found) for key, found in _life().contents.items() if len(found) > 1} == {LAST_ENTRY: 3}
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_an_older_note_of_the_last_entry_changes_no_champion(number: int) -> None:
+    """It is a lower bound: an older one says less, not something else."""
+    store = _copy()
+    store.put(LAST_ENTRY, _life().contents[LAST_ENTRY][number])
+    assert read_journal(store, MODEL).champion == 1
 
 
 def _pairs() -> list[tuple[str, str]]:
     """(place, another object of its kind)."""
     kinds: dict[str, list[str]] = {}
-    for key in _life().contents:
+    for key in (info.key for info in _life().list("")):
         kinds.setdefault("log" if key.startswith(LOG) else key.rpartition("/")[2], []).append(key)
     return [(place, other) for keys in kinds.values() for place in keys for other in keys if place != other]
 
 
 @pytest.mark.parametrize(("place", "other"), _pairs())
 def test_an_object_in_the_place_of_another_changes_no_champion(place: str, other: str, tmp_path: Path) -> None:
-    store = MemoryStore()
-    for key, (data,) in _life().contents.items():
-        store.put(key, data)
+    store = _copy()
     store.put(place, store.get(other))
     if place.startswith(LOG):
         with pytest.raises(DamageError, match="was written as another entry"):
