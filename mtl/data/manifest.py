@@ -8,10 +8,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from mtl.errors import DamageError
-from mtl.fingerprint import canonical_json
+from mtl.seal import seal, unseal
 
 MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.jsonl"
+_AGAIN = "prepare the data set again (mtl prepare -c CONF, or the retrain): it gets the same name and a new manifest"
 
 
 class _Record(BaseModel):
@@ -74,20 +75,21 @@ class DatasetManifest(_Record):
         return self.model_dump(mode="json")
 
     def to_json(self) -> bytes:
-        """Canonical JSON: equal manifests are equal bytes."""
-        return canonical_json(self.to_dict())
+        """Canonical JSON with a check: equal manifests are equal bytes."""
+        return seal(self.to_dict())
 
     def sizes(self, split: str) -> dict[str, int]:
         """Examples of each task in a split."""
         return {task: splits[split].examples for task, splits in self.counts.items() if split in splits}
 
 
-def load_manifest(data: bytes) -> DatasetManifest:
-    """The manifest in `data`; DamageError if it is not one."""
+def load_manifest(data: bytes, name: str = MANIFEST) -> DatasetManifest:
+    """The manifest in `data`; DamageError, naming `name`, if it is not one, or not as it was written."""
+    document = unseal(data, name, hint=_AGAIN, unsealed=True)
     try:
-        return DatasetManifest.model_validate_json(data)
+        return DatasetManifest.model_validate(document)
     except ValidationError as error:
-        raise DamageError(f"not a data set manifest: {error}") from None
+        raise DamageError(f"{name} is not a data set manifest: {error}", field=name, hint=_AGAIN) from None
 
 
 def manifest_key(fingerprint: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mtl.errors import DamageError
 from mtl.model.adapter import load_adapter
-from mtl.model.base import BaseRef, load_base, resolve_base
+from mtl.model.base import BaseRef, check_base, load_base, resolve_base
 from mtl.model.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ def load_untrained(
 
 
 def _beside(folder: Path, base: str, revision: str | None) -> BaseRef:
-    """The base that travels with a release, if it does; else the one that the name stands for."""
+    """The base that travels with a release, if it does; else the one that the name stands for.
+
+    Errors: ModelError if its bytes are not those that the adapter was trained on.
+    """
     bundled = folder / "base"
-    return resolve_base(str(bundled)) if (bundled / "config.json").is_file() else resolve_base(base, revision)
+    found = resolve_base(str(bundled)) if (bundled / "config.json").is_file() else resolve_base(base, revision)
+    return check_base(found, load_spec(folder).base_sha256)

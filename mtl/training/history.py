@@ -17,6 +17,7 @@ from mtl.model.adapter import ADAPTER_FILES
 LOSS = "loss"
 HISTORY_FILE = "validation.json"
 BEST_FILE = "best_adapter.safetensors"
+TRAINER_STATE = "trainer_state.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,17 @@ def read_history(folder: Path | None) -> list[Measurement]:
     if folder is None or not (folder / HISTORY_FILE).is_file():
         return []
     return [Measurement(**item) for item in json.loads((folder / HISTORY_FILE).read_text(encoding="utf-8"))]
+
+
+def read_log(folder: Path | None) -> tuple[dict[str, float], list[float]]:
+    """(newest loss of each task, tokens per second of each logged step), as a checkpoint has them."""
+    path = folder / TRAINER_STATE if folder else None
+    if path is None or not path.is_file():
+        return {}, []
+    entries = json.loads(path.read_text(encoding="utf-8"))["log_history"]
+    mark = f"{LOSS}/"
+    loss = {name.removeprefix(mark): v for entry in entries for name, v in entry.items() if name.startswith(mark)}
+    return loss, [entry["tokens_per_second"] for entry in entries if "tokens_per_second" in entry]
 
 
 def result_adapter(folder: Path) -> Path:
