@@ -68,8 +68,10 @@ def load_untrained(
 def _beside(folder: Path, base: str, revision: str | None) -> BaseRef:
     """The base that travels with a release, if it does; else the one that the name stands for.
 
-    Errors: ModelError if its bytes are not those that the adapter was trained on.
+    The first is checked as a part of the release; the registry writes its JSON more shortly. Errors: ModelError if the
+    bytes of the second are not those that the adapter was trained on.
     """
     bundled = folder / "base"
-    found = resolve_base(str(bundled)) if (bundled / "config.json").is_file() else resolve_base(base, revision)
-    return check_base(found, load_spec(folder).base_sha256)
+    if (bundled / "config.json").is_file():
+        return resolve_base(str(bundled))
+    return check_base(resolve_base(base, revision), load_spec(folder).base_sha256)
