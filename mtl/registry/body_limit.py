@@ -1,9 +1,9 @@
 """What a request may take: its body is counted as it arrives, and never read further than the limit.
 
-MLflow's app reads a body of any size, and needs twenty times its size to make a table of it. Here a body is read before
-that app sees it: one that is too large is answered 413, whether it says its length or comes in chunks. Of those over
-64 KiB only two are read and answered at a time; the others wait in their sockets, unread, so that many callers at once
-need no more memory than two. Small requests never wait for large ones.
+MLflow's app reads a body of any size, and needs up to forty times its size to make a table of it. Here a body is read
+before that app sees it: one that is too large is answered 413, whether it says its length or comes in chunks. Of those
+over 64 KiB only two are read and answered at a time; the others wait in their sockets, unread, so that many callers at
+once need no more memory than two. Small requests never wait for large ones.
 """
 
 from __future__ import annotations

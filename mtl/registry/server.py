@@ -101,7 +101,8 @@ def _in_own_words(status: int, body: bytes) -> Response:
     if status == 504:
         return _refusal(status, "the answer took too long; send fewer texts at a time")
     if status >= 500 or "stack_trace" in document:
-        _log.error("a request could not be answered: %r", document.get("stack_trace", document.get("message"))[-4000:])
+        details = str(document.get("stack_trace") or document.get("message"))
+        _log.error("a request could not be answered: %r", details[-4000:])
         other = "the model could not answer; the server's log says why"
         return _refusal(status, other if status >= 500 else f"{other}\n  {_FORM}")
     return _refusal(status, _reason(str(document.get("message")), _UNREADABLE))

@@ -35,16 +35,18 @@ def read_document(store: ObjectStore, key: str, *, hint: str) -> dict[str, Any]:
     One without a check, as earlier versions wrote it, is taken as it is, and sealed.
     Errors: NotFoundError for none, DamageError with `hint` if no copy is intact.
     """
+    other = copy_key(key)
     problem: MtlError | None = None
-    for own, other in ((key, copy_key(key)), (copy_key(key), key)):
+    # One without a check is of an earlier version only where there is no intact copy.
+    for own, unsealed in ((key, False), (other, False), (key, True)):
         try:
-            document = unseal(data := store.get(own), own, hint=hint, unsealed=own == key)
+            document = unseal(store.get(own), own, hint=hint, unsealed=unsealed)
         except (NotFoundError, DamageError) as error:
             problem = error if problem is None or isinstance(problem, NotFoundError) else problem
             continue
-        if isinstance(problem, DamageError):
+        if own == other and isinstance(problem, DamageError):
             _log.warning("%s; its copy is intact and takes its place", problem.message)
-        if data != seal(document) or not _holds(store, other, data):
+        if not all(_holds(store, place, seal(document)) for place in (key, other)):
             with contextlib.suppress(MtlError):  # what was read is right, whether or not this can be written
                 put_document(store, key, document)
         return document

@@ -141,6 +141,7 @@ def _train(
     model = build_model(config, ref, tasks, tokenizer_sha256=data.manifest.tokenizer["sha256"])
     trainer = build_trainer(config, model, split, work)
     progress = Progress(events.emit)
+    progress.loss, speeds_before = read_log(start.folder)  # of tasks that none of the steps to come may show
     validation = _validation(config, data, tasks, trainer=trainer, resumed=start.folder, events=events, work=work)
     adapter = [sha256_file(result_adapter(start.folder))] if start.folder else []
 
@@ -162,8 +163,7 @@ def _train(
         uploads.wait()
     finally:
         uploads.close()
-    # Of a run that had nothing left to do, the checkpoint says it.
-    loss, speeds = (progress.loss, progress.speeds) if progress.speeds else read_log(start.folder)
+    speeds = progress.speeds or speeds_before
     return {
         "identity": checkpoints.identity.sha256,
         "steps": max(start.step, trainer.state.global_step),
@@ -173,7 +173,7 @@ def _train(
         "bit_exact": start.lineage is None,
         "continued_from": start.lineage.to_dict() if start.lineage else None,
         "tokens_per_second": round(statistics.median(speeds), 1) if speeds else None,
-        "loss": loss,
+        "loss": progress.loss,
         **(validation.summary() if validation else {}),
     }
 

@@ -158,7 +158,7 @@ def everything(connection: socket.socket) -> bytes:
 
 
 def test_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert serve_max_body({}) == 16 * 2**20
+    assert serve_max_body({}) == 8 * 2**20
     assert serve_max_body({"MTL_SERVE_MAX_BODY": "5000"}) == 5000
     for wrong in ("5MB", "-1", "0", "1023", "1e6"):
         with pytest.raises(InputError, match=r"MTL_SERVE_MAX_BODY is '.*', no number of bytes from 1,024 on"):
