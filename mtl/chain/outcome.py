@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from mtl.chain.common import Document
 from mtl.config.retrain import RetrainConfig
-from mtl.errors import NotFoundError
+from mtl.errors import DamageError, NotFoundError
 from mtl.fingerprint import sha256_json
 from mtl.settings import load_settings
 from mtl.store.documents import copy_key, put_document, read_document
 from mtl.store.open import open_store
 
+_KEYS = {"evaluate", "decision", "version", "release", "champion"}
+
 
 def find_judged(config: RetrainConfig, trained: Document) -> Document | None:
     """What `keep_judged` kept of this run under the same evaluation and gate; None if it was not judged yet."""
     store, key = open_store(load_settings().store), _judged_key(config, trained)
+    hint = f"delete {key} and {copy_key(key)}: the version is then judged again"
     try:
-        return read_document(store, key, hint=f"delete {key} and {copy_key(key)}: the version is then judged again")
+        found = read_document(store, key, hint=hint)
     except NotFoundError:
         return None
+    if missing := _KEYS - found.keys():
+        raise DamageError(f"{key} is no outcome of a retrain: it has no {min(missing)}", field=key, hint=hint)
+    return found
 
 
 def keep_judged(

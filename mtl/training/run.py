@@ -105,10 +105,8 @@ def _is_done(checkpoints: CheckpointStore, store: ObjectStore, work: Path) -> bo
     restored = checkpoints.restore(work / "finished")
     if restored is None or restored.commit.step != last.step:
         return False
-    return (result.get("steps"), result.get("adapter_sha256")) == (
-        last.step,
-        sha256_file(result_adapter(restored.folder)),
-    )
+    told = [result.get(name) for name in ("identity", "steps", "adapter_sha256")]
+    return told == [checkpoints.identity.sha256, last.step, sha256_file(result_adapter(restored.folder))]
 
 
 def result_key(identity: str) -> str:

@@ -24,6 +24,13 @@ Elsewhere:
     37           tests/flows/test_retrain.py           the same retrain again: no second version
     38           tests/checkpoints/test_related.py     every field by name
     -            tests/training/test_two_processes.py  two processes of one training, killed in whole or in part
+    50           tests/serving/test_body_limit.py      bodies that are too large, in chunks, slow, many at once
+    50           tests/serving/test_serve_memory.py    the same on a real server: its memory
+    51           tests/serving/test_scoring_server.py  no answer repeats what was sent
+    52           tests/chain/test_rot.py               every file of a finished retrain rots, the caches among them
+    52           tests/release/test_refs.py            a pulled folder, or a release in the cache, that was changed
+    53           tests/chain/test_rot.py               every part of every small document of the store rots
+    54           tests/flows/test_retrain.py           another base or tokenizer than the run was trained with
     39           tests/training/test_process.py        a loss that is not finite; tests/test_promotion.py: bad metrics
 
 Not here: 30, 31 and the server's half of 32 and 37 need a Prefect server, 33 needs PostgreSQL; they belong to the tests
