@@ -99,5 +99,5 @@ def strangers(folder: Path, manifest: ReleaseManifest) -> list[Path]:
     """Files beside those of the release that a library might read as a part of the model."""
     known = {MANIFEST, *(file.path for file in manifest.files)}
     places = (folder, *(folder / name for name in (BASE, MERGED)))
-    found = (path for place in places if place.is_dir() for path in sorted(place.iterdir()))
+    found = (path for place in places if place.is_dir() for path in sorted(place.iterdir()) if not path.is_dir())
     return [p for p in found if p.suffix in _READ_BY_LIBRARIES and p.relative_to(folder).as_posix() not in known]
