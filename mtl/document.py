@@ -22,7 +22,6 @@ from typing import Annotated, Any, TypeVar, cast
 from pydantic import Field, StrictBool, StrictFloat, StringConstraints, TypeAdapter, ValidationError
 
 from mtl.errors import DamageError
-from mtl.fingerprint import sha256_json
 
 T = TypeVar("T")
 
@@ -52,23 +51,6 @@ def parse_json(data: bytes | str, name: str, *, hint: str | None = None) -> Any:
         return value
     except (ValueError, RecursionError) as error:
         raise DamageError(f"{name} is damaged: it is not JSON: {_cause(error)}", field=name, hint=hint) from None
-
-
-def unseal(data: bytes, name: str, *, hint: str | None = None) -> dict[str, Any]:
-    """The document in `data` without its `check`, the sha256 of the rest. Errors: DamageError unless it matches."""
-    document = parse_json(data, name, hint=hint)
-    if not isinstance(document, dict) or "check" not in document:
-        raise DamageError(f"{name} is damaged: it is no JSON object with a check", field=name, hint=hint)
-    check = document.pop("check")
-    try:
-        intact = check == sha256_json(document)
-    except (ValueError, RecursionError):  # NaN, half of a surrogate pair, or nested too deeply to be written
-        intact = False
-    if not intact:
-        raise DamageError(
-            f"{name} is damaged: its bytes are not what was written, its check does not match", field=name, hint=hint
-        )
-    return document
 
 
 def check_record(kind: type[T], value: object, name: str, *, hint: str | None = None, secret: bool = False) -> T:

@@ -57,14 +57,14 @@ def prepare(config: RetrainConfig, runner: Runner | None = None) -> Document:
 
 def _champions_data(config: RetrainConfig, store: ObjectStore) -> DatasetManifest | None:
     """Manifest of the data that the champion was trained on; None where there is no champion, or it is gone."""
-    from mtl.data.dataset import find_manifest
+    from mtl.data.dataset import look_for_manifest
     from mtl.release import layout
     from mtl.release.journal import read_journal
 
     name = config.register_.model
     version = read_journal(store, name).champion
     release = layout.find_manifest(store, name, version) if version is not None else None
-    return find_manifest(store, release.facts.fingerprint) if release else None
+    return look_for_manifest(store, release.facts.fingerprint) if release else None
 
 
 def explain(fingerprint: str) -> str:

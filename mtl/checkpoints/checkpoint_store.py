@@ -104,7 +104,7 @@ class CheckpointStore:
 
         Raises FencedError if another one acquires in the same moment and wins.
         """
-        self._publish_identity()
+        self.publish_identity()
         for _ in range(_ACQUIRE_TRIES):
             state = self.state()
             mine = replace(state, epoch=state.epoch + 1, owner=self._owner)
@@ -262,8 +262,11 @@ class CheckpointStore:
             hint="nothing is lost: the other one goes on from the newest commit",
         )
 
-    def _publish_identity(self) -> None:
-        """Keep the fields behind the hash, beside the run and under its name, before the log's first entry."""
+    def publish_identity(self) -> None:
+        """Keep the fields behind the hash, beside the run and under its name; a copy that rotted is written again.
+
+        `acquire` does it before the log's first entry; who only finds a run finished calls it too.
+        """
         document = self._identity.to_json()
         for key in (f"{run_prefix(self._run)}/identity.json", f"{name_prefix(self._identity.name)}{self._run}.json"):
             if not self._store.put_if_absent(key, document) and not self._holds(key, document):

@@ -22,6 +22,7 @@ ResumeMode = Literal["exact", "compatible"]
 MAY_DIFFER_WHEN_COMPATIBLE = ("threads", "device", "world_size")
 
 _SHOWN = 80
+IDENTITY_HINT = "run the retrain that made this run once more: it knows its identity, and writes it again"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class RunIdentity:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             intact = False
         if not intact:
-            raise DamageError(f"{key} is damaged: its fields do not give its hash", field=key)
+            raise DamageError(f"{key} is damaged: its fields do not give its hash", field=key, hint=IDENTITY_HINT)
         return identity
 
 

@@ -125,13 +125,15 @@ def serve(name: str, ref: str, *, host: str, port: int) -> None:
     """Serve a model over HTTP until interrupted."""
     from mtl.registry.server import serve as serve_folder
     from mtl.release.refs import resolve_ref
+    from mtl.settings_service import serve_max_body
 
+    most = serve_max_body()
     settings = load_settings()
     versions = _lazy_versions(settings, name, ref)
     model = resolve_ref(ref, store=open_store(settings.store), model=name, cache=settings.cache, versions=versions)
     version = f" v{model.version}" if model.version else ""
     print(f"serving {name}{version} on http://{host}:{port}/invocations (interrupt to stop)", flush=True)
-    serve_folder(model.folder, host=host, port=port)
+    serve_folder(model.folder, host=host, port=port, max_body=most)
 
 
 def _lazy_versions(settings: Settings, name: str, ref: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from mtl.example import Example
 from mtl.fingerprint import sha256_file
 from mtl.store.base import ObjectStore
 
+_log = logging.getLogger(__name__)
 _AGAIN = "remove the data set's manifest.json from the store and prepare it again"
 
 
@@ -107,10 +109,21 @@ def find_manifest(store: ObjectStore, fingerprint: str) -> DatasetManifest | Non
     key = manifest_key(fingerprint)
     if store.head(key) is None:
         return None
-    manifest = load_manifest(store.get(key))
+    manifest = load_manifest(store.get(key), key)
     if manifest.fingerprint != fingerprint:
-        raise DamageError(f"{key} is the manifest of {manifest.fingerprint[:12]}")
+        raise DamageError(
+            f"{key} is the manifest of {manifest.fingerprint[:12]}", field=key, hint="prepare the data set again"
+        )
     return manifest
+
+
+def look_for_manifest(store: ObjectStore, fingerprint: str) -> DatasetManifest | None:
+    """As `find_manifest`; of one that is damaged, None with a warning: for who can make it again or do without."""
+    try:
+        return find_manifest(store, fingerprint)
+    except DamageError as error:
+        _log.warning("%s", error)
+        return None
 
 
 def _number(path: str) -> int:

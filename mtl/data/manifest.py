@@ -8,9 +8,8 @@ from typing import Annotated, Any, NotRequired
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator, with_config
 from typing_extensions import TypedDict  # pydantic refuses typing's before Python 3.12
 
-from mtl.document import Number, Sha256, Size, check_record, parse_json
-from mtl.errors import DamageError
-from mtl.fingerprint import canonical_json
+from mtl.document import Number, Sha256, Size, check_record
+from mtl.seal import seal, unseal
 
 MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.jsonl"
@@ -19,7 +18,7 @@ DataFile = Annotated[
     StringConstraints(pattern=r"^(quarantine\.jsonl|[A-Za-z0-9][A-Za-z0-9_=.-]*-[0-9]{1,9}\.parquet)$", max_length=200),
 ]
 _Length = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")]
-_AGAIN = "remove the data set's manifest.json from the store and prepare it again"
+_AGAIN = "prepare the data set again (mtl prepare -c CONF, or the retrain): it gets the same name and a new manifest"
 
 
 class _Record(BaseModel):
@@ -107,20 +106,18 @@ class DatasetManifest(_Record):
         return self.model_dump(mode="json")
 
     def to_json(self) -> bytes:
-        """Canonical JSON: equal manifests are equal bytes."""
-        return canonical_json(self.to_dict())
+        """Canonical JSON with a check: equal manifests are equal bytes."""
+        return seal(self.to_dict())
 
     def sizes(self, split: str) -> dict[str, int]:
         """Examples of each task in a split."""
         return {task: splits[split].examples for task, splits in self.counts.items() if split in splits}
 
 
-def load_manifest(data: bytes) -> DatasetManifest:
-    """The manifest in `data`; DamageError if it is not one."""
-    try:
-        return check_record(DatasetManifest, parse_json(data, MANIFEST), MANIFEST)
-    except DamageError as error:
-        raise DamageError(f"not a data set manifest: {error.message}", field=error.field, hint=_AGAIN) from None
+def load_manifest(data: bytes, name: str = MANIFEST) -> DatasetManifest:
+    """The manifest in `data`; DamageError, naming `name`, if it is none, or not as it was written."""
+    document = unseal(data, name, hint=_AGAIN, unsealed=True)
+    return check_record(DatasetManifest, document, name, hint=_AGAIN)
 
 
 def manifest_key(fingerprint: str) -> str:

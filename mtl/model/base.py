@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl.errors import DamageError, ModelError, NotFoundError
-from mtl.fingerprint import sha256_file
+from mtl.fingerprint import sha256_unchanged
 
 if TYPE_CHECKING:
     import torch
@@ -105,8 +105,20 @@ def base_sha256(ref: BaseRef) -> str:
     digest = hashlib.sha256()
     for path in (ref.file("config.json"), *_weights(ref)):
         if path is not None:
-            digest.update(f"{path.name} {sha256_file(path)}\n".encode())
+            digest.update(f"{path.name} {sha256_unchanged(path)}\n".encode())
     return digest.hexdigest()
+
+
+def check_base(ref: BaseRef, sha256: str) -> BaseRef:
+    """`ref`, or ModelError if its bytes are not those of `sha256`: of another base, or of one that rotted."""
+    found = base_sha256(ref)
+    if found != sha256:
+        raise ModelError(
+            f"base {ref.name!r} is not the one this adapter was trained on (sha256 {found[:12]}, not {sha256[:12]})",
+            field="base",
+            hint=f"it was changed, or is damaged: fetch it again ({ref.location}), or train on it as it is now",
+        )
+    return ref
 
 
 def load_base(ref: BaseRef, *, rows: int = 0) -> T5ForConditionalGeneration:

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, with_config
 from mtl.document import Line, Positive, Sha256, Size, check_record, parse_json
 from mtl.errors import DamageError
 from mtl.model.adapter import load_adapter
-from mtl.model.base import BaseRef, load_base, resolve_base
+from mtl.model.base import BaseRef, check_base, load_base, resolve_base
 from mtl.model.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -72,6 +72,12 @@ def load_untrained(
 
 
 def _beside(folder: Path, base: str, revision: str | None) -> BaseRef:
-    """The base that travels with a release, if it does; else the one that the name stands for."""
+    """The base that travels with a release, if it does; else the one that the name stands for.
+
+    The first is checked as a part of the release; the registry writes its JSON more shortly. Errors: ModelError if the
+    bytes of the second are not those that the adapter was trained on.
+    """
     bundled = folder / "base"
-    return resolve_base(str(bundled)) if (bundled / "config.json").is_file() else resolve_base(base, revision)
+    if (bundled / "config.json").is_file():
+        return resolve_base(str(bundled))
+    return check_base(resolve_base(base, revision), load_spec(folder).base_sha256)

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from mtl.document import Flag, Line, Positive, Sha256, Size, check_record, unseal
+from mtl.document import Flag, Line, Positive, Sha256, Size, check_record
 from mtl.errors import DamageError, NotFoundError
-from mtl.fingerprint import canonical_json, sha256_json
 from mtl.release.chain import find_faults
 from mtl.release.layout import model_prefix
+from mtl.seal import seal, unseal
 from mtl.store.base import ObjectStore
 from mtl.store.log import AppendResult, Entry, Log
 
@@ -151,7 +151,7 @@ def record_last_entry(store: ObjectStore, model: str, seq: int) -> None:
 
 def write_last_entry(store: ObjectStore, model: str, seq: int) -> None:
     """Name entry `seq` the last one, whatever is named there."""
-    store.put(_last_key(model), canonical_json({"seq": seq, "check": sha256_json({"seq": seq})}))
+    store.put(_last_key(model), seal({"seq": seq}))
 
 
 def check_last(log: Log, seq: int, expected: int, *, said_by: str) -> None:

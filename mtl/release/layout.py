@@ -14,9 +14,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, with_config
 
-from mtl.document import Line, Positive, Sha256, Size, check_record, unseal
+from mtl.document import Line, Positive, Sha256, Size, check_record
 from mtl.errors import DamageError, InputError, NotFoundError
 from mtl.fingerprint import sha256_bytes, sha256_json
+from mtl.seal import unseal
 from mtl.store.base import ObjectStore, check_key
 
 MANIFEST = "manifest.json"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from mtl.errors import NotFoundError
-from mtl.release.layout import parse_version
-from mtl.release.pull import NAMES, pull, resolve_version
-from mtl.serving.folder import ADAPTER
+from mtl.errors import DamageError, NotFoundError
+from mtl.model.folder import HASHES, check_folder
+from mtl.release.layout import MANIFEST, ReleaseManifest, parse_version
+from mtl.release.pull import NAMES, pull, resolve_version, verify_folder
+from mtl.serving.folder import ADAPTER, BASE, MERGED
 from mtl.store.base import ObjectStore
 
+_log = logging.getLogger(__name__)
 _RUN = re.compile(r"[0-9a-f]{32}")
+_READ_BY_LIBRARIES = (".json", ".safetensors", ".bin", ".model", ".jinja")
 
 
 class Versions(Protocol):
@@ -38,6 +42,8 @@ def resolve_ref(
 ) -> LocalModel:
     """The model that `champion`, `previous`, `candidate`, `vN`, a run id or a folder stands for, pulled into `cache`.
 
+    Every file is compared with the release's manifest; of a folder, with the one inside it, if it was pulled.
+
     Errors: NotFoundError (did you mean, or what there is), DamageError, TransientError.
     """
     if ref in NAMES or parse_version(ref):
@@ -51,7 +57,10 @@ def resolve_ref(
     else:
         version = resolve_version(store, ref, model=model)  # raises with "did you mean"
     folder = cache / "releases" / model / f"v{version}"
-    pull(store, f"v{version}", folder, model=model)
+    manifest = pull(store, f"v{version}", folder, model=model)
+    for path in strangers(folder, manifest):
+        _log.warning("%s is no file of the release and is removed", path)
+        path.unlink()
     return LocalModel(ref, folder, version)
 
 
@@ -65,4 +74,30 @@ def _version_of_run(run_id: str, versions: Versions) -> int:
 def _adapter_folder(folder: Path) -> Path:
     if not (folder / ADAPTER).is_file():
         raise NotFoundError(f"{folder} holds no adapter: it has no {ADAPTER}", field="model")
-    return folder.absolute()
+    return check_model_folder(folder.absolute())
+
+
+def check_model_folder(folder: Path) -> Path:
+    """`folder`, once every file has been compared with what the folder says of itself; as it is, if that is nothing.
+
+    A pulled folder has the release's manifest, one that was exported has hashes. Errors: DamageError naming the file.
+    """
+    if (folder / MANIFEST).is_file():
+        manifest = verify_folder(folder)
+        for path in strangers(folder, manifest):
+            raise DamageError(
+                f"{path} is no file of the release, and would be loaded with it",
+                field=path.name,
+                hint="move it away, or pull the release into an empty folder",
+            )
+    elif (folder / HASHES).is_file():
+        check_folder(folder)
+    return folder
+
+
+def strangers(folder: Path, manifest: ReleaseManifest) -> list[Path]:
+    """Files beside those of the release that a library might read as a part of the model."""
+    known = {MANIFEST, *(file.path for file in manifest.files)}
+    places = (folder, *(folder / name for name in (BASE, MERGED)))
+    found = (path for place in places if place.is_dir() for path in sorted(place.iterdir()) if not path.is_dir())
+    return [p for p in found if p.suffix in _READ_BY_LIBRARIES and p.relative_to(folder).as_posix() not in known]

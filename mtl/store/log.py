@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mtl.document import Line, check_record, unseal
+from mtl.document import Line, check_record
 from mtl.errors import DamageError, InputError, TransientError
-from mtl.fingerprint import canonical_json, sha256_json
+from mtl.fingerprint import sha256_json
+from mtl.seal import seal, unseal
 from mtl.store.base import ObjectInfo, ObjectStore, check_key
 
 _NAME = re.compile(r"(\d{12})\.json")
@@ -106,7 +107,7 @@ class Log:
         if seq < 1:
             raise InputError(f"log entries count from 1, got {seq}")
         own = {"write_id": uuid.uuid4().hex, **document}
-        sealed = _seal(own, self.key(seq))
+        sealed = seal({**own, "key": self.key(seq)})
         for _ in range(_TRIES):
             won = self._store.put_if_absent(self.key(seq), sealed)
             infos = dict(self.sequence())
@@ -122,7 +123,7 @@ class Log:
     def rewrite(self, seq: int, document: Mapping[str, Any]) -> Entry:
         """Write entry `seq` whatever stands there. For the repair of a damaged log alone."""
         own = {"write_id": uuid.uuid4().hex, **document}
-        self._store.put(self.key(seq), _seal(own, self.key(seq)))
+        self._store.put(self.key(seq), seal({**own, "key": self.key(seq)}))
         entry = self.read(seq)
         if entry is None or entry.sha256 != sha256_json(own):
             raise DamageError(f"log entry {self.key(seq)} was not stored as it was written", field=self.key(seq))
@@ -130,11 +131,6 @@ class Log:
 
     def _read(self, seq: int, info: ObjectInfo) -> Entry:
         return Entry(seq, _opened(self._store.get(info.key), info.key), info.modified)
-
-
-def _seal(document: Mapping[str, Any], key: str) -> bytes:
-    plain = {**document, "key": key}
-    return canonical_json({**plain, "check": sha256_json(plain)})
 
 
 def _opened(data: bytes, key: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from mtl.model.adapter import ADAPTER_FILES
 LOSS = "loss"
 HISTORY_FILE = "validation.json"
 BEST_FILE = "best_adapter.safetensors"
+TRAINER_STATE = "trainer_state.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,17 @@ def read_history(folder: Path | None) -> list[Measurement]:
         return []
     path = folder / HISTORY_FILE
     return check_record(list[Measurement], parse_json(path.read_bytes(), str(path)), str(path))
+
+
+def read_log(folder: Path | None) -> tuple[dict[str, float], list[float]]:
+    """(newest loss of each task, tokens per second of each logged step), as a checkpoint has them."""
+    path = folder / TRAINER_STATE if folder else None
+    if path is None or not path.is_file():
+        return {}, []
+    entries = parse_json(path.read_bytes(), str(path))["log_history"]
+    mark = f"{LOSS}/"
+    loss = {name.removeprefix(mark): v for entry in entries for name, v in entry.items() if name.startswith(mark)}
+    return loss, [entry["tokens_per_second"] for entry in entries if "tokens_per_second" in entry]
 
 
 def result_adapter(folder: Path) -> Path:

@@ -59,7 +59,7 @@ def test_any_manifest(manifest: DatasetManifest, store: MemoryStore, tmp_path: P
 def test_files_are_checked(manifest: DatasetManifest, field: str, value: Any) -> None:
     document = manifest.to_dict()
     document["files"][0][field] = value
-    with pytest.raises(DamageError, match=rf"not a data set manifest: .*files\.0\.{field}: .*, got "):
+    with pytest.raises(DamageError, match=rf"manifest\.json is damaged: files\.0\.{field}: .*, got "):
         load_manifest(json.dumps(document).encode())
 
 

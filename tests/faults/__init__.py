@@ -39,6 +39,13 @@ Elsewhere:
     47           tests/release/test_journal.py         each entry of the journal lost, damaged, replaced; and repaired
     48           tests/serving/test_planted.py         pickles planted in a model, a base, a release, MLflow's package
     49           tests/release/test_pull_while_promoting.py  readers see one whole release while champions change
+    50           tests/serving/test_body_limit.py      bodies that are too large, in chunks, slow, many at once
+    50           tests/serving/test_serve_memory.py    the same on a real server: its memory
+    51           tests/serving/test_scoring_server.py  no answer repeats what was sent
+    52           tests/chain/test_rot.py               every file of a finished retrain rots, the caches among them
+    52           tests/release/test_refs.py            a pulled folder, or a release in the cache, that was changed
+    53           tests/chain/test_rot.py               every part of every small document of the store rots
+    54           tests/flows/test_retrain.py           another base or tokenizer than the run was trained with
     39           tests/training/test_process.py        a loss that is not finite; tests/test_promotion.py: bad metrics
 
 Not here: 30, 31 and the server's half of 32 and 37 need a Prefect server, 33 needs PostgreSQL; they belong to the tests

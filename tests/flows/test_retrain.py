@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,9 +18,13 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
 
 from flows.retrain import retrain
+from mtl.chain import outcome
+from mtl.chain.common import model_folder
 from mtl.cli.main import run
+from mtl.errors import ModelError
 from mtl.release.journal import read_journal
 from mtl.store.folder import FolderStore
+from mtl.training.run import read_result
 from tests.support.retrains import small_config, small_values
 
 MODEL = "mtl-flan-t5"
@@ -156,6 +161,58 @@ def test_a_text_over_the_limit_is_refused(
     assert run(["generate", "--model", "candidate", str(text), "--json"]) == 2
     error = json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
     assert "tokens long with its instruction, the limit is 448" in error["message"]
+
+
+def flip_digit(path: Path) -> bytes:
+    """Make the last digit of a file another one; the file as it was."""
+    whole = path.read_bytes()
+    place = max(i for i, byte in enumerate(whole) if chr(byte).isdigit())
+    path.write_bytes(whole[:place] + (b"1" if whole[place] != ord("1") else b"2") + whole[place + 1 :])
+    return whole
+
+
+def test_a_result_or_outcome_that_rotted_is_mended_from_its_copy(
+    first: dict[str, Any], workshop: Path, home: Path
+) -> None:
+    config, trained = small_config(workshop), first["train"]
+    run_folder = home / "store" / "runs" / trained["identity"]
+    judged = outcome.find_judged(config, trained)
+    for path in (run_folder / "result.json", *run_folder.glob("judged/*.json")):
+        whole = flip_digit(path)
+        assert read_result(FolderStore(home / "store"), trained["identity"]) == trained
+        assert outcome.find_judged(config, trained) == judged
+        assert path.read_bytes() == whole
+
+
+def test_an_exported_model_that_rotted_is_exported_again(first: dict[str, Any], workshop: Path, home: Path) -> None:
+    folder = home / "cache" / "models" / first["train"]["identity"]
+    for name in ("adapter_config.json", "tokenizer.json", "mtl_model.json"):
+        whole = flip_digit(folder / name)
+        assert model_folder(small_config(workshop), first["train"]) == folder
+        assert (folder / name).read_bytes() == whole
+
+
+def test_no_model_is_exported_with_another_base_or_tokenizer(first: dict[str, Any], workshop: Path, home: Path) -> None:
+    config = small_config(workshop)
+    for name, words in (("config.json", "base .* is not the one this adapter"), ("tokenizer.json", "the tokenizer at")):
+        shutil.rmtree(home / "cache" / "models")
+        path = workshop / "base" / name
+        whole = path.read_bytes()
+        path.write_bytes(whole.replace(b'"d_kv": 8', b'"d_kv": 8 ') if name == "config.json" else other_pieces(whole))
+        try:
+            with pytest.raises(ModelError, match=words):
+                model_folder(config, first["train"])
+        finally:
+            path.write_bytes(whole)
+    model_folder(config, first["train"])
+
+
+def other_pieces(tokenizer: bytes) -> bytes:
+    """A tokenizer with two pieces exchanged."""
+    document = json.loads(tokenizer)
+    pieces = document["model"]["vocab"]
+    pieces[10], pieces[11] = pieces[11], pieces[10]
+    return json.dumps(document).encode()
 
 
 @pytest.mark.slow

@@ -52,6 +52,27 @@ def test_a_changed_object_is_fetched_and_an_unchanged_one_is_not(
     assert len(list(tmp_path.glob("sources/*/*/data/train.jsonl"))) == 1
 
 
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damaged", ["data/train.jsonl", "hashes.jsonl"])
+def test_a_local_copy_that_rotted_is_fetched_again(
+    aws: str, s3_client: Any, bucket: str, tmp_path: Path, damaged: str
+) -> None:
+    config = SourceConfig.model_validate({"task": "any", "uri": f"s3://{bucket}/data"})
+    put(s3_client, bucket, "data/train.jsonl", [{"n": 1}, {"n": 2}])
+    described = open_source(config, 1, cache=tmp_path).describe()
+    (folder,) = tmp_path.glob("sources/*/*")
+    (folder / "data" / "planted.jsonl").write_text('{"n": 9}\n')
+    flip(folder / damaged)
+    again = open_source(config, 1, cache=tmp_path)
+    assert again.describe() == described
+    assert [row.value for row in again.rows("train")] == [{"n": 1}, {"n": 2}]
+
+
 def test_an_empty_prefix_is_not_found(aws: str, bucket: str, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=f"no data objects under s3://{bucket}/nothing\n  is the prefix right"):
         found(f"s3://{bucket}/nothing", tmp_path)
