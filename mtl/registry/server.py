@@ -19,6 +19,7 @@ from fastapi.responses import JSONResponse
 from mlflow.pyfunc import load_model
 from mlflow.pyfunc.scoring_server import init
 
+from mtl.connections import bounded
 from mtl.registry.package import packaged
 
 _log = logging.getLogger(__name__)
@@ -46,4 +47,4 @@ def serve(folder: Path, *, host: str, port: int) -> None:
     """Serve the trained model in `folder` until interrupted. Errors: InputError, DamageError if it is none."""
     with packaged(folder) as packed:
         app = scoring_app(load_model(str(packed)))
-        uvicorn.run(app, host=host, port=port, log_level="info")
+        uvicorn.run(app, **bounded(), host=host, port=port, log_level="info")

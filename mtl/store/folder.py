@@ -135,10 +135,11 @@ class FolderStore:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if not replace and path.exists():
                 return False
-            _make_folders(aside.parent)
-            _make_folders(path.parent)
+            _make_folders(aside.parent, self._root)
+            _make_folders(path.parent, self._root)
             try:
                 with aside.open("xb") as file:
+                    _share(file, self._root)
                     write(file)
                     file.flush()
                     os.fsync(file.fileno())
@@ -151,6 +152,13 @@ class FolderStore:
 
 def _write(file: BinaryIO, data: bytes) -> None:
     file.write(data)
+
+
+def _share(file: BinaryIO, root: Path) -> None:
+    """Make a file as open to others as the store's folder is, whatever the umask: a store may be a team's."""
+    mode = root.stat().st_mode & 0o666
+    if stat.S_IMODE(os.fstat(file.fileno()).st_mode) != mode:
+        os.fchmod(file.fileno(), mode)
 
 
 def _rename(aside: Path, path: Path) -> bool:
@@ -174,11 +182,14 @@ def _link(aside: Path, path: Path) -> bool:
     return True
 
 
-def _make_folders(folder: Path) -> None:
-    """`mkdir -p`, each new folder made durable in its parent."""
+def _make_folders(folder: Path, root: Path) -> None:
+    """`mkdir -p`, each new folder made durable in its parent; those below `root` with its mode."""
     if folder.is_dir():
         return
-    _make_folders(folder.parent)
+    _make_folders(folder.parent, root)
     with contextlib.suppress(FileExistsError):
         folder.mkdir()
+        mode = stat.S_IMODE(root.stat().st_mode)
+        if stat.S_IMODE(folder.stat().st_mode) != mode and folder.is_relative_to(root):
+            folder.chmod(mode)
     fsync_folder(folder.parent)

@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from mtl.errors import PermanentError
-from mtl.tracking.faults import mlflow_errors, redact
+from mtl.tracking.faults import PatientClient, mlflow_errors, redact
 from mtl.tracking.schema import make_database
 
 _PARAMS_A_CALL = 100
@@ -41,7 +41,7 @@ class Tracking:
         self._artifact_root = None if uri.startswith(("http://", "https://")) else artifact_root
         with mlflow_errors(f"open {redact(uri)}"):
             make_database(uri)
-            self.client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            self.client: Any = PatientClient(MlflowClient(tracking_uri=uri, registry_uri=uri))
 
     def __repr__(self) -> str:
         return f"Tracking({redact(self.uri)!r})"

@@ -23,7 +23,10 @@ def make_database(uri: str) -> None:
     is killed, leave a database that nothing opens any more.
     """
     path = Path(uri.removeprefix(_SQLITE))
-    if not uri.startswith(_SQLITE) or path.exists():
+    if not uri.startswith(_SQLITE):
+        return
+    if path.exists():
+        _check_opens(path)
         return
     from mlflow import MlflowClient
 
@@ -31,6 +34,7 @@ def make_database(uri: str) -> None:
     _clear_away(path)
     made = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
+        _check_opens(made)
         client: Any = MlflowClient(tracking_uri=f"{_SQLITE}{made}", registry_uri=f"{_SQLITE}{made}")
         client._tracking_client.store._dispose_engine()
         with contextlib.closing(sqlite3.connect(made)) as database:
@@ -40,6 +44,12 @@ def make_database(uri: str) -> None:
     finally:
         for leftover in path.parent.glob(f"{made.name}*"):
             leftover.unlink()
+
+
+def _check_opens(path: Path) -> None:
+    """Errors: sqlite3.Error at once, where MLflow would try for two minutes."""
+    with contextlib.closing(sqlite3.connect(path, timeout=20)) as database:
+        database.execute("SELECT count(*) FROM sqlite_master").fetchall()
 
 
 def _clear_away(path: Path) -> None:

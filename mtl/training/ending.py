@@ -30,6 +30,7 @@ from mtl.errors import (
     PreemptedError,
     TransientError,
 )
+from mtl.shortages import explained
 
 KINDS: dict[str, type[MtlError]] = {
     cls.kind: cls
@@ -85,7 +86,7 @@ def translate(error: Exception) -> MtlError:
             return TransientError(message, hint=_AGAIN)
         case "peer_lost":
             return TransientError(f"another process of this training is gone: {message}", hint=_AGAIN)
-    return PermanentError(message)
+    return explained(error) or PermanentError(message)
 
 
 def exit_code(error: MtlError, cause: str) -> int:
