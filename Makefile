@@ -30,7 +30,8 @@ test: install  ## the quick tier: linters, types, layers and tests, under 5 minu
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow'
 
-FAULTS := tests/faults tests/training tests/checkpoints/test_crashes.py tests/store/test_radosgw.py
+FAULTS := tests/faults tests/training tests/checkpoints/test_crashes.py tests/store/test_radosgw.py \
+	tests/cli/test_embedding.py tests/cli/test_private.py tests/test_connections.py tests/tracking/test_faults.py
 CHAIN := tests/test_real_data.py tests/flows/test_retrain.py tests/serving tests/docker tests/release/test_worse_candidate.py
 
 ci: test  ## what the gate runs: the quick tier, then what is slow of the fault tier and of the chain on real data, killed and served

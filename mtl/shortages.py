@@ -53,6 +53,12 @@ SHORTAGES = (
     ),
     _row({errno.EACCES}, r"permission denied", "permission denied", _ACCESS),
     _row({errno.EPERM}, r"operation not permitted", "operation not permitted", _ACCESS),
+    _row(
+        {errno.ENOTDIR},
+        r"not a directory",
+        "a part of the path is a file",
+        "set MTL_HOME and MTL_STORE to folders",
+    ),
     _row({errno.EMFILE, errno.ENFILE}, r"too many open files", "too many files are open at once", _FILES),
     _row({errno.ENOMEM}, r"cannot allocate memory", "no memory is left", f"free memory, {_AGAIN}"),
 )

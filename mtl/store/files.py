@@ -41,10 +41,10 @@ def disk_errors(action: str, path: Path) -> Iterator[None]:
 
 
 def _cause(error: OSError) -> tuple[str, str | None]:
+    if error.errno in _CAUSES:
+        return _CAUSES[error.errno]
     lack = by_number(error.errno)
-    if lack is not None:
-        return lack.cause, lack.hint
-    return _CAUSES.get(error.errno or 0, (error.strerror or type(error).__name__, None))
+    return (lack.cause, lack.hint) if lack else (error.strerror or type(error).__name__, None)
 
 
 def open_source(path: Path) -> BinaryIO:

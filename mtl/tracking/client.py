@@ -62,9 +62,10 @@ class Tracking:
     def _create_experiment(self, name: str) -> Experiment:
         root = f"{self._artifact_root.rstrip('/')}/{uuid.uuid4().hex}" if self._artifact_root else None
         try:
-            return self.client.get_experiment(self.client.create_experiment(name, artifact_location=root))
+            made: Experiment = self.client.get_experiment(self.client.create_experiment(name, artifact_location=root))
+            return made
         except MlflowException as error:
-            winner = self.client.get_experiment_by_name(name)
+            winner: Experiment | None = self.client.get_experiment_by_name(name)
             if error.error_code != "RESOURCE_ALREADY_EXISTS" or winner is None:
                 raise
             return winner

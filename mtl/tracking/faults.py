@@ -18,7 +18,7 @@ from requests.exceptions import Timeout
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from mtl.errors import MtlError, NotFoundError, PermanentError, TransientError
-from mtl.shortages import by_number, by_text
+from mtl.shortages import by_text, explained
 
 _USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
 _TRANSIENT = {
@@ -69,8 +69,9 @@ def mlflow_errors(action: str) -> Iterator[None]:
         kind = TransientError if away else PermanentError
         raise _of_database(action, error) or kind(_sentence(action, error)) from error
     except OSError as error:
-        lack = by_number(error.errno)
-        raise PermanentError(_sentence(action, error), hint=lack.hint if lack else None) from error
+        lack = explained(error)
+        hint, said = (lack.hint, lack.message) if lack else (None, str(error)[:500])
+        raise PermanentError(redact(f"could not {action}: {said}"), hint=hint) from error
 
 
 class PatientClient:
