@@ -25,7 +25,8 @@ def bounded() -> dict[str, Any]:
         "ws": "none",
         "headers": [("connection", "close")],
         "server_header": False,
-        "backlog": most_connections() // 2,  # asyncio accepts so many at once, before any of them can make room
+        # asyncio accepts so many in each turn of its loop, and a few turns pass before a new one can make room.
+        "backlog": max(1, most_connections() // 8),
     }
 
 

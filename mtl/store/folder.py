@@ -189,7 +189,8 @@ def _make_folders(folder: Path, root: Path) -> None:
     _make_folders(folder.parent, root)
     with contextlib.suppress(FileExistsError):
         folder.mkdir()
-        mode = stat.S_IMODE(root.stat().st_mode)
-        if stat.S_IMODE(folder.stat().st_mode) != mode and folder.is_relative_to(root):
-            folder.chmod(mode)
+        if folder != root and folder.is_relative_to(root):
+            mode = stat.S_IMODE(root.stat().st_mode)
+            if stat.S_IMODE(folder.stat().st_mode) != mode:
+                folder.chmod(mode)
     fsync_folder(folder.parent)

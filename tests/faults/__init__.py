@@ -26,7 +26,7 @@ Elsewhere:
     38           tests/checkpoints/test_related.py     every field by name
     -            tests/training/test_two_processes.py  two processes of one training, killed in whole or in part
     56           tests/test_connections.py             hundreds of half-open connections; callers that go away
-    57           tests/cli/test_embedding.py           full disk, limit of file sizes, read-only home: a reason in seconds
+    57           tests/cli/test_embedding.py           full disk, limit of file sizes, read-only home: a reason at once
     57           tests/cli/test_private.py             the same of every command
     58           tests/cli/test_embedding.py           several first Prefect servers of a home, one of them killed
     58           tests/tracking/test_faults.py         several writers of one row of MLflow's SQLite

@@ -60,6 +60,12 @@ def test_objects_are_as_open_as_the_stores_folder_whatever_the_umask(tmp_path: P
         assert stat.S_IMODE((tmp_path / "store" / folder).stat().st_mode) == root
 
 
+def test_the_folder_is_made_on_the_first_write_with_all_above_it(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "not" / "there" / "store")
+    store.put("a/b", b"1")
+    assert store.get("a/b") == b"1"
+
+
 def test_leftovers_are_swept_by_age(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     store.put("x", b"1")
