@@ -10,7 +10,7 @@ from mtl.cli.embedding import prefect_server
 from mtl.cli.terminal import progress_bars, stoppable
 from mtl.config.retrain import RetrainConfig, load_config
 from mtl.errors import TransientError
-from mtl.settings import load_settings
+from mtl.settings import load_settings, prefect_settings
 
 Document = dict[str, Any]
 _MANY = 0.2  # of the inputs of a task
@@ -83,10 +83,12 @@ def retrain(config: Path) -> Document:
         try:
             return flow(loaded)
         except httpx.TransportError as error:
+            embedded = prefect_settings().embedded
+            again = "run this again" if embedded else "run this again when it is up, or without PREFECT_API_URL"
             raise TransientError(
                 f"Prefect's server stopped answering in mid-run: {error}",
-                field="PREFECT_API_URL",
-                hint="what was done is kept: run this again when it is up, or without PREFECT_API_URL",
+                field="MTL_HOME" if embedded else "PREFECT_API_URL",
+                hint=f"what was done is kept: {again}",
             ) from None
 
 
