@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from mtl.cli import operations, terminal
+from mtl.cli import operations, private, terminal
 from mtl.errors import InputError, MtlError
+from mtl.shortages import explained
 
 app = typer.Typer(
     name="mtl",
@@ -34,6 +35,7 @@ _UsageError: Any = typer.BadParameter.__base__
 def main() -> None:
     """Entry point: runs a command and turns errors into a message (or JSON) and an exit code."""
     terminal.quiet_libraries()
+    private.begin()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -55,6 +57,12 @@ def run(arguments: list[str]) -> int:
     except MtlError as error:
         terminal.print_error(error, as_json=as_json)
         return error.exit_code
+    except Exception as error:
+        lack = explained(error)
+        if lack is None:
+            raise
+        terminal.print_error(lack, as_json=as_json)
+        return lack.exit_code
 
 
 @app.command()

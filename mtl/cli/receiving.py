@@ -19,6 +19,7 @@ def serve(host: str, port: int, *, public_url: str | None, register: bool, name:
     """Serve until stopped. Errors: InputError if a setting is missing."""
     import uvicorn
 
+    from mtl.connections import bounded
     from mtl.service.metrics import metrics_text
     from mtl.service.prefect_api import PrefectApi
     from mtl.service.webhooks import Received, make_app
@@ -32,7 +33,7 @@ def serve(host: str, port: int, *, public_url: str | None, register: bool, name:
     received = Received(FolderStore(settings.home / "webhooks"))
     app = make_app(trust, api.start, received, lambda: metrics_text(settings, prefect, name))
     print(f"receiving on http://{host}:{port}: POST /mlflow, POST /data, GET /health, GET /metrics", flush=True)
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    uvicorn.run(app, **bounded(), host=host, port=port, log_level="warning", access_log=False)
 
 
 def _check(trust: WebhookSettings, prefect: str | None, host: str, public_url: str | None) -> None:

@@ -155,6 +155,7 @@ def _text(file: Path | None) -> str:
 
 def pull(name: str, ref: str, dest: Path) -> Document:
     """Fetch a release into a folder: a ref from the store, or a file of links."""
+    from mtl.cli.private import usual_modes
     from mtl.cli.terminal import progress_bars
     from mtl.release.links import read_links
     from mtl.release.pull import fetch_release
@@ -163,7 +164,7 @@ def pull(name: str, ref: str, dest: Path) -> Document:
     def tell(path: str, done: int, total: int) -> None:
         report_progress("pull", done, total, path)
 
-    with progress_bars():
+    with progress_bars(), usual_modes():
         if ref.endswith(".json"):
             manifest, source = read_links(Path(ref))
             fetch_release(source, manifest, dest, progress=tell)

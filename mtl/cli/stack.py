@@ -7,8 +7,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from mtl.cli.embedding import quiet_prefect
 from mtl.cli.terminal import progress_bars
-from mtl.cli.work import embed_prefect
 from mtl.errors import InputError
 from mtl.settings import load_settings
 from mtl.stack.state import Stack, make_stack, open_stack
@@ -55,7 +55,7 @@ def deploy(config: Path, cron: str, timezone: str) -> Document:
             field="PREFECT_API_URL",
             hint='mtl stack up, then eval "$(mtl stack env)"; or set PREFECT_API_URL',
         )
-    embed_prefect()
+    quiet_prefect()
     from flows.deploying import deploy as register
 
     return register(Path.cwd(), config, cron=cron, timezone=timezone) | {"warnings": _data_faults(config)}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
-from mtl.errors import MtlError
+from mtl.errors import MtlError, PreemptedError
 from mtl.printable import printable, printable_json
 from mtl.progress import Moment, listening
 
@@ -24,6 +28,7 @@ def quiet_libraries() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     for module in ("transformers", "peft", "mlflow"):
         warnings.filterwarnings("ignore", module=rf"{module}\b")
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs with a traceback
 
 
 def print_json(document: Any) -> None:
@@ -75,6 +80,26 @@ def progress_bars() -> Iterator[None]:
 
         with listening(show):
             yield
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGTERM ends the block by PreemptedError, so that what it started is stopped before the command ends.
+
+    While a flow runs, its engine handles the signal, and raises it again when its steps have stopped.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise PreemptedError("stopped on request; what was done is kept", hint="run the same command again to go on")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _PlainLines:

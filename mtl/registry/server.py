@@ -24,12 +24,12 @@ from fastapi.responses import JSONResponse
 from mlflow.pyfunc import load_model
 from mlflow.pyfunc.scoring_server import init
 
+from mtl.connections import bounded
 from mtl.registry.body_limit import BodyLimit
 from mtl.registry.package import packaged
 
 _log = logging.getLogger(__name__)
 _ANSWERED_AT_ONCE = 4
-_MOST_CONNECTIONS = 512
 _FORM = (
     'send {"inputs": [TEXT, ...]} or {"dataframe_records": [{"text": TEXT}, ...]} as application/json, if need be with '
     '"params": {"task": NAME, "easy": N, "medium": N, "hard": N, "max_new_tokens": N, "truncate": true}'
@@ -126,4 +126,4 @@ def serve(folder: Path, *, host: str, port: int, max_body: int) -> None:
     """
     with packaged(folder) as packed:
         app = BodyLimit(scoring_app(load_model(str(packed))), most=max_body)
-        uvicorn.run(app, host=host, port=port, log_level="info", limit_concurrency=_MOST_CONNECTIONS, ws="none")
+        uvicorn.run(app, **bounded(), host=host, port=port, log_level="info")

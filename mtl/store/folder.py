@@ -103,7 +103,7 @@ class FolderStore:
         """The file system's clock (of a network drive its server's), from a file that is made for it."""
         path = self._root / _ASIDE
         with disk_errors("write", path):
-            _make_folders(path)
+            _make_folders(path, self._root)
             with TemporaryFile(dir=path) as file:
                 return os.fstat(file.fileno()).st_mtime
 
@@ -146,11 +146,12 @@ class FolderStore:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if not replace and path.exists():
                 return False
-            _make_folders(self._root / _ASIDE)
-            _make_folders(path.parent)
+            _make_folders(self._root / _ASIDE, self._root)
+            _make_folders(path.parent, self._root)
             file, aside = _locked_file(self._root / _ASIDE)
             try:
                 with file:  # and its lock, until it has its name
+                    _share(file, self._root)
                     write(file)
                     file.flush()
                     os.fsync(file.fileno())
@@ -195,6 +196,13 @@ def _write(file: BinaryIO, data: bytes) -> None:
     file.write(data)
 
 
+def _share(file: BinaryIO, root: Path) -> None:
+    """Make a file as open to others as the store's folder is, whatever the umask: a store may be a team's."""
+    mode = root.stat().st_mode & 0o666
+    if stat.S_IMODE(os.fstat(file.fileno()).st_mode) != mode:
+        os.fchmod(file.fileno(), mode)
+
+
 def _rename(aside: Path, path: Path) -> bool:
     aside.replace(path)
     return True
@@ -216,11 +224,15 @@ def _link(aside: Path, path: Path) -> bool:
     return True
 
 
-def _make_folders(folder: Path) -> None:
-    """`mkdir -p`, each new folder made durable in its parent."""
+def _make_folders(folder: Path, root: Path) -> None:
+    """`mkdir -p`, each new folder made durable in its parent; those below `root` with its mode."""
     if folder.is_dir():
         return
-    _make_folders(folder.parent)
+    _make_folders(folder.parent, root)
     with contextlib.suppress(FileExistsError):
         folder.mkdir()
+        if folder != root and folder.is_relative_to(root):
+            mode = stat.S_IMODE(root.stat().st_mode)
+            if stat.S_IMODE(folder.stat().st_mode) != mode:
+                folder.chmod(mode)
     fsync_folder(folder.parent)

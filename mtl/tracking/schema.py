@@ -21,18 +21,28 @@ def make_database(uri: str) -> None:
     is killed, leave a database that nothing opens any more.
     """
     path = Path(uri.removeprefix(_SQLITE))
-    if not uri.startswith(_SQLITE) or path.exists():
+    if not uri.startswith(_SQLITE):
+        return
+    if path.exists():
+        _check_opens(path)
         return
     from mlflow import MlflowClient
 
     with scratch(path.parent / f".{path.name}.made") as folder:  # and away with what makers that were killed left
         made = folder / path.name
+        _check_opens(made)
         client: Any = MlflowClient(tracking_uri=f"{_SQLITE}{made}", registry_uri=f"{_SQLITE}{made}")
         client._tracking_client.store._dispose_engine()
         with contextlib.closing(sqlite3.connect(made)) as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with contextlib.suppress(FileExistsError):  # somebody was faster, and theirs is whole too
             os.link(made, path)
+
+
+def _check_opens(path: Path) -> None:
+    """Errors: sqlite3.Error at once, where MLflow would try for two minutes."""
+    with contextlib.closing(sqlite3.connect(path, timeout=20)) as database:
+        database.execute("SELECT count(*) FROM sqlite_master").fetchall()
 
 
 def schema(uri: str) -> tuple[str | None, str]:

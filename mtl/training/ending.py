@@ -31,6 +31,7 @@ from mtl.errors import (
     PreemptedError,
     TransientError,
 )
+from mtl.shortages import explained
 
 KINDS: dict[str, type[MtlError]] = {
     cls.kind: cls
@@ -93,7 +94,7 @@ def translate(error: Exception) -> MtlError:
             return DamageError(
                 "a file of the checkpoint holds what training never writes and loading would run", hint=_PLANTED
             )
-    return PermanentError(message)
+    return explained(error) or PermanentError(message)
 
 
 def exit_code(error: MtlError, cause: str) -> int:

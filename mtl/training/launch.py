@@ -119,7 +119,7 @@ def _command(plan: Path, processes: int, nodes: TrainerNodes | None = None) -> l
     """The trainer, or several of them that torchrun keeps together, here or on several machines."""
     if nodes is not None:
         return torchrun(nodes, plan)
-    trainer = ["-m", "mtl.training", str(plan)]
+    trainer = ["-m", "mtl.training", str(plan), str(os.getpid())]
     if processes == 1:
         return [sys.executable, *trainer]
     together = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]

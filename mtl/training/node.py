@@ -40,7 +40,7 @@ def torchrun(nodes: TrainerNodes, plan: Path) -> list[str]:
         *(sys.executable, "-m", "torch.distributed.run"),
         *(f"--nnodes={nodes.count}", f"--nproc-per-node={trainer_processes()}", f"--node-rank={nodes.index}"),
         *(f"--master-addr={nodes.host}", f"--master-port={nodes.port}"),
-        *("-m", "mtl.training", str(plan)),
+        *("-m", "mtl.training", str(plan), str(os.getpid())),
     ]
 
 

@@ -15,6 +15,7 @@ Here, each test named after its row, with real processes, signals, disks and a p
     -            test_resume          every place of an epoch, accumulated or not, with and without loader workers
     48           test_planted         pickles planted in a checkpoint whose hashes are right
     38           test_changes         a changed configuration, library, data set; what `compatible` may do
+    55           test_left_behind     a retrain stopped or killed: its Prefect server, its trainer, its caller's pipe
 
 Elsewhere:
 
@@ -46,6 +47,12 @@ Elsewhere:
     52           tests/release/test_refs.py            a pulled folder, or a release in the cache, that was changed
     53           tests/chain/test_rot.py               every part of every small document of the store rots
     54           tests/flows/test_retrain.py           another base or tokenizer than the run was trained with
+    56           tests/test_connections.py             hundreds of half-open connections; callers that go away
+    57           tests/cli/test_embedding.py           full disk, limit of file sizes, read-only home: a reason at once
+    57           tests/cli/test_private.py             the same of every command
+    58           tests/cli/test_embedding.py           several first Prefect servers of a home, one of them killed
+    58           tests/tracking/test_faults.py         several writers of one row of MLflow's SQLite
+    59           tests/cli/test_embedding.py           a page of another origin, a name pointed at loopback, no login
     39           tests/training/test_process.py        a loss that is not finite; tests/test_promotion.py: bad metrics
 
 Not here: 30, 31 and the server's half of 32 and 37 need a Prefect server, 33 needs PostgreSQL; they belong to the tests

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -41,6 +42,30 @@ def test_a_killed_writer_leaves_the_old_object_or_the_new_one(tmp_path: Path, af
     assert process.returncode in (-signal.SIGKILL, 0)
     assert [info.key for info in store.list("")] == ["a/x"]
     assert store.get("a/x") in (b"old", b"new" * 100_000)
+
+
+@pytest.mark.parametrize(("root", "file"), [(0o700, 0o600), (0o755, 0o644), (0o2770, 0o660)])
+def test_objects_are_as_open_as_the_stores_folder_whatever_the_umask(tmp_path: Path, root: int, file: int) -> None:
+    """A store may be a team's although what a command leaves elsewhere is for its user alone."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store").chmod(root)
+    store = FolderStore(tmp_path / "store")
+    before = os.umask(0o077)
+    try:
+        store.put("some/folder/x", b"1")
+        store.put_if_absent("some/y", b"2")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "store/some/folder/x").stat().st_mode) == file
+    assert stat.S_IMODE((tmp_path / "store/some/y").stat().st_mode) == file
+    for folder in ("some", "some/folder", "~aside"):
+        assert stat.S_IMODE((tmp_path / "store" / folder).stat().st_mode) == root
+
+
+def test_the_folder_is_made_on_the_first_write_with_all_above_it(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "not" / "there" / "store")
+    store.put("a/b", b"1")
+    assert store.get("a/b") == b"1"
 
 
 def test_leftovers_are_swept_by_age(tmp_path: Path) -> None:
