@@ -1,4 +1,8 @@
-"""What a person finds on the page of a flow run: data set, metrics, the report, links."""
+"""What a person finds on the page of a flow run: data set, metrics, the report, links.
+
+Text of rows, answers and people stands in the report alone, escaped. Tables hold names of tasks and metrics, and
+numbers: one of Prefect's two interfaces draws HTML in the cells of a table.
+"""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from prefect.runtime import flow_run
 from flows import approval, artifacts, events, rerunning, steps, timing
 from mtl.chain import hand_over, outcome
 from mtl.config.retrain import RetrainConfig, load_config
+from mtl.settings import prefect_settings
 
 
 @flow(
@@ -68,7 +69,8 @@ def _spent(registered: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _flow_run() -> dict[str, Any]:
-    return {"id": flow_run.get_id(), "name": flow_run.get_name(), "url": flow_run.get_flow_run_ui_url()}
+    url = None if prefect_settings().embedded else flow_run.get_flow_run_ui_url()  # an embedded server has no pages
+    return {"id": flow_run.get_id(), "name": flow_run.get_name(), "url": url}
 
 
 if __name__ == "__main__":

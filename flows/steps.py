@@ -12,7 +12,6 @@ from typing import Any
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
-from prefect.settings import PREFECT_API_URL
 from prefect.tasks import exponential_backoff
 
 from flows import artifacts
@@ -21,7 +20,7 @@ from flows.timing import timed
 from flows.watching import watched
 from mtl.chain import batch, champion, common, data_watch, hand_over, judge, learn
 from mtl.config.retrain import RetrainConfig
-from mtl.settings import device_limit
+from mtl.settings import device_limit, prefect_settings
 
 # Transient faults of stores and registries pass within seconds to minutes; permanent ones fail at once.
 _PATIENT: dict[str, Any] = {
@@ -55,7 +54,7 @@ def train(config: RetrainConfig, dataset: str) -> dict[str, Any]:
 
 def _turn() -> AbstractContextManager[None]:
     """The device's slot. The embedded server has no limits, and nobody else's runs."""
-    if PREFECT_API_URL.value() is None:
+    if prefect_settings().embedded:
         return nullcontext()
     # A lease that cannot be renewed while the server is away does not end the training.
     return concurrency(device_limit(), lease_duration=60, raise_on_lease_renewal_failure=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,20 @@ def canonical_json(value: Any) -> bytes:
 def sha256_bytes(data: bytes) -> str:
     """Lower-case hex sha256 (64 characters)."""
     return hashlib.sha256(data).hexdigest()
+
+
+def sha256_unchanged(path: Path) -> str:
+    """As `sha256_file`; a file that this process has read, and nobody has written since, is not read again.
+
+    Not for the first look at what may have rotted: this is how to look many times at the price of one.
+    """
+    stat = path.stat()
+    return _sha256_at(path.resolve(), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _sha256_at(path: Path, *stat: int) -> str:
+    return sha256_file(path)
 
 
 def sha256_json(value: Any) -> str:

@@ -19,6 +19,8 @@ from mtl.errors import InputError
 
 DEFAULT_STORE_PATIENCE = 300.0
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+EMBEDDED_USER = "embedded-by-mtl"
+"""Whom the login of a Prefect server names that lives inside one command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,11 @@ class PrefectSettings:
     home: Path
     auth: str | None = field(default=None, repr=False)
     key: str | None = field(default=None, repr=False)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the server lives inside this command: it has no limits, no page, and nobody else's runs."""
+        return (self.auth or "").startswith(f"{EMBEDDED_USER}:")
 
 
 def prefect_settings(environ: Mapping[str, str] | None = None) -> PrefectSettings:

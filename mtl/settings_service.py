@@ -106,6 +106,25 @@ def cost_per_hour(environ: Mapping[str, str] | None = None) -> float | None:
     return cost
 
 
+def serve_max_body(environ: Mapping[str, str] | None = None) -> int:
+    """Bytes of a request's body that `mtl serve` takes (`MTL_SERVE_MAX_BODY`, default 8 MiB).
+
+    Errors: InputError for anything but a whole number of bytes from 1,024 on.
+    """
+    text = (os.environ if environ is None else environ).get("MTL_SERVE_MAX_BODY") or str(DEFAULT_MAX_BODY)
+    if not text.isdecimal() or int(text) < _SMALLEST_BODY:
+        raise InputError(
+            f"MTL_SERVE_MAX_BODY is {text!r}, no number of bytes from {_SMALLEST_BODY:,} on",
+            field="MTL_SERVE_MAX_BODY",
+            hint=f"bytes of one request's body, e.g. {DEFAULT_MAX_BODY} (8 MiB)",
+        )
+    return int(text)
+
+
+DEFAULT_MAX_BODY = 8 * 2**20
+_SMALLEST_BODY = 1024
+
+
 def _secret(env: Mapping[str, str], name: str) -> str | None:
     value = env.get(name) or None
     if value and len(value) < _SHORTEST_KEY:
@@ -154,6 +173,7 @@ KNOWN: Mapping[str, str] = {
     "MTL_WEBHOOK_ON_ALIAS": "deployment that a moved alias starts; default: reconcile/poll",
     "MTL_WEBHOOK_ON_DATA": "deployment that new data start; default: check-data/poll",
     "MTL_METRICS_TOKEN": "bearer token for GET /metrics of mtl webhooks; without it there are no metrics (secret)",
+    "MTL_SERVE_MAX_BODY": "bytes of a body that mtl serve takes; a larger one is answered 413; default: 8388608",
     "MTL_CONFIG": "docker/worker.sh: configuration that is scheduled; default: the deployed one",
     "MTL_WORKER_NAME": "docker/worker.sh: name of the worker; default: the host's name",
     "MLFLOW_TRACKING_URI": "MLflow server or database; default: SQLite in $MTL_HOME",

@@ -116,5 +116,7 @@ def _columns(answer: Document) -> Document:
 
 @lru_cache(maxsize=1)
 def _generator(folder: str) -> Generator:
-    """One model in memory for all shards of a process."""
-    return load_generator(Path(folder), engine="auto")
+    """One model in memory for all shards of a process, checked when it is loaded."""
+    from mtl.release.refs import check_model_folder
+
+    return load_generator(check_model_folder(Path(folder)), engine="auto")

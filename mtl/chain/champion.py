@@ -1,4 +1,4 @@
-"""What people do with champions: promote one by hand, roll back, and look whether it is still good."""
+"""What people do with champions: promote by hand, roll back, repair the journal, and look whether one is still good."""
 
 from __future__ import annotations
 
@@ -18,14 +18,11 @@ def promote_version(model: str, version: str, *, force: str | None, actor: str |
 
     actor: who does it; by default what MTL_ACTOR or the user's name says. Errors: NotPromotedError if the gate refused.
     """
-    from mtl.release.layout import parse_version
     from mtl.release.promote import promote
 
     settings = load_settings()
     registry = _registry(settings, model)
-    number = parse_version(version)
-    if number is None:
-        raise InputError(f"{version!r} is no version", field="version", hint="give a number, e.g. 3 or v3")
+    number = _number(version)
     against, reason = _permission(registry, settings, model, number, force)
     promotion = promote(
         open_store(settings.store),
@@ -72,6 +69,37 @@ def roll_back(model: str, *, reason: str, actor: str | None = None) -> Document:
         aliases=_registry(settings, model),
     )
     return _changed(model, promotion)
+
+
+def repair_journal(model: str, *, champion: str | None, reason: str, actor: str | None = None) -> Document:
+    """Fill in lost and damaged entries of a model's journal, and make the aliases follow it."""
+    from mtl.release import repair
+
+    settings = load_settings()
+    repaired = repair.repair_journal(
+        open_store(settings.store),
+        model=model,
+        champion=None if champion is None else _number(champion),
+        reason=reason,
+        actor=actor or settings.actor,
+        aliases=_registry(settings, model),
+    )
+    return {
+        "model": model,
+        "champion": repaired.journal.champion,
+        "previous": repaired.journal.previous,
+        "filled_in": [{"seq": seq, **repaired.journal.changes[seq - 1].to_dict()} for seq in repaired.entries],
+        "mended": dict(repaired.mended),
+    }
+
+
+def _number(version: str) -> int:
+    from mtl.release.layout import parse_version
+
+    number = parse_version(version)
+    if number is None:
+        raise InputError(f"{version!r} is no version", field="version", hint="give a number, e.g. 3 or v3")
+    return number
 
 
 def _registry(settings: Settings, model: str) -> Any:

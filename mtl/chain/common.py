@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,9 +127,9 @@ def prune_checkpoints(*, delete: bool) -> Document:
     """What no commit of any run has needed for a day; deleted if asked. What `mtl checkpoints prune` prints."""
     from mtl.checkpoints.prune import plan_prune, prune
 
-    store, now = open_store(load_settings().store), time.time()
-    plan = plan_prune(store, now=now)
-    deleted = prune(store, plan, now=now) if delete else 0
+    store = open_store(load_settings().store)
+    plan = plan_prune(store)
+    deleted = prune(store, plan) if delete else 0
     return {"store": store.uri, **plan.to_dict(), "run": None, "deleted": deleted, "dry_run": not delete}
 
 

@@ -14,7 +14,7 @@ def compare_data(config: RetrainConfig, dataset: str) -> Document:
     dataset: fingerprint of today's data. `since` is that of the champion's; None where there is no champion or its
     data are gone, and everything counts as changed.
     """
-    from mtl.data.dataset import find_manifest, open_dataset
+    from mtl.data.dataset import look_for_manifest, open_dataset
     from mtl.release import layout
     from mtl.release.journal import read_journal
 
@@ -24,7 +24,7 @@ def compare_data(config: RetrainConfig, dataset: str) -> Document:
     champion = read_journal(store, model).champion
     release = layout.find_manifest(store, model, champion) if champion is not None else None
     since = release.facts.fingerprint if release else None
-    if since is None or find_manifest(store, since) is None:
+    if since is None or look_for_manifest(store, since) is None:
         return {"dataset": dataset, "since": None, "changed": 1.0}
     names = task_names(config)
     now, then = (

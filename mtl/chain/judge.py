@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -12,11 +12,14 @@ from mtl.chain.common import Document, champion_model, evaluation_prefix, model_
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import DamageError, NotFoundError
 from mtl.evaluation.report import EvalReport
-from mtl.fingerprint import canonical_json, sha256_json
+from mtl.fingerprint import sha256_json
 from mtl.registry.code_version import code_version
+from mtl.seal import seal, unseal
 from mtl.settings import load_settings
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
+
+_log = logging.getLogger(__name__)
 
 
 def evaluate(config: RetrainConfig, dataset: str, trained: Document) -> Document:
@@ -41,7 +44,7 @@ def evaluate(config: RetrainConfig, dataset: str, trained: Document) -> Document
     scores = settings.cache / "scores" / f"{trained['identity']}.parquet"
     write_scores(scores, report.scores)
     store.put_file(f"{prefix}/scores.parquet", scores)
-    store.put(f"{prefix}/report.json", canonical_json(document))
+    store.put(f"{prefix}/report.json", seal(document))
     return document
 
 
@@ -57,8 +60,11 @@ def _rules(config: RetrainConfig, dataset: str, champion: int | None) -> str:
 
 def _kept_report(store: ObjectStore, key: str, rules: str) -> Document | None:
     try:
-        found: Document = json.loads(store.get(key))
-    except (NotFoundError, DamageError, ValueError):
+        found: Document = unseal(store.get(key), key, hint="it is measured again")
+    except NotFoundError:
+        return None
+    except DamageError as error:
+        _log.warning("%s; measuring again", error.message)
         return None
     return found if found.get("rules") == rules else None
 
@@ -70,12 +76,15 @@ def measure(config: RetrainConfig, dataset: str, folders: Mapping[str, Path]) ->
     from mtl.evaluation.run import Reading
     from mtl.evaluation.run import measure as measure_models
     from mtl.evaluation.samples import sample_examples
+    from mtl.release.refs import check_model_folder
     from mtl.tasks.table import get_task
 
     settings = load_settings()
     data = open_dataset(open_store(settings.store), dataset, settings.cache)
     chosen = config.evaluate
     names = task_names(config)
+    if Path(chosen.reader).is_dir():
+        check_model_folder(Path(chosen.reader))
     load = partial(
         load_reader,
         chosen.reader,
@@ -146,14 +155,14 @@ def report_html(
 
 def _dataset_of(model: str, version: int | None) -> Document | None:
     """The manifest of the data that a version was trained on; None where there is none any more."""
-    from mtl.data.manifest import load_manifest, manifest_key
+    from mtl.data.dataset import look_for_manifest
     from mtl.release.layout import read_manifest
 
     if version is None:
         return None
     store = open_store(load_settings().store)
     try:
-        fingerprint = read_manifest(store, model, version).facts.fingerprint
-        return load_manifest(store.get(manifest_key(fingerprint))).to_dict()
+        found = look_for_manifest(store, read_manifest(store, model, version).facts.fingerprint)
     except NotFoundError:
         return None
+    return found.to_dict() if found else None

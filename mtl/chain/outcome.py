@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import json
-
 from mtl.chain.common import Document
 from mtl.config.retrain import RetrainConfig
-from mtl.errors import NotFoundError
-from mtl.fingerprint import canonical_json, sha256_json
+from mtl.errors import DamageError, NotFoundError
+from mtl.fingerprint import sha256_json
 from mtl.settings import load_settings
+from mtl.store.documents import copy_key, put_document, read_document
 from mtl.store.open import open_store
+
+_KEYS = {"evaluate", "decision", "version", "release", "champion"}
 
 
 def find_judged(config: RetrainConfig, trained: Document) -> Document | None:
     """What `keep_judged` kept of this run under the same evaluation and gate; None if it was not judged yet."""
-    store = open_store(load_settings().store)
+    store, key = open_store(load_settings().store), _judged_key(config, trained)
+    hint = f"delete {key} and {copy_key(key)}: the version is then judged again"
     try:
-        found: Document = json.loads(store.get(_judged_key(config, trained)))
+        found = read_document(store, key, hint=hint)
     except NotFoundError:
         return None
+    if missing := _KEYS - found.keys():
+        raise DamageError(f"{key} is no outcome of a retrain: it has no {min(missing)}", field=key, hint=hint)
     return found
 
 
@@ -48,7 +52,7 @@ def keep_judged(
     }
     unanswered = "approval" in decision and decision["approval"]["by"] is None
     if not refused and not unanswered:
-        open_store(load_settings().store).put(_judged_key(config, trained), canonical_json(document))
+        put_document(open_store(load_settings().store), _judged_key(config, trained), document)
     return document
 
 

@@ -104,7 +104,7 @@ class CheckpointStore:
 
         Raises FencedError if another one acquires in the same moment and wins.
         """
-        self._publish_identity()
+        self.publish_identity()
         for _ in range(_ACQUIRE_TRIES):
             state = self.state()
             mine = replace(state, epoch=state.epoch + 1, owner=self._owner)
@@ -113,7 +113,7 @@ class CheckpointStore:
                 self._state = replace(mine, seq=result.entry.seq)
                 return mine.epoch
             if result.mine:
-                raise self._fenced(state_of(result.head))
+                raise self._fenced(state_of(result.head, self._run))
         raise TransientError(f"run {self._run[:12]}: {_ACQUIRE_TRIES} others were faster to append to its log")
 
     def commit(self, step: int, folder: Path, metric: float | None = None) -> Commit:
@@ -248,8 +248,8 @@ class CheckpointStore:
                 self._state = replace(changed, seq=result.entry.seq)
                 return
             if result.mine or not result.entry.write_id.startswith(self._session):
-                raise self._fenced(state_of(result.head))
-            self._state = state_of(result.entry)  # an own try whose answer never came, before this one
+                raise self._fenced(state_of(result.head, self._run))
+            self._state = state_of(result.entry, self._run)  # an own try whose answer never came, before this one
 
     def _document(self, kind: str, state: RunState) -> dict[str, object]:
         self._writes += 1
@@ -262,8 +262,11 @@ class CheckpointStore:
             hint="nothing is lost: the other one goes on from the newest commit",
         )
 
-    def _publish_identity(self) -> None:
-        """Keep the fields behind the hash, beside the run and under its name, before the log's first entry."""
+    def publish_identity(self) -> None:
+        """Keep the fields behind the hash, beside the run and under its name; a copy that rotted is written again.
+
+        `acquire` does it before the log's first entry; who only finds a run finished calls it too.
+        """
         document = self._identity.to_json()
         for key in (f"{run_prefix(self._run)}/identity.json", f"{name_prefix(self._identity.name)}{self._run}.json"):
             if not self._store.put_if_absent(key, document) and not self._holds(key, document):

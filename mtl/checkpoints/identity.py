@@ -22,6 +22,7 @@ ResumeMode = Literal["exact", "compatible"]
 MAY_DIFFER_WHEN_COMPATIBLE = ("threads", "device", "world_size")
 
 _SHOWN = 80
+IDENTITY_HINT = "run the retrain that made this run once more: it knows its identity, and writes it again"
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,10 @@ class RunIdentity:
             texts = {name: canonical_json(value).decode() for name, value in document["fields"].items()}
             identity = cls(str(document["name"]), tuple(sorted(texts.items())))
             intact = identity.sha256 == document["identity"]
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             intact = False
         if not intact:
-            raise DamageError(f"{key} is damaged: its fields do not give its hash", field=key)
+            raise DamageError(f"{key} is damaged: its fields do not give its hash", field=key, hint=IDENTITY_HINT)
         return identity
 
 

@@ -37,11 +37,13 @@ class PrunePlan:
         }
 
 
-def plan_prune(store: ObjectStore, *, now: float, grace: float = GRACE_SECONDS) -> PrunePlan:
+def plan_prune(store: ObjectStore, *, now: float | None = None, grace: float = GRACE_SECONDS) -> PrunePlan:
     """What no kept commit of any run needs, written more than `grace` seconds before `now`. Deletes nothing.
 
+    now: by default what the store's own clock says; this machine's may be wrong, and counts for nothing.
     A run whose log or manifests are damaged is skipped: what it needs cannot be known.
     """
+    now = store.now() if now is None else now
     objects: list[ObjectInfo] = []
     skipped: list[tuple[str, str]] = []
     for run in all_runs(store):
@@ -53,11 +55,12 @@ def plan_prune(store: ObjectStore, *, now: float, grace: float = GRACE_SECONDS) 
     return PrunePlan(tuple(objects), tuple(skipped))
 
 
-def prune(store: ObjectStore, plan: PrunePlan, *, now: float, grace: float = GRACE_SECONDS) -> int:
+def prune(store: ObjectStore, plan: PrunePlan, *, now: float | None = None, grace: float = GRACE_SECONDS) -> int:
     """Delete what `plan` names, unless it was written again or became needed since; sweep leftovers of killed writers.
 
     Returns how many objects were deleted.
     """
+    now = store.now() if now is None else now
     still = {info.key: info for info in plan_prune(store, now=now, grace=grace).objects}
     deleted = 0
     for info in plan.objects:

@@ -9,33 +9,35 @@ run-names/{slug of name}/{identity}.json         finds the runs of one configura
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import StringConstraints
+
+from mtl.document import FileName, Number, Sha256, Size, check_record, parse_json
 from mtl.errors import DamageError
 from mtl.fingerprint import canonical_json, sha256_bytes
 
 NAMES = "run-names/"
+ManifestKey = Annotated[str, StringConstraints(pattern=r"^manifests/[0-9]{1,16}-[0-9a-f]{64}\.json$")]
 
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
     """One file of a commit: its flat name, its size and its sha256, which is also the name of its blob."""
 
-    name: str
-    bytes: int
-    sha256: str
+    name: FileName
+    bytes: Size
+    sha256: Sha256
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """The files of the commit at `step` of run `identity`."""
 
-    identity: str
-    step: int
+    identity: Sha256
+    step: Size
     files: tuple[FileRecord, ...]
 
     def to_json(self) -> bytes:
@@ -51,10 +53,10 @@ class Commit:
     better; None if it was not measured.
     """
 
-    step: int
-    manifest: str
-    sha256: str
-    metric: float | None = None
+    step: Size
+    manifest: ManifestKey
+    sha256: Sha256
+    metric: Number | None = None
 
     def to_document(self) -> dict[str, Any]:
         return {"step": self.step, "manifest": self.manifest, "sha256": self.sha256, "metric": self.metric}
@@ -90,15 +92,7 @@ def read_manifest(data: bytes, commit: Commit, *, identity: str) -> Manifest:
     """The manifest of `commit`; DamageError unless it is byte for byte what was committed, for this run and step."""
     if sha256_bytes(data) != commit.sha256:
         raise DamageError(f"{commit.manifest} is damaged: its sha256 is not {commit.sha256}", field=commit.manifest)
-    document = json.loads(data)
-    files = tuple(FileRecord(file["name"], file["bytes"], file["sha256"]) for file in document["files"])
-    manifest = Manifest(document["identity"], document["step"], files)
+    manifest = check_record(Manifest, parse_json(data, commit.manifest), commit.manifest)
     if (manifest.identity, manifest.step) != (identity, commit.step):
         raise DamageError(f"{commit.manifest} belongs to another run or step", field=commit.manifest)
     return manifest
-
-
-def commits_in(document: Mapping[str, Any]) -> tuple[Commit, ...]:
-    """The commits that a log entry lists, lowest step first."""
-    commits = (Commit(c["step"], c["manifest"], c["sha256"], c.get("metric")) for c in document["commits"])
-    return tuple(sorted(commits, key=lambda commit: commit.step))

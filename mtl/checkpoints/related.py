@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mtl.checkpoints.identity import ResumeMode, RunIdentity, check_resume, refused_fields
+from mtl.checkpoints.identity import IDENTITY_HINT, ResumeMode, RunIdentity, check_resume, refused_fields
 from mtl.checkpoints.records import NAMES, name_prefix, run_prefix
 from mtl.checkpoints.state import RunState, read_state
+from mtl.document import Line, Sha256, Size, check_record
 from mtl.errors import DamageError, InputError, NotFoundError
-from mtl.fingerprint import canonical_json
 from mtl.store.base import ObjectInfo, ObjectStore
+from mtl.store.documents import delete_document, put_document, read_document
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,9 @@ class ResumeSource:
 class Lineage:
     """Kept beside a run that went on from another run's commit: it is no longer bit-exact, for ever."""
 
-    source: str
-    step: int
-    differing: tuple[str, ...]
+    source: Sha256
+    step: Size
+    differing: tuple[Line, ...]
 
     def to_dict(self) -> dict[str, Any]:
         return {"source": self.source, "step": self.step, "differing": list(self.differing)}
@@ -69,18 +72,20 @@ class Lineage:
 def keep_lineage(store: ObjectStore, identity: str, lineage: Lineage | None) -> None:
     """Note where run `identity` came from; None: from nowhere, whatever an earlier try noted."""
     if lineage is None:
-        store.delete(_lineage_key(identity))
+        delete_document(store, _lineage_key(identity))
     else:
-        store.put(_lineage_key(identity), canonical_json(lineage.to_dict()))
+        put_document(store, _lineage_key(identity), lineage.to_dict())
 
 
 def read_lineage(store: ObjectStore, identity: str) -> Lineage | None:
     """Where run `identity` came from; None if it began by itself."""
+    key = _lineage_key(identity)
+    hint = f"where the run came from is lost: mtl checkpoints prune --run {identity[:12]} removes it, to train it again"
     try:
-        document = json.loads(store.get(_lineage_key(identity)))
+        document = read_document(store, key, hint=hint)
     except NotFoundError:
         return None
-    return Lineage(document["source"], document["step"], tuple(document["differing"]))
+    return check_record(Lineage, document, key, hint=hint)
 
 
 def _lineage_key(identity: str) -> str:
@@ -149,17 +154,45 @@ def _unfinished_before(store: ObjectStore, wanted: RunIdentity) -> Run | None:
 def load_identity(store: ObjectStore, identity: str) -> RunIdentity:
     """The fields behind an identity hash. NotFoundError for an unknown one, DamageError if they rotted."""
     key = f"{run_prefix(identity)}/identity.json"
-    return RunIdentity.from_json(store.get(key), key=key)
+    found = RunIdentity.from_json(store.get(key), key=key)
+    if found.sha256 != identity:
+        raise DamageError(f"{key} is the identity of another run", field=key, hint=IDENTITY_HINT)
+    return found
+
+
+def find_identity(store: ObjectStore, identity: str) -> RunIdentity:
+    """The same from whichever copy is intact: the one beside the run, or the one that lists it."""
+    try:
+        return load_identity(store, identity)
+    except (DamageError, NotFoundError) as error:
+        for info in store.list(NAMES):
+            if info.key.endswith(f"/{identity}.json"):
+                return _listed(store, info, identity)
+        raise error
+
+
+def _listed(store: ObjectStore, info: ObjectInfo, identity: str) -> RunIdentity:
+    found = RunIdentity.from_json(store.get(info.key), key=info.key)
+    if found.sha256 != identity:
+        raise DamageError(f"{info.key} is the identity of another run", field=info.key, hint=IDENTITY_HINT)
+    return found
 
 
 def _runs(store: ObjectStore, infos: Iterable[ObjectInfo]) -> Iterator[Run]:
-    """The runs listed by `infos`; from the copy of the identity there, or else from the one beside the run."""
+    """The runs listed by `infos`; from the copy of the identity there, or else from the one beside the run.
+
+    One that neither names is passed over with a warning: it must not stand in the way of the others.
+    """
     for info in infos:
         sha256 = info.key.rpartition("/")[2].removesuffix(".json")
         try:
-            identity = RunIdentity.from_json(store.get(info.key), key=info.key)
-        except DamageError:
-            identity = load_identity(store, sha256)
+            identity = _listed(store, info, sha256)
         except NotFoundError:
             continue  # removed since it was listed
+        except DamageError:
+            try:
+                identity = load_identity(store, sha256)
+            except (DamageError, NotFoundError) as error:
+                _log.warning("run %s is passed over: %s (%s)", sha256[:12], error.message, IDENTITY_HINT)
+                continue
         yield Run(identity, read_state(store, identity.sha256))

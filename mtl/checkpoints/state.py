@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from mtl.checkpoints.policies import retained, with_commit
-from mtl.checkpoints.records import Commit, commits_in, run_prefix
+from mtl.checkpoints.records import Commit, run_prefix
+from mtl.document import Line, Sha256, Size, check_record
 from mtl.errors import DamageError
 from mtl.store.base import ObjectStore
 from mtl.store.log import Entry, Log
@@ -79,12 +79,12 @@ def read_state(store: ObjectStore, identity: str) -> RunState:
     for seq, info in reversed(sequence):
         try:
             entry = log.read(seq)
+            state = state_of(entry, identity) if entry else None
         except DamageError as error:
             _log.warning("%s; falling back to the entry before it", error.message)
             damaged.append(info.key)
             continue
-        if entry is not None:
-            state = state_of(entry)
+        if state is not None:
             return replace(
                 state,
                 seq=sequence[-1][0],
@@ -101,14 +101,28 @@ def read_state(store: ObjectStore, identity: str) -> RunState:
     )
 
 
-def state_of(entry: Entry) -> RunState:
-    """What one entry says."""
-    document: Mapping[str, Any] = entry.document
+def state_of(entry: Entry, identity: str) -> RunState:
+    """What one entry of the run's log says. DamageError for what no run's owner writes, or another's entry."""
+    name = f"log entry {entry.seq} of run {identity[:12]}"
+    said = check_record(_Said, entry.document, name)
+    if said.identity != identity:
+        raise DamageError(f"{name} is damaged: it belongs to run {said.identity[:12]}", field="identity")
     return RunState(
         entry.seq,
-        epoch=document["epoch"],
-        owner=document["owner"],
-        commits=commits_in(document),
-        finished=document.get("finished"),
+        epoch=said.epoch,
+        owner=said.owner,
+        commits=tuple(sorted(said.commits, key=lambda commit: commit.step)),
+        finished=said.finished,
         modified=entry.modified,
     )
+
+
+@dataclass(frozen=True)
+class _Said:
+    """The fields of an entry that are read; see `RunState.to_document`."""
+
+    epoch: Size
+    owner: Line
+    identity: Sha256
+    commits: tuple[Commit, ...]
+    finished: Size | None = None

@@ -11,7 +11,7 @@ from mtl.checkpoints.fetch import Damage, fetch_commit
 from mtl.checkpoints.policies import REQUIRED_FILES
 from mtl.checkpoints.records import Commit, run_prefix
 from mtl.checkpoints.related import load_identity
-from mtl.checkpoints.state import read_state, run_log
+from mtl.checkpoints.state import read_state, run_log, state_of
 from mtl.errors import DamageError, NotFoundError
 from mtl.store.base import ObjectStore
 
@@ -72,6 +72,8 @@ def _log_damage(store: ObjectStore, identity: str) -> Iterator[Damage]:
     log = run_log(store, identity)
     for seq, info in log.sequence():
         try:
-            log.read(seq)
+            entry = log.read(seq)
+            if entry is not None:
+                state_of(entry, identity)
         except DamageError as error:
             yield Damage(0, info.key, f"log entry {seq}", error.message)

@@ -32,14 +32,14 @@ def verify(run: str | None) -> Document:
 
 def prune(run: str | None, *, yes: bool) -> Document:
     """What no commit needs, a day old (or all of one run, given by `run`); deleted only if `yes`."""
-    store, now = _store(), time.time()
+    store = _store()
     if run:
         identity = find_run(store, run).identity.sha256
         plan = pruning.run_objects(store, identity)
         deleted = pruning.remove_run(store, identity) if yes else 0
     else:
-        plan = pruning.plan_prune(store, now=now)
-        deleted = pruning.prune(store, plan, now=now) if yes else 0
+        plan = pruning.plan_prune(store)
+        deleted = pruning.prune(store, plan) if yes else 0
     return {"store": store.uri, **plan.to_dict(), "run": run, "deleted": deleted, "dry_run": not yes}
 
 

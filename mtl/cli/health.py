@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.doctor.finding import Finding
+from mtl.printable import printable
 from mtl.service.redact import clean
 
 Document = dict[str, Any]
@@ -29,9 +30,9 @@ def doctor(config: Path | None, *, tell: Callable[[Finding], None] | None = None
 
 def tell(finding: Finding) -> None:
     """One finding for a person: what was found, and what to do."""
-    print(clean(f"{_SIGNS[finding.level]} {finding.check:<10} {finding.detail}"))
+    print(printable(clean(f"{_SIGNS[finding.level]} {finding.check:<10} {finding.detail}")))
     if finding.do:
-        print(clean(f"{'':19}-> {finding.do}"), flush=True)
+        print(printable(clean(f"{'':19}-> {finding.do}")), flush=True)
 
 
 def doctor_text(result: Document, *, config: Path | None) -> str:

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from mtl.cli import operations, terminal
+from mtl.cli import operations, private, terminal
 from mtl.errors import InputError, InternalError, InterruptedByUser, MtlError
 from mtl.service.redact import clean as redact
 from mtl.settings import bypass_proxy_for_loopback
 from mtl.settings_file import apply_settings_file
+from mtl.shortages import explained
 
 app = typer.Typer(
     name="mtl",
@@ -39,6 +40,7 @@ def main() -> None:
     """Entry point: runs a command and turns errors into a message (or JSON) and an exit code."""
     terminal.quiet_libraries()
     terminal.print_whatever_the_encoding()
+    private.begin()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -80,6 +82,9 @@ def _told(error: BaseException) -> MtlError:
         return InputError(usage.format_message() or "no command", hint="see mtl --help, or mtl COMMAND --help")
     if isinstance(error, (typer.Abort, KeyboardInterrupt)):
         return InterruptedByUser("interrupted", hint="run the same command again to go on")
+    lack = explained(error)
+    if lack is not None:
+        return lack
     refused = isinstance(error, OSError)
     cause = "the system refused it: is the path right, may it be written, is the disk full?" if refused else _FAULT
     hint = f"{cause} The traceback on standard error says where it happened"
@@ -188,6 +193,19 @@ def reconcile(name: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
     from mtl.cli import releases
 
     terminal.show(releases.reconcile(name), as_json, releases.reconcile_text)
+
+
+@app.command("repair-journal")
+def repair_journal(
+    reason: Annotated[str, typer.Option(help="what happened; recorded in the journal")],
+    champion: Annotated[str | None, typer.Option(help="who shall be champion, if the last entry is lost")] = None,
+    name: Model = DEFAULT_MODEL,
+    as_json: Json = False,
+) -> None:
+    """Fill in entries of the journal of champions that the store lost or damaged; what is readable stays."""
+    from mtl.cli import releases
+
+    terminal.show(releases.repair_journal(name, champion, reason), as_json, releases.repair_text)
 
 
 @app.command()

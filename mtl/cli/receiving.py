@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from mtl.errors import InputError, MtlError
+from mtl.printable import printable
 from mtl.settings import load_settings, mlflow_credentials, prefect_settings
 from mtl.settings_service import WebhookSettings, webhook_settings
 
@@ -18,6 +19,7 @@ def serve(host: str, port: int, *, public_url: str | None, register: bool, name:
     """Serve until stopped. Errors: InputError if a setting is missing."""
     import uvicorn
 
+    from mtl.connections import bounded
     from mtl.service.metrics import metrics_text
     from mtl.service.prefect_api import PrefectApi
     from mtl.service.webhooks import Received, make_app
@@ -31,7 +33,7 @@ def serve(host: str, port: int, *, public_url: str | None, register: bool, name:
     received = Received(FolderStore(settings.home / "webhooks"))
     app = make_app(trust, api.start, received, lambda: metrics_text(settings, prefect, name))
     print(f"receiving on http://{host}:{port}: POST /mlflow, POST /data, GET /health, GET /metrics", flush=True)
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    uvicorn.run(app, **bounded(), host=host, port=port, log_level="warning", access_log=False)
 
 
 def _check(trust: WebhookSettings, prefect: str | None, host: str, public_url: str | None) -> None:
@@ -65,7 +67,7 @@ def _register_soon(trust: WebhookSettings, url: str) -> None:
             try:
                 new = ensure_webhook(address, name="mtl", url=f"{url}/mlflow", secret=secret, credentials=credentials)
             except MtlError as error:
-                print(f"not registered with MLflow yet: {error.message}", flush=True)
+                print(printable(f"not registered with MLflow yet: {error.message}"), flush=True)
                 time.sleep(10)
             else:
                 print(f"{'registered' if new else 'was registered'} with MLflow: {url}/mlflow", flush=True)

@@ -63,6 +63,13 @@ def is_table(file: Path) -> bool:
     return has_rows(file)
 
 
+def repair_journal(name: str, champion: str | None, reason: str) -> Document:
+    """Fill in lost and damaged entries of the journal."""
+    from mtl.chain import champion as chain
+
+    return chain.repair_journal(name, champion=champion, reason=reason)
+
+
 def generate(
     file: Path | None,
     task: str,
@@ -139,13 +146,15 @@ def serve(name: str, ref: str, *, host: str, port: int) -> None:
     """Serve a model over HTTP until interrupted."""
     from mtl.registry.server import serve as serve_folder
     from mtl.release.refs import resolve_ref
+    from mtl.settings_service import serve_max_body
 
+    most = serve_max_body()
     settings = load_settings()
     versions = _lazy_versions(settings, name, ref)
     model = resolve_ref(ref, store=open_store(settings.store), model=name, cache=settings.cache, versions=versions)
     version = f" v{model.version}" if model.version else ""
     print(f"serving {name}{version} on http://{host}:{port}/invocations (interrupt to stop)", flush=True)
-    serve_folder(model.folder, host=host, port=port)
+    serve_folder(model.folder, host=host, port=port, max_body=most)
 
 
 def _lazy_versions(settings: Settings, name: str, ref: str) -> Any:
@@ -168,6 +177,7 @@ def _content(file: Path | None) -> tuple[bytes, str]:
 
 def pull(name: str, ref: str, dest: Path) -> Document:
     """Fetch a release into a folder: a ref from the store, or a file of links."""
+    from mtl.cli.private import usual_modes
     from mtl.cli.terminal import progress_bars
     from mtl.release.links import read_links
     from mtl.release.pull import fetch_release
@@ -176,7 +186,7 @@ def pull(name: str, ref: str, dest: Path) -> Document:
     def tell(path: str, done: int, total: int) -> None:
         report_progress("pull", done, total, path)
 
-    with progress_bars():
+    with progress_bars(), usual_modes():
         if ref.endswith(".json"):
             manifest, source = read_links(Path(ref))
             fetch_release(source, manifest, dest, progress=tell)
@@ -248,6 +258,14 @@ def reconcile_text(result: Document) -> str:
     lines += [f"alias {name} set to {version or 'nothing'}" for name, version in result["mended"].items()]
     champion = f"champion v{result['champion']}" if result["champion"] else "no champion yet"
     return "\n".join([*(lines or ["nothing to do"]), f"{result['model']}: {champion}"])
+
+
+def repair_text(result: Document) -> str:
+    """A line an entry that was filled in, and who is champion."""
+    lines = [f"entry {entry['seq']}: {entry['kind']} to v{entry['version']}" for entry in result["filled_in"]]
+    lines += [f"alias {name} set to {version or 'nothing'}" for name, version in result["mended"].items()]
+    champion = f"champion v{result['champion']}" if result["champion"] else "no champion yet"
+    return "\n".join([*(lines or ["nothing to repair"]), f"{result['model']}: {champion}"])
 
 
 def promote_text(result: Document) -> str:

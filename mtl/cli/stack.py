@@ -7,8 +7,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from mtl.cli.embedding import quiet_prefect
 from mtl.cli.terminal import progress_bars
-from mtl.cli.work import embed_prefect
 from mtl.errors import InputError
 from mtl.settings import load_settings
 from mtl.stack.state import Stack, make_stack, open_stack
@@ -74,7 +74,7 @@ def deploy(config: Path | None, cron: str | None, timezone: str | None) -> Docum
             field="PREFECT_API_URL",
             hint='mtl stack up, then eval "$(mtl stack env)"; or set PREFECT_API_URL',
         )
-    embed_prefect()
+    quiet_prefect()
     from flows.deploying import deploy as register
 
     done = register(Path.cwd(), config=str(config) if config else None, cron=cron, timezone=timezone)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
-from mtl.errors import MtlError
+from mtl.errors import MtlError, PreemptedError
+from mtl.printable import printable, printable_json
 from mtl.progress import Moment, listening
 from mtl.service.redact import clean as redact
 
@@ -26,6 +31,7 @@ def quiet_libraries() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     for module in ("transformers", "peft", "mlflow"):
         warnings.filterwarnings("ignore", module=rf"{module}\b")
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs with a traceback
 
 
 def print_json(document: Any) -> None:
@@ -35,7 +41,7 @@ def print_json(document: Any) -> None:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:  # a file name that is not UTF-8, or a terminal that is not
         text = json.dumps(document, allow_nan=False)
-    print(text, flush=True)
+    print(printable_json(text), flush=True)
 
 
 def show(result: Any, as_json: bool, text: Callable[[Any], str]) -> None:
@@ -43,7 +49,7 @@ def show(result: Any, as_json: bool, text: Callable[[Any], str]) -> None:
     if as_json:
         print_json(result)
     else:
-        print(text(result))
+        print(printable(text(result)))
 
 
 def print_error(error: MtlError, *, as_json: bool) -> None:
@@ -51,7 +57,7 @@ def print_error(error: MtlError, *, as_json: bool) -> None:
     if as_json:
         print_json(error.to_dict())
     else:
-        print(f"error: {str(error).encode(errors='backslashreplace').decode()}", file=sys.stderr)
+        print(printable(f"error: {str(error).encode(errors='backslashreplace').decode()}"), file=sys.stderr)
 
 
 def print_traceback(error: BaseException) -> None:
@@ -87,7 +93,7 @@ def progress_bars() -> Iterator[None]:
         BarColumn(bar_width=28),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
         ids: dict[str, Any] = {}
@@ -95,10 +101,31 @@ def progress_bars() -> Iterator[None]:
         def show(moment: Moment) -> None:
             if moment.stage not in ids:
                 ids[moment.stage] = bars.add_task("", total=moment.total or None, stage=moment.stage)
-            bars.update(ids[moment.stage], completed=moment.done, total=moment.total or None, description=moment.note)
+            note = printable(moment.note)
+            bars.update(ids[moment.stage], completed=moment.done, total=moment.total or None, description=note)
 
         with listening(show):
             yield
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGTERM ends the block by PreemptedError, so that what it started is stopped before the command ends.
+
+    While a flow runs, its engine handles the signal, and raises it again when its steps have stopped.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise PreemptedError("stopped on request; what was done is kept", hint="run the same command again to go on")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _PlainLines:
@@ -112,7 +139,7 @@ class _PlainLines:
         if tenth > self._tenth.get(moment.stage, -1):
             self._tenth[moment.stage] = tenth
             print(
-                f"{moment.stage}: {moment.done}/{moment.total or '?'} {moment.note}".rstrip(),
+                f"{moment.stage}: {moment.done}/{moment.total or '?'} {printable(moment.note)}".rstrip(),
                 file=sys.stderr,
                 flush=True,
             )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
-from mtl.cli.terminal import progress_bars
+from mtl.cli.embedding import prefect_server
+from mtl.cli.terminal import progress_bars, stoppable
 from mtl.config.retrain import RetrainConfig, load_config
 from mtl.errors import TransientError
-from mtl.settings import load_settings
+from mtl.settings import load_settings, prefect_settings
 
 Document = dict[str, Any]
 _MANY = 0.2  # of the inputs of a task
@@ -77,10 +77,9 @@ def _folder(config: RetrainConfig, ref: str) -> Path:
 def retrain(config: Path) -> Document:
     """The whole chain as the Prefect flow, in this process: embedded, or on the server of PREFECT_API_URL."""
     loaded = load_config(config)
-    embed_prefect()
     import httpx
 
-    with progress_bars():
+    with progress_bars(), stoppable(), prefect_server():
         from flows.retrain import retrain as flow
 
         for handler in logging.getLogger().handlers:  # Prefect's console
@@ -88,30 +87,18 @@ def retrain(config: Path) -> Document:
         try:
             return flow(loaded)
         except httpx.TransportError as error:
+            embedded = prefect_settings().embedded
+            again = "run this again" if embedded else "run this again when it is up, or without PREFECT_API_URL"
             raise TransientError(
                 f"Prefect's server stopped answering in mid-run: {error}",
-                field="PREFECT_API_URL",
-                hint="what was done is kept: run this again when it is up, or without PREFECT_API_URL",
+                field="MTL_HOME" if embedded else "PREFECT_API_URL",
+                hint=f"what was done is kept: {again}",
             ) from None
 
 
 def _worth_showing(record: logging.LogRecord) -> bool:
     """Not the errors of a run: they end the command, which says them once and without a traceback."""
     return record.levelno < logging.ERROR or not record.name.startswith(("prefect.flow_runs", "prefect.task_runs"))
-
-
-def embed_prefect() -> None:
-    """Before Prefect is imported: keep its state with ours, and its own chatter out of the terminal."""
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    if "PREFECT_API_URL" not in os.environ:
-        home = load_settings().home / "prefect"
-        home.mkdir(parents=True, exist_ok=True)
-        os.environ.setdefault("PREFECT_HOME", str(home))
-        # Its default of 20 s is too short for the first start on a busy machine.
-        os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
-        # The run lives in this process: there is nobody to miss its heartbeat, and waiting for it costs a second.
-        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
 
 
 def prepare_text(manifest: Document, *, config: Path) -> str:

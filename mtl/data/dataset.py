@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from mtl.errors import DamageError, InputError, NotFoundError, did_you_mean
 from mtl.example import Example
 from mtl.fingerprint import sha256_file
 from mtl.store.base import ObjectStore
+
+_log = logging.getLogger(__name__)
+_AGAIN = "remove the data set's manifest.json from the store and prepare it again"
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,9 @@ class Dataset:
         self._check(task, split)
         prefix = f"{task}-{split}-"
         entries = [entry for entry in self.manifest.files if entry.path.startswith(prefix)]
+        if not entries:
+            short = self.manifest.fingerprint[:12]
+            raise DamageError(f"the manifest of data set {short} lists no file of {task} {split}", hint=_AGAIN)
         return [self._fetch(entry) for entry in sorted(entries, key=lambda entry: _number(entry.path))]
 
     def _check(self, task: str, split: str) -> None:
@@ -76,7 +83,7 @@ class Dataset:
             path.unlink()
             raise DamageError(
                 f"{entry.path} of data set {self.manifest.fingerprint[:12]} is not what was written",
-                hint="remove the data set's manifest.json from the store and prepare it again",
+                hint=_AGAIN,
             )
         return path
 
@@ -112,10 +119,21 @@ def find_manifest(store: ObjectStore, fingerprint: str) -> DatasetManifest | Non
     key = manifest_key(fingerprint)
     if store.head(key) is None:
         return None
-    manifest = load_manifest(store.get(key))
+    manifest = load_manifest(store.get(key), key)
     if manifest.fingerprint != fingerprint:
-        raise DamageError(f"{key} is the manifest of {manifest.fingerprint[:12]}")
+        raise DamageError(
+            f"{key} is the manifest of {manifest.fingerprint[:12]}", field=key, hint="prepare the data set again"
+        )
     return manifest
+
+
+def look_for_manifest(store: ObjectStore, fingerprint: str) -> DatasetManifest | None:
+    """As `find_manifest`; of one that is damaged, None with a warning: for who can make it again or do without."""
+    try:
+        return find_manifest(store, fingerprint)
+    except DamageError as error:
+        _log.warning("%s", error)
+        return None
 
 
 def _number(path: str) -> int:

@@ -47,7 +47,7 @@ def _settings(manifest: DatasetManifest) -> Iterator[str]:
     yield f"difficulty by scheme {manifest.scheme}, tokenizer {manifest.tokenizer['name']}, seed {settings.get('seed')}"
     yield (
         f"inputs of at most {settings.get('max_input_tokens')} tokens ({settings.get('long_inputs')}), targets of "
-        f"{settings.get('max_target_tokens')}; {settings.get('instruction_dropout'):.0%} without the instruction"
+        f"{settings.get('max_target_tokens')}; {settings.get('instruction_dropout', 0.0):.0%} without the instruction"
     )
 
 
@@ -64,7 +64,7 @@ def _split(split: str, counts: SplitCounts) -> Iterator[str]:
 
 
 def _lengths(manifest: DatasetManifest, task: str) -> Iterator[str]:
-    for side, its in manifest.lengths[task].items():
+    for side, its in manifest.lengths.get(task, {}).items():
         yield f"  {side:<11}{', '.join(f'{name} {its[name]:g}' for name in _STATISTICS if name in its)} tokens"
     windows = manifest.windows.get(task, 0)
     more = f"; {windows} examples are a later window of a long input" if windows else ""

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from mtl.data.manifest import MANIFEST, DatasetManifest
+from mtl.document import check_record
 
-_SIDES = {"inputs": "max_input_tokens", "targets": "max_target_tokens"}
+_SIDES = ("inputs", "targets")
 
 
 def write_pages(document: Mapping[str, Any], folder: Path) -> None:
     """The manifest and the picture as `manifest.json` and `lengths.png` in a folder."""
-    manifest = DatasetManifest.model_validate(document)
+    manifest = check_record(DatasetManifest, document, MANIFEST)
     (folder / MANIFEST).write_bytes(manifest.to_json())
     (folder / "lengths.png").write_bytes(lengths_png(manifest))
 
@@ -26,12 +27,16 @@ def lengths_png(manifest: DatasetManifest) -> bytes:
     from matplotlib.figure import Figure
 
     tasks = list(manifest.histograms)
+    limits = {
+        "inputs": manifest.settings.get("max_input_tokens"),
+        "targets": manifest.settings.get("max_target_tokens"),
+    }
     figure = Figure(figsize=(11, 3 * max(1, len(tasks))), layout="constrained")
     FigureCanvasAgg(figure)
     plots = figure.subplots(max(1, len(tasks)), len(_SIDES), squeeze=False)
     for row, task in zip(plots, tasks, strict=False):
-        for plot, (side, limit) in zip(row, _SIDES.items(), strict=True):
-            _draw(plot, manifest.histograms[task].get(side, {}), manifest.settings.get(limit))
+        for plot, side in zip(row, _SIDES, strict=True):
+            _draw(plot, manifest.histograms[task].get(side, {}), limits[side])
             plot.set_title(f"{task}: {side}, {_caption(manifest, task, side)}", fontsize=9)
     figure.suptitle(f"lengths in tokens, data set {manifest.fingerprint[:12]}", fontsize=10)
     file = io.BytesIO()
@@ -50,6 +55,6 @@ def _draw(plot: Any, bins: Mapping[str, int], limit: int | None) -> None:
 
 
 def _caption(manifest: DatasetManifest, task: str, side: str) -> str:
-    median = manifest.lengths[task].get(side, {}).get("median", 0)
+    median = manifest.lengths.get(task, {}).get(side, {}).get("median", 0)
     share = f", {manifest.truncated.get(task, 0.0):.1%} cut" if side == "inputs" else ""
     return f"median {median:g}{share}"

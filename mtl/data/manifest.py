@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator, with_config
+from typing_extensions import TypedDict  # pydantic refuses typing's before Python 3.12
 
-from mtl.errors import DamageError
-from mtl.fingerprint import canonical_json
+from mtl.document import Number, Sha256, Size, check_record
+from mtl.seal import seal, unseal
 
 MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.jsonl"
+DataFile = Annotated[
+    str,
+    StringConstraints(pattern=r"^(quarantine\.jsonl|[A-Za-z0-9][A-Za-z0-9_=.-]*-[0-9]{1,9}\.parquet)$", max_length=200),
+]
+_Length = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")]
+_AGAIN = "prepare the data set again (mtl prepare -c CONF, or the retrain): it gets the same name and a new manifest"
 
 
 class _Record(BaseModel):
@@ -24,12 +31,12 @@ class SplitCounts(_Record):
     by_difficulty: kept and merged rows by their label; empty for a task without labels.
     """
 
-    rows: int = 0
-    kept: int = 0
-    merged: int = 0
-    quarantined: int = 0
-    examples: int = 0
-    by_difficulty: dict[str, int] = {}
+    rows: Size = 0
+    kept: Size = 0
+    merged: Size = 0
+    quarantined: Size = 0
+    examples: Size = 0
+    by_difficulty: dict[str, Size] = {}
 
     @model_validator(mode="after")
     def _adds_up(self) -> SplitCounts:
@@ -41,9 +48,34 @@ class SplitCounts(_Record):
 class FileEntry(_Record):
     """One object under `datasets/{fingerprint}/`."""
 
-    path: str
-    bytes: int
-    sha256: str
+    path: DataFile
+    bytes: Size
+    sha256: Sha256
+
+
+@with_config(ConfigDict(extra="allow"))
+class SourceEntry(TypedDict):
+    """What a source describes of itself, and its rows by split."""
+
+    task: str
+    uri: str
+    revision: str | None
+    sha256: Sha256
+    rows: NotRequired[dict[str, Size]]
+
+
+class TokenizerEntry(TypedDict):
+    name: str
+    sha256: Sha256
+
+
+@with_config(ConfigDict(extra="allow"))
+class Settings(TypedDict, total=False):
+    """What of the settings is shown."""
+
+    max_input_tokens: Size
+    max_target_tokens: Size
+    instruction_dropout: Number
 
 
 class DatasetManifest(_Record):
@@ -55,39 +87,37 @@ class DatasetManifest(_Record):
     settings: what of the configuration the fingerprint covers.
     """
 
-    fingerprint: str
-    sources: list[dict[str, Any]]
+    fingerprint: Sha256
+    sources: list[SourceEntry]
     scheme: str
-    tokenizer: dict[str, str]
+    tokenizer: TokenizerEntry
     counts: dict[str, dict[str, SplitCounts]]
-    quarantine: dict[str, int]
-    truncated: dict[str, float]
-    windows: dict[str, int] = {}
-    unknown: dict[str, float] = {}
-    lengths: dict[str, dict[str, dict[str, float]]]
-    histograms: dict[str, dict[str, dict[str, int]]] = {}
+    quarantine: dict[str, Size]
+    truncated: dict[str, Number]
+    windows: dict[str, Size] = {}
+    unknown: dict[str, Number] = {}
+    lengths: dict[str, dict[str, dict[str, Number]]]
+    histograms: dict[str, dict[str, dict[_Length, Size]]] = {}
     files: list[FileEntry]
-    tasks: dict[str, int] = {}
-    settings: dict[str, Any] = {}
+    tasks: dict[str, Size] = {}
+    settings: Settings = {}
 
     def to_dict(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
 
     def to_json(self) -> bytes:
-        """Canonical JSON: equal manifests are equal bytes."""
-        return canonical_json(self.to_dict())
+        """Canonical JSON with a check: equal manifests are equal bytes."""
+        return seal(self.to_dict())
 
     def sizes(self, split: str) -> dict[str, int]:
         """Examples of each task in a split."""
         return {task: splits[split].examples for task, splits in self.counts.items() if split in splits}
 
 
-def load_manifest(data: bytes) -> DatasetManifest:
-    """The manifest in `data`; DamageError if it is not one."""
-    try:
-        return DatasetManifest.model_validate_json(data)
-    except ValidationError as error:
-        raise DamageError(f"not a data set manifest: {error}") from None
+def load_manifest(data: bytes, name: str = MANIFEST) -> DatasetManifest:
+    """The manifest in `data`; DamageError, naming `name`, if it is none, or not as it was written."""
+    document = unseal(data, name, hint=_AGAIN, unsealed=True)
+    return check_record(DatasetManifest, document, name, hint=_AGAIN)
 
 
 def manifest_key(fingerprint: str) -> str:

@@ -6,7 +6,7 @@ the recipe, and of nothing else: not of paths, formats or the day. Files are bui
 
 from __future__ import annotations
 
-import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,21 +17,24 @@ from typing import Any
 from mtl.config.data import DataConfig, SourceConfig
 from mtl.data.buckets import bucket_count
 from mtl.data.build import Built, build
-from mtl.data.dataset import find_manifest
+from mtl.data.dataset import look_for_manifest
 from mtl.data.job import Job
 from mtl.data.manifest import DatasetManifest, folder_key, manifest_key
 from mtl.data.reading import Progress, settled
 from mtl.data.recipe import Recipe, recipe
 from mtl.data.refuse import refuse_shrunk, rows_of
 from mtl.data.runner import Runner, local, processes_for
-from mtl.data.scratch import scratch
 from mtl.data.shards import Lengths
 from mtl.data.tokens import Encoder, Tokenizer, save_tokenizer
-from mtl.errors import DataError, NotFoundError, TransientError
+from mtl.errors import DamageError, DataError, NotFoundError, TransientError
 from mtl.fingerprint import sha256_json, sha256_sources
+from mtl.seal import seal, unseal
 from mtl.sources.base import Description, Note, Source
 from mtl.sources.open import open_source
 from mtl.store.base import ObjectStore
+from mtl.store.scratch import scratch
+
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
 def _silent(stage: str, done: int) -> None:
@@ -115,7 +118,7 @@ def _runner(size: int, processes: int | None, given: Runner | None) -> Iterator[
 def _store(
     manifest: DatasetManifest, built: Built, folder: Path, *, store: ObjectStore, cache: Path, progress: Progress
 ) -> DatasetManifest:
-    existing = find_manifest(store, manifest.fingerprint)
+    existing = look_for_manifest(store, manifest.fingerprint)
     if existing is not None:
         progress("found", 1)
         return existing
@@ -194,8 +197,12 @@ def _publish(
     for file in built.files:
         store.put_file(f"{folder_key(manifest.fingerprint)}/{file.path}", folder / file.path)
         progress("put", 1)
-    if not store.put_if_absent(manifest_key(manifest.fingerprint), manifest.to_json()):
-        return find_manifest(store, manifest.fingerprint) or manifest
+    key = manifest_key(manifest.fingerprint)
+    if not store.put_if_absent(key, manifest.to_json()):
+        theirs = look_for_manifest(store, manifest.fingerprint)
+        if theirs is not None:
+            return theirs
+        store.put(key, manifest.to_json())  # what was there is damaged
     kept = cache / folder_key(manifest.fingerprint)
     kept.mkdir(parents=True, exist_ok=True)
     for file in built.files:
@@ -256,18 +263,17 @@ def _recall(cache: Path, request: str, store: ObjectStore) -> tuple[DatasetManif
     """The data set that this request gave before, if it is still there, and what was noted then."""
     path = cache / "prepared" / f"{request}.json"
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        fingerprint = str(said["fingerprint"])
+        said = unseal(path.read_bytes(), str(path), hint="the data set is prepared again", unsealed=True)
         notes = [[Note(**note) for note in its] for its in said["notes"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, DamageError, KeyError, TypeError):
         return None, []  # never prepared here, or its note is damaged: preparing again finds the same data set
-    return find_manifest(store, fingerprint), notes
+    fingerprint = str(said.get("fingerprint"))
+    return (look_for_manifest(store, fingerprint), notes) if _FINGERPRINT.fullmatch(fingerprint) else (None, [])
 
 
 def _remember(cache: Path, request: str, fingerprint: str, notes: Notes) -> None:
     path = cache / "prepared" / f"{request}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".tmp")
-    said = {"fingerprint": fingerprint, "notes": [[asdict(note) for note in its] for its in notes]}
-    aside.write_text(json.dumps(said), encoding="utf-8")
+    aside.write_bytes(seal({"fingerprint": fingerprint, "notes": [[asdict(note) for note in its] for its in notes]}))
     aside.replace(path)

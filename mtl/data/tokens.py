@@ -22,6 +22,7 @@ import numpy as np
 import orjson
 from tokenizers import Tokenizer as Backend
 
+from mtl.errors import ModelError
 from mtl.fingerprint import canonical_json, sha256_bytes
 
 
@@ -67,6 +68,18 @@ def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
 def load_encoder(path: Path) -> Encoder:
     """The encoder of a saved tokenizer, with the words it learnt for as long as the process lives."""
     return Encoder(SavedTokenizer(**json.loads(path.read_text(encoding="utf-8"))))
+
+
+def check_tokenizer(tokenizer: Tokenizer, sha256: str) -> None:
+    """ModelError unless this is the tokenizer whose ids a data set holds (`sha256` of its manifest)."""
+    found = Encoder(tokenizer).sha256
+    if found != sha256:
+        raise ModelError(
+            f"the tokenizer at {tokenizer.name_or_path} is not the one that the data set was made with "
+            f"(sha256 {found[:12]}, not {sha256[:12]})",
+            field="model.tokenizer",
+            hint="it was changed, or is damaged: fetch it again, or prepare the data and train with it as it is now",
+        )
 
 
 class Encoder:

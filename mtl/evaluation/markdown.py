@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
+from mtl.printable import printable
 from mtl.task import Metric
 
 INPUT_CHARS, TEXT_CHARS = 600, 1200
@@ -40,8 +41,13 @@ def report_markdown(
 
 def escape(text: str) -> str:
     """Text as it stands, on one line: nothing in it is Markdown or HTML any more."""
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))
     return _ACTIVE.sub(lambda found: _ENTITIES.get(found[1], "\\" + found[1]), line)
+
+
+def code(text: str) -> str:
+    """Text as a code span, on one line."""
+    return f"`{printable(' '.join(text.split())).replace('`', chr(39)).replace('|', chr(39))}`"
 
 
 def _verdict(promoted: bool | None, reasons: Sequence[str], *, waits: bool) -> list[str]:
@@ -134,7 +140,7 @@ def _reading_order(name: str) -> tuple[int, str]:
 def _samples(report: EvalReport) -> list[str]:
     blocks = ["## Side by side"] if report.samples else []
     for number, sample in enumerate(report.samples, start=1):
-        blocks += [f"### {number}. {escape(sample.task)} `{sample.uid}` ({sample.kind})", _sample_table(sample)]
+        blocks += [f"### {number}. {escape(sample.task)} {code(sample.uid)} ({sample.kind})", _sample_table(sample)]
     return blocks
 
 

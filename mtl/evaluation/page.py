@@ -17,10 +17,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from mtl.evaluation.dataset_changes import DatasetChange
 from mtl.evaluation.markdown import reader_words
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
+from mtl.printable import printable
 from mtl.task import Metric, Task
 
 INPUT_CHARS = 6000
-"""Longest input that is shown; the rest is in the data set."""
+"""Longest input, and longest text of a model, that is shown; the rest is in the data set and in the report."""
 
 _LEVELS = ("Easy", "Medium", "Hard")
 _WIDTH, _MIDDLE, _REACH = 240.0, 120.0, 112.0  # of a plot, in units of its viewBox
@@ -88,7 +89,12 @@ def report_page(
 def _template() -> Template:
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
     )
     return environment.get_template("page.html")
 
@@ -197,7 +203,7 @@ def _text_view(name: str, text: str, task: Task | None) -> dict[str, Any]:
     questions = parsed if isinstance(parsed, list) and all("options" in item for item in parsed) else None
     return {
         "name": name,
-        "text": " ".join(text.split()),
+        "text": _cut(" ".join(text.split())),
         "quiz": questions,
         "unread": task is not None and parsed is None and name != "reference",
     }

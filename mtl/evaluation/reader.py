@@ -156,13 +156,14 @@ def load_reader(
 
 
 def _multiple_choice(ref: BaseRef) -> tuple[Any, Any]:
+    from safetensors import SafetensorError
     from transformers import AutoModelForMultipleChoice, AutoTokenizer
 
     options = {"revision": ref.revision, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(ref.location, **options)
         model = AutoModelForMultipleChoice.from_pretrained(ref.location, use_safetensors=True, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f"reader {ref.name!r} cannot be loaded: {error}", field="evaluate.reader") from None
     return model.eval(), tokenizer
 

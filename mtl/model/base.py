@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtl.errors import ModelError, NotFoundError
-from mtl.fingerprint import sha256_file
+from mtl.errors import DamageError, ModelError, NotFoundError
+from mtl.fingerprint import sha256_unchanged
 from mtl.settings import local_path
 
 if TYPE_CHECKING:
@@ -106,13 +106,29 @@ def base_sha256(ref: BaseRef) -> str:
     digest = hashlib.sha256()
     for path in (ref.file("config.json"), *_weights(ref)):
         if path is not None:
-            digest.update(f"{path.name} {sha256_file(path)}\n".encode())
+            digest.update(f"{path.name} {sha256_unchanged(path)}\n".encode())
     return digest.hexdigest()
 
 
+def check_base(ref: BaseRef, sha256: str) -> BaseRef:
+    """`ref`, or ModelError if its bytes are not those of `sha256`: of another base, or of one that rotted."""
+    found = base_sha256(ref)
+    if found != sha256:
+        raise ModelError(
+            f"base {ref.name!r} is not the one this adapter was trained on (sha256 {found[:12]}, not {sha256[:12]})",
+            field="base",
+            hint=f"it was changed, or is damaged: fetch it again ({ref.location}), or train on it as it is now",
+        )
+    return ref
+
+
 def load_base(ref: BaseRef, *, rows: int = 0) -> T5ForConditionalGeneration:
-    """The base in fp32, with at least `rows` embedding rows (never fewer than it had). Errors: ModelError."""
+    """The base in fp32, with at least `rows` embedding rows (never fewer than it had).
+
+    Errors: ModelError; DamageError for weights that are no safetensors file.
+    """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForSeq2SeqLM
     from transformers.utils import logging
 
@@ -123,6 +139,12 @@ def load_base(ref: BaseRef, *, rows: int = 0) -> T5ForConditionalGeneration:
         )
     except OSError as error:
         raise ModelError(f"base {ref.name!r} cannot be loaded: {error}", field="model.base") from None
+    except SafetensorError as error:
+        raise DamageError(
+            f"the weights of base {ref.name!r} are no safetensors file, or a damaged one: {error}",
+            field="model.base",
+            hint="fetch the base again; other formats are not loaded",
+        ) from None
     check_head(ref, model)
     if rows > model.shared.num_embeddings:
         grow_embeddings(model, rows)

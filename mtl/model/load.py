@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ConfigDict, with_config
+
+from mtl.document import Line, Positive, Sha256, Size, check_record, parse_json
 from mtl.errors import DamageError
 from mtl.model.adapter import load_adapter
-from mtl.model.base import BaseRef, load_base, resolve_base
+from mtl.model.base import BaseRef, check_base, load_base, resolve_base
 from mtl.model.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 MODEL_FILE = "mtl_model.json"
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """What a consumer must know to use an adapter; kept beside it as `mtl_model.json`.
@@ -25,13 +29,13 @@ class ModelSpec:
     tokens: task -> its token; max_new_tokens: task -> longest answer in tokens; task_versions: task -> version.
     """
 
-    base: str
-    revision: str | None
-    base_sha256: str
-    tokens: dict[str, str]
-    max_input_tokens: int
-    max_new_tokens: dict[str, int]
-    task_versions: dict[str, int] = field(default_factory=dict)
+    base: Line
+    revision: Line | None
+    base_sha256: Sha256
+    tokens: dict[Line, Line]
+    max_input_tokens: Positive
+    max_new_tokens: dict[Line, Positive]
+    task_versions: dict[Line, Size] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         (folder / MODEL_FILE).write_text(json.dumps(asdict(self), indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -40,9 +44,11 @@ class ModelSpec:
 def load_spec(folder: Path) -> ModelSpec:
     """Errors: DamageError if the folder has no readable spec."""
     try:
-        return ModelSpec(**json.loads((folder / MODEL_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        data = (folder / MODEL_FILE).read_bytes()
+    except OSError as error:
         raise DamageError(f"{folder} is not a trained model: {MODEL_FILE}: {error}") from None
+    name, hint = f"{folder}/{MODEL_FILE}", "pull the model again, or give the folder of another one"
+    return check_record(ModelSpec, parse_json(data, name, hint=hint), name, hint=hint)
 
 
 def load_for_generation(
@@ -66,6 +72,12 @@ def load_untrained(
 
 
 def _beside(folder: Path, base: str, revision: str | None) -> BaseRef:
-    """The base that travels with a release, if it does; else the one that the name stands for."""
+    """The base that travels with a release, if it does; else the one that the name stands for.
+
+    The first is checked as a part of the release; the registry writes its JSON more shortly. Errors: ModelError if the
+    bytes of the second are not those that the adapter was trained on.
+    """
     bundled = folder / "base"
-    return resolve_base(str(bundled)) if (bundled / "config.json").is_file() else resolve_base(base, revision)
+    if (bundled / "config.json").is_file():
+        return resolve_base(str(bundled))
+    return check_base(resolve_base(base, revision), load_spec(folder).base_sha256)

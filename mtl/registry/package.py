@@ -16,6 +16,7 @@ from mlflow.models import ModelSignature
 from mlflow.types.schema import AnyType, ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from mtl.model.base import DEMO
+from mtl.model.folder import seal_folder
 from mtl.model.load import load_spec
 from mtl.registry.code_version import package_version
 from mtl.serving.folder import bundled_base, model_files
@@ -59,15 +60,17 @@ def packaged(folder: Path) -> Iterator[Path]:
     """A temporary folder with the MLflow model of an adapter folder.
 
     Adapter-sized: a base that every consumer can resolve by its name (Hub, demo) is not copied in, a folder is.
+    Its files are sealed by their hashes, which `pyfunc` compares when it loads them.
     Errors: InputError or DamageError if `folder` is no trained adapter.
     """
     spec = load_spec(folder)
-    files = model_files(folder, None if spec.base == DEMO else bundled_base(spec.base, spec.revision))
+    files = model_files(folder, None if spec.base == DEMO else bundled_base(folder))
     with tempfile.TemporaryDirectory(prefix="mtl-model-") as temporary:
         staged = Path(temporary) / "model"
         for name, path in files.items():
             (staged / name).parent.mkdir(parents=True, exist_ok=True)
             _copy(path, staged / name)
+        seal_folder(staged, {})
         packed = Path(temporary) / "packed"
         _save(staged, packed)
         yield packed

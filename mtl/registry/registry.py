@@ -195,7 +195,8 @@ class Registry:
     def _get(self, version: int) -> ModelVersion:
         with mlflow_errors(f"read v{version} of {self.model}"):
             try:
-                return self._client.get_model_version(self.model, str(version))
+                found: ModelVersion = self._client.get_model_version(self.model, str(version))
+                return found
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise

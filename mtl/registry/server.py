@@ -2,14 +2,19 @@
 
     serve(folder, host="127.0.0.1", port=5002)      curl localhost:5002/invocations -d '{"inputs": ["a text"]}' …
 
-MLflow's own server (`mlflow models serve`) answers the same, but gives 500 to some bodies that its parser cannot read,
-such as a column named by a list, and to requests without a Content-Type, before it looks at the model.
+MLflow's own server (`mlflow models serve`) answers the same, but reads bodies of any size, repeats in its errors what
+it was sent, and gives 500 to some bodies that its parser cannot read, such as a column named by a list.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +24,106 @@ from fastapi.responses import JSONResponse
 from mlflow.pyfunc import load_model
 from mlflow.pyfunc.scoring_server import init
 
+from mtl.connections import bounded
+from mtl.registry.body_limit import BodyLimit
 from mtl.registry.package import packaged
 
 _log = logging.getLogger(__name__)
+_ANSWERED_AT_ONCE = 4
+_FORM = (
+    'send {"inputs": [TEXT, ...]} or {"dataframe_records": [{"text": TEXT}, ...]} as application/json, if need be with '
+    '"params": {"task": NAME, "easy": N, "medium": N, "hard": N, "max_new_tokens": N, "truncate": true}'
+)
+_UNREADABLE = "the request could not be read"
+# What MLflow says of a request -> the same without the request. Its own texts repeat what they were given.
+_KNOWN = {
+    "valid JSON": "the body is not valid JSON",
+    "exactly one of the input fields": "the body must be an object with exactly one of the input fields",
+    "Parameters must be a dictionary": "Parameters must be a dictionary",
+    "Model is missing inputs": "Model is missing inputs: it needs the column text, as strings",
+    "for param": "a parameter has the wrong type: task is a text, truncate true or false, easy, medium, hard and "
+    "max_new_tokens are whole numbers",
+    "only supports UTF-8": "the scoring server only supports UTF-8",
+    "content type": "the Content-Type is not one that this server reads",
+    "CSV-formatted": "the body is not a valid CSV file",
+    "surrogates not allowed": "a text is no valid Unicode: surrogates not allowed",
+}
+_LONG_NUMBER = re.compile(r"\d{25,}")
 
 
 def scoring_app(model: Any) -> FastAPI:
-    """The app that answers POST /invocations, GET /ping, /health and /version for `model`, a loaded pyfunc."""
+    """The app that answers POST /invocations, GET /ping, /health and /version for `model`, a loaded pyfunc.
+
+    No answer repeats what a request held, so that nothing of it stands in the caller's logs.
+    """
     app: FastAPI = init(model)
+    app.router.lifespan_context = _few_threads
 
     # The model's own errors are MlflowExceptions with a status by the time they leave MLflow; whatever else gets
     # this far was raised while the request was parsed.
     @app.middleware("http")
-    async def refuse_unreadable(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    async def refuse_in_own_words(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         try:
-            return await call_next(request)
+            answer: Any = await call_next(request)
         except Exception as error:
-            _log.warning("a request could not be read: %s: %s", type(error).__name__, error)
-            reason = f"the request could not be read: {type(error).__name__}: {error}"
-            return JSONResponse({"error_code": "BAD_REQUEST", "message": reason}, status_code=400)
+            _log.warning("a request could not be read: %s", type(error).__name__)
+            return _refusal(400, _reason(str(error), f"{_UNREADABLE} ({type(error).__name__})"))
+        if answer.status_code < 400:
+            return answer  # type: ignore[no-any-return]
+        body = b"".join([chunk async for chunk in answer.body_iterator])
+        return _in_own_words(answer.status_code, body)
 
     return app
 
 
-def serve(folder: Path, *, host: str, port: int) -> None:
-    """Serve the trained model in `folder` until interrupted. Errors: InputError, DamageError if it is none."""
+@asynccontextmanager
+async def _few_threads(app: FastAPI) -> AsyncIterator[None]:
+    """Requests whose time was up go on in their threads: few of them, so that they cannot fill the memory."""
+    with ThreadPoolExecutor(_ANSWERED_AT_ONCE, thread_name_prefix="mtl-serve") as threads:
+        asyncio.get_running_loop().set_default_executor(threads)
+        yield
+
+
+def _in_own_words(status: int, body: bytes) -> Response:
+    """MLflow's error without what it repeats; what the model said of a request is in `refusal`."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        document = {"message": body.decode("utf-8", "replace")}
+    if not isinstance(document, dict):
+        document = {}
+    said = document.get("refusal")
+    if isinstance(said, dict):
+        text = f"{said['message']}\n  {said['hint']}" if said["hint"] else str(said["message"])
+        return _refusal(status, text, kind=said["kind"], field=said["field"])
+    if status in (404, 405):
+        return _refusal(status, "POST /invocations, GET /ping, /health and /version is what there is")
+    if status == 504:
+        return _refusal(status, "the answer took too long; send fewer texts at a time")
+    if status >= 500 or "stack_trace" in document:
+        details = str(document.get("stack_trace") or document.get("message"))
+        _log.error("a request could not be answered: %r", details[-4000:])
+        other = "the model could not answer; the server's log says why"
+        return _refusal(status, other if status >= 500 else f"{other}\n  {_FORM}")
+    return _refusal(status, _reason(str(document.get("message")), _UNREADABLE))
+
+
+def _reason(text: str, otherwise: str) -> str:
+    found = next((own for theirs, own in _KNOWN.items() if theirs in text), otherwise)
+    return f"{found}\n  {_FORM}"
+
+
+def _refusal(status: int, message: str, **more: Any) -> Response:
+    code = "BAD_REQUEST" if status < 500 else "INTERNAL_ERROR"
+    shown = _LONG_NUMBER.sub(lambda digits: f"(a number of {len(digits[0])} digits)", message)
+    return JSONResponse({"error_code": code, "message": shown, **more}, status_code=status)
+
+
+def serve(folder: Path, *, host: str, port: int, max_body: int) -> None:
+    """Serve the trained model in `folder` until interrupted; bodies of over `max_body` bytes are answered 413.
+
+    Errors: InputError, DamageError if it is no trained model.
+    """
     with packaged(folder) as packed:
-        app = scoring_app(load_model(str(packed)))
-        uvicorn.run(app, host=host, port=port, log_level="info")
+        app = BodyLimit(scoring_app(load_model(str(packed))), most=max_body)
+        uvicorn.run(app, **bounded(), host=host, port=port, log_level="info")

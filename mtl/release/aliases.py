@@ -9,8 +9,9 @@ from typing import Protocol
 class Aliases(Protocol):
     """Names of versions of one model. They follow the journal; a person who moves `champion` is heard (`follow`).
 
-    `synced` is the number of the journal's entry that the aliases last followed completely: with it, an alias that a
-    person moved is told from one that a killed promotion never got to.
+    `synced` is the number of the journal's entry that the aliases last followed completely. With it, an alias that a
+    person moved is told from one that a killed promotion never got to (`mtl.release.alias_writes`), and a journal that
+    ends before that entry has lost it.
     """
 
     def aliases(self) -> Mapping[str, int]:
@@ -22,7 +23,7 @@ class Aliases(Protocol):
         ...
 
     def synced(self) -> int | None:
-        """Entry of the journal that the aliases say; None while they are being moved, and before the first."""
+        """Entry of the journal that the aliases last followed; None before the first, and after a repair."""
         ...
 
     def set_synced(self, seq: int | None) -> None: ...

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from mtl.evaluation.markdown import code, escape
 from mtl.release.layout import ReleaseFacts
 
 _CARD = """\
 ---
 library_name: peft
-base_model: {base}
+base_model: {base_yaml}
 pipeline_tag: text2text-generation
 ---
 # {model} v{version}
@@ -28,7 +31,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained(".")
 base = AutoModelForSeq2SeqLM.from_pretrained({load})
 model = PeftModel.from_pretrained(base, ".").merge_and_unload().eval()
-ids = tokenizer("{prompt}", return_tensors="pt").input_ids
+ids = tokenizer({prompt}, return_tensors="pt").input_ids
 print(tokenizer.decode(model.generate(ids, max_new_tokens={limit})[0], skip_special_tokens=True))
 ```
 
@@ -44,12 +47,12 @@ report.md and report.json hold the whole evaluation.
 ## Where it came from
 | | |
 | --- | --- |
-| base | `{base}` at revision `{revision}` |
-| base sha256 | `{base_sha256}` |
+| base | {base} at revision {revision} |
+| base sha256 | {base_sha256} |
 | adapter sha256 | `{adapter_sha256}` |
-| run identity | `{identity}` |
-| data fingerprint | `{fingerprint}` |
-| code version | `{code_version}` |
+| run identity | {identity} |
+| data fingerprint | {fingerprint} |
+| code version | {code_version} |
 | task versions | {task_versions} |
 
 ## Limits
@@ -66,6 +69,7 @@ _MERGED = """\
 
 """
 
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _PROMPTS = {
     "summarize": "<summarize> Summarize the following article: ...",
     "mcq": "<mcq> Generate MCQs (Easy: 1): ...",
@@ -94,46 +98,50 @@ def render_card(
     return _CARD.format(
         model=model,
         version=version,
-        base=spec["base"],
-        base_words="the base in `base/`" if bundled else f"`{spec['base']}`",
+        base=code(spec["base"]),
+        base_yaml=_yaml(spec["base"]),
+        base_words="the base in `base/`" if bundled else code(spec["base"]),
         load='"base"' if bundled else _hub_arguments(spec),
-        tokens=", ".join(f"{name} (`{token}`)" for name, token in sorted(tokens.items())) or "none",
-        prompt=_PROMPTS.get(task, f"{tokens.get(task, '')} ..."),
+        tokens=", ".join(f"{escape(name)} ({code(token)})" for name, token in sorted(tokens.items())) or "none",
+        prompt=json.dumps(_PROMPTS.get(task, f"{tokens.get(task, '')} ...")),
         limit=limits.get(task, 128),
         merged=_MERGED if merged else "",
         metrics=_metrics_table(facts.metrics, differences or {}),
         licences=_licences(licences or {}),
-        revision=spec.get("revision"),
-        base_sha256=spec.get("base_sha256", "unknown"),
+        revision=code(str(spec.get("revision"))),
+        base_sha256=code(str(spec.get("base_sha256", "unknown"))),
         adapter_sha256=adapter_sha256,
-        identity=facts.identity,
-        fingerprint=facts.fingerprint,
-        code_version=facts.code_version,
-        task_versions=", ".join(f"{name} {number}" for name, number in sorted(spec.get("task_versions", {}).items())),
+        identity=code(facts.identity),
+        fingerprint=code(facts.fingerprint),
+        code_version=code(facts.code_version),
+        task_versions=", ".join(
+            f"{escape(name)} {number}" for name, number in sorted(spec.get("task_versions", {}).items())
+        ),
         max_input_tokens=spec.get("max_input_tokens", "the trained number of"),
     )
 
 
 def _hub_arguments(spec: Mapping[str, Any]) -> str:
-    revision = f', revision="{spec["revision"]}"' if spec.get("revision") else ""
-    return f'"{spec["base"]}"{revision}'
+    revision = f", revision={json.dumps(spec['revision'])}" if spec.get("revision") else ""
+    return f"{json.dumps(spec['base'])}{revision}"
+
+
+def _yaml(text: str) -> str:
+    """Text as a YAML scalar, and no HTML for readers that know no front matter."""
+    return text if _PLAIN.fullmatch(text) else json.dumps(text).replace("<", "\\u003c").replace("&", "\\u0026")
 
 
 def _licences(licences: Mapping[str, str]) -> str:
     if not licences:
         return "Those of the base and of the data it was trained on."
-    rows = [f"| {_cell(name)} | {_cell(text)} |" for name, text in licences.items()]
+    rows = [f"| {escape(name)} | {escape(text)} |" for name, text in licences.items()]
     return "\n".join(["| base or data | licence |", "| --- | --- |", *rows])
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _metrics_table(metrics: Mapping[str, Any], differences: Mapping[str, Mapping[str, str]]) -> str:
     """One row per task and metric; what is no number is left out."""
     rows = [
-        f"| {task} | {name} | {value:.4f} | {differences.get(task, {}).get(name, '')} |"
+        f"| {escape(task)} | {escape(name)} | {value:.4f} | {differences.get(task, {}).get(name, '')} |"
         for task, values in sorted(metrics.items())
         if isinstance(values, Mapping)
         for name, value in sorted(values.items())

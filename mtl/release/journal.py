@@ -2,19 +2,27 @@
 
 Promotions push a version, rollbacks pop one, so that rolling back twice goes two champions back and never forth again
 to the version that was given up.
+
+A lost entry must not bring an earlier champion back in silence. Entries count from 1 without a gap, each names its own
+number and the sha256 of the one before (`mtl.release.chain`), and `last-entry.json` beside the log names the last one;
+MLflow's tag `journal_seq` does too. Whatever does not fit is a DamageError; `mtl.release.repair` mends it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from mtl.errors import DamageError
+from mtl.document import Flag, Line, Positive, Sha256, Size, check_record
+from mtl.errors import DamageError, NotFoundError
+from mtl.release.chain import find_faults
 from mtl.release.layout import model_prefix
+from mtl.seal import seal, unseal
 from mtl.store.base import ObjectStore
-from mtl.store.log import Log
+from mtl.store.log import AppendResult, Entry, Log
 
+REPAIR = "restore it from a backup or an older version of the object, or run mtl repair-journal (docs/operations.md)"
 Kind = Literal["promote", "rollback"]
 
 
@@ -27,14 +35,14 @@ class Change:
     """
 
     kind: Kind
-    version: int
-    previous: int | None
-    replaced: int | None
+    version: Positive
+    previous: Positive | None
+    replaced: Positive | None
     reason: str
     actor: str
-    at: str
-    forced: bool
-    manifest_sha256: str
+    at: Line
+    forced: Flag
+    manifest_sha256: Sha256
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -42,10 +50,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """All changes, oldest first, as read at one time. `seq` is the number of the last one, 0 for none."""
+    """All changes, oldest first, as read at one time. `seq` is the number of the last one, 0 for none; `sha256` its
+    entry's."""
 
     seq: int
     changes: Sequence[Change]
+    sha256: str | None = None
 
     @property
     def head(self) -> Change | None:
@@ -74,13 +84,17 @@ class Journal:
                 last = None
         return last
 
+    def champions_from(self, seq: int) -> set[int]:
+        """Every version that entry `seq` or a later one made champion."""
+        return {change.version for change in self.changes[max(seq, 1) - 1 :]}
+
     def _stack(self) -> list[int]:
         stack: list[int] = []
         for change in self.changes:
-            if change.kind == "promote":
+            if change.kind == "rollback":
+                del stack[-1:]
+            elif change.version != change.replaced:
                 stack.append(change.version)
-            else:
-                stack.pop()
         return stack
 
 
@@ -89,14 +103,87 @@ def journal_log(store: ObjectStore, model: str) -> Log:
 
 
 def read_journal(store: ObjectStore, model: str) -> Journal:
-    """The journal as it stands. Errors: DamageError for an entry that rotted or is no change of champion."""
-    entries = list(journal_log(store, model).entries())
-    changes = [_change(entry.document, f"{model} log entry {entry.seq}") for entry in entries]
-    return Journal(entries[-1].seq if entries else 0, changes)
-
-
-def _change(document: Mapping[str, Any], name: str) -> Change:
+    """The journal as it stands. Errors: DamageError for an entry that is lost, rotted or not what was written there."""
+    last = last_entry(store, model)  # first: what it names was there before it
+    log = journal_log(store, model)
     try:
-        return Change(**{key: document[key] for key in Change.__dataclass_fields__})
-    except KeyError as error:
-        raise DamageError(f"{name} lacks {error}", field=str(error)) from None
+        entries = {entry.seq: entry for entry in log.entries()}
+        changes = {seq: change_of(entry, model) for seq, entry in entries.items()}
+    except DamageError as error:
+        raise DamageError(error.message, field=error.field, hint=error.hint or REPAIR) from None
+    seq = max(entries, default=0)
+    for number, fault in find_faults(entries, changes, seq):
+        raise DamageError(f"{log.key(number)} {fault}", field=log.key(number), hint=REPAIR)
+    check_last(log, seq, last, said_by=_last_key(model))
+    return Journal(seq, list(changes.values()), entries[seq].sha256 if entries else None)
+
+
+def newest_journal(store: ObjectStore, model: str, known: Journal) -> Journal:
+    """The journal as it stands now: `known` itself, without reading an entry, if nothing was appended since."""
+    sequence = journal_log(store, model).sequence()
+    last = sequence[-1][0] if sequence else 0
+    return known if last == known.seq else read_journal(store, model)
+
+
+def append_change(store: ObjectStore, model: str, journal: Journal, change: Change) -> AppendResult:
+    """Append `change` after the journal's last entry, if that still is the last."""
+    document = change.to_dict() | {"seq": journal.seq + 1, "after": journal.sha256}
+    result = journal_log(store, model).append(journal.seq + 1, document)
+    record_last_entry(store, model, result.head.seq)
+    return result
+
+
+def last_entry(store: ObjectStore, model: str) -> int:
+    """The number of the last entry as `last-entry.json` has it, 0 without one. Errors: DamageError if it rotted."""
+    key = _last_key(model)
+    try:
+        data = store.get(key)
+    except NotFoundError:
+        return 0
+    return check_record(_LastEntry, unseal(data, key, hint=REPAIR), key, hint=REPAIR).seq
+
+
+def record_last_entry(store: ObjectStore, model: str, seq: int) -> None:
+    """Name entry `seq` the last one, unless a later one is. Late, it names an older one: that is less, not wrong."""
+    if seq > last_entry(store, model):
+        write_last_entry(store, model, seq)
+
+
+def write_last_entry(store: ObjectStore, model: str, seq: int) -> None:
+    """Name entry `seq` the last one, whatever is named there."""
+    store.put(_last_key(model), seal({"seq": seq}))
+
+
+def check_last(log: Log, seq: int, expected: int, *, said_by: str) -> None:
+    """Errors: DamageError if the journal ends with `seq`, and entry `expected` after it was written."""
+    if expected > seq:
+        raise DamageError(
+            f"{log.key(expected)} is lost: the journal ends with entry {seq}, and {said_by} names entry {expected}",
+            field=log.key(expected),
+            hint=REPAIR,
+        )
+
+
+def change_of(entry: Entry, model: str) -> Change:
+    """The change that an entry records. Errors: DamageError if it is none."""
+    name = f"{model} log entry {entry.seq}"
+    check_record(_Place, entry.document, name)
+    return check_record(Change, entry.document, name)
+
+
+def _last_key(model: str) -> str:
+    return f"{model_prefix(model)}/last-entry.json"
+
+
+@dataclass(frozen=True)
+class _LastEntry:
+    seq: Size
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What an entry says of its place in the journal (`mtl.release.chain`); those of older versions say nothing."""
+
+    seq: Positive | None = None
+    after: Sha256 | None = None
+    stands_for: Sha256 | None = None

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import AfterValidator, ConfigDict, with_config
+
+from mtl.document import Line, Positive, Sha256, Size, check_record
 from mtl.errors import DamageError, InputError, NotFoundError
 from mtl.fingerprint import sha256_bytes, sha256_json
+from mtl.seal import unseal
 from mtl.store.base import ObjectStore, check_key
 
 MANIFEST = "manifest.json"
@@ -21,13 +25,59 @@ _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VERSION = re.compile(r"v?([1-9][0-9]{0,8})")
 
 
+_AGAIN = "publish the version again"
+_LONGEST_PATH = 200
+
+
+def check_release_path(path: str) -> str:
+    """`path` if it is a safe name in a release: at most one folder deep, and never the marker. Errors: InputError."""
+    hidden = any(part.startswith(".") for part in path.split("/"))
+    if check_key(path).count("/") > 1 or path == MANIFEST or hidden or len(path) > _LONGEST_PATH:
+        raise InputError(f"unsafe name in a release: {path!r}")
+    return path
+
+
+def check_model_name(model: str) -> str:
+    """`model`, or InputError if it is no name of a registered model."""
+    if not _MODEL.fullmatch(model) or ".." in model:
+        raise InputError(f"bad model name {model!r}", hint="letters, digits and . _ -, e.g. mtl-flan-t5")
+    return model
+
+
+def _as_fault(check: Callable[[str], str], problem: str) -> AfterValidator:
+    """A check of this room as one of a field; its words do not repeat the value."""
+
+    def checked(value: str) -> str:
+        try:
+            return check(value)
+        except InputError:
+            raise ValueError(problem) from None
+
+    return AfterValidator(checked)
+
+
+ReleasePath = Annotated[str, _as_fault(check_release_path, "unsafe name in a release")]
+ModelName = Annotated[str, _as_fault(check_model_name, "no name of a model")]
+
+
+def _apart(files: tuple[ReleaseFile, ...]) -> tuple[ReleaseFile, ...]:
+    """Files that do not stand in each other's place: no name twice, none that is another one's folder."""
+    paths = [file.path for file in files]
+    folders = {path.partition("/")[0] for path in paths if "/" in path}
+    for path in paths:
+        if paths.count(path) > 1 or path in folders:
+            raise ValueError(f"{path!r} is there twice, or is a file and a folder")
+    return files
+
+
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class ReleaseFile:
     """One file of a release: path below it, size, sha256."""
 
-    path: str
-    bytes: int
-    sha256: str
+    path: ReleasePath
+    bytes: Size
+    sha256: Sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +85,25 @@ class ReleaseFacts:
     """Where a version came from. `metrics` is {task: {metric: value}} of its evaluation, null for what is not finite
     (as in the JSON of an EvalReport)."""
 
-    identity: str
-    fingerprint: str
-    code_version: str
+    identity: Line
+    fingerprint: Line
+    code_version: Line
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class ReleaseManifest:
     """Everything a release holds. `sha256` is the hash of the manifest's own bytes, which the journal pins."""
 
-    model: str
-    version: int
-    created: str
-    base: str
-    revision: str | None
-    adapter_sha256: str
+    model: ModelName
+    version: Positive
+    created: Line
+    base: Line
+    revision: Line | None
+    adapter_sha256: Sha256
     facts: ReleaseFacts
-    files: tuple[ReleaseFile, ...]
+    files: Annotated[tuple[ReleaseFile, ...], AfterValidator(_apart)]
 
     def to_bytes(self) -> bytes:
         """Indented JSON with a `check`, the sha256 of the rest, by which damage in the manifest itself is seen."""
@@ -72,32 +123,9 @@ def _document(manifest: ReleaseManifest) -> dict[str, Any]:
 
 def parse_manifest(data: bytes, name: str) -> ReleaseManifest:
     """The manifest in `data`. Errors: DamageError naming `name` unless it is exactly what was written."""
-    try:
-        document = json.loads(data)
-        if document.pop("check") != sha256_json(document):
-            raise ValueError("its check does not match")
-        files = tuple(ReleaseFile(**item) for item in document.pop("files"))
-        facts = ReleaseFacts(**{key: document.pop(key) for key in ReleaseFacts.__dataclass_fields__})
-        manifest = ReleaseManifest(facts=facts, files=files, **document)
-        for file in files:
-            check_release_path(file.path)
-    except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
-        raise DamageError(f"{name} is damaged: {error}", field=name, hint="publish the version again") from None
-    return manifest
-
-
-def check_release_path(path: str) -> str:
-    """`path` if it is a safe name in a release: at most one folder deep, and never the marker. Errors: InputError."""
-    if check_key(path).count("/") > 1 or path == MANIFEST or any(part.startswith(".") for part in path.split("/")):
-        raise InputError(f"unsafe name in a release: {path!r}")
-    return path
-
-
-def check_model_name(model: str) -> str:
-    """`model`, or InputError if it is no name of a registered model."""
-    if not _MODEL.fullmatch(model) or ".." in model:
-        raise InputError(f"bad model name {model!r}", hint="letters, digits and . _ -, e.g. mtl-flan-t5")
-    return model
+    document = unseal(data, name, hint=_AGAIN)
+    document["facts"] = {key: document.pop(key) for key in ReleaseFacts.__dataclass_fields__ if key in document}
+    return check_record(ReleaseManifest, document, name, hint=_AGAIN)
 
 
 def model_prefix(model: str) -> str:

@@ -9,20 +9,28 @@ the release until they expire: they are as secret as it is.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
-from mtl.errors import InputError, NotFoundError, PermanentError, TransientError
+from pydantic import AfterValidator, StringConstraints
+
+from mtl.document import Line, Positive, check_record, parse_json
+from mtl.errors import DamageError, InputError, NotFoundError, PermanentError, TransientError
 from mtl.release.fetch import CHUNK
-from mtl.release.layout import ReleaseFile, ReleaseManifest, parse_manifest, release_prefix
+from mtl.release.layout import ModelName, ReleaseFile, ReleaseManifest, ReleasePath, parse_manifest, release_prefix
 from mtl.store.base import ObjectStore
+from mtl.store.retry import Patience, persist
 
 _KIND = "mtl-release-links"
+_AGAIN = "mtl pull champion --url > links.json makes one"
 _LONGEST_HOURS = 7 * 24
 _SECONDS = 30.0
+_PATIENCE = Patience(seconds=60.0)
 
 
 @runtime_checkable
@@ -53,21 +61,57 @@ def make_links(store: ObjectStore, manifest: ReleaseManifest, *, hours: float) -
 
 
 def read_links(path: Path) -> tuple[ReleaseManifest, LinkSource]:
-    """The release that a file of links leads to. Errors: InputError, DamageError."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if document["kind"] != _KIND:
-            raise ValueError(f"kind {document['kind']!r}")
-        text, links, expires = document["manifest"], dict(document["files"]), str(document["expires"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is no file of links: {error}", field="ref", hint="mtl pull champion --url > links.json makes one"
-        ) from None
-    manifest = parse_manifest(text.encode(), str(path))
-    missing = [file.path for file in manifest.files if not str(links.get(file.path, "")).startswith("http")]
+    """The release that a file of links leads to.
+
+    Errors: InputError for another kind of file; DamageError, which repeats no link, for one with a wrong field.
+    """
+    links = check_record(_Links, _document(path), str(path), hint=_AGAIN, secret=True)
+    manifest = parse_manifest(links.manifest.encode(), str(path))
+    if (links.model, links.version) != (manifest.model, manifest.version):
+        raise DamageError(f"{path} is damaged: its manifest is that of another release", field="manifest", hint=_AGAIN)
+    missing = [file.path for file in manifest.files if file.path not in links.files]
     if missing:
         raise InputError(f"{path} has no link to {missing[0]}", field="ref")
-    return manifest, LinkSource(links, expires=expires)
+    return manifest, LinkSource(links.files, expires=links.expires)
+
+
+def _document(path: Path) -> Mapping[str, Any]:
+    """What a file of links holds, unchecked. Errors: InputError for any other file."""
+    try:
+        document = parse_json(path.read_bytes(), str(path))
+        if not isinstance(document, dict) or document.get("kind") != _KIND:
+            raise ValueError(f"its kind is not {_KIND}")
+        if missing := sorted({field.name for field in fields(_Links)} - document.keys()):
+            raise ValueError(f"it has no {missing[0]!r}")
+    except (OSError, ValueError, DamageError) as error:
+        raise InputError(f"{path} is no file of links: {error}", field="ref", hint=_AGAIN) from None
+    return document
+
+
+def _http(link: str) -> str:
+    import httpx
+
+    problem = "no address that begins with http:// or https://"
+    try:
+        httpx.URL(link)
+        parts = urlsplit(link)
+        whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+    except (httpx.InvalidURL, ValueError):
+        raise ValueError(problem) from None
+    if not whole:
+        raise ValueError(problem)
+    return link
+
+
+@dataclass(frozen=True)
+class _Links:
+    """The document of `make_links`, apart from its kind."""
+
+    model: ModelName
+    version: Positive
+    expires: Annotated[str, StringConstraints(pattern=r"^[0-9T:+Z.-]{10,40}$")]
+    manifest: str
+    files: dict[ReleasePath, Annotated[Line, AfterValidator(_http)]]
 
 
 class LinkSource:
@@ -75,9 +119,10 @@ class LinkSource:
 
     name = "the links"
 
-    def __init__(self, links: Mapping[str, str], *, expires: str) -> None:
+    def __init__(self, links: Mapping[str, str], *, expires: str, patience: Patience = _PATIENCE) -> None:
         self._links = dict(links)
         self._expires = expires
+        self._patience = patience
 
     def __repr__(self) -> str:
         return f"LinkSource({len(self._links)} files, expires {self._expires})"
@@ -86,21 +131,32 @@ class LinkSource:
         return True
 
     def chunks(self, file: ReleaseFile, start: int) -> Iterator[bytes]:
+        while start < file.bytes:
+            chunk = persist(partial(self._read, file, start), self._patience)
+            start += len(chunk)
+            yield chunk
+
+    def _read(self, file: ReleaseFile, start: int) -> bytes:
+        """Up to CHUNK bytes of a file from `start` on: what arrives before the connection breaks, at least one."""
         import httpx
 
-        for position in range(start, file.bytes, CHUNK):
-            end = min(position + CHUNK, file.bytes)
-            headers = {"Range": f"bytes={position}-{end - 1}"}
-            try:
-                answer = httpx.get(self._links[file.path], headers=headers, timeout=_SECONDS)
-            except httpx.HTTPError as error:
-                raise TransientError(f"cannot read {file.path}: {type(error).__name__}") from None
-            self._check(answer.status_code, file.path)
-            # a server that knows no ranges sends all of it
-            data = answer.content if answer.status_code == 206 else answer.content[position:end]
-            if len(data) != end - position:
-                raise TransientError(f"cannot read {file.path}: {len(data)} bytes came instead of {end - position}")
-            yield data
+        length, data = min(CHUNK, file.bytes - start), bytearray()
+        headers = {"Range": f"bytes={start}-{start + length - 1}", "Accept-Encoding": "identity"}
+        cause = "0 bytes came"
+        try:
+            with httpx.stream("GET", self._links[file.path], headers=headers, timeout=_SECONDS) as answer:
+                self._check(answer.status_code, file.path)
+                before = 0 if answer.status_code == 206 else start  # a server that knows no ranges sends all of it
+                for piece in answer.iter_raw():
+                    data += piece[before:]
+                    before = max(0, before - len(piece))
+                    if len(data) >= length:
+                        break
+        except httpx.HTTPError as error:
+            cause = type(error).__name__
+        if not data:
+            raise TransientError(f"cannot read {file.path}: {cause}")
+        return bytes(data[:length])
 
     def _check(self, status: int, path: str) -> None:
         if status in (200, 206):

@@ -2,7 +2,8 @@
 
 The entry in the journal is the promotion. Killed before it, the old champion stands; killed after it, the new one, and
 `follow` (the first thing the next promotion does, and `mtl reconcile`) mends the aliases. An alias that a person moved
-in MLflow is no damage but a wish: it becomes an entry of its own, and the same release steps follow.
+in MLflow is no damage but a wish: it becomes an entry of its own, and the same release steps follow. What tells it from
+the late write of a process of ours, `mtl.release.alias_writes` explains.
 """
 
 from __future__ import annotations
@@ -11,15 +12,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mtl.errors import DamageError, InputError, NotFoundError, NotPromotedError
+from mtl.errors import DamageError, InputError, NotFoundError, NotPromotedError, TransientError
+from mtl.release.alias_writes import Announcement, announce, announcements, announcements_prefix
 from mtl.release.aliases import Aliases
-from mtl.release.journal import Change, Journal, Kind, journal_log, read_journal
+from mtl.release.journal import (
+    Change,
+    Journal,
+    Kind,
+    append_change,
+    change_of,
+    check_last,
+    journal_log,
+    newest_journal,
+    read_journal,
+)
 from mtl.release.layout import verify_release
 from mtl.store.base import ObjectStore
 
 MOVED_BY = "mlflow"
 """Actor of an entry that a moved alias became: MLflow does not say who moved it."""
 _LONGEST_TEXT = 2000
+_TRIES = 10
+"""How often others may be first before this one gives up; each time somebody else got his work done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +74,7 @@ def promote(
     if journal.champion != expected:
         raise _moved(version, expected=expected, found=journal.champion)
     change = _change(store, "promote", version, journal, model=model, reason=reason, actor=actor, forced=forced)
-    return _append(store, journal, change, model=model, expected=expected, aliases=aliases)
+    return _announced(store, journal, change, model=model, expected=expected, aliases=aliases)
 
 
 def rollback(
@@ -85,7 +99,7 @@ def rollback(
     change = _change(
         store, "rollback", journal.previous, journal, model=model, reason=reason, actor=actor, forced=False
     )
-    return _append(store, journal, change, model=model, expected=journal.champion, aliases=aliases)
+    return _announced(store, journal, change, model=model, expected=journal.champion, aliases=aliases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,25 +115,79 @@ def follow(store: ObjectStore, *, model: str, aliases: Aliases, actor: str = MOV
     """Take up a `champion` alias that a person moved, then make the aliases say what the journal says.
 
     Back to the previous champion is a rollback, anywhere else a forced promotion. A version without a whole release
-    cannot be champion: the alias goes back, and `refused` says so. Where the aliases lag behind the journal (a
-    promotion was killed half-way), the journal rules. Errors: TransientError.
+    cannot be champion: the alias goes back, and `refused` says so. Where the aliases lag behind the journal, or a slow
+    process wrote them (`mtl.release.alias_writes`), the journal rules.
+    Errors: TransientError; DamageError for a journal that lost an entry.
     """
-    adopted, refused = None, None
-    try:
-        adopted = _adopt(store, model=model, aliases=aliases, actor=actor)
-    except (NotFoundError, DamageError, NotPromotedError) as error:
-        refused = error.message
-    return Followed(adopted, refused, reconcile(store, model=model, aliases=aliases))
-
-
-def _adopt(store: ObjectStore, *, model: str, aliases: Aliases, actor: str) -> Change | None:
-    target = aliases.aliases().get("champion")
     journal = read_journal(store, model)
-    in_step = aliases.synced() == (journal.seq or None)
-    if target is None or target == journal.champion or not in_step:
-        return None
+    if _in_step(store, journal, model=model, aliases=aliases):
+        return Followed(None, None, {})
+    announcement = announce(store, model, journal.seq)
+    adopted, refused = _adopt(store, announcement, model=model, aliases=aliases, actor=actor)
+    return Followed(adopted, refused, _align(store, announcement, model=model, aliases=aliases))
+
+
+def reconcile(store: ObjectStore, *, model: str, aliases: Aliases) -> Mapping[str, int | None]:
+    """Make the aliases `champion` and `previous` say what the journal says; what had to be changed."""
+    journal = read_journal(store, model)
+    if _in_step(store, journal, model=model, aliases=aliases):
+        return {}
+    return _align(store, announce(store, model, journal.seq), model=model, aliases=aliases)
+
+
+def _in_step(store: ObjectStore, journal: Journal, *, model: str, aliases: Aliases) -> bool:
+    """Whether the aliases say what the journal says, and no process of ours may still write them."""
+    if _synced(store, journal, model=model, aliases=aliases) != (journal.seq or None):
+        return False
+    known = aliases.aliases()
+    said = known.get("champion") == journal.champion and not _wrong(journal, known)
+    return said and not announcements(store, announcements_prefix(model))
+
+
+def _wrong(journal: Journal, known: Mapping[str, int]) -> dict[str, int | None]:
+    """What the aliases should say and do not. Before there is a champion they are nobody's business but a person's."""
+    if journal.head is None:
+        return {}
+    wanted = {"champion": journal.champion, "previous": journal.previous}
+    return {alias: version for alias, version in wanted.items() if known.get(alias) != version}
+
+
+def _synced(store: ObjectStore, journal: Journal, *, model: str, aliases: Aliases) -> int | None:
+    """The entry that the aliases last followed. Errors: DamageError if it is later than the last of the journal."""
+    synced = aliases.synced()
+    if synced is not None and synced > journal.seq:
+        last = newest_journal(store, model, journal).seq  # it may have been appended a moment ago
+        check_last(journal_log(store, model), last, synced, said_by="MLflow's tag journal_seq")
+    return synced
+
+
+def _adopt(
+    store: ObjectStore, announcement: Announcement, *, model: str, aliases: Aliases, actor: str
+) -> tuple[Change | None, str | None]:
+    """(the entry that a person's move became, why it became none); both None without a move."""
+    for _ in range(_TRIES):
+        journal = read_journal(store, model)  # this order of readings is rule 3 of alias_writes
+        announced = announcement.floor()
+        synced = _synced(store, journal, model=model, aliases=aliases)
+        target = aliases.aliases().get("champion")
+        if target is None or target == journal.champion or (synced is None and journal.head):
+            return None, None
+        if target in journal.champions_from(synced or 0):  # a promotion was killed before it moved the aliases
+            return None, None
+        if announced is not None and target in journal.champions_from(announced):
+            return None, _ambiguous(target)
+        try:
+            change = _moved_change(store, journal, target, model=model, actor=actor)
+        except (NotFoundError, DamageError) as error:
+            return None, error.message
+        if append_change(store, model, journal, change).mine:
+            return change, None
+    raise _busy(model)
+
+
+def _moved_change(store: ObjectStore, journal: Journal, target: int, *, model: str, actor: str) -> Change:
     back = target == journal.previous
-    change = _change(
+    return _change(
         store,
         "rollback" if back else "promote",
         target,
@@ -129,24 +197,29 @@ def _adopt(store: ObjectStore, *, model: str, aliases: Aliases, actor: str) -> C
         actor=actor,
         forced=not back,
     )
-    return _append(store, journal, change, model=model, expected=journal.champion, aliases=aliases).change
 
 
-def reconcile(store: ObjectStore, *, model: str, aliases: Aliases) -> Mapping[str, int | None]:
-    """Make the aliases `champion` and `previous` say what the journal says; what had to be changed."""
+def _align(store: ObjectStore, announcement: Announcement, *, model: str, aliases: Aliases) -> Mapping[str, int | None]:
+    """Write aliases until they say what the journal says, and withdraw the announcement; what was changed."""
+    mended: dict[str, int | None] = {}
     journal = read_journal(store, model)
-    if journal.head is None:
-        return {}
-    known = aliases.aliases()
-    wanted = {"champion": journal.champion, "previous": journal.previous}
-    wrong = {alias: version for alias, version in wanted.items() if known.get(alias) != version}
-    if not wrong and aliases.synced() == journal.seq:
-        return {}
-    aliases.set_synced(None)  # first, so that nobody takes a half-done move for a person's
-    for alias, version in wrong.items():
-        aliases.set_alias(alias, version)
-    aliases.set_synced(journal.seq)
-    return wrong
+    for _ in range(_TRIES):
+        left = announcement.left_behind()
+        wrong = _wrong(journal, aliases.aliases())
+        now = newest_journal(store, model, journal)
+        if now is not journal:
+            journal = now
+        elif wrong:
+            for alias, version in wrong.items():
+                announcement.check_in_time()
+                aliases.set_alias(alias, version)
+            mended |= wrong
+        else:
+            if aliases.synced() != (journal.seq or None):
+                aliases.set_synced(journal.seq)
+            announcement.withdraw(*left)
+            return mended
+    raise _busy(model)
 
 
 def _change(
@@ -177,17 +250,19 @@ def _change(
     )
 
 
-def _append(
+def _announced(
     store: ObjectStore, journal: Journal, change: Change, *, model: str, expected: int | None, aliases: Aliases
 ) -> Promotion:
-    log = journal_log(store, model)
-    result = log.append(journal.seq + 1, change.to_dict())
-    following = None if result.stands else log.read(journal.seq + 2)
+    """Append the entry and move the aliases. Errors: NotPromotedError if another entry got there first."""
+    announcement = announce(store, model, journal.seq)
+    result = append_change(store, model, journal, change)
+    following = None if result.stands else journal_log(store, model).read(journal.seq + 2)
     # A higher entry is fine if it was decided on top of this one. Otherwise this number was written again after
     # somebody deleted it, and the champion is decided without it.
-    if not result.mine or (following and following.document["replaced"] != change.version):
-        raise _moved(change.version, expected=expected, found=int(result.head.document["version"]))
-    reconcile(store, model=model, aliases=aliases)
+    if not result.mine or (following and change_of(following, model).replaced != change.version):
+        announcement.withdraw()  # no alias was written
+        raise _moved(change.version, expected=expected, found=change_of(result.head, model).version)
+    _align(store, announcement, model=model, aliases=aliases)
     return Promotion(change.version, change.previous, changed=True, change=change)
 
 
@@ -205,6 +280,17 @@ def _moved(version: int, *, expected: int | None, found: int | None) -> NotPromo
         f"v{version} was judged against {_name(expected)}, but the champion is {_name(found)} now",
         hint="evaluate it again against the present champion",
     )
+
+
+def _ambiguous(target: int) -> str:
+    return (
+        f"the alias champion was found at v{target}, which a process that was killed or stalled may have written; "
+        "if a person moved it: mtl rollback or mtl promote --force do it now, another move of the alias in an hour"
+    )
+
+
+def _busy(model: str) -> TransientError:
+    return TransientError(f"others change the champion of {model} all the time", hint="run it again")
 
 
 def _name(version: int | None) -> str:

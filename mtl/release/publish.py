@@ -51,7 +51,7 @@ def publish(
     adapter, DamageError if a file was not stored as it is.
     """
     spec = asdict(load_spec(folder))
-    base = bundled_base(spec["base"], spec["revision"])
+    base = bundled_base(folder)
     weights = model_files(folder, base)
     for name in (MODEL_FILE, ADAPTER_CONFIG):  # these two are rewritten for consumers
         del weights[name]

@@ -7,8 +7,10 @@ file before a cut is not read again. The manifest comes last: a folder with a ma
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -88,16 +90,36 @@ def fetch_release(
     progress: Progress = lambda path, done, total: None,
 ) -> ReleaseManifest:
     """Make `dest` hold exactly the files of `manifest`, several at a time. Errors: as `pull`."""
-    old = _prepare(dest)
-    if old != manifest:
-        (dest / MANIFEST).unlink(missing_ok=True)
-    _fetch_all(source, manifest, dest, progress)
-    _remove_others(dest, old, manifest)
-    with written_aside(dest / MANIFEST) as out:
-        out.write(manifest.to_bytes())
-    with contextlib.suppress(OSError):  # another pull into this folder still uses it
-        (dest / _ASIDE).rmdir()
+    with _alone(dest):
+        old = _prepare(dest)
+        if old != manifest:
+            (dest / MANIFEST).unlink(missing_ok=True)
+        _fetch_all(source, manifest, dest, progress)
+        _remove_others(dest, old, manifest)
+        with written_aside(dest / MANIFEST) as out:
+            out.write(manifest.to_bytes())
+        with contextlib.suppress(OSError):  # a part of a release that was begun before is still there
+            (dest / _ASIDE).rmdir()
     return manifest
+
+
+@contextlib.contextmanager
+def _alone(dest: Path) -> Iterator[None]:
+    """The folder, made if it is missing, to oneself: two pulls of different releases would mix their files.
+
+    A pull into it that is under way is waited for; its lock falls with its process.
+    """
+    if dest.exists() and not dest.is_dir():
+        raise InputError(f"{dest} is a file", field="dest", hint="give a new or empty folder")
+    with disk_errors("write", dest):
+        dest.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(dest, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # a network drive without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _fetch_all(source: Source, manifest: ReleaseManifest, dest: Path, progress: Progress) -> None:
@@ -146,18 +168,23 @@ def _check_pinned(store: ObjectStore, manifest: ReleaseManifest) -> None:
 
 
 def _prepare(dest: Path) -> ReleaseManifest | None:
-    """Make the folder; the manifest of the release it held before, if any. Errors: InputError for a foreign folder."""
-    if dest.exists() and not dest.is_dir():
-        raise InputError(f"{dest} is a file", field="dest", hint="give a new or empty folder")
-    # In this order: another pull into this folder may begin or end between any two of these looks.
-    filled = dest.is_dir() and any(dest.iterdir())
+    """The manifest of the release that the folder held before, if any. Errors: InputError for a foreign folder."""
+    filled = any(dest.iterdir())
     begun = (dest / _ASIDE).is_dir()
     old = _old_manifest(dest)
     if filled and not begun and old is None:
         raise InputError(f"{dest} holds something that is no release", field="dest", hint="give a new or empty folder")
+    _refuse_links(dest)
     with disk_errors("write", dest):
         (dest / _ASIDE).mkdir(parents=True, exist_ok=True)
     return old
+
+
+def _refuse_links(dest: Path) -> None:
+    """InputError for a link in the folder by which something outside of it would be written or removed."""
+    for path in dest.rglob("*"):
+        if path.is_symlink() and (path.is_dir() or path.parent.name == _ASIDE):
+            raise InputError(f"{path} is a link", field="dest", hint="remove it, or give a new or empty folder")
 
 
 def _old_manifest(dest: Path) -> ReleaseManifest | None:

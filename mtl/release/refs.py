@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from mtl.checkpoints.records import NAMES as RUNS
-from mtl.errors import InputError, NotFoundError
-from mtl.release.layout import find_manifest, parse_version, published_versions
-from mtl.release.pull import NAMES, pull, resolve_version
+from mtl.errors import DamageError, InputError, NotFoundError
+from mtl.model.folder import HASHES, check_folder
+from mtl.release.layout import MANIFEST, ReleaseManifest, find_manifest, parse_version, published_versions
+from mtl.release.pull import NAMES, pull, resolve_version, verify_folder
 from mtl.release.runs import export_run
-from mtl.serving.folder import ADAPTER
+from mtl.serving.folder import ADAPTER, BASE, MERGED
 from mtl.store.base import ObjectStore
 
+_log = logging.getLogger(__name__)
 _RUN = re.compile(r"[0-9a-f]{32}")
 _IDENTITY = re.compile(r"[0-9a-f]{6,64}")
+_READ_BY_LIBRARIES = (".json", ".safetensors", ".bin", ".model", ".jinja")
 
 
 class Versions(Protocol):
@@ -41,7 +45,9 @@ def resolve_ref(
 ) -> LocalModel:
     """The model that `champion`, `previous`, `candidate`, `vN`, a run or a folder stands for, pulled into `cache`.
 
-    A run is an MLflow run id, or an identity, as `mtl train` prints it, or the beginning of one.
+    A run is an MLflow run id, or an identity, as `mtl train` prints it, or the beginning of one. Every file is compared
+    with the release's manifest; of a folder, with the one inside it, if it was pulled.
+
     Errors: NotFoundError (did you mean, or what there is), InputError (several runs begin so), DamageError,
     TransientError.
     """
@@ -62,7 +68,10 @@ def resolve_ref(
     else:
         version = resolve_version(store, ref, model=model)  # raises with "did you mean"
     folder = cache / "releases" / model / f"v{version}"
-    pull(store, f"v{version}", folder, model=model)
+    manifest = pull(store, f"v{version}", folder, model=model)
+    for path in strangers(folder, manifest):
+        _log.warning("%s is no file of the release and is removed", path)
+        path.unlink()
     return LocalModel(ref, folder, version)
 
 
@@ -102,4 +111,30 @@ def _published(store: ObjectStore, model: str) -> dict[int, str]:
 def _adapter_folder(folder: Path) -> Path:
     if not (folder / ADAPTER).is_file():
         raise NotFoundError(f"{folder} holds no adapter: it has no {ADAPTER}", field="model")
-    return folder.absolute()
+    return check_model_folder(folder.absolute())
+
+
+def check_model_folder(folder: Path) -> Path:
+    """`folder`, once every file has been compared with what the folder says of itself; as it is, if that is nothing.
+
+    A pulled folder has the release's manifest, one that was exported has hashes. Errors: DamageError naming the file.
+    """
+    if (folder / MANIFEST).is_file():
+        manifest = verify_folder(folder)
+        for path in strangers(folder, manifest):
+            raise DamageError(
+                f"{path} is no file of the release, and would be loaded with it",
+                field=path.name,
+                hint="move it away, or pull the release into an empty folder",
+            )
+    elif (folder / HASHES).is_file():
+        check_folder(folder)
+    return folder
+
+
+def strangers(folder: Path, manifest: ReleaseManifest) -> list[Path]:
+    """Files beside those of the release that a library might read as a part of the model."""
+    known = {MANIFEST, *(file.path for file in manifest.files)}
+    places = (folder, *(folder / name for name in (BASE, MERGED)))
+    found = (path for place in places if place.is_dir() for path in sorted(place.iterdir()) if not path.is_dir())
+    return [p for p in found if p.suffix in _READ_BY_LIBRARIES and p.relative_to(folder).as_posix() not in known]

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.requests import ClientDisconnect
 
 from mtl.errors import InputError, MtlError, NotFoundError, TransientError
 from mtl.fingerprint import sha256_bytes
@@ -56,7 +57,7 @@ class Received:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._swept = time.time()
+        self._swept = time.monotonic()
 
     def check(self, source: str, message_id: str, body: bytes) -> bool:
         """True for a new id, False for the same post again. Errors: ReplayedError for another body."""
@@ -69,11 +70,11 @@ class Received:
         return False
 
     def _sweep(self) -> None:
-        """Forget what is a day old, once an hour."""
-        now = time.time()
-        if now - self._swept < _KEPT / 24:
+        """Forget what is a day old by the store's clock, once an hour."""
+        if time.monotonic() - self._swept < _KEPT / 24:
             return
-        self._swept = now
+        self._swept = time.monotonic()
+        now = self._store.now()
         for info in list(self._store.list("")):
             if info.modified < now - _KEPT:
                 self._store.delete(info.key)
@@ -93,7 +94,10 @@ class _Route:
     async def answer(self, request: Request) -> Response:
         if self.secret is None:
             return _refusal(404, "not_found", f"no key is set for /{self.source}")
-        body = await _body(request)
+        try:
+            body = await _body(request)
+        except ClientDisconnect:
+            return _refusal(408, "input", "the post did not arrive")  # nobody hears it
         if body is None:
             return _refusal(413, "input", f"a post has at most {MOST_BYTES} bytes")
         message_id, timestamp, signature = (request.headers.get(name, "") for name in self.headers)
@@ -143,7 +147,7 @@ def make_app(
 
 
 async def _body(request: Request) -> bytes | None:
-    """The body, None if it is longer than anything that is meant well."""
+    """The body, None if it is longer than anything that is meant well. Errors: ClientDisconnect."""
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():

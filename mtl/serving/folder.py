@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mtl.errors import InputError
 from mtl.model.adapter import ADAPTER_FILES
-from mtl.model.base import DEMO, resolve_base
-from mtl.model.load import MODEL_FILE
+from mtl.model.base import DEMO, check_base, resolve_base
+from mtl.model.load import MODEL_FILE, load_spec
 
 ADAPTER, ADAPTER_CONFIG = ADAPTER_FILES
 BASE = "base"
@@ -44,14 +44,19 @@ def model_files(folder: Path, base: Path | None) -> dict[str, Path]:
     return found
 
 
-def bundled_base(base: str, revision: str | None) -> Path | None:
-    """The folder of a base that has no Hub name and so must travel with its model; None for a pinned Hub name.
+def bundled_base(model: Path) -> Path | None:
+    """The folder of a base that has no Hub name and so must travel with its `model`; None for a pinned Hub name.
 
-    Errors: NotFoundError, ModelError if the base is not there; InputError if the folder is too large to copy each time.
+    That of a pulled release is inside it. Errors: NotFoundError, ModelError if the base is not there, or is not of the
+    bytes that the model was trained on; InputError if the folder is too large to copy each time.
     """
+    if (model / BASE / "config.json").is_file():
+        return model / BASE
+    spec = load_spec(model)
+    base, revision = spec.base, spec.revision
     if base != DEMO and revision is not None and not Path(base).is_dir():
         return None
-    folder = Path(resolve_base(base, revision).location)
+    folder = Path(check_base(resolve_base(base, revision), spec.base_sha256).location)
     size = sum(path.stat().st_size for path in _matching(folder, _BASE_FILES).values())
     if size > MAX_BASE_BYTES:
         raise InputError(

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mtl.errors import InputError, ModelError, MtlError, NotFoundError, did_you_mean
+from mtl.errors import InputError, MtlError, NotFoundError, did_you_mean
 from mtl.task import BadRequest, Task
 from mtl.tasks.table import TASKS, get_task
 
@@ -164,8 +164,6 @@ def load_generator(
 
     spec = load_spec(folder)
     _warn_of_other_tasks(spec.task_versions)
-    if base:
-        _check_base(base, spec.base_sha256)
     place, revision = (base, None) if base else (spec.base, spec.revision)
     model, tokenizer = load_for_generation(place, revision, folder)
     make = partial(
@@ -186,17 +184,6 @@ def _probe(limits: Mapping[str, int]) -> list[tuple[str, int]]:
     """An input of each task that another engine must answer as transformers does."""
     tasks = [(TASKS[name], limit) for name, limit in limits.items() if name in TASKS]
     return [(task.prompt(_PROBE, dict(task.request_defaults)), limit) for task, limit in tasks]
-
-
-def _check_base(base: str, sha256: str) -> None:
-    from mtl.model.base import base_sha256, resolve_base
-
-    found = base_sha256(resolve_base(base, None))
-    if found != sha256:
-        raise ModelError(
-            f"base {base!r} is not the one this adapter was trained on (sha256 {found[:12]}, not {sha256[:12]})",
-            field="base",
-        )
 
 
 def _warn_of_other_tasks(versions: Mapping[str, int]) -> None:

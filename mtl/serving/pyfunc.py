@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from mtl.errors import MtlError
+from mtl.errors import MtlError, NotFoundError, did_you_mean
 
 _COUNTS = ("easy", "medium", "hard")
 
@@ -25,16 +25,21 @@ class MultitaskModel(PythonModel):  # type: ignore[misc, unused-ignore]
     _skip_type_hint_validation = True
 
     def load_context(self, context: Any) -> None:
+        from mtl.model.folder import HASHES, check_folder
         from mtl.serving.generate import load_generator
 
+        folder = Path(context.artifacts["model"])
+        if (folder / HASHES).is_file():  # versions before this one registered models without
+            check_folder(folder)
         base = (context.model_config or {}).get("base") or None
-        self._generator = load_generator(Path(context.artifacts["model"]), base=base, engine="auto")
+        self._generator = load_generator(folder, base=base, engine="auto")
 
     # No type hints: MLflow would make a signature of them, and the parameters would be lost.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         given = params or {}
         texts = model_input["text"].tolist()
         try:
+            _check_task(given.get("task", "summarize"))
             answers = self._generator.generate(
                 texts,
                 given.get("task", "summarize"),
@@ -44,9 +49,18 @@ class MultitaskModel(PythonModel):  # type: ignore[misc, unused-ignore]
             )
         except MtlError as error:
             if error.exit_code == 2:  # the request is wrong: the scoring server answers 400 with the reason
-                raise MlflowException.invalid_parameter_value(str(error)) from error
+                refusal = error.to_dict()["error"]
+                raise MlflowException.invalid_parameter_value(str(error), refusal=refusal) from error
             raise MlflowException(str(error)) from error
         return [answer.to_dict() for answer in answers]
+
+
+def _check_task(name: Any) -> None:
+    """Errors: NotFoundError that does not repeat the name, because an answer over HTTP repeats nothing."""
+    from mtl.tasks.table import TASKS
+
+    if isinstance(name, str) and name not in TASKS:
+        raise NotFoundError("no such task", field="task", hint=did_you_mean(name, TASKS))
 
 
 set_model(MultitaskModel())

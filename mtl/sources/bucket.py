@@ -5,25 +5,36 @@ Credentials and endpoint come from the AWS_* variables, as for the object store.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mtl.errors import InputError, NotFoundError
-from mtl.fingerprint import sha256_bytes, sha256_json
+from mtl.errors import DamageError, InputError, NotFoundError
+from mtl.fingerprint import sha256_bytes, sha256_file, sha256_json
+from mtl.seal import seal, unseal
 from mtl.sources.base import WHOLE, Description, Note, Part, RawRow, Source
-from mtl.sources.listing import ARCHIVES, folded, left_out
+from mtl.sources.listing import ARCHIVES, folded, hidden, left_out
 from mtl.store.base import ObjectInfo, ObjectStore, check_key
+from mtl.store.files import disk_errors
+
+_log = logging.getLogger(__name__)
 
 
 class BucketSource:
-    """The source that `read` makes of a local copy of `uri`, which is kept in `cache` until the listing changes."""
+    """The source that `read` makes of a local copy of `uri`, which is kept in `cache` until the listing changes.
+
+    Hashes are kept beside the copy. `describe`, with which every preparation begins, compares all of them, and fetches
+    what is not as it came; the workers that read afterwards do not read everything once more for that.
+    """
 
     def __init__(self, uri: str, *, cache: Path, read: Callable[[Path], Source], store: ObjectStore) -> None:
         self._uri, self._cache, self._make, self._store = uri, cache, read, store
+        self._fresh: set[str] = set()  # what this object has fetched itself
 
     def splits(self) -> tuple[str, ...]:
         return self._source.splits()
@@ -32,6 +43,12 @@ class BucketSource:
         return self._source.rows(split, part)
 
     def describe(self) -> Description:
+        self._source  # noqa: B018  what is missing is fetched
+        hashes = self._hashes()
+        for info in self._listing[0]:
+            if info.key not in self._fresh and sha256_file(self._folder / info.key) != hashes.get(info.key):
+                _log.warning("the local copy of %s in %s is damaged and is fetched again", info.key, self._uri)
+                self._fetch(info.key)
         return replace(self._source.describe(), uri=self._uri)
 
     def stamp(self) -> str:
@@ -63,22 +80,64 @@ class BucketSource:
         return data, folded(note for info, note in found if note and info.key != name)
 
     @cached_property
-    def _source(self) -> Source:
-        """Of the copy, whose folders are named as those of the objects are: levels and splits go by their names."""
-        root = self._cache / "sources" / sha256_bytes(self._uri.encode())[:32]
-        kept = root / sha256_json([self._uri, self._marks()])[:32]
+    def _root(self) -> Path:
+        return self._cache / "sources" / sha256_bytes(self._uri.encode())[:32]
+
+    @cached_property
+    def _kept(self) -> Path:
+        """What belongs to this listing: the copy, and the hashes of its files."""
+        return self._root / sha256_json([self._uri, self._marks()])[:32]
+
+    @cached_property
+    def _folder(self) -> Path:
         name = _file_in(self._uri)
         parts = [part for part in urlsplit(self._uri).path.removesuffix(name).split("/") if part.strip(".")]
-        folder = kept.joinpath(*parts[-2:])
+        return self._kept.joinpath("data", *parts[-2:])
+
+    @cached_property
+    def _source(self) -> Source:
+        """Of the copy, whose folders are named as those of the objects are: levels and splits go by their names."""
+        hashes = self._hashes()
         for info in self._listing[0]:
-            path = folder / check_key(info.key)
-            if not path.is_file() or path.stat().st_size != info.size:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._store.get_file(info.key, path)
-        for other in root.iterdir():
-            if other != kept:
+            path = self._folder / check_key(info.key)
+            if info.key not in hashes or not path.is_file() or path.stat().st_size != info.size:
+                self._fetch(info.key)
+        for other in self._root.iterdir():
+            if other != self._kept:
                 shutil.rmtree(other, ignore_errors=True)  # of an older listing
-        return self._make(folder / name if name else folder)
+        self._remove_strangers()
+        name = _file_in(self._uri)
+        return self._make(self._folder / name if name else self._folder)
+
+    def _fetch(self, key: str) -> None:
+        """Copy an object, then note its hash; killed between the two, it is fetched again."""
+        path = self._folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._store.get_file(key, path)
+        line = seal({"key": key, "sha256": sha256_file(path)}) + b"\n"
+        with disk_errors("write", self._notes), self._notes.open("ab") as notes:
+            notes.write(line)
+        self._fresh.add(key)
+
+    @property
+    def _notes(self) -> Path:
+        return self._kept / "hashes.jsonl"
+
+    def _hashes(self) -> dict[str, str]:
+        """Of each copied object as it came; what is not there, or damaged, is fetched again."""
+        found = {}
+        for line in self._notes.read_bytes().splitlines() if self._notes.is_file() else ():
+            with suppress(DamageError):
+                note = unseal(line, str(self._notes), hint="the object is fetched again")
+                found[str(note["key"])] = str(note["sha256"])
+        return found
+
+    def _remove_strangers(self) -> None:
+        """Of what lies in the copy's folder, only the listed objects are rows."""
+        known = {self._folder / info.key for info in self._listing[0]}
+        for path in self._folder.rglob("*"):
+            if path not in known and not path.is_dir() and not hidden(path.relative_to(self._folder).as_posix()):
+                path.unlink(missing_ok=True)
 
 
 def open_bucket(uri: str) -> ObjectStore:

@@ -19,6 +19,7 @@ from mtl.sources.race import level_in, spread
 from mtl.sources.splits import SPLITS
 from mtl.task import BadRow
 
+_Row = tuple[int, Mapping[str, Any] | BadRow]
 _ALIASES = {"dev": "validation", "val": "validation", "valid": "validation"}
 
 
@@ -54,7 +55,9 @@ class HubSource:
         place = f"{self._name}/{self._config or 'default'}/{split}"
         level = "college" if level_in(self._name) == "college" else None
         rows, unread = self._read_columns(self._splits[split])
-        for number, row in _own(rows, self._limits.get(split), part):
+        found = _own(rows, self._limits.get(split), part)
+        while (its := self._next(found, place)) is not None:
+            number, row = its
             empty = unread if number < BLOCK else {}
             value = row if isinstance(row, BadRow) else {**empty, **row, "hub_config": self._config}
             yield from spread(RawRow(value, place, number + 1), level=level)
@@ -66,6 +69,13 @@ class HubSource:
             return rows, {}
         read = [name for name in names if name in self._columns]
         return rows.select_columns(read), dict.fromkeys(name for name in names if name not in read)
+
+    def _next(self, rows: Iterator[_Row], place: str) -> _Row | None:
+        """The next row of a stream, None after the last. Errors: TransientError if the connection breaks."""
+        try:
+            return next(rows, None)
+        except _broken() as error:
+            raise TransientError(f"cannot read hub:{place}: {type(error).__name__}", field="sources.uri") from None
 
     def describe(self) -> Description:
         return Description(self._task, f"hub:{self._name}", self._revision, self.stamp())
@@ -114,6 +124,14 @@ def _row(rows: Any, number: int) -> Mapping[str, Any] | BadRow:
     return found
 
 
+def _broken() -> tuple[type[Exception], ...]:
+    """What a connection that breaks raises: the Hub's client tries again, gives up, and translates nothing."""
+    import httpx
+    from requests.exceptions import RequestException
+
+    return (ConnectionError, TimeoutError, httpx.HTTPError, RequestException)
+
+
 def _load_dataset(name: str, config: str | None, *, revision: str, streaming: bool) -> Mapping[str, Any]:
     import datasets
     from datasets.exceptions import DatasetNotFoundError
@@ -123,7 +141,7 @@ def _load_dataset(name: str, config: str | None, *, revision: str, streaming: bo
         loaded: Mapping[str, Any] = datasets.load_dataset(name, config, revision=revision, streaming=streaming)
     except DatasetNotFoundError as error:
         raise NotFoundError(f"no data set {where}: {error}", field="sources.uri") from None
-    except ConnectionError as error:
+    except _broken() as error:
         if datasets.config.HF_HUB_OFFLINE:  # trying again cannot help
             hint = "it is not in the cache (HF_HOME), and HF_HUB_OFFLINE forbids to fetch it"
             raise NotFoundError(f"offline, no {where}", field="sources.uri", hint=hint) from None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mtl.config.data import SourceConfig
-from mtl.errors import NotFoundError, did_you_mean
+from mtl.errors import DataError, NotFoundError, did_you_mean
 from mtl.settings import local_path
 from mtl.sources.archive import ArchiveSource
 from mtl.sources.base import WHOLE, FileOptions, Part, RawRow, Source
@@ -22,6 +22,7 @@ from mtl.sources.names import existing
 from mtl.task import BadRow
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+-]+):(?://)?")
+_OTHER_ARCHIVES = re.compile(r"\.(?:zip|7z|rar|tbz2?|txz|tar\.(?:bz2|xz))$", re.IGNORECASE)
 KINDS = ("demo", "hub:OWNER/NAME", "s3://BUCKET/PREFIX", "a file, folder, glob or tar archive")
 
 
@@ -29,7 +30,7 @@ def open_source(config: SourceConfig, seed: int, *, cache: Path, columns: frozen
     """The source that `config.uri` names; `cache` keeps copies of what is far away.
 
     columns: those that will be read of its rows, None for all: others may be missing.
-    Errors: NotFoundError with a suggestion for what is not there.
+    Errors: NotFoundError with a suggestion for what is not there; DataError for an archive that is no tar.
     """
     options = FileOptions(config.delimiter, config.encoding, read_names(columns, config.columns))
     source = _open(config, seed, cache, options)
@@ -72,8 +73,15 @@ def _open(config: SourceConfig, seed: int, cache: Path, options: FileOptions) ->
 
     def local(path: Path, uri: str | None = None) -> Source:
         found, rest = existing(path)
-        if found.name.lower().endswith(ARCHIVES) and not rest and found.is_file():
-            return ArchiveSource(config.task, found, uri=config.uri, files=files, limits=limits, options=options)
+        if not rest and found.is_file():
+            if _OTHER_ARCHIVES.search(found.name):
+                raise DataError(
+                    f"{found.name}: of archives only {', '.join(ARCHIVES)} are read",
+                    field="sources.uri",
+                    hint="unpack it and name the folder, or pack the files as .tar.gz",
+                )
+            if found.name.lower().endswith(ARCHIVES):
+                return ArchiveSource(config.task, found, uri=config.uri, files=files, limits=limits, options=options)
         return FileSource(config.task, uri or str(path), files=files, limits=limits, options=options)
 
     if kind == "s3":

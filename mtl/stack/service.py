@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 import subprocess
@@ -82,7 +83,7 @@ def ask(url: str, *, user: str | None = None, password: str = "", body: Any = No
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             text = answer.read().decode()
-    except (urllib.error.URLError, OSError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         raise TransientError(f"{url} does not answer: {error}") from None
     try:
         return json.loads(text)

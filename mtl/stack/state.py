@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import socket
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +79,8 @@ def make_stack(home: Path, *, store: str | None = None, usual: Mapping[str, int 
         stack = Stack(home, _free_ports(usual), _new_secrets(), store)
         stack.folder.mkdir(parents=True, exist_ok=True)
         stack.folder.chmod(0o711)  # the user that PostgreSQL runs as must reach its folder, and see nothing else
+        if os.geteuid() == 0:
+            home.chmod(stat.S_IMODE(home.stat().st_mode) | 0o011)
         _keep(stack)
     if store is not None and store != stack.store:
         raise InputError(

@@ -184,6 +184,7 @@ logfile_backups=1
 pidfile={_escaped(str(stack.folder))}/supervisord.pid
 user={getpass.getuser() if os.geteuid() else "root"}
 identifier=mtl
+umask=077
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 """

@@ -66,8 +66,13 @@ class ObjectStore(Protocol):
         """Remove an object; a missing one is no error."""
         ...
 
+    def now(self) -> float:
+        """What time it is by the clock that `modified` goes by, in seconds since the epoch: how old an object is, is a
+        question to the store's clock, not to this machine's."""
+        ...
+
     def sweep(self, *, before: float) -> int:
-        """Remove what writers that died left half-written before `before` (seconds since the epoch): files aside,
+        """Remove what writers that died left half-written before `before` (by the store's clock): files aside,
         multipart uploads. No object is touched. Returns how many."""
         ...
 

@@ -12,17 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mtl.errors import NotFoundError, PermanentError, TransientError
+from mtl.shortages import by_number
 
-_ACCESS = "give this user read and write access, or set MTL_STORE to another folder"
 _CAUSES = {
-    errno.ENOSPC: ("the disk is full", "free space, then run the same command again: it goes on where it stopped"),
-    errno.EDQUOT: ("the disk quota is used up", "free space, then run the same command again"),
-    errno.EACCES: ("permission denied", "give this user read and write access, or set MTL_STORE to another folder"),
-    errno.EPERM: (
-        "operation not permitted",
-        "give this user read and write access, or set MTL_STORE to another folder",
-    ),
-    errno.EROFS: ("the file system is read-only", "mount it writable, or set MTL_STORE to another folder"),
     errno.ELOOP: ("it is a symbolic link", "remove the link: objects are plain files"),
     errno.ENOTDIR: ("a part of the path is a file", "one key cannot be both an object and a folder of objects"),
     errno.EISDIR: ("it is a folder", "one key cannot be both an object and a folder of objects"),
@@ -43,9 +35,16 @@ def disk_errors(action: str, path: Path) -> Iterator[None]:
     except OSError as error:
         if action != "write" and isinstance(error, FileNotFoundError | NotADirectoryError):
             raise
-        cause, hint = _CAUSES.get(error.errno or 0, (error.strerror or type(error).__name__, None))
+        cause, hint = _cause(error)
         kind = TransientError if error.errno in _PASSING else PermanentError
         raise kind(f"cannot {action} {path}: {cause}", hint=hint) from error
+
+
+def _cause(error: OSError) -> tuple[str, str | None]:
+    if error.errno in _CAUSES:
+        return _CAUSES[error.errno]
+    lack = by_number(error.errno)
+    return (lack.cause, lack.hint) if lack else (error.strerror or type(error).__name__, None)
 
 
 def open_source(path: Path) -> BinaryIO:

@@ -2,19 +2,21 @@
 
 A put writes a file aside, fsyncs it, renames it over the key and fsyncs the folder, so that neither a killed writer
 nor a power loss leaves half an object. `put_if_absent` links the file instead: the link is refused if the key exists.
-Files aside live in `~aside/`, a name no key can have.
+Files aside live in `~aside/`, a name no key can have; their writers hold a lock on them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import stat
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from mtl.errors import InputError, NotFoundError, PermanentError
@@ -97,14 +99,24 @@ class FolderStore:
             path.unlink()
             fsync_folder(path.parent)
 
+    def now(self) -> float:
+        """The file system's clock (of a network drive its server's), from a file that is made for it."""
+        path = self._root / _ASIDE
+        with disk_errors("write", path):
+            _make_folders(path, self._root)
+            with TemporaryFile(dir=path) as file:
+                return os.fstat(file.fileno()).st_mtime
+
     def sweep(self, *, before: float) -> int:
-        """Delete files aside of writers that died, last written before `before`. Returns how many."""
+        """Delete files aside of writers that died, last written before `before`. Returns how many.
+
+        That of a writer that lives is locked, and stays whatever a clock says.
+        """
         swept = 0
         for path in list((self._root / _ASIDE).glob("*")):
             with disk_errors("delete", path), contextlib.suppress(FileNotFoundError):
                 if path.lstat().st_mtime < before:
-                    path.unlink()
-                    swept += 1
+                    swept += _delete_unless_locked(path)
         return swept
 
     def _path(self, key: str) -> Path:
@@ -129,28 +141,66 @@ class FolderStore:
     def _publish(self, key: str, write: Callable[[BinaryIO], object], *, replace: bool) -> bool:
         """Write aside, fsync, then rename over the key or link to it. False: not `replace`, and the key exists."""
         path = self._path(key)
-        aside = self._root / _ASIDE / uuid.uuid4().hex
         with disk_errors("write", path):
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if not replace and path.exists():
                 return False
-            _make_folders(aside.parent)
-            _make_folders(path.parent)
+            _make_folders(self._root / _ASIDE, self._root)
+            _make_folders(path.parent, self._root)
+            file, aside = _locked_file(self._root / _ASIDE)
             try:
-                with aside.open("xb") as file:
+                with file:  # and its lock, until it has its name
+                    _share(file, self._root)
                     write(file)
                     file.flush()
                     os.fsync(file.fileno())
-                won = _rename(aside, path) if replace else _link(aside, path)
+                    won = _rename(aside, path) if replace else _link(aside, path)
             finally:
                 aside.unlink(missing_ok=True)
             fsync_folder(path.parent)
         return won
 
 
+def _locked_file(folder: Path) -> tuple[BinaryIO, Path]:
+    """A new file in `folder`, locked for as long as it is open: its writer's mark, which falls with its process."""
+    while True:
+        path = folder / uuid.uuid4().hex
+        file = path.open("xb")
+        with contextlib.suppress(OSError):  # a file system without locks, where age alone must do
+            fcntl.flock(file, fcntl.LOCK_EX)
+        # Between making and locking it, a sweep under a clock that jumped may just have taken it away.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file, path
+        file.close()
+
+
+def _delete_unless_locked(path: Path) -> bool:
+    """Whether it was deleted."""
+    if stat.S_ISREG(path.lstat().st_mode):
+        with path.open("r+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            except OSError:  # a file system without locks
+                pass
+            path.unlink()
+    else:
+        path.unlink()
+    return True
+
+
 def _write(file: BinaryIO, data: bytes) -> None:
     file.write(data)
+
+
+def _share(file: BinaryIO, root: Path) -> None:
+    """Make a file as open to others as the store's folder is, whatever the umask: a store may be a team's."""
+    mode = root.stat().st_mode & 0o666
+    if stat.S_IMODE(os.fstat(file.fileno()).st_mode) != mode:
+        os.fchmod(file.fileno(), mode)
 
 
 def _rename(aside: Path, path: Path) -> bool:
@@ -174,11 +224,15 @@ def _link(aside: Path, path: Path) -> bool:
     return True
 
 
-def _make_folders(folder: Path) -> None:
-    """`mkdir -p`, each new folder made durable in its parent."""
+def _make_folders(folder: Path, root: Path) -> None:
+    """`mkdir -p`, each new folder made durable in its parent; those below `root` with its mode."""
     if folder.is_dir():
         return
-    _make_folders(folder.parent)
+    _make_folders(folder.parent, root)
     with contextlib.suppress(FileExistsError):
         folder.mkdir()
+        if folder != root and folder.is_relative_to(root):
+            mode = stat.S_IMODE(root.stat().st_mode)
+            if stat.S_IMODE(folder.stat().st_mode) != mode:
+                folder.chmod(mode)
     fsync_folder(folder.parent)

@@ -1,22 +1,24 @@
 """Log: an append-only log over put-if-absent, the one condition that all stores share.
 
 Entries are `{prefix}/{seq:012}.json`, counted from 1; the highest one is the head, and rules. Each carries a
-`write_id`, by which a writer whose answer was lost finds that the entry is its own, and a `check`, the sha256 of the
-rest, by which a reader finds damage. Entries are never deleted one by one: a writer that slept could put a deleted
-number again. Should somebody do so all the same, that writer finds a higher entry and does not believe itself.
+`write_id`, by which a writer whose answer was lost finds that the entry is its own; its own `key`, by which a reader
+finds that it was put back under another number; and a `check`, the sha256 of the rest, by which it finds damage.
+Entries are never deleted one by one: a writer that slept could put a deleted number again. Should somebody do so all
+the same, that writer finds a higher entry and does not believe itself.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mtl.document import Line, check_record
 from mtl.errors import DamageError, InputError, TransientError
-from mtl.fingerprint import canonical_json, sha256_json
+from mtl.fingerprint import sha256_json
+from mtl.seal import seal, unseal
 from mtl.store.base import ObjectInfo, ObjectStore, check_key
 
 _NAME = re.compile(r"(\d{12})\.json")
@@ -34,6 +36,11 @@ class Entry:
     @property
     def write_id(self) -> str:
         return str(self.document["write_id"])
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the document, by which the entry after it can say what it follows."""
+        return sha256_json(self.document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,36 +106,45 @@ class Log:
         """
         if seq < 1:
             raise InputError(f"log entries count from 1, got {seq}")
-        sealed = _seal({"write_id": uuid.uuid4().hex, **document})
+        own = {"write_id": uuid.uuid4().hex, **document}
+        sealed = seal({**own, "key": self.key(seq)})
         for _ in range(_TRIES):
-            won = self._store.put_if_absent(self.key(seq), canonical_json(sealed))
+            won = self._store.put_if_absent(self.key(seq), sealed)
             infos = dict(self.sequence())
             if seq in infos:
                 break  # else a conflict was reported although nobody won (S3's 409), so once more
         else:
             raise TransientError(f"{self.key(seq)}: the store says taken, but holds no such entry ({_TRIES} tries)")
-        entry = Entry(seq, sealed, infos[seq].modified) if won else self._read(seq, infos[seq])
+        entry = Entry(seq, own, infos[seq].modified) if won else self._read(seq, infos[seq])
         top = max(infos)
         head = entry if top == seq else self._read(top, infos[top])
-        return AppendResult(won or entry.write_id == sealed["write_id"], entry, head)
+        return AppendResult(won or entry.write_id == own["write_id"], entry, head)
+
+    def rewrite(self, seq: int, document: Mapping[str, Any]) -> Entry:
+        """Write entry `seq` whatever stands there. For the repair of a damaged log alone."""
+        own = {"write_id": uuid.uuid4().hex, **document}
+        self._store.put(self.key(seq), seal({**own, "key": self.key(seq)}))
+        entry = self.read(seq)
+        if entry is None or entry.sha256 != sha256_json(own):
+            raise DamageError(f"log entry {self.key(seq)} was not stored as it was written", field=self.key(seq))
+        return entry
 
     def _read(self, seq: int, info: ObjectInfo) -> Entry:
-        return Entry(seq, _unseal(self._store.get(info.key), info.key), info.modified)
+        return Entry(seq, _opened(self._store.get(info.key), info.key), info.modified)
 
 
-def _seal(document: Mapping[str, Any]) -> dict[str, Any]:
-    plain = {name: value for name, value in document.items() if name != "check"}
-    return {**plain, "check": sha256_json(plain)}
+def _opened(data: bytes, key: str) -> dict[str, Any]:
+    """The document of an entry. DamageError unless it is exactly what was written, and was written there: an entry
+    that is intact but stands under another number would make what it says true again."""
+    document = unseal(data, f"log entry {key}")
+    if document.pop("key", key) != key:  # entries of older versions do not say where they belong
+        raise DamageError(f"log entry {key} is damaged: it was written as another entry", field=key)
+    check_record(_Written, document, f"log entry {key}")
+    return document
 
 
-def _unseal(data: bytes, key: str) -> dict[str, Any]:
-    """The document of an entry; DamageError unless it is exactly what was written."""
-    try:
-        document = json.loads(data)
-        check = document.pop("check")
-        intact = sha256_json(document) == check and "write_id" in document
-    except (ValueError, KeyError, TypeError, AttributeError):
-        intact = False
-    if not intact:
-        raise DamageError(f"log entry {key} is damaged: its bytes are not what was written", field=key)
-    return dict(document)
+@dataclass(frozen=True)
+class _Written:
+    """What every entry has, whatever else it says."""
+
+    write_id: Line

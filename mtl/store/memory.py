@@ -101,6 +101,9 @@ class MemoryStore:
             self._objects.pop(key, None)
         self.after("delete", key)
 
+    def now(self) -> float:
+        return self.clock()
+
     def sweep(self, *, before: float) -> int:
         """Nothing is ever half-written here."""
         return 0

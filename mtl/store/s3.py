@@ -11,6 +11,7 @@ import base64
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
-from mtl.errors import DamageError, InputError, NotFoundError, TransientError
+from mtl.errors import DamageError, InputError, NotFoundError, PermanentError, TransientError
 from mtl.fingerprint import sha256_bytes, sha256_file
 from mtl.store.base import ObjectInfo, check_key, check_prefix
 from mtl.store.files import disk_errors, open_source, written_aside
@@ -29,6 +30,7 @@ from mtl.store.s3_errors import Taken, s3_errors
 T = TypeVar("T")
 
 MIB = 1 << 20
+_PIECE = 1 << 18
 _MOST_PARTS = 9000  # S3 allows 10,000
 _SHA256 = "sha256"
 
@@ -69,8 +71,9 @@ class S3Store:
 
     def get(self, key: str) -> bytes:
         """The whole object. DamageError if it is not what was put."""
-        answer, data = self._call("read", key, lambda: self._read(key))
-        self._check(key, answer, size=len(data), sha256=sha256_bytes(data))
+        arrived = self._read(key, Arrived())
+        data = bytes(arrived.data)
+        self._check(key, arrived.answer, size=len(data), sha256=sha256_bytes(data))
         return data
 
     def get_file(self, key: str, path: Path) -> None:
@@ -79,16 +82,16 @@ class S3Store:
         size, digest = int(answer["ContentLength"]), hashlib.sha256()
         with written_aside(path) as file:
             for start in range(0, size, self._part):
-                end = min(start + self._part, size)
-                read = partial(self._read_range, key, start, end=end, etag=answer["ETag"])
-                data = self._call("read", key, read)
-                digest.update(data)
-                file.write(data)
+                part = self._read(key, Arrived(start, min(start + self._part, size)))
+                if part.answer["ETag"] != answer["ETag"]:
+                    raise DamageError(f"{self._where(key)} was replaced while it was read", field=key)
+                digest.update(part.data)
+                file.write(part.data)
             self._check(key, answer, size=size, sha256=digest.hexdigest())
 
     def get_range(self, key: str, start: int, *, end: int) -> bytes:
         """Bytes `start` to `end` (not included) of an object; nothing checks them but the reader."""
-        return self._call("read", key, lambda: self._read_range(key, start, end=end, etag=None))
+        return bytes(self._read(key, Arrived(start, end)).data)
 
     def presign(self, key: str, *, seconds: int) -> str:
         """A link by which anybody can read the object for so long. It holds a signature: keep it out of logs."""
@@ -138,6 +141,16 @@ class S3Store:
     def delete(self, key: str) -> None:
         self._call("delete", key, lambda: self._client.delete_object(**self._at(key)))
 
+    def now(self) -> float:
+        """From the head of an answer, in whole seconds."""
+        request = {"Bucket": self._bucket, "Prefix": f"{self._prefix}/" if self._prefix else "", "MaxKeys": 1}
+        answer = self._call("list", "", partial(self._client.list_objects_v2, **request))
+        date = str(answer["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
+        try:
+            return parsedate_to_datetime(date).timestamp()
+        except (ValueError, TypeError):
+            raise PermanentError(f"{self.uri} does not say what time it is: its Date is {date!r}") from None
+
     def sweep(self, *, before: float) -> int:
         """Abort multipart uploads below the prefix that were started before `before`. Returns how many."""
         request = {"Bucket": self._bucket, "Prefix": f"{self._prefix}/" if self._prefix else ""}
@@ -175,20 +188,11 @@ class S3Store:
 
         return persist(attempt, self._patience)
 
-    def _read(self, key: str) -> tuple[dict[str, Any], bytes]:
-        answer = self._client.get_object(**self._at(key))
-        with answer["Body"] as body:
-            return answer, bytes(body.read())
-
-    def _read_range(self, key: str, start: int, *, end: int, etag: str | None) -> bytes:
-        answer = self._client.get_object(**self._at(key), Range=f"bytes={start}-{end - 1}")
-        with answer["Body"] as body:
-            data = bytes(body.read())
-        if etag is not None and answer["ETag"] != etag:
-            raise DamageError(f"{self._where(key)} was replaced while it was read", field=key)
-        if len(data) != end - start:
-            raise TransientError(f"cannot read {self._where(key)}: {len(data)} bytes came instead of {end - start}")
-        return data
+    def _read(self, key: str, arrived: Arrived) -> Arrived:
+        """Have all of it arrive; what arrived before a connection broke is not read again."""
+        read = partial(self._client.get_object, **self._at(key))
+        self._call("read", key, lambda: arrived.go_on(read, self._where(key)))
+        return arrived
 
     def _put(self, key: str, data: bytes, **condition: str) -> None:
         self._client.put_object(
@@ -225,6 +229,43 @@ class S3Store:
         answer = self._call("look at", key, lambda: self._client.head_object(**self._at(key)))
         if _problem(answer, size, sha256) or _SHA256 not in answer.get("Metadata", {}):
             raise TransientError(f"cannot write {self._where(key)}: it was not completed") from failure
+
+
+class Arrived:
+    """What arrived so far of an object, or of its bytes `start` to `end`; `answer` is the first answer's head."""
+
+    def __init__(self, start: int = 0, end: int | None = None) -> None:
+        self._start, self._end = start, end
+        self.data = bytearray()
+        self.answer: dict[str, Any] = {}
+
+    def go_on(self, read: Callable[..., dict[str, Any]], where: str) -> None:
+        """One request for what is missing. Errors: TransientError if the object was replaced meanwhile (then all of it
+        is missing again), DamageError if it ends too early, and those of the connection."""
+        if self.answer and len(self.data) == self._length:
+            return
+        answer = read(**self._range())
+        with contextlib.closing(answer["Body"]) as body:  # as a context manager it would be urllib3's, with its errors
+            if answer["ETag"] != (self.answer or answer)["ETag"]:
+                self.data.clear()
+                self.answer = {}
+                raise TransientError(f"cannot read {where}: it was replaced meanwhile")
+            missing = int(answer["ContentLength"])
+            self.answer = self.answer or answer
+            if len(self.data) + missing != self._length:
+                raise DamageError(f"{where} is damaged: {missing} bytes came instead of {self._length}", field=where)
+            for piece in body.iter_chunks(_PIECE):
+                self.data += piece
+
+    @property
+    def _length(self) -> int:
+        return int(self.answer["ContentLength"]) if self._end is None else self._end - self._start
+
+    def _range(self) -> dict[str, str]:
+        position = self._start + len(self.data)
+        if position == 0 and self._end is None:
+            return {}
+        return {"Range": f"bytes={position}-{'' if self._end is None else self._end - 1}"}
 
 
 def _problem(answer: dict[str, Any], size: int, sha256: str) -> str:

@@ -21,9 +21,10 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError as TransportError
 
 from mtl.certificates import certificate_fault
-from mtl.errors import MtlError, NotFoundError, PermanentError, TransientError
+from mtl.errors import DamageError, MtlError, NotFoundError, PermanentError, TransientError
 
 _BROKEN = (
     ConnectionError,
@@ -31,6 +32,7 @@ _BROKEN = (
     IncompleteReadError,
     ResponseStreamingError,
     ResponseParserError,
+    TransportError,  # urllib3's, where botocore reads a body without translating them
     OSError,
 )
 _CREDENTIALS = (
@@ -126,6 +128,8 @@ def _translate(error: ClientError, operation: str, *, where: str, conditional: b
         return NotFoundError(f"no object {where}", field=where)
     if conditional and code in _TAKEN:
         return Taken()
+    if status == 416:  # the range begins behind the end
+        return DamageError(f"{where} is damaged: it is shorter than it was", field=where)
     if code in _TRANSIENT or status in _TRANSIENT_STATUS:
         return TransientError(f"{what}: S3 answered {status} ({code})")
     advice = _PERMANENT["NotImplemented"][1] if status == 501 else _BY_STATUS.get(status)

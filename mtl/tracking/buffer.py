@@ -1,12 +1,13 @@
 """MetricBuffer: metrics of a training run on disk first, in MLflow when it answers.
 
 Training must not stop because MLflow did, and a resumed run measures steps again that are already logged. So each
-step is a line of JSON in the run's work folder, and `flush` sends only what MLflow lacks.
+step is a line of JSON in the run's work folder, and `flush` sends only what MLflow lacks. A line carries a check; one
+that rotted is left out, with a warning.
 """
 
 from __future__ import annotations
 
-import json
+import logging
 import math
 import time
 from collections.abc import Mapping
@@ -14,7 +15,11 @@ from pathlib import Path
 
 from mlflow.entities import Metric
 
+from mtl.errors import DamageError
+from mtl.seal import seal, unseal
 from mtl.tracking.client import Tracking
+
+_log = logging.getLogger(__name__)
 
 
 class MetricBuffer:
@@ -38,8 +43,8 @@ class MetricBuffer:
             return
         # NaN is no JSON: it is written as text, and comes back as NaN
         line = {"step": step, "time": now, "values": {k: v if math.isfinite(v) else str(v) for k, v in new.items()}}
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
+        with self._path.open("ab") as file:
+            file.write(seal(line) + b"\n")
         self._add(step, now, new)
 
     def flush(self, tracking: Tracking, run_id: str) -> int:
@@ -74,6 +79,10 @@ class MetricBuffer:
         if len(whole) < len(data):
             with self._path.open("r+b") as file:
                 file.truncate(len(whole))
-        for line in whole.splitlines():
-            entry = json.loads(line)
-            self._add(entry["step"], entry["time"], {name: float(value) for name, value in entry["values"].items()})
+        for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
+            try:
+                entry = unseal(line, f"line {number} of {self._path}", hint="these metrics are lost", unsealed=True)
+                values = {name: float(value) for name, value in entry["values"].items()}
+                self._add(int(entry["step"]), int(entry["time"]), values)
+            except (DamageError, KeyError, ValueError, TypeError, AttributeError) as error:
+                _log.warning("metrics of a step are left out: %s", error)

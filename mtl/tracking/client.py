@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from mtl.errors import PermanentError
-from mtl.tracking.faults import mlflow_errors, redact
+from mtl.tracking.faults import PatientClient, mlflow_errors, redact
 from mtl.tracking.schema import make_database
 
 _PARAMS_A_CALL = 100
@@ -41,7 +41,7 @@ class Tracking:
         self._artifact_root = None if uri.startswith(("http://", "https://")) else artifact_root
         with mlflow_errors(f"open {redact(uri)}"):
             make_database(uri)
-            self.client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            self.client: Any = PatientClient(MlflowClient(tracking_uri=uri, registry_uri=uri))
 
     def __repr__(self) -> str:
         return f"Tracking({redact(self.uri)!r})"
@@ -62,9 +62,10 @@ class Tracking:
     def _create_experiment(self, name: str) -> Experiment:
         root = f"{self._artifact_root.rstrip('/')}/{uuid.uuid4().hex}" if self._artifact_root else None
         try:
-            return self.client.get_experiment(self.client.create_experiment(name, artifact_location=root))
+            made: Experiment = self.client.get_experiment(self.client.create_experiment(name, artifact_location=root))
+            return made
         except MlflowException as error:
-            winner = self.client.get_experiment_by_name(name)
+            winner: Experiment | None = self.client.get_experiment_by_name(name)
             if error.error_code != "RESOURCE_ALREADY_EXISTS" or winner is None:
                 raise
             return winner

@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import time
-import uuid
 from pathlib import Path
 from typing import Any
 
+from mtl.store.scratch import scratch
 from mtl.tracking.faults import mlflow_errors, redact
 
 _SQLITE = "sqlite:///"
-_ABANDONED = 3600  # seconds
 
 
 def make_database(uri: str) -> None:
@@ -23,31 +21,28 @@ def make_database(uri: str) -> None:
     is killed, leave a database that nothing opens any more.
     """
     path = Path(uri.removeprefix(_SQLITE))
-    if not uri.startswith(_SQLITE) or path.exists():
+    if not uri.startswith(_SQLITE):
+        return
+    if path.exists():
+        _check_opens(path)
         return
     from mlflow import MlflowClient
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _clear_away(path)
-    made = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
+    with scratch(path.parent / f".{path.name}.made") as folder:  # and away with what makers that were killed left
+        made = folder / path.name
+        _check_opens(made)
         client: Any = MlflowClient(tracking_uri=f"{_SQLITE}{made}", registry_uri=f"{_SQLITE}{made}")
         client._tracking_client.store._dispose_engine()
         with contextlib.closing(sqlite3.connect(made)) as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with contextlib.suppress(FileExistsError):  # somebody was faster, and theirs is whole too
             os.link(made, path)
-    finally:
-        for leftover in path.parent.glob(f"{made.name}*"):
-            leftover.unlink()
 
 
-def _clear_away(path: Path) -> None:
-    """Delete what makers that were killed have left behind; nobody takes an hour."""
-    for leftover in path.parent.glob(f".{path.name}.*"):
-        with contextlib.suppress(FileNotFoundError):  # another maker clears away, too
-            if leftover.stat().st_mtime < time.time() - _ABANDONED:
-                leftover.unlink()
+def _check_opens(path: Path) -> None:
+    """Errors: sqlite3.Error at once, where MLflow would try for two minutes."""
+    with contextlib.closing(sqlite3.connect(path, timeout=20)) as database:
+        database.execute("SELECT count(*) FROM sqlite_master").fetchall()
 
 
 def schema(uri: str) -> tuple[str | None, str]:

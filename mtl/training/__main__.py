@@ -1,6 +1,7 @@
-"""Entry of the trainer process: `python -m mtl.training PLAN.json`.
+"""Entry of the trainer process: `python -m mtl.training PLAN.json [COMMAND]`.
 
-Its exit codes are in mtl.training.ending; the last event says what happened and why.
+COMMAND is the process id of who started it: once that is gone, the trainer stops as if it had been asked to. Its exit
+codes are in mtl.training.ending; the last event says what happened and why.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
 
+from mtl.parent import when_gone
 from mtl.training.ending import cause_of, exit_code, translate
 from mtl.training.events import EventLog, EventWriter
 from mtl.training.plan import TrainPlan
@@ -21,9 +24,11 @@ from mtl.training.ranks import end_with_launcher, is_leader, leave
 _UNUSED = ("datasets", "scipy", "sklearn")
 
 
-def main(plan_file: str) -> int:
+def main(plan_file: str, command: int | None = None) -> int:
     """Run the plan in a file; the exit code of the process."""
     end_with_launcher()
+    if command is not None:
+        when_gone(command, lambda: os.kill(os.getpid(), signal.SIGTERM))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for library in _UNUSED:
         sys.modules.setdefault(library, None)  # type: ignore[arg-type]  # to an import it is not installed
@@ -49,4 +54,4 @@ def main(plan_file: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], *map(int, sys.argv[2:])))

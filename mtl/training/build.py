@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mtl.config.retrain import RetrainConfig
+from mtl.data.tokens import check_tokenizer
 from mtl.model.adapter import attach_lora
 from mtl.model.base import BaseRef, load_base
 from mtl.model.checks import check_start, probe_logits
@@ -22,10 +23,15 @@ from mtl.training.dataset import TokenisedSplit
 from mtl.training.trainer import LoraTrainer, training_arguments
 
 
-def build_model(config: RetrainConfig, ref: BaseRef, tasks: list[str]) -> Any:
-    """The base with its adapter, checked before the first step."""
+def build_model(config: RetrainConfig, ref: BaseRef, tasks: list[str], *, tokenizer_sha256: str | None = None) -> Any:
+    """The base with its adapter, checked before the first step.
+
+    tokenizer_sha256: of the data set, whose ids the model must share; None for no data set. Errors: ModelError.
+    """
     tokens = [get_task(name).token for name in tasks]
     tokenizer = load_tokenizer(config.model.tokenizer or ref.location, tokens, revision=ref.revision)
+    if tokenizer_sha256 is not None:
+        check_tokenizer(tokenizer, tokenizer_sha256)
     base = load_base(ref, rows=len(tokenizer))
     _set_dropout(base, config.train.base_dropout)
     before = probe_logits(base)

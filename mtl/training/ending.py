@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import errno
+import pickle
 import re
 import signal
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from mtl.errors import (
     PreemptedError,
     TransientError,
 )
+from mtl.shortages import explained
 
 KINDS: dict[str, type[MtlError]] = {
     cls.kind: cls
@@ -48,6 +50,7 @@ KINDS: dict[str, type[MtlError]] = {
 }
 _CODES = {"transient": 69, "crash": 70, "out_of_memory": 71, "disk_full": 73, "loader_died": 74, "peer_lost": 76}
 _AGAIN = "run the same command again: it goes on from the last checkpoint"
+_PLANTED = "find out who wrote to the store; mtl checkpoints prune --run RUN --yes removes the run, which starts again"
 _MEMORY = f"lower train.max_tokens_per_batch or give it more memory; then {_AGAIN}"
 _SPACE = f"free space, then {_AGAIN}"
 _NO_SPACE = ("No space left on device", "Disk quota exceeded", "the disk is full", "the disk quota is used up")
@@ -68,6 +71,8 @@ def cause_of(error: BaseException) -> str:
         return "loader_died"
     if "gloo" in text or any(type(item).__name__.startswith("Dist") for item in _chain(error)):
         return "peer_lost"
+    if any(isinstance(item, pickle.UnpicklingError) for item in _chain(error)):
+        return "damage"
     return error.kind if isinstance(error, MtlError) else "crash"
 
 
@@ -85,7 +90,11 @@ def translate(error: Exception) -> MtlError:
             return TransientError(message, hint=_AGAIN)
         case "peer_lost":
             return TransientError(f"another process of this training is gone: {message}", hint=_AGAIN)
-    return PermanentError(message)
+        case "damage":
+            return DamageError(
+                "a file of the checkpoint holds what training never writes and loading would run", hint=_PLANTED
+            )
+    return explained(error) or PermanentError(message)
 
 
 def exit_code(error: MtlError, cause: str) -> int:

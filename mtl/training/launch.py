@@ -18,12 +18,12 @@ from types import FrameType
 from typing import IO, Any
 
 from mtl.config.retrain import RetrainConfig
-from mtl.data.scratch import scratch
 from mtl.errors import MtlError, TransientError
 from mtl.fingerprint import canonical_json
 from mtl.settings import Settings, TrainerNodes, trainer_nodes, trainer_processes
 from mtl.store.files import written_aside
 from mtl.store.open import open_store
+from mtl.store.scratch import scratch
 from mtl.training.ending import error_of, last_words, the_better
 from mtl.training.events import parse_event
 from mtl.training.node import announced, torchrun
@@ -119,7 +119,7 @@ def _command(plan: Path, processes: int, nodes: TrainerNodes | None = None) -> l
     """The trainer, or several of them that torchrun keeps together, here or on several machines."""
     if nodes is not None:
         return torchrun(nodes, plan)
-    trainer = ["-m", "mtl.training", str(plan)]
+    trainer = ["-m", "mtl.training", str(plan), str(os.getpid())]
     if processes == 1:
         return [sys.executable, *trainer]
     together = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]

@@ -8,7 +8,6 @@ for it. A newer plan ends what they do for an older one: node 0 has started agai
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,15 +15,19 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
-from mtl.data.scratch import scratch
+from pydantic import Field
+
+from mtl.document import check_record, parse_json
 from mtl.errors import InputError, NotFoundError
 from mtl.fingerprint import canonical_json
 from mtl.settings import TrainerNodes, load_settings, trainer_nodes, trainer_processes
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
+from mtl.store.scratch import scratch
 from mtl.training.plan import TrainPlan
 
 _POLL_SECONDS = 1.0
@@ -37,7 +40,7 @@ def torchrun(nodes: TrainerNodes, plan: Path) -> list[str]:
         *(sys.executable, "-m", "torch.distributed.run"),
         *(f"--nnodes={nodes.count}", f"--nproc-per-node={trainer_processes()}", f"--node-rank={nodes.index}"),
         *(f"--master-addr={nodes.host}", f"--master-port={nodes.port}"),
-        *("-m", "mtl.training", str(plan)),
+        *("-m", "mtl.training", str(plan), str(os.getpid())),
     ]
 
 
@@ -73,10 +76,19 @@ def follow(store: ObjectStore, nodes: TrainerNodes, work: Path, cache: Path) -> 
 
 def _announced(store: ObjectStore, nodes: TrainerNodes) -> tuple[int, TrainPlan | None]:
     try:
-        found = json.loads(store.get(_key(nodes)))
+        data = store.get(_key(nodes))
     except NotFoundError:
         return 0, None
-    return int(found["at"]), TrainPlan(**found["plan"])
+    found = check_record(_Announcement, parse_json(data, _key(nodes)), _key(nodes))
+    return found.at, found.plan
+
+
+@dataclass(frozen=True)
+class _Announcement:
+    """at: nanoseconds since the epoch, by node 0's clock."""
+
+    at: Annotated[int, Field(strict=True, ge=0)]
+    plan: TrainPlan
 
 
 def _start(nodes: TrainerNodes, plan: TrainPlan, work: Path, cache: Path) -> subprocess.Popen[bytes]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import shutil
 import statistics
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,15 +15,17 @@ from transformers import set_seed
 
 from mtl.checkpoints.checkpoint_store import CheckpointStore
 from mtl.checkpoints.identity import RunIdentity
-from mtl.checkpoints.related import resume_source
+from mtl.checkpoints.related import Lineage, resume_source
 from mtl.config.retrain import RetrainConfig
 from mtl.data.dataset import Dataset, open_dataset
-from mtl.errors import TransientError
-from mtl.fingerprint import canonical_json, sha256_file
+from mtl.document import Flag, Line, Number, Sha256, Size, check_record
+from mtl.errors import DamageError, NotFoundError, TransientError
+from mtl.fingerprint import sha256_file
 from mtl.model.adapter import trainable_parameters
 from mtl.model.base import BaseRef, base_sha256, resolve_base
 from mtl.model.precision import device_kind
 from mtl.store.base import ObjectStore
+from mtl.store.documents import put_document, read_document
 from mtl.store.open import open_store
 from mtl.tasks.table import in_order
 from mtl.training import ranks
@@ -31,13 +34,16 @@ from mtl.training.callbacks import Checkpoints, Progress, StopRequest
 from mtl.training.dataset import TokenisedSplit
 from mtl.training.events import EventWriter
 from mtl.training.held_out import held_out_batches
-from mtl.training.history import result_adapter
+from mtl.training.history import read_log, result_adapter
 from mtl.training.machine import keep_freed_memory
 from mtl.training.plan import TrainPlan, identity_fields, thread_count
 from mtl.training.resume import Start, start_run
 from mtl.training.trainer import LoraTrainer
 from mtl.training.uploads import Uploads
 from mtl.training.validation import Validation
+
+_log = logging.getLogger(__name__)
+_AGAIN = "train again: it is made again from the run's last commit"
 
 
 def run(plan: TrainPlan, events: EventWriter) -> dict[str, Any]:
@@ -58,7 +64,7 @@ def run(plan: TrainPlan, events: EventWriter) -> dict[str, Any]:
         result = _train(config, data, ref, checkpoints, start=begin, events=events, stop=stop, work=work)
         if ranks.is_leader():
             checkpoints.finish(result["steps"])
-            store.put(result_key(identity.sha256), canonical_json(result))
+            put_document(store, result_key(identity.sha256), result)
     return read_result(store, identity.sha256) if ranks.is_leader() else {}
 
 
@@ -69,6 +75,7 @@ def _begin(
     source = resume_source(store, checkpoints.identity, mode=config.train.resume, demanded=plan.resume)
     work = Path(plan.work)
     if _is_done(checkpoints, store, work):
+        checkpoints.publish_identity()
         return "done"
     checkpoints.acquire()
     return start_run(store, checkpoints, source, work / "restored")
@@ -84,12 +91,25 @@ def _bring(start: Start, checkpoints: CheckpointStore) -> None:
 
 
 def _is_done(checkpoints: CheckpointStore, store: ObjectStore, work: Path) -> bool:
-    """Whether the run is finished, its last commit good to the last byte, and its result known."""
+    """Whether the run is finished, its last commit good to the last byte, and its result known and of that commit.
+
+    A result that is lost or damaged is made again from the last commit, as if the run had been killed before it.
+    """
     last = checkpoints.finished()
-    if last is None or store.head(result_key(checkpoints.identity.sha256)) is None:
+    if last is None:
+        return False
+    try:
+        result = read_result(store, checkpoints.identity.sha256)
+    except NotFoundError:
+        return False
+    except DamageError as error:
+        _log.warning("%s; it is made again from the last commit", error.message)
         return False
     restored = checkpoints.restore(work / "finished")
-    return restored is not None and restored.commit.step == last.step
+    if restored is None or restored.commit.step != last.step:
+        return False
+    told = [result.get(name) for name in ("identity", "steps", "adapter_sha256")]
+    return told == [checkpoints.identity.sha256, last.step, sha256_file(result_adapter(restored.folder))]
 
 
 def result_key(identity: str) -> str:
@@ -119,8 +139,10 @@ def _train(
     tasks = in_order(data.manifest.counts)
     split = TokenisedSplit(data, "train", tasks)
     set_seed(config.seed)
-    trainer = build_trainer(config, build_model(config, ref, tasks), split, work)
+    model = build_model(config, ref, tasks, tokenizer_sha256=data.manifest.tokenizer["sha256"])
+    trainer = build_trainer(config, model, split, work)
     progress = Progress(events.emit)
+    progress.loss, speeds_before = read_log(start.folder)  # of tasks that none of the steps to come may show
     validation = _validation(config, data, tasks, trainer=trainer, resumed=start.folder, events=events, work=work)
     adapter = [sha256_file(result_adapter(start.folder))] if start.folder else []
 
@@ -142,6 +164,7 @@ def _train(
         uploads.wait()
     finally:
         uploads.close()
+    speeds = progress.speeds or speeds_before
     return {
         "identity": checkpoints.identity.sha256,
         "steps": max(start.step, trainer.state.global_step),
@@ -150,7 +173,7 @@ def _train(
         "resumed_from": start.step or None,
         "bit_exact": start.lineage is None,
         "continued_from": start.lineage.to_dict() if start.lineage else None,
-        "tokens_per_second": round(statistics.median(progress.speeds), 1) if progress.speeds else None,
+        "tokens_per_second": round(statistics.median(speeds), 1) if speeds else None,
         "loss": progress.loss,
         **(validation.summary() if validation else {}),
     }
@@ -217,6 +240,24 @@ def _start_event(
 
 
 def read_result(store: ObjectStore, identity: str) -> dict[str, Any]:
-    """The result of a finished run. Errors: NotFoundError."""
-    result: dict[str, Any] = json.loads(store.get(result_key(identity)))
-    return result
+    """The result of a finished run. Errors: NotFoundError; DamageError for what is no result, or another run's."""
+    key = result_key(identity)
+    document = read_document(store, key, hint=_AGAIN)
+    if check_record(_Result, document, key, hint=_AGAIN).identity != identity:
+        raise DamageError(f"{key} is damaged: it is the result of another run", field=key, hint=_AGAIN)
+    return document
+
+
+@dataclass(frozen=True)
+class _Result:
+    """The fields of a result that others go by."""
+
+    identity: Sha256
+    steps: Size
+    max_steps: Size
+    adapter_sha256: Sha256 | None
+    resumed_from: Size | None
+    bit_exact: Flag
+    continued_from: Lineage | None
+    tokens_per_second: Number | None
+    loss: dict[Line, Number]

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from mtl.chain.common import prune_checkpoints
 from mtl.checkpoints.checkpoint_store import CheckpointStore
 from mtl.checkpoints.prune import plan_prune, prune, remove_run
 from mtl.checkpoints.records import blob_key
 from mtl.checkpoints.verify import verify_run
+from mtl.cli import checkpoints as commands
 from mtl.errors import NotFoundError
 from mtl.fingerprint import sha256_bytes
+from mtl.store.folder import FolderStore
 from mtl.store.memory import MemoryStore
 from tests.support.checkpoints import checkpoint_files, checkpoint_folder, identity
 
@@ -145,3 +152,62 @@ def test_a_run_is_removed_whole_and_removal_can_be_repeated(store: MemoryStore, 
     for operation in (remove_run, verify_run):
         with pytest.raises(NotFoundError, match="no run"):
             operation(store, RUN.sha256)
+
+
+@pytest.mark.parametrize("days", [2, -2, 400, -400])
+def test_a_wrong_clock_of_this_machine_deletes_nothing_young_and_keeps_nothing_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """`mtl checkpoints prune` and the end of a retrain, on a folder: the file system says how old a file is."""
+    folder = tmp_path / "store"
+    store = FolderStore(folder)
+    checkpoints = CheckpointStore(store, RUN, "a")
+    checkpoints.acquire()
+    for step in (10, 20, 30, 40):
+        checkpoints.commit(step, checkpoint_folder(tmp_path, step))
+    before = {info.key for info in store.list("")}
+    now = time.time()
+    monkeypatch.setenv("MTL_STORE", str(folder))
+    monkeypatch.setattr("time.time", lambda: now + days * DAY)
+    assert prune_checkpoints(delete=True)["deleted"] == 0
+    assert commands.prune(None, yes=True)["deleted"] == 0
+    assert {info.key for info in store.list("")} == before
+    for path in folder.rglob("*"):
+        if path.is_file() and "/log/" not in str(path):
+            os.utime(path, (now - 2 * DAY, now - 2 * DAY))
+    assert commands.prune(None, yes=True)["deleted"] == 6
+    assert verify_run(store, RUN.sha256).intact
+
+
+def test_prunes_while_other_models_train(tmp_path: Path) -> None:
+    """Two runs commit, prunes and sweeps by clocks two days off run all the while: every kept commit is whole."""
+    store = FolderStore(tmp_path / "store")
+    over = threading.Event()
+
+    def train(name: str) -> None:
+        checkpoints = CheckpointStore(store, identity(name), name)
+        checkpoints.acquire()
+        for step in range(10, 90, 10):
+            checkpoints.commit(step, checkpoint_folder(tmp_path / name, step))
+            assert checkpoints.restore(tmp_path / name / "restored") is not None
+        checkpoints.finish(80)
+
+    def clean(days: int) -> None:
+        while not over.is_set():
+            now = store.now() + days * DAY
+            prune(store, plan_prune(store, now=now, grace=0), now=now, grace=0)
+
+    with ThreadPoolExecutor(4) as pool:
+        cleaners = [pool.submit(clean, days) for days in (2, -2)]
+        runs = [pool.submit(train, name) for name in ("one", "two")]
+        try:
+            for future in runs:
+                future.result()
+        finally:
+            over.set()
+        for future in cleaners:
+            future.result()
+    for name in ("one", "two"):
+        report = verify_run(store, identity(name).sha256)
+        assert report.intact, report.damage
+        assert [commit.step for commit in report.commits] == [60, 70, 80]

@@ -9,8 +9,19 @@ import pytest
 from mtl.checkpoints.checkpoint_store import CheckpointStore
 from mtl.checkpoints.identity import RunIdentity
 from mtl.checkpoints.prune import remove_run
-from mtl.checkpoints.related import ResumeSource, all_runs, find_related, find_run, load_identity, resume_source
-from mtl.errors import InputError, MismatchError, NotFoundError
+from mtl.checkpoints.related import (
+    Lineage,
+    ResumeSource,
+    all_runs,
+    find_identity,
+    find_related,
+    find_run,
+    keep_lineage,
+    load_identity,
+    read_lineage,
+    resume_source,
+)
+from mtl.errors import DamageError, InputError, MismatchError, NotFoundError
 from mtl.store.memory import MemoryStore
 from tests.support.checkpoints import checkpoint_folder, identity
 
@@ -121,3 +132,39 @@ def test_a_rotted_copy_of_the_identity_is_read_beside_the_run_and_mended(tmp_pat
     CheckpointStore(store, identity(), "b").acquire()
     assert store.get(copy) == identity().to_json()
     assert load_identity(store, identity().sha256) == identity()
+
+
+def test_a_rotted_identity_is_read_from_the_copy_that_lists_the_run(tmp_path: Path) -> None:
+    store = MemoryStore()
+    begin(store, identity(), tmp_path)
+    key = f"runs/{identity().sha256}/identity.json"
+    for damaged in (b"rotted", b"", identity(threads=2).to_json()):
+        store.put(key, damaged)
+        assert find_identity(store, identity().sha256) == identity()
+        CheckpointStore(store, identity(), "b").publish_identity()
+        assert store.get(key) == identity().to_json()
+
+
+def test_a_run_without_any_intact_identity_does_not_stand_in_the_way_of_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = MemoryStore()
+    begin(store, identity("good"), tmp_path)
+    begin(store, identity("bad"), tmp_path)
+    bad = identity("bad").sha256
+    for key in [info.key for info in store.list("") if info.key.endswith((f"{bad}.json", f"{bad}/identity.json"))]:
+        store.put(key, b"rotted")
+    assert [run.identity for run in all_runs(store)] == [identity("good")]
+    assert f"run {bad[:12]} is passed over" in caplog.text
+    with pytest.raises(DamageError, match=r"is damaged: .*\n  run the retrain that made this run once more"):
+        find_identity(store, bad)
+
+
+def test_where_a_run_came_from_is_kept_twice(tmp_path: Path) -> None:
+    store = MemoryStore()
+    lineage = Lineage("a" * 64, 4, ("threads",))
+    keep_lineage(store, "b" * 64, lineage)
+    store.put(f"runs/{'b' * 64}/lineage.json", b'{"source":"a","step":5,"differing":[]}')
+    assert read_lineage(store, "b" * 64) == lineage
+    keep_lineage(store, "b" * 64, None)
+    assert read_lineage(store, "b" * 64) is None

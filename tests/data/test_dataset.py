@@ -73,5 +73,5 @@ def test_what_is_not_there_says_what_is(manifest: DatasetManifest, store: Memory
 def test_a_manifest_that_does_not_add_up_is_damage(manifest: DatasetManifest) -> None:
     assert load_manifest(manifest.to_json()) == manifest
     for damaged in (manifest.to_json()[:-5], manifest.to_json().replace(b'"rows":12', b'"rows":11'), b"{}"):
-        with pytest.raises(DamageError, match="not a data set manifest"):
+        with pytest.raises(DamageError, match=r"manifest.json is damaged"):
             load_manifest(damaged)

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from mtl.config.data import DataConfig
-from mtl.data.manifest import DatasetManifest
-from mtl.errors import DataError, TransientError
+from mtl.data.dataset import open_dataset
+from mtl.data.manifest import DatasetManifest, manifest_key
+from mtl.errors import DamageError, DataError, TransientError
+from mtl.fingerprint import canonical_json
 from mtl.model.tokenizer import LazyTokenizer
 from mtl.sources.files import FileSource
 from mtl.store.memory import MemoryStore
@@ -47,6 +49,27 @@ def test_without_the_note_the_data_set_is_found_by_its_content(folder: Path, run
         told.clear()
         assert run(config(folder), progress=lambda stage, n: told.append(stage)) == first
         assert told[-1] == "found" and "put" not in told
+
+
+@pytest.mark.parametrize("damage", ["digit", "cut", "zero"])
+def test_a_manifest_that_rotted_is_made_again(
+    folder: Path, run: Run, store: MemoryStore, tmp_path: Path, damage: str
+) -> None:
+    first = run(config(folder))
+    key = manifest_key(first.fingerprint)
+    whole = store.get(key)
+    rotten = {"digit": whole.replace(b'"rows":', b'"rows":1', 1), "cut": whole[:-9], "zero": bytes(len(whole))}
+    store.put(key, rotten[damage])
+    with pytest.raises(DamageError, match=r"manifest.json is damaged: .*\n  prepare the data set again"):
+        open_dataset(store, first.fingerprint, tmp_path / "cache")
+    assert run(config(folder)) == first
+    assert store.get(key) == whole
+
+
+def test_a_manifest_of_an_earlier_version_is_read(folder: Path, run: Run, store: MemoryStore, tmp_path: Path) -> None:
+    first = run(config(folder))
+    store.put(manifest_key(first.fingerprint), canonical_json(first.to_dict()))
+    assert open_dataset(store, first.fingerprint, tmp_path / "cache").manifest == first
 
 
 def test_a_touched_or_copied_file_is_found_by_its_hash(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mtl.store.scratch import scratch
 from mtl.tracking.client import Tracking
 from mtl.tracking.schema import make_database, schema
 from tests.support.bases import save_base
@@ -76,13 +77,15 @@ def test_the_embedded_database_is_whole_or_not_there(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_maker_left_is_cleared_away_and_a_living_ones_is_not(tmp_path: Path) -> None:
-    abandoned, living = tmp_path / ".mlflow.db.0123", tmp_path / ".mlflow.db.4567"
-    abandoned.touch()
-    living.touch()
-    os.utime(abandoned, (0, 0))
-    make_database(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    assert not abandoned.exists()
-    assert living.exists()
+    """However old a clock says that it is."""
+    made = tmp_path / ".mlflow.db.made"
+    with scratch(made) as living:
+        abandoned = made / "work-0123"
+        abandoned.mkdir()
+        os.utime(living, (0, 0))
+        make_database(f"sqlite:///{tmp_path / 'mlflow.db'}")
+        assert not abandoned.exists()
+        assert living.exists()
 
 
 def test_a_database_that_is_there_is_left_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from mtl.checkpoints.state import read_state
 from mtl.checkpoints.verify import verify_run
 from mtl.store.folder import FolderStore
 from tests.faults.conftest import only_run
+from tests.support.mutations import seal, tree
 from tests.support.preludes import WRITE, PowerLoss, Strike, after_power_loss
 from tests.support.trainers import Machine
 
@@ -99,4 +101,44 @@ def test_row_40_power_loss(machine: Machine, plain: str, tmp_path: Path, nth: in
     assert verify_run(FolderStore(left.store), only_run(FolderStore(left.store))).intact
     again = left.train()
     assert again.result["resumed_from"] == {5: None, 9: None}.get(nth, 4 if nth > 18 else 2)
+    assert again.adapter == plain
+
+
+def newest_entry(machine: Machine) -> Path:
+    """Of the log: that of the commit at step 4."""
+    return max(Path(machine.store).glob("runs/*/log/*.json"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("manifest", "../../../../outside"),
+        pytest.param("sha256", "../../../../outside", marks=pytest.mark.slow),
+        pytest.param("step", "4", marks=pytest.mark.slow),
+        pytest.param("metric", {}, marks=pytest.mark.slow),
+    ],
+)
+def test_row_43_a_crafted_log_entry(halfway: Machine, plain: str, tmp_path: Path, field: str, value: object) -> None:
+    """Its check fits, a field of it leads elsewhere or is of another kind: the commit before, and no file outside."""
+    (tmp_path / "outside").write_text("mine")
+    entry = newest_entry(halfway)
+    document = json.loads(entry.read_bytes())
+    document["commits"][-1][field] = value
+    entry.write_text(json.dumps(seal(document)))
+    again = halfway.train()
+    assert again.result["resumed_from"] == 2
+    assert again.adapter == plain
+    assert f"commits.1.{field}: " in " ".join(event["message"] for event in again.of("log"))
+    ours = ("halfway", "said-")  # the machine, and what its trainer said
+    assert {path for path in tree(tmp_path) if not path.startswith(ours)} == {"outside"}
+
+
+def test_row_45_an_older_entry_put_back_under_a_newer_number(halfway: Machine, plain: str) -> None:
+    """Intact, but not where it was written: it does not rule."""
+    entry = newest_entry(halfway)
+    older = entry.with_name(f"{int(entry.stem) - 1:012}.json")
+    entry.with_name(f"{int(entry.stem) + 1:012}.json").write_bytes(older.read_bytes())
+    again = halfway.train()
+    assert again.result["resumed_from"] == 4
+    assert "was written as another entry" in " ".join(event["message"] for event in again.of("log"))
     assert again.adapter == plain

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import MtlError
 from mtl.tracking.client import Tracking
+from tests.support.disks import mounted
 from tests.support.mlflow_db import fresh_tracking
 from tests.support.preludes import STEP, Exhaust, Slow
 from tests.support.trainers import Machine
@@ -24,13 +23,8 @@ from tests.support.trainers import Machine
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 6 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("mounting a small tmpfs needs root and the right to mount")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+    with mounted(tmp_path / "disk", "size=6m") as disk:
+        yield disk
 
 
 def fill(disk: Path) -> Path:

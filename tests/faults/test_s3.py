@@ -44,6 +44,32 @@ def test_row_21_s3_answers_503(cloud: Cloud, plain: str) -> None:
     assert entries(cloud) == WHOLE
 
 
+@pytest.mark.parametrize("kind", ["end_body", pytest.param("cut_body", marks=pytest.mark.slow)])
+def test_row_41_the_body_of_an_answer_breaks_off(cloud: Cloud, plain: str, tmp_path: Path, kind: str) -> None:
+    """On the way to a fresh machine: of the data set, the log, the manifest and the blobs, some of them twice."""
+    assert cloud.machine.train(Strike(COMMIT, 3)).code == -9
+    for what in (b"/datasets/", b"/log/", b"/manifests/", b"/blobs/"):
+        cloud.proxy.fail(kind, times=3, after=100, containing=what)
+    again = cloud.machine.other(tmp_path / "fresh").train()
+    assert cloud.proxy.injected == [kind] * 12
+    assert again.result["resumed_from"] == 4
+    assert again.adapter == plain
+    assert entries(cloud) == WHOLE + 1
+
+
+@pytest.mark.slow
+def test_row_42_the_body_of_an_answer_stops(cloud: Cloud, plain: str, tmp_path: Path) -> None:
+    """A body of which nothing more comes is given up after 20 seconds, and read on from there."""
+    assert cloud.machine.train(Strike(COMMIT, 3)).code == -9
+    cloud.proxy.fail("stall_body", times=1, after=100, containing=b"/blobs/")
+    began = time.monotonic()
+    again = cloud.machine.other(tmp_path / "fresh").train()
+    assert cloud.proxy.injected == ["stall_body"]
+    assert 20 <= time.monotonic() - began < 60
+    assert again.result["resumed_from"] == 4
+    assert again.adapter == plain
+
+
 @pytest.mark.slow
 def test_row_22_s3_is_slow(cloud: Cloud, plain: str) -> None:
     cloud.proxy.fail("delay", times=None, seconds=0.2)

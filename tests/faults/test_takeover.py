@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
+from mtl.chain.common import prune_checkpoints
 from mtl.checkpoints.verify import verify_run
 from mtl.store.folder import FolderStore
 from tests.faults.conftest import only_run
@@ -56,6 +58,26 @@ def test_row_35_the_clock_jumps_a_day(machine: Machine, plain: str, jump: float)
     assert report.intact
     epochs = [json.loads(data)["epoch"] for data in log_of(machine).values()]
     assert set(epochs) == {1}
+
+
+def test_row_44_prunes_by_clocks_that_are_days_off_while_it_trains(
+    machine: Machine, plain: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = machine.start(Slow(STEP, 0.1))
+    now, deleted = time.time(), 0
+    monkeypatch.setenv("MTL_STORE", machine.store)
+    while trainer.process.is_alive():
+        for days in (2, -2):
+            monkeypatch.setattr("time.time", lambda days=days: now + days * 86_400.0)
+            deleted += prune_checkpoints(delete=True)["deleted"]
+    monkeypatch.undo()
+    assert trainer.end() == 0
+    assert deleted == 0
+    assert trainer.of("done")[0]["adapter_sha256"] == plain
+    store = FolderStore(machine.store)
+    report = verify_run(store, only_run(store))
+    assert report.intact
+    assert [commit.step for commit in report.commits] == [2, 4, 6]
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+import shutil
 import subprocess
 import sys
 import time
@@ -17,9 +17,13 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
 
 from flows.retrain import retrain
+from mtl.chain import outcome
+from mtl.chain.common import model_folder
 from mtl.cli.main import run
+from mtl.errors import ModelError
 from mtl.release.journal import read_journal
 from mtl.store.folder import FolderStore
+from mtl.training.run import read_result
 from tests.support.retrains import small_config, small_values
 
 MODEL = "mtl-flan-t5"
@@ -158,6 +162,58 @@ def test_a_text_over_the_limit_is_refused(
     assert "tokens long with its instruction, the limit is 448" in error["message"]
 
 
+def flip_digit(path: Path) -> bytes:
+    """Make the last digit of a file another one; the file as it was."""
+    whole = path.read_bytes()
+    place = max(i for i, byte in enumerate(whole) if chr(byte).isdigit())
+    path.write_bytes(whole[:place] + (b"1" if whole[place] != ord("1") else b"2") + whole[place + 1 :])
+    return whole
+
+
+def test_a_result_or_outcome_that_rotted_is_mended_from_its_copy(
+    first: dict[str, Any], workshop: Path, home: Path
+) -> None:
+    config, trained = small_config(workshop), first["train"]
+    run_folder = home / "store" / "runs" / trained["identity"]
+    judged = outcome.find_judged(config, trained)
+    for path in (run_folder / "result.json", *run_folder.glob("judged/*.json")):
+        whole = flip_digit(path)
+        assert read_result(FolderStore(home / "store"), trained["identity"]) == trained
+        assert outcome.find_judged(config, trained) == judged
+        assert path.read_bytes() == whole
+
+
+def test_an_exported_model_that_rotted_is_exported_again(first: dict[str, Any], workshop: Path, home: Path) -> None:
+    folder = home / "cache" / "models" / first["train"]["identity"]
+    for name in ("adapter_config.json", "tokenizer.json", "mtl_model.json"):
+        whole = flip_digit(folder / name)
+        assert model_folder(small_config(workshop), first["train"]) == folder
+        assert (folder / name).read_bytes() == whole
+
+
+def test_no_model_is_exported_with_another_base_or_tokenizer(first: dict[str, Any], workshop: Path, home: Path) -> None:
+    config = small_config(workshop)
+    for name, words in (("config.json", "base .* is not the one this adapter"), ("tokenizer.json", "the tokenizer at")):
+        shutil.rmtree(home / "cache" / "models")
+        path = workshop / "base" / name
+        whole = path.read_bytes()
+        path.write_bytes(whole.replace(b'"d_kv": 8', b'"d_kv": 8 ') if name == "config.json" else other_pieces(whole))
+        try:
+            with pytest.raises(ModelError, match=words):
+                model_folder(config, first["train"])
+        finally:
+            path.write_bytes(whole)
+    model_folder(config, first["train"])
+
+
+def other_pieces(tokenizer: bytes) -> bytes:
+    """A tokenizer with two pieces exchanged."""
+    document = json.loads(tokenizer)
+    pieces = document["model"]["vocab"]
+    pieces[10], pieces[11] = pieces[11], pieces[10]
+    return json.dumps(document).encode()
+
+
 @pytest.mark.slow
 def test_an_error_is_said_once_and_without_a_traceback(workshop: Path, tmp_path: Path) -> None:
     values = small_values(workshop / "base")
@@ -182,15 +238,12 @@ def test_killed_in_training_and_started_again_it_ends_with_the_same_adapter(
     environment = {**os.environ, "MTL_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
     environment.pop("PREFECT_API_URL", None)
     command = [sys.executable, "-m", "mtl.cli", "retrain", "-c", str(conf), "--json"]
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for_commit(tmp_path / "home" / "store" / "runs")
-    os.killpg(process.pid, signal.SIGKILL)
-    subprocess.run(["pkill", "-KILL", "-f", f"mtl.training {tmp_path}"], check=False)
+    process.kill()
     process.wait()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    document = json.loads(done.stdout.splitlines()[-1])
+    document = json.loads(done.stdout.splitlines()[-1])  # begun at once, while the killed one's trainer still saved
     assert document["train"]["resumed_from"] >= 2
     assert document["train"]["adapter_sha256"] == first["train"]["adapter_sha256"]
     assert document["version"] == 1

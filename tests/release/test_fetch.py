@@ -13,19 +13,25 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from mtl.cli.main import run
 from mtl.errors import DamageError, InputError, PermanentError, TransientError
 from mtl.release import fetch as fetching
+from mtl.release.aliases import MemoryAliases
 from mtl.release.layout import ReleaseManifest
 from mtl.release.links import LinkSource, make_links, read_links
+from mtl.release.promote import promote
 from mtl.release.pull import fetch_release, find_release, pull, verify_folder
 from mtl.store.folder import FolderStore
 from mtl.store.memory import MemoryStore
+from mtl.store.open import open_store
+from mtl.store.retry import Patience
 from mtl.store.s3 import S3Store
 from tests.release.toy import MODEL, publish_toy
+from tests.support.proxy import FaultProxy
 from tests.support.s3 import aws, bucket, s3_client, s3_endpoint, s3_store  # noqa: F401  # fixtures
 
 WEIGHTS = bytes(range(256)) * 40
@@ -178,6 +184,50 @@ def test_what_is_no_file_of_links(tmp_path: Path, text: str) -> None:
         read_links(tmp_path / "links.json")
 
 
+@pytest.fixture
+def proxy(aws: str) -> Iterator[FaultProxy]:  # noqa: F811
+    target = urlsplit(aws)
+    with FaultProxy(target.hostname or "", target.port or 0) as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize("kind", ["cut_body", "end_body"])
+def test_bodies_that_break_cost_no_pull(
+    s3_store: S3Store,  # noqa: F811
+    proxy: FaultProxy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    """Of the journal, the manifest, the files, and the files behind links."""
+    publish_toy(s3_store, tmp_path / "made", 1, weights=WEIGHTS)
+    promote(s3_store, 1, model=MODEL, expected=None, reason="better", actor="gate", aliases=MemoryAliases())
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
+    cut = open_store(s3_store.uri, patience=5.0)
+    for what in (b"/log/", b"/manifest.json", NAME.encode(), b"/README.md"):
+        proxy.fail(kind, times=2, after=90, containing=what)
+    manifest = pull(cut, "champion", tmp_path / "by-store", model=MODEL)
+    assert proxy.injected == [kind] * 8
+    (tmp_path / "links.json").write_text(json.dumps(make_links(cut, manifest, hours=1)))
+    proxy.fail(kind, times=10, after=90, containing=NAME.encode())
+    found, source = read_links(tmp_path / "links.json")
+    fetch_release(source, found, tmp_path / "by-link")
+    assert proxy.injected == [kind] * 18
+    for folder in ("by-store", "by-link"):
+        assert verify_folder(tmp_path / folder) == manifest
+
+
+def test_links_that_give_nothing_are_given_up(
+    linked: tuple[ReleaseManifest, LinkSource], server: _Server, tmp_path: Path
+) -> None:
+    manifest, _ = linked
+    with FaultProxy("127.0.0.1", server.server_address[1]) as proxy:
+        proxy.fail("cut_body", times=None)
+        source = LinkSource({NAME: f"{proxy.url}/x"}, expires="2030-01-01", patience=Patience(seconds=0.3, first=0.05))
+        with pytest.raises(TransientError, match=rf"cannot read {NAME}: ReadError; gave up after"):
+            fetch_release(source, manifest, tmp_path / "out")
+
+
 class _Server(ThreadingHTTPServer):
     status = 200
     body = WEIGHTS
@@ -215,7 +265,7 @@ def linked(store: CutStore, server: _Server) -> tuple[ReleaseManifest, LinkSourc
     files = tuple(file for file in whole.files if file.path == NAME)
     manifest = ReleaseManifest(**{n: getattr(whole, n) for n in whole.__dataclass_fields__} | {"files": files})
     secret = f"http://127.0.0.1:{server.server_address[1]}/x?X-Amz-Signature=s3cret"
-    return manifest, LinkSource({NAME: secret}, expires="2030-01-01")
+    return manifest, LinkSource({NAME: secret}, expires="2030-01-01", patience=Patience(seconds=0.1))
 
 
 def test_a_server_without_ranges_will_do(linked: tuple[ReleaseManifest, LinkSource], tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_the_next_promotion_sees_the_move_first(store: MemoryStore, aliases: Mem
         go(store, aliases, 2, 1, forced=True)
 
 
-@pytest.mark.parametrize("call", range(4))
+@pytest.mark.parametrize("call", range(3))
 def test_aliases_that_a_killed_promotion_left_behind_are_no_wish(store: MemoryStore, call: int) -> None:
     class Mortal(MemoryAliases):
         left = 99

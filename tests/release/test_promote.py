@@ -208,7 +208,7 @@ def test_aliases_that_were_left_behind_are_mended(store: MemoryStore, aliases: M
     aliases.set_alias("previous", None)
     assert reconcile(store, model=MODEL, aliases=aliases) == {"champion": 2, "previous": 1}
     assert reconcile(store, model=MODEL, aliases=aliases) == {}
-    assert reconcile(store, model="another", aliases=aliases) == {}
+    assert reconcile(store, model="another", aliases=MemoryAliases()) == {}
 
 
 def test_no_promotion_while_the_registry_is_away(store: MemoryStore) -> None:

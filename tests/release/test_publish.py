@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from mtl.errors import DamageError, InputError, NotFoundError, PermanentError
+from mtl.errors import DamageError, InputError, ModelError, NotFoundError, PermanentError
 from mtl.fingerprint import sha256_bytes
+from mtl.model.base import base_sha256, resolve_base
 from mtl.model.load import load_for_generation, load_spec
 from mtl.release.layout import (
     check_model_name,
@@ -140,6 +142,11 @@ def test_a_base_without_a_hub_name_travels_along(store: MemoryStore, tmp_path: P
     (base / "model.safetensors").write_bytes(b"base")
     (base / "training_args.bin").write_bytes(b"pickle")
     adapter = toy_adapter(tmp_path / "adapter", base=str(base))
+    with pytest.raises(ModelError, match=r"tiny-t5' is not the one this adapter was trained on .* not bbbbbbbbbbbb"):
+        publish(store, adapter, model=MODEL, version=1, facts=facts())
+    assert list(store.list("")) == []
+    spec = replace(load_spec(adapter), base_sha256=base_sha256(resolve_base(str(base))))
+    spec.save(adapter)
     manifest = publish(store, adapter, model=MODEL, version=1, facts=facts())
     assert [f.path for f in manifest.files if f.path.startswith("base/")] == [
         "base/config.json",

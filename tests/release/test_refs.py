@@ -1,116 +1,85 @@
-"""A run's identity, as `mtl train` prints it, stands for its model: published or not, whole or by its beginning."""
+"""A model that is asked for by name or folder is what was released, to the byte."""
 
 from __future__ import annotations
 
-import shutil
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mtl.checkpoints.checkpoint_store import CheckpointStore
-from mtl.checkpoints.identity import RunIdentity
-from mtl.checkpoints.policies import REQUIRED_FILES
-from mtl.data.manifest import DatasetManifest, manifest_key
-from mtl.errors import InputError, NotFoundError
-from mtl.fingerprint import canonical_json, sha256_file
-from mtl.model.load import load_spec
-from mtl.release.layout import ReleaseFacts
-from mtl.release.publish import publish
-from mtl.release.refs import LocalModel, resolve_ref
-from mtl.serving.generate import load_generator
+from mtl.errors import DamageError, NotFoundError
+from mtl.model.folder import seal_folder
+from mtl.release.pull import pull
+from mtl.release.refs import check_model_folder, resolve_ref
 from mtl.store.memory import MemoryStore
-from tests.release.toy import MODEL, toy_adapter
-from tests.support.trained import tiny_base, trained_model
-
-DATA = "d" * 64
-
-
-def finished_run(store: MemoryStore, folder: Path, *, done: bool = True, seed: int = 0) -> RunIdentity:
-    """A run in the store whose last commit holds a real adapter."""
-    fields = {"model": {"base": str(tiny_base()), "revision": None, "tokenizer": None}, "dataset": DATA, "seed": seed}
-    identity = RunIdentity.of("mine", fields)
-    adapter = trained_model(folder / f"model-{seed}", seed=seed)
-    commit = folder / f"commit-{seed}"
-    commit.mkdir()
-    for name in REQUIRED_FILES:
-        source = adapter / name
-        shutil.copyfile(source, commit / name) if source.is_file() else (commit / name).write_text(name)
-    sha256 = sha256_file(commit / "adapter_model.safetensors")
-    checkpoints = CheckpointStore(store, identity, "test")
-    checkpoints.acquire()
-    checkpoints.commit(3, commit)
-    if done:
-        checkpoints.finish(3)
-        store.put(f"runs/{identity.sha256}/result.json", canonical_json({"adapter_sha256": sha256}))
-    return identity
+from tests.release.toy import MODEL, publish_toy, toy_adapter
 
 
 @pytest.fixture
-def store() -> MemoryStore:
+def store(tmp_path: Path) -> MemoryStore:
     store = MemoryStore()
-    manifest = DatasetManifest(
-        fingerprint=DATA,
-        sources=[],
-        scheme="overlap-1",
-        tokenizer={},
-        counts={},
-        quarantine={},
-        truncated={},
-        lengths={},
-        files=[],
-        tasks={"mcq": 2, "summarize": 2},
-        settings={"max_input_tokens": 200, "max_target_tokens": 16},
-    )
-    store.put(manifest_key(DATA), manifest.to_json())
+    publish_toy(store, tmp_path, 1)
     return store
 
 
-def resolve(store: MemoryStore, ref: str, folder: Path) -> LocalModel:
-    return resolve_ref(ref, store=store, model=MODEL, cache=folder / "cache")
+def resolve(store: MemoryStore, ref: str, tmp_path: Path) -> Path:
+    return resolve_ref(ref, store=store, model=MODEL, cache=tmp_path / "cache").folder
 
 
-@pytest.mark.parametrize("length", [64, 12])
-def test_a_run_that_nothing_was_published_of_answers(store: MemoryStore, tmp_path: Path, length: int) -> None:
-    identity = finished_run(store, tmp_path).sha256
-    found = resolve(store, identity[:length], tmp_path)
-    assert found.version is None
-    spec = load_spec(found.folder)
-    assert (spec.max_input_tokens, spec.max_new_tokens) == (200, {"summarize": 16, "mcq": 16})
-    (answer,) = load_generator(found.folder).generate(["Ann came to the house."], max_new_tokens=9)
-    (same,) = load_generator(tmp_path / "model-0").generate(["Ann came to the house."], max_new_tokens=9)
-    assert answer.text == same.text
+@pytest.fixture
+def pulled(store: MemoryStore, tmp_path: Path) -> Path:
+    pull(store, "v1", tmp_path / "pulled", model=MODEL)
+    return tmp_path / "pulled"
 
 
-def test_a_published_run_is_its_version(store: MemoryStore, tmp_path: Path) -> None:
-    identity = finished_run(store, tmp_path).sha256
-    facts = ReleaseFacts(identity=identity, fingerprint=DATA, code_version="1")
-    publish(store, toy_adapter(tmp_path / "toy"), model=MODEL, version=4, facts=facts, documents={})
-    assert resolve(store, identity[:12], tmp_path).version == 4
+def test_a_pulled_folder_is_used_as_it_is(store: MemoryStore, pulled: Path, tmp_path: Path) -> None:
+    (pulled / "notes.md").write_text("mine")
+    assert resolve(store, str(pulled), tmp_path) == pulled
 
 
-def test_a_beginning_of_several_runs_names_them(store: MemoryStore, tmp_path: Path) -> None:
-    first = finished_run(store, tmp_path).sha256
-    other = first[:10] + "0" * 54
-    publish(
-        store,
-        toy_adapter(tmp_path / "toy"),
-        model=MODEL,
-        version=1,
-        facts=ReleaseFacts(identity=other, fingerprint=DATA, code_version="1"),
-        documents={},
-    )
-    with pytest.raises(InputError, match=f"{first[:8]} is the beginning of 2 runs: ") as caught:
-        resolve(store, first[:8], tmp_path)
-    assert first[:16] in caught.value.message and other[:16] in caught.value.message
+def one_digit(path: Path) -> None:
+    path.write_text(path.read_text().replace("abc123", "abc124"))
 
 
-def test_runs_that_cannot_answer_say_why(store: MemoryStore, tmp_path: Path) -> None:
-    unfinished = finished_run(store, tmp_path, done=False).sha256
-    with pytest.raises(NotFoundError, match=rf"run {unfinished[:12]} is not finished\n  mtl train"):
-        resolve(store, unfinished, tmp_path)
-    with pytest.raises(NotFoundError, match=r"no run 123456abcdef\n  mtl checkpoints list and mtl models"):
-        resolve(store, "123456abcdef", tmp_path)
-    finished = finished_run(store, tmp_path, seed=1).sha256
-    store.delete(manifest_key(DATA))
-    with pytest.raises(NotFoundError, match=f"the data set of run {finished[:12]} is gone"):
-        resolve(store, finished, tmp_path)
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda at: one_digit(at / "adapter_config.json"), r"adapter_config.json is damaged: its sha256 is not the"),
+        (lambda at: (at / "tokenizer.json").write_text("{ }"), r"tokenizer.json is damaged"),
+        (lambda at: (at / "mtl_model.json").unlink(), r"mtl_model.json is damaged"),
+        (lambda at: (at / "manifest.json").write_text(""), r"manifest.json is damaged"),
+        (lambda at: (at / "added_tokens.json").write_text("{}"), r"added_tokens.json is no file of the release"),
+    ],
+)
+def test_one_that_was_changed_is_refused_by_name(
+    store: MemoryStore, pulled: Path, tmp_path: Path, damage: Callable[[Path], object], words: str
+) -> None:
+    damage(pulled)
+    with pytest.raises(DamageError, match=words) as caught:
+        resolve(store, str(pulled), tmp_path)
+    assert caught.value.hint
+
+
+def test_what_rotted_in_the_cache_is_pulled_again_and_strangers_are_removed(store: MemoryStore, tmp_path: Path) -> None:
+    folder = resolve(store, "v1", tmp_path)
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    one_digit(folder / "adapter_config.json")
+    (folder / "added_tokens.json").write_text("{}")
+    assert resolve(store, "v1", tmp_path) == folder
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+
+
+def test_an_exported_folder_is_compared_with_its_hashes(tmp_path: Path) -> None:
+    folder = toy_adapter(tmp_path / "exported")
+    assert check_model_folder(folder) == folder  # nothing says what it should be
+    seal_folder(folder, {})
+    assert check_model_folder(folder) == folder
+    (folder / "adapter_config.json").write_text(json.dumps({"lora_alpha": 1}))
+    with pytest.raises(DamageError, match=r"adapter_config.json is damaged"):
+        check_model_folder(folder)
+
+
+def test_a_folder_without_an_adapter_is_none(store: MemoryStore, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="holds no adapter"):
+        resolve(store, str(tmp_path), tmp_path)

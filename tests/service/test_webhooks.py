@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from mtl.errors import NotFoundError, TransientError
+from mtl.errors import MtlError, NotFoundError, TransientError
 from mtl.service.signing import sign
 from mtl.service.webhooks import MOST_BYTES, Received, make_app
 from mtl.settings_service import WebhookSettings
@@ -161,7 +162,20 @@ def test_metrics_need_the_token_and_health_nothing(sender: Sender) -> None:
 def test_ids_are_forgotten_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     received = Received(FolderStore(tmp_path))
     assert received.check("data", "old", b"1")
-    later = time.time() + 2 * 86400
-    monkeypatch.setattr("mtl.service.webhooks.time.time", lambda: later)
+    (kept,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    os.utime(kept, (time.time() - 2 * 86400,) * 2)
+    later = time.monotonic() + 2 * 86400
+    monkeypatch.setattr("mtl.service.webhooks.time.monotonic", lambda: later)
     received.check("data", "new", b"1")
     assert received.check("data", "old", b"2")
+
+
+def test_a_clock_that_is_ahead_makes_it_forget_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    received = Received(FolderStore(tmp_path))
+    assert received.check("data", "id", b"1")
+    later = time.time() + 2 * 86400
+    monkeypatch.setattr("mtl.service.webhooks.time.time", lambda: later)
+    monkeypatch.setattr("mtl.service.webhooks.time.monotonic", lambda: later)
+    received.check("data", "new", b"1")
+    with pytest.raises(MtlError, match="came before with another body"):
+        received.check("data", "id", b"2")

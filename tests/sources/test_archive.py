@@ -76,6 +76,17 @@ def test_links_are_refused(tmp_path: Path, target: str) -> None:
         source(pack(tmp_path / "x.tar", {"a.jsonl": "{}"}, links={"b.jsonl": target})).splits()
 
 
+def test_hard_links_are_refused_and_nothing_is_unpacked(tmp_path: Path) -> None:
+    path = pack(tmp_path / "x.tar", {"a.jsonl": "{}"})
+    with tarfile.open(path, "a") as archive:
+        link = tarfile.TarInfo("validation.jsonl")
+        link.type, link.linkname = tarfile.LNKTYPE, "/etc/passwd"
+        archive.addfile(link)
+    with pytest.raises(DataError, match=r"x\.tar: 'validation\.jsonl' is a link(.|\n)*pack the files themselves"):
+        source(path).splits()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.tar"]
+
+
 def test_a_pipe_is_refused_and_a_leading_slash_is_not(tmp_path: Path) -> None:
     path = pack(tmp_path / "x.tar", {"/data/train.jsonl": '{"n": 1}'})
     assert [row.value for row in source(path).rows("train")] == [{"n": 1}]

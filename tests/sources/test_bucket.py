@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -10,6 +11,7 @@ from mtl.config.data import SourceConfig
 from mtl.errors import InputError, NotFoundError
 from mtl.sources.bucket import open_bucket
 from mtl.sources.open import open_source
+from tests.support.proxy import FaultProxy
 
 
 def put(client: Any, bucket: str, key: str, rows: list[dict[str, int]]) -> None:
@@ -48,6 +50,27 @@ def test_a_changed_object_is_fetched_and_an_unchanged_one_is_not(
     assert again.stamp() != first.stamp()
     assert found(uri, tmp_path) == {"train": [1, 2]}
     assert len(list(tmp_path.glob("sources/*/*/data/train.jsonl"))) == 1
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damaged", ["data/train.jsonl", "hashes.jsonl"])
+def test_a_local_copy_that_rotted_is_fetched_again(
+    aws: str, s3_client: Any, bucket: str, tmp_path: Path, damaged: str
+) -> None:
+    config = SourceConfig.model_validate({"task": "any", "uri": f"s3://{bucket}/data"})
+    put(s3_client, bucket, "data/train.jsonl", [{"n": 1}, {"n": 2}])
+    described = open_source(config, 1, cache=tmp_path).describe()
+    (folder,) = tmp_path.glob("sources/*/*")
+    (folder / "data" / "planted.jsonl").write_text('{"n": 9}\n')
+    flip(folder / damaged)
+    again = open_source(config, 1, cache=tmp_path)
+    assert again.describe() == described
+    assert [row.value for row in again.rows("train")] == [{"n": 1}, {"n": 2}]
 
 
 def test_an_empty_prefix_is_not_found(aws: str, bucket: str, tmp_path: Path) -> None:
@@ -98,3 +121,15 @@ def test_other_objects_are_named(aws: str, s3_client: Any, bucket: str, tmp_path
     assert its.notes() is None, "it takes the copy"
     assert its.splits() == ("train",)
     assert {note.name for note in its.notes() or []} == {"old.zip", "README.md", "x.tar"}
+
+
+def test_a_body_that_breaks_is_read_on(
+    aws: str, s3_client: Any, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(s3_client, bucket, "data/train.jsonl", [{"n": n} for n in range(9)])
+    target = urlsplit(aws)
+    with FaultProxy(target.hostname or "", target.port or 0) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
+        proxy.fail("end_body", times=2, after=20, containing=b"/train.jsonl")
+        assert found(f"s3://{bucket}/data", tmp_path) == {"train": list(range(9))}
+        assert proxy.injected == ["end_body"] * 2

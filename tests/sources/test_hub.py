@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import datasets
+import httpx
 import pyarrow as pa
 import pytest
+import requests
 
 from mtl.errors import NotFoundError, TransientError
 from mtl.sources.base import Part
@@ -152,3 +155,20 @@ def test_a_missing_data_set_is_not_found(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(datasets, "load_dataset", fail)
     with pytest.raises(NotFoundError, match="no data set hub:a/b"):
         _load_dataset("a/b", None, revision="00", streaming=False)
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionError, TimeoutError, httpx.ReadError, requests.exceptions.ChunkedEncodingError]
+)
+def test_a_stream_that_breaks_off_can_be_tried_again(error: type[Exception]) -> None:
+    def broken() -> Iterator[dict[str, int]]:
+        yield {"n": 1}
+        raise error("the connection is gone")
+
+    its = HubSource(
+        "mcq", "ehovy/race", config="high", revision=REVISION, limits={}, load=lambda *_, **__: {"train": broken()}
+    )
+    rows = its.rows("train")
+    assert next(rows).line == 1
+    with pytest.raises(TransientError, match="cannot read hub:ehovy/race/high/train"):
+        next(rows)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import stat
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from mtl.config.data import SourceConfig
-from mtl.errors import NotFoundError
+from mtl.errors import DataError, NotFoundError
 from mtl.sources.base import Source
 from mtl.sources.files import FileSource
 from mtl.sources.generated import DemoSource, split_seed
@@ -29,6 +31,18 @@ def test_the_uri_names_the_kind(tmp_path: Path) -> None:
     assert isinstance(open_source(config("demo"), 1), DemoSource)
     assert isinstance(open_source(config("hub:ehovy/race", revision="0" * 40), 1), HubSource)
     assert isinstance(open_source(config(str(tmp_path)), 1), FileSource)
+
+
+@pytest.mark.parametrize("name", ["x.zip", "X.ZIP", "x.7z", "x.rar", "x.tar.bz2", "x.tar.xz"])
+def test_other_archives_are_not_read_whatever_links_are_in_them(tmp_path: Path, name: str) -> None:
+    link = zipfile.ZipInfo("train.jsonl")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+    with pytest.raises(DataError, match=rf"{name}: of archives only \.tar, \.tar\.gz, \.tgz are read\n.*unpack it"):
+        open_source(config(str(tmp_path / name)), 1)
+    with pytest.raises(NotFoundError, match="no data files in"):
+        open_source(config(str(tmp_path)), 1).splits()
 
 
 @pytest.mark.parametrize(

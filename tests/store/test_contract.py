@@ -147,3 +147,11 @@ def test_sweep_touches_no_object(store: ObjectStore) -> None:
     store.put("x", b"1")
     assert store.sweep(before=time.time() + 100) == 0
     assert store.get("x") == b"1"
+
+
+def test_its_clock_is_the_one_that_modified_goes_by(store: ObjectStore) -> None:
+    store.put("x", b"1")
+    info = store.head("x")
+    assert info is not None
+    assert abs(store.now() - info.modified) < 10
+    assert [info.key for info in store.list("")] == ["x"]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,30 @@ def test_a_killed_writer_leaves_the_old_object_or_the_new_one(tmp_path: Path, af
     assert store.get("a/x") in (b"old", b"new" * 100_000)
 
 
+@pytest.mark.parametrize(("root", "file"), [(0o700, 0o600), (0o755, 0o644), (0o2770, 0o660)])
+def test_objects_are_as_open_as_the_stores_folder_whatever_the_umask(tmp_path: Path, root: int, file: int) -> None:
+    """A store may be a team's although what a command leaves elsewhere is for its user alone."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store").chmod(root)
+    store = FolderStore(tmp_path / "store")
+    before = os.umask(0o077)
+    try:
+        store.put("some/folder/x", b"1")
+        store.put_if_absent("some/y", b"2")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "store/some/folder/x").stat().st_mode) == file
+    assert stat.S_IMODE((tmp_path / "store/some/y").stat().st_mode) == file
+    for folder in ("some", "some/folder", "~aside"):
+        assert stat.S_IMODE((tmp_path / "store" / folder).stat().st_mode) == root
+
+
+def test_the_folder_is_made_on_the_first_write_with_all_above_it(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "not" / "there" / "store")
+    store.put("a/b", b"1")
+    assert store.get("a/b") == b"1"
+
+
 def test_leftovers_are_swept_by_age(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     store.put("x", b"1")
@@ -51,6 +78,74 @@ def test_leftovers_are_swept_by_age(tmp_path: Path) -> None:
     assert store.sweep(before=time.time() - 100) == 1
     assert [path.name for path in (tmp_path / "~aside").iterdir()] == ["young"]
     assert [info.key for info in store.list("")] == ["x"]
+
+
+def test_its_clock_is_the_file_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 2 * 86400)
+    assert abs(FolderStore(tmp_path / "new").now() - now) < 60
+
+
+def test_the_file_of_a_living_writer_is_not_swept_whatever_the_clock_says(tmp_path: Path) -> None:
+    """A writer that waits for what it copies; a sweep by a clock two days ahead."""
+    store, pipe = FolderStore(tmp_path / "store"), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        put = pool.submit(store.put_file, "x", pipe)
+        with pipe.open("wb") as source:
+            source.write(b"first")
+            source.flush()
+            while not list((tmp_path / "store" / "~aside").glob("*")):
+                time.sleep(0.01)
+            assert FolderStore(tmp_path / "store").sweep(before=time.time() + 2 * 86400) == 0
+            source.write(b"last")
+        put.result()
+    assert store.get("x") == b"firstlast"
+    assert list((tmp_path / "store" / "~aside").iterdir()) == []
+
+
+def test_the_file_of_a_killed_writer_is_swept(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    os.mkfifo(tmp_path / "pipe")
+    writer = subprocess.Popen([sys.executable, "-c", _WAITING_WRITER, store.uri, str(tmp_path / "pipe")])
+    with (tmp_path / "pipe").open("wb"):
+        while not list((tmp_path / "store" / "~aside").glob("*")):
+            time.sleep(0.01)
+        writer.kill()
+        writer.wait()
+    assert store.sweep(before=time.time() - 100) == 0
+    assert store.sweep(before=time.time() + 100) == 1
+
+
+_WAITING_WRITER = """
+import sys
+from pathlib import Path
+from mtl.store.folder import FolderStore
+FolderStore(sys.argv[1]).put_file("x", Path(sys.argv[2]))
+"""
+
+
+def test_a_sweep_between_making_and_locking_costs_no_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many sweeps beside many writers, all by a clock that is ahead."""
+    store = FolderStore(tmp_path)
+    store.put("x", b"")
+    done = threading.Event()
+
+    def sweep() -> None:
+        while not done.is_set():
+            store.sweep(before=time.time() + 86400)
+
+    with ThreadPoolExecutor(4) as pool:
+        sweeps = [pool.submit(sweep) for _ in range(2)]
+        try:
+            for number in range(100):
+                store.put(f"k{number}", b"data")
+                assert not store.put_if_absent(f"k{number}", b"other")
+        finally:
+            done.set()
+        for swept in sweeps:
+            swept.result()
+    assert all(store.get(f"k{number}") == b"data" for number in range(100))
 
 
 def fail_with(monkeypatch: pytest.MonkeyPatch, number: int) -> None:

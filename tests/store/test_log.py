@@ -33,7 +33,7 @@ def test_entries_come_back_in_order(store: ObjectStore) -> None:
     assert head is not None
     assert (head.seq, head.document["n"]) == (3, 3)
     assert [info.key for info in store.list("")] == [f"runs/a/log/00000000000{n}.json" for n in (1, 2, 3)]
-    assert {"n", "write_id", "check"} == set(json.loads(store.get("runs/a/log/000000000001.json")))
+    assert {"n", "key", "write_id", "check"} == set(json.loads(store.get("runs/a/log/000000000001.json")))
 
 
 def test_a_taken_number_shows_who_has_it(store: ObjectStore) -> None:

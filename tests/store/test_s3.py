@@ -271,3 +271,80 @@ def test_a_malformed_endpoint_is_named_without_its_password(
         open_store("s3://bucket")
     assert caught.value.field == "AWS_ENDPOINT_URL_S3"
     assert "hunter2" not in str(caught.value)
+
+
+BODY = os.urandom(3_000_000)
+READS = {
+    "get": lambda store, folder: store.get("big"),
+    "get_range": lambda store, folder: store.get_range("big", 0, end=len(BODY)),
+    "get_file": lambda store, folder: (store.get_file("big", folder / "out"), (folder / "out").read_bytes())[1],
+}
+
+
+@pytest.fixture
+def impatient_client(proxy: FaultProxy) -> Any:
+    """Through the proxy; it gives a silent server up after half a second."""
+    config = Config(read_timeout=0.5, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+    return boto3.client("s3", config=config)
+
+
+@pytest.fixture
+def impatient(impatient_client: Any, bucket: str, s3_client: Any) -> S3Store:
+    """A store that holds BODY as `big`."""
+    S3Store(bucket, "p", s3_client).put("big", BODY)
+    return S3Store(bucket, "p", impatient_client, patience=QUICK, part=1 << 20)
+
+
+@pytest.mark.parametrize("kind", ["cut_body", "end_body", "stall_body"])
+@pytest.mark.parametrize("read", READS)
+def test_a_read_that_breaks_inside_the_body_is_tried_again(
+    proxy: FaultProxy, impatient: S3Store, tmp_path: Path, kind: str, read: str
+) -> None:
+    for after in (0, 100, 700_000):
+        proxy.fail(kind, times=1, after=after, containing=b"GET ")
+        assert READS[read](impatient, tmp_path) == BODY
+    assert proxy.injected == [kind] * 3
+
+
+def test_a_read_goes_on_where_it_broke(proxy: FaultProxy, impatient: S3Store) -> None:
+    """Every connection lets one megabyte through: a read that began anew each time would never end."""
+    proxy.fail("end_body", times=None, after=1_000_000, containing=b"GET ")
+    assert impatient.get("big") == BODY
+    assert 2 <= len(proxy.injected) <= 5
+
+
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize("kind", ["cut_body", "end_body", "stall_body"])
+def test_bodies_that_never_come_whole_are_a_transient_error(
+    proxy: FaultProxy, bucket: str, impatient: S3Store, impatient_client: Any, tmp_path: Path, kind: str, read: str
+) -> None:
+    store = S3Store(bucket, "p", impatient_client, patience=Patience(seconds=0.3, first=0.05), part=1 << 20)
+    proxy.fail(kind, times=None, after=100, containing=b"GET ")
+    with pytest.raises(TransientError, match=rf"cannot read s3://{bucket}/p/big: \w+ at 127.* gave up after"):
+        READS[read](store, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["cut_body", "end_body", "stall_body"])
+def test_a_listing_and_a_refusal_that_break_are_tried_again(proxy: FaultProxy, impatient: S3Store, kind: str) -> None:
+    proxy.fail(kind, times=1, after=20, containing=b"list-type")
+    assert [info.key for info in impatient.list("")] == ["big"]
+    proxy.fail(kind, times=1, after=20, containing=b"/p/nothing")
+    with pytest.raises(NotFoundError):
+        impatient.get("nothing")
+    assert proxy.injected == [kind] * 2
+
+
+def test_an_object_replaced_between_two_parts_of_a_read_is_read_whole(
+    proxy: FaultProxy, impatient: S3Store, impatient_client: Any, s3_client: Any, bucket: str
+) -> None:
+    other = bytes(len(BODY))
+    patience = Patience(seconds=5.0, first=0.01, sleep=lambda _: S3Store(bucket, "p", s3_client).put("big", other))
+    proxy.fail("end_body", after=1_000_000, containing=b"GET ")
+    assert S3Store(bucket, "p", impatient_client, patience=patience).get("big") == other
+
+
+def test_a_range_behind_the_end_is_damage(impatient: S3Store) -> None:
+    for start in (len(BODY) - 10, len(BODY) + 10):
+        with pytest.raises(DamageError, match="p/big is damaged"):
+            impatient.get_range("big", start, end=len(BODY) + 100)

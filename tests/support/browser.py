@@ -53,6 +53,19 @@ def opened(service: Service) -> Iterator[Any]:
         context.close()
 
 
+@contextmanager
+def blank() -> Iterator[Any]:
+    """A page of a fresh browser that knows nobody."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_OPTIONS)
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(1000 * _SECONDS)
+        yield page
+        browser.close()
+
+
 def picture(page: Any, name: str, *, seconds: float = 1.5) -> None:
     """Keep what is shown, if somebody asked for it."""
     if folder := os.environ.get("MTL_TEST_PICTURES"):

@@ -12,6 +12,9 @@ open; `refuse` when a connection is accepted. Faults:
     delay        each answer comes `seconds` later
     lose_answer  the request gets through, and is answered, then the connection is reset instead
     unavailable  answered with 503 without asking the server, and closed
+    cut_body     reset after `after` bytes of the body of the answer to a GET
+    end_body     closed in good order there, as by a server that ends
+    stall_body   nothing more comes from there on
 """
 
 from __future__ import annotations
@@ -27,7 +30,9 @@ from dataclasses import dataclass
 from types import TracebackType
 
 _CONTINUE = re.compile(rb"(?:HTTP/1\.[01] 100 [^\r]*\r\n\r\n)+")
-KINDS = ("refuse", "cut", "black_hole", "delay", "lose_answer", "unavailable")
+_END_OF_HEAD = b"\r\n\r\n"
+IN_BODY = ("cut_body", "end_body", "stall_body")
+KINDS = ("refuse", "cut", "black_hole", "delay", "lose_answer", "unavailable", *IN_BODY)
 
 
 @dataclass
@@ -102,6 +107,8 @@ class FaultProxy:
             for fault in self._faults:
                 if (fault.kind == "refuse") != (request is None) or fault.containing not in (request or b""):
                     continue
+                if fault.kind in IN_BODY and not (request or b"").startswith(b"GET "):
+                    continue
                 self.injected.append(fault.kind)
                 if fault.times is not None:
                     fault.times -= 1
@@ -160,6 +167,8 @@ class _Exchange:
     fault: _Fault | None = None
     sent: int = 0
     answered: bool = True
+    head: bytes = b""
+    body: int = 0
 
     @property
     def kind(self) -> str:
@@ -171,6 +180,7 @@ class _Exchange:
             return False
         if self.answered:
             self.fault, self.sent, self.answered = self.choose(piece), 0, False
+            self.head, self.body = b"", 0
         if self.fault and self.kind == "cut" and self.sent + len(piece) > self.fault.after:
             self.server.sendall(piece[: self.fault.after - self.sent])
             return False
@@ -188,6 +198,9 @@ class _Exchange:
         if not piece:
             _finish(self.client)
             return False
+        if self.fault and self.kind in IN_BODY:
+            self.answered = True
+            return self._answer_in_part(piece, self.fault.after)
         if not _CONTINUE.fullmatch(piece):
             if self.kind == "lose_answer":
                 return False
@@ -196,6 +209,23 @@ class _Exchange:
             self.answered = True
         self.client.sendall(piece)
         return True
+
+    def _answer_in_part(self, piece: bytes, after: int) -> bool:
+        """Pass on the head and the first `after` bytes of the body; the fault comes with the next one."""
+        if not self.head.endswith(_END_OF_HEAD):
+            whole = self.head + piece
+            end = whole.find(_END_OF_HEAD)
+            cut = len(whole) if end < 0 else end + len(_END_OF_HEAD)
+            self.client.sendall(piece[: cut - len(self.head)])
+            self.head, piece = whole[:cut], whole[cut:]
+        wanted = piece[: max(0, after - self.body)]
+        self.client.sendall(wanted)
+        self.body += len(piece)
+        if len(wanted) == len(piece) or self.kind == "stall_body":
+            return True
+        if self.kind == "end_body":
+            _finish(self.client)
+        return False
 
 
 def _finish(client: socket.socket, *, seconds: float = 5.0) -> None:

@@ -61,6 +61,10 @@ class MortalStore:
         self._store.delete(key)
         self._check()
 
+    def now(self) -> float:
+        self._check()
+        return self._store.now()
+
     def sweep(self, *, before: float) -> int:
         self._check()
         return self._store.sweep(before=before)

@@ -80,3 +80,26 @@ def test_nan_and_infinity_come_back(tracking: Tracking, tmp_path: Path) -> None:
     MetricBuffer(tmp_path / "m.jsonl").append(1, {"loss": math.nan, "grad": math.inf})
     assert MetricBuffer(tmp_path / "m.jsonl").flush(tracking, run) == 2
     assert math.isnan(history(tracking, run)[0][1])
+
+
+def test_a_line_that_rotted_is_left_out_with_a_warning(
+    tracking: Tracking, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run, path = tracking.run_for("a1", experiment="e"), tmp_path / "metrics.jsonl"
+    buffer = MetricBuffer(path)
+    for step in (1, 2, 3):
+        buffer.append(step, {"loss": 0.5})
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[1].replace(b"0.5", b"0.6") + lines[2])
+    again = MetricBuffer(path)
+    assert len(again) == 2
+    assert f"line 2 of {path} is damaged" in caplog.text
+    again.append(2, {"loss": 0.5})  # measured again by a run that resumes
+    assert MetricBuffer(path).flush(tracking, run) == 3
+    assert tracking.logged_steps(run, "loss") == {1, 2, 3}
+
+
+def test_lines_of_an_earlier_version_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "time": 5, "values": {"loss": 0.5, "grad": "nan"}}\n')
+    assert len(MetricBuffer(path)) == 2

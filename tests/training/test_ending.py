@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from functools import reduce
 from typing import Any
 
@@ -72,3 +73,11 @@ def test_a_peer_that_is_gone_is_worth_another_try(caught: Exception) -> None:
     assert isinstance(found, TransientError)
     assert "another process of this training is gone" in found.message
     assert exit_code(found, cause_of(caught)) == 76
+
+
+def test_a_pickle_that_would_run_is_damage() -> None:
+    caught = pickle.UnpicklingError("Weights only load failed. Re-running with weights_only set to False will succeed")
+    found = translate(caught)
+    assert (found.kind, exit_code(found, cause_of(caught))) == ("damage", 1)
+    assert "False" not in str(found), "no advice to load it all the same"
+    assert found.hint is not None and "mtl checkpoints prune" in found.hint

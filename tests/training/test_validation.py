@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mtl.chain.common import task_names
 from mtl.checkpoints.state import read_state
 from mtl.config.retrain import RetrainConfig
 from mtl.fingerprint import sha256_file
@@ -34,9 +35,8 @@ def test_measuring_changes_no_weight(new_machine: NewMachine) -> None:
 
 def exported(machine: Machine, identity: str, adapter: str, folder: Path) -> Path:
     store = FolderStore(machine.home / "store")
-    return export_model(
-        machine.config, ["mcq", "summarize"], store, identity=identity, adapter_sha256=adapter, cache=folder
-    )
+    tasks = task_names(machine.config)
+    return export_model(machine.config, tasks, store, identity=identity, adapter_sha256=adapter, cache=folder)
 
 
 def test_the_best_adapter_comes_out_of_a_run_that_got_worse_and_stopped(

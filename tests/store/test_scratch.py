@@ -5,12 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mtl.data.scratch import scratch
+from mtl.store.scratch import scratch
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from mtl.data.scratch import scratch
+from mtl.store.scratch import scratch
 with scratch(Path(sys.argv[1])) as folder:
     (folder / "half").write_text("written")
     print(folder, flush=True)
