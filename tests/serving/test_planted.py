@@ -31,10 +31,12 @@ def sign(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, sign: Path) -> Path:
-    """A trained model with pickles beside its files, and code that a configuration names."""
-    folder = trained_model(tmp_path / "model", base=str(save_base(tmp_path / "base")))
+    """A trained model with pickles beside its files, and code that a configuration names, in its base from the start:
+    a base that was changed after the training is refused anyway."""
+    plant(save_base(tmp_path / "base"), sign)
+    folder = trained_model(tmp_path / "model", base=str(tmp_path / "base"))
     plant(folder, sign)
-    plant(tmp_path / "base", sign)
+    assert not sign.exists()
     return folder
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,16 +32,25 @@ def s3_endpoint() -> Iterator[str]:
 @contextmanager
 def moto() -> Iterator[dict[str, str]]:
     """moto's server, in this process; the environment that leads to it."""
+    from moto.s3.responses import S3Response
     from moto.server import ThreadedMotoServer
+
+    inner, one = S3Response.put_object, threading.Lock()
+
+    def put_object(response: S3Response) -> Any:
+        with one:  # moto looks for the key of a conditional put and writes it in two steps, and others in between
+            return inner(response)
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line for each request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-secret"}
+    S3Response.put_object = put_object
     try:
         yield {**keys, **_addresses(f"http://{host}:{port}")}
     finally:
+        S3Response.put_object = inner
         server.stop()
 
 
