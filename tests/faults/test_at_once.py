@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mtl.errors import PermanentError
 from mtl.store.scratch import scratch
 from mtl.tracking.client import Tracking
 from mtl.tracking.schema import make_database, schema
@@ -88,9 +89,10 @@ def test_what_a_killed_maker_left_is_cleared_away_and_a_living_ones_is_not(tmp_p
         assert living.exists()
 
 
-def test_a_database_that_is_there_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     path.write_bytes(b"somebody's")
-    make_database(f"sqlite:///{path}")
+    with pytest.raises(PermanentError, match="file is not a database"):
+        Tracking(f"sqlite:///{path}")
     assert path.read_bytes() == b"somebody's"
     assert list(tmp_path.iterdir()) == [path]
