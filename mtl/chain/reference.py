@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from mtl.checkpoints.related import load_identity
-from mtl.data.dataset import find_manifest
+from mtl.data.dataset import look_for_manifest
 from mtl.data.manifest import DatasetManifest
 from mtl.errors import DamageError, NotFoundError
 from mtl.release import layout
@@ -33,7 +33,7 @@ def last_data(store: ObjectStore, *, model: str, configuration: str) -> DatasetM
         return None
     maker = _configuration(store, release)
     if maker in (None, configuration):
-        return find_manifest(store, release.facts.fingerprint)
+        return look_for_manifest(store, release.facts.fingerprint)
     _log.warning(
         "v%s, the champion of %s, comes from configuration %r, not %r: its data say nothing about the size of these, "
         "and new versions have to beat it on these. For a model of its own: register: {model: %s}",
@@ -44,7 +44,7 @@ def last_data(store: ObjectStore, *, model: str, configuration: str) -> DatasetM
         f"mtl-{configuration}",
     )
     newest = next(_of(store, model, configuration), None)
-    return find_manifest(store, newest.facts.fingerprint) if newest else None
+    return look_for_manifest(store, newest.facts.fingerprint) if newest else None
 
 
 def _of(store: ObjectStore, model: str, configuration: str) -> Iterator[layout.ReleaseManifest]:

@@ -36,12 +36,12 @@ def quiet_libraries() -> None:
 
 def print_json(document: Any) -> None:
     """One JSON document on one line, the last of standard output. Errors: ValueError for NaN, which JSON has not."""
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    text = printable_json(json.dumps(document, ensure_ascii=False, allow_nan=False))
     try:
         text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:  # a file name that is not UTF-8, or a terminal that is not
+    except UnicodeEncodeError:  # a terminal that is not UTF-8
         text = json.dumps(document, allow_nan=False)
-    print(printable_json(text), flush=True)
+    print(text, flush=True)
 
 
 def show(result: Any, as_json: bool, text: Callable[[Any], str]) -> None:

@@ -20,7 +20,7 @@ def find_config(path: Path) -> Path:
     In a clone `conf` leads to the shipped ones, so that `conf/demo.yaml` and `demo` are the same file there; elsewhere
     `conf/demo.yaml` is taken for `demo` unless there is such a file. Errors: NotFoundError.
     """
-    if path.is_file():
+    if path.exists() and not path.is_dir():  # a pipe is as good as a file
         return path
     known = shipped()
     if path.parent in (Path(), Path("conf")) and path.suffix in ("", ".yaml") and path.stem in known:

@@ -11,14 +11,18 @@ from mtl.checkpoints.checkpoint_store import CheckpointStore
 from mtl.checkpoints.identity import RunIdentity
 from mtl.checkpoints.policies import REQUIRED_FILES
 from mtl.data.manifest import DatasetManifest, manifest_key
+from mtl.data.tokens import Encoder
 from mtl.errors import InputError, NotFoundError
 from mtl.fingerprint import canonical_json, sha256_file
+from mtl.model.base import base_sha256, resolve_base
 from mtl.model.load import load_spec
+from mtl.model.tokenizer import load_tokenizer
 from mtl.release.layout import ReleaseFacts
 from mtl.release.publish import publish
 from mtl.release.refs import LocalModel, resolve_ref
 from mtl.serving.generate import load_generator
 from mtl.store.memory import MemoryStore
+from mtl.tasks.table import get_task
 from tests.release.toy import MODEL, toy_adapter
 from tests.support.trained import tiny_base, trained_model
 
@@ -27,7 +31,8 @@ DATA = "d" * 64
 
 def finished_run(store: MemoryStore, folder: Path, *, done: bool = True, seed: int = 0) -> RunIdentity:
     """A run in the store whose last commit holds a real adapter."""
-    fields = {"model": {"base": str(tiny_base()), "revision": None, "tokenizer": None}, "dataset": DATA, "seed": seed}
+    model = {"base": str(tiny_base()), "revision": None, "tokenizer": None}
+    fields = {"model": model, "base": base_sha256(resolve_base(model["base"] or "")), "dataset": DATA, "seed": seed}
     identity = RunIdentity.of("mine", fields)
     adapter = trained_model(folder / f"model-{seed}", seed=seed)
     commit = folder / f"commit-{seed}"
@@ -41,18 +46,30 @@ def finished_run(store: MemoryStore, folder: Path, *, done: bool = True, seed: i
     checkpoints.commit(3, commit)
     if done:
         checkpoints.finish(3)
-        store.put(f"runs/{identity.sha256}/result.json", canonical_json({"adapter_sha256": sha256}))
+        result = {
+            "identity": identity.sha256,
+            "steps": 3,
+            "max_steps": 3,
+            "adapter_sha256": sha256,
+            "resumed_from": None,
+            "bit_exact": True,
+            "continued_from": None,
+            "tokens_per_second": None,
+            "loss": {},
+        }
+        store.put(f"runs/{identity.sha256}/result.json", canonical_json(result))
     return identity
 
 
 @pytest.fixture
 def store() -> MemoryStore:
     store = MemoryStore()
+    tokenizer = load_tokenizer(str(tiny_base()), [get_task(name).token for name in ("summarize", "mcq")])
     manifest = DatasetManifest(
         fingerprint=DATA,
         sources=[],
         scheme="overlap-1",
-        tokenizer={},
+        tokenizer={"name": "tiny", "sha256": Encoder(tokenizer).sha256},
         counts={},
         quarantine={},
         truncated={},

@@ -41,7 +41,7 @@ def test_a_changed_object_is_fetched_and_an_unchanged_one_is_not(
     first = open_source(config, 1, cache=tmp_path)
     described = first.describe()
     assert (described.uri, first.splits()) == (uri, ("train",))
-    (copy,) = tmp_path.glob("sources/*/*/data/train.jsonl")
+    (copy,) = tmp_path.glob("sources/*/*/data/data/train.jsonl")
     before = copy.stat().st_mtime_ns
     assert open_source(config, 1, cache=tmp_path).describe() == described
     assert copy.stat().st_mtime_ns == before
@@ -49,7 +49,7 @@ def test_a_changed_object_is_fetched_and_an_unchanged_one_is_not(
     again = open_source(config, 1, cache=tmp_path)
     assert again.stamp() != first.stamp()
     assert found(uri, tmp_path) == {"train": [1, 2]}
-    assert len(list(tmp_path.glob("sources/*/*/data/train.jsonl"))) == 1
+    assert len(list(tmp_path.glob("sources/*/*/data/data/train.jsonl"))) == 1
 
 
 def flip(path: Path) -> None:
@@ -58,7 +58,7 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("damaged", ["data/train.jsonl", "hashes.jsonl"])
+@pytest.mark.parametrize("damaged", ["data/data/train.jsonl", "hashes.jsonl"])
 def test_a_local_copy_that_rotted_is_fetched_again(
     aws: str, s3_client: Any, bucket: str, tmp_path: Path, damaged: str
 ) -> None:
@@ -66,7 +66,7 @@ def test_a_local_copy_that_rotted_is_fetched_again(
     put(s3_client, bucket, "data/train.jsonl", [{"n": 1}, {"n": 2}])
     described = open_source(config, 1, cache=tmp_path).describe()
     (folder,) = tmp_path.glob("sources/*/*")
-    (folder / "data" / "planted.jsonl").write_text('{"n": 9}\n')
+    (folder / "data" / "data" / "planted.jsonl").write_text('{"n": 9}\n')
     flip(folder / damaged)
     again = open_source(config, 1, cache=tmp_path)
     assert again.describe() == described

@@ -39,7 +39,9 @@ def test_other_archives_are_not_read_whatever_links_are_in_them(tmp_path: Path, 
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(tmp_path / name, "w") as archive:
         archive.writestr(link, "/etc/passwd")
-    with pytest.raises(DataError, match=rf"{name}: of archives only \.tar, \.tar\.gz, \.tgz are read\n.*unpack it"):
+    with pytest.raises(
+        DataError, match=rf"{name}: of archives only \.tar, \.tar\.gz, \.tgz, \.tar\.zst are read\n.*unpack it"
+    ):
         open_source(config(str(tmp_path / name)), 1)
     with pytest.raises(NotFoundError, match="no data files in"):
         open_source(config(str(tmp_path)), 1).splits()
