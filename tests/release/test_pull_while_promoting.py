@@ -51,7 +51,7 @@ def change_champions(home: str, stop: Any) -> None:
 
 @pytest.fixture
 def changing(store: FolderStore, tmp_path: Path) -> Iterator[None]:
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # in a process that uses Prefect, forked children end with 1
     stop = context.Event()
     process = context.Process(target=change_champions, args=(str(tmp_path / "store"), stop))
     process.start()
