@@ -81,6 +81,7 @@ def table() -> bytes:
         ("a.csv", b"%PDF-1.7\n", "a PDF", "text"),
         ("a.json", b"SQLite format 3\x00" + bytes(100), "an SQLite database", "export"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "content",  # packed bytes hold the time
 )
 def test_another_kind_of_file_is_named(tmp_path: Path, name: str, content: bytes, what: str, remedy: str) -> None:
     (tmp_path / name).write_bytes(content)
