@@ -116,8 +116,8 @@ def propose(rng: random.Random, m: Material) -> Pair:
 
 
 def some(rng: random.Random, m: Material) -> list[Question]:
-    """One to three questions, those of one depth before those of the next."""
-    depths = [rng.choice(DEPTHS) for _ in range(rng.choice((1, 1, 2, 3)))]
+    """One to three questions, those of one depth before those of the next; half are deep, which is the hardest."""
+    depths = [rng.choice((*DEPTHS, DEPTHS[-1])) for _ in range(rng.choice((1, 1, 2, 3)))]
     return [question for depth in DEPTHS for question in m.questions(depth, depths.count(depth))]
 
 

@@ -3,11 +3,17 @@
     python -m tools.demo_base.pretrain --minutes 70 --out mtl/model/demo_base
 
 Warm-up, constant rate, and a linear cool-down in the last part of the time given; a moving average of the weights is
-published every few minutes, so that a usable base is there long before the end. Stop it at any time; the next call
-goes on from the state folder.
+published every few minutes, so that a usable base is there long before the end, with how often the letter of the right
+option is the likeliest (`keys`). Stop it at any time; the next call goes on from the state folder. On a machine with
+other work, two processes of one thread do more than one process of two, which waits for its slower thread all the time:
+
+    OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node 2 -m tools.demo_base.pretrain --threads 1 --tokens 2048 …
+
+`--tokens` are for each process. To cool down a copy of a long run, copy its state folder and give `--cooldown 1`.
 """
 
 import argparse
+import copy
 import itertools
 import json
 import random
@@ -134,7 +140,7 @@ def share(tensors: list[torch.Tensor]) -> None:
 @torch.no_grad()
 def key_accuracy(run: "Run", count: int = 60) -> dict[str, float]:
     """For each task that ends in letters: how often the likeliest letter is right, on examples never trained on."""
-    model = type(run.model)(run.model.config).eval()
+    model = copy.deepcopy(run.model).eval()
     model.load_state_dict(run.average)
     found: dict[str, float] = {}
     for task in (marking.mark, marking.spot, marking.exam, marking.propose):
