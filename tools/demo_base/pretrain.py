@@ -37,6 +37,8 @@ KEY_WEIGHT = 8.0
 """Weight in the loss of the letter behind `Correct:`, one token among fifty that decides more than all others."""
 WARMUP = 150
 EMBEDDING_RATE = 3e-3
+LONGEST_STEP = 20.0
+"""Seconds that a step counts for at most: where it took longer, the process was stopped for a while."""
 Batch = dict[str, torch.Tensor]
 Encoded = tuple[list[int], list[int], list[float]]
 
@@ -216,15 +218,17 @@ class Run:
 
 
 def train(run: Run, *, minutes: float, out: Path, tokens: int, cooldown: float) -> None:
-    """Trains for `minutes`, publishing to `out` on the way and at the end."""
+    """Trains for `minutes`, publishing to `out` on the way and at the end. Time spent stopped does not count."""
     rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    begun = published = time.monotonic()
-    mean = 0.0
+    last = published = time.monotonic()
+    spent, mean = 0.0, 0.0
     endless = batches(run.tokenizer, start=run.chunk, tokens=tokens)
     for chunk, batch in itertools.islice(endless, rank, None, processes):
-        passed = torch.tensor(time.monotonic() - begun)
+        passed = torch.tensor(min(LONGEST_STEP, time.monotonic() - last))
+        last = time.monotonic()
         share([passed])
-        progress = float(passed) / (60 * minutes)
+        spent += float(passed)
+        progress = spent / (60 * minutes)
         if progress >= 1.0:
             break
         loss = run.train_on(batch, progress=progress, cooldown=cooldown)
@@ -234,7 +238,7 @@ def train(run: Run, *, minutes: float, out: Path, tokens: int, cooldown: float) 
         mean = loss if mean == 0.0 else 0.98 * mean + 0.02 * loss
         if run.step % 20 == 0:
             record = {"step": run.step, "loss": round(mean, 4), "tokens": run.seen, "progress": round(progress, 3)}
-            print(json.dumps({**record, "seconds": round(time.monotonic() - begun)}), flush=True)
+            print(json.dumps({**record, "seconds": round(spent)}), flush=True)
         if time.monotonic() - published > 240:
             published = time.monotonic()
             run.save()
