@@ -175,6 +175,7 @@ def _verdict(result: dict[str, Any]) -> dict[str, Any]:
         "mcq_parsed >= 0.95": result["mcq_parsed"] >= 0.95,
         "counts_obeyed >= 0.9": result["counts_obeyed"] >= 0.9,
         "rougeL - base >= 0.25": result["rougeL"] - result["base_rougeL"] >= 0.25,
+        "key_correct >= 0.9": result["key_correct"] >= 0.9,
         "token_decides >= 0.99": result["token_decides"] >= 0.99,
         "each level mostly as asked": all(result[f"asked_{level}"][level] >= 0.9 for level in LEVELS),
     }

@@ -19,7 +19,7 @@ def rows(tokens: int) -> int:
 
 
 def create(tokens: int, *, seed: int) -> T5ForConditionalGeneration:
-    """A freshly initialised model with an untied head; about 1.7 million parameters."""
+    """A freshly initialised model with an untied head; about 2.2 million parameters."""
     torch.manual_seed(seed)
     config = T5Config(
         vocab_size=rows(tokens),
@@ -28,7 +28,7 @@ def create(tokens: int, *, seed: int) -> T5ForConditionalGeneration:
         num_heads=4,
         d_ff=320,
         num_layers=4,
-        num_decoder_layers=3,
+        num_decoder_layers=4,
         feed_forward_proj="gated-gelu",
         tie_word_embeddings=False,
         dropout_rate=0.0,
@@ -37,6 +37,25 @@ def create(tokens: int, *, seed: int) -> T5ForConditionalGeneration:
     model = T5ForConditionalGeneration(config)
     _incline_to_copy(model)
     return model
+
+
+@torch.no_grad()
+def begin_from(model: T5ForConditionalGeneration, folder: Path) -> None:
+    """Takes over the weights of a base of the same width with the same number of layers or fewer.
+
+    Decoder layers that it lacks go before its last one and add nothing at first, so it writes what the base does.
+    """
+    stored = load_file(folder / "model.safetensors")
+    there = 1 + max(int(name.split(".")[2]) for name in stored if name.startswith("decoder.block"))
+    layers = model.config.num_decoder_layers
+    last = f"decoder.block.{there - 1}."
+    moved = {name.replace(last, f"decoder.block.{layers - 1}."): value for name, value in stored.items()}
+    missing = model.load_state_dict(moved, strict=False).missing_keys
+    for name, value in model.named_parameters():
+        if name in missing:
+            assert int(name.split(".")[2]) in range(there - 1, layers - 1), f"{folder} lacks {name}"
+            if name.endswith((".o.weight", ".wo.weight")):
+                value.zero_()
 
 
 @torch.no_grad()

@@ -3,30 +3,44 @@
     python -m tools.demo_base.pretrain --minutes 70 --out mtl/model/demo_base
 
 Warm-up, constant rate, and a linear cool-down in the last part of the time given; a moving average of the weights is
-published every few minutes, so that a usable base is there long before the end. Stop it at any time; the next call
-goes on from the state folder.
+published every few minutes, so that a usable base is there long before the end, with how often the letter of the right
+option is the likeliest (`keys`). Stop it at any time; the next call goes on from the state folder. On a machine with
+other work, two processes of one thread do more than one process of two, which waits for its slower thread all the time:
+
+    OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node 2 -m tools.demo_base.pretrain --threads 1 --tokens 2048 …
+
+`--tokens` are for each process. To cool down a copy of a long run, copy its state folder and give `--cooldown 1`.
 """
 
 import argparse
+import copy
+import itertools
 import json
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from transformers import AutoTokenizer, T5ForConditionalGeneration, T5Tokenizer
 
 from mtl.sources.demo import corpus
-from tools.demo_base import network, tasks, vocabulary
+from tools.demo_base import marking, network, tasks, vocabulary
+from tools.demo_base.material import Material, Pair
 
 SEED = 20_000
 CHUNK = 2048
+KEY_WEIGHT = 8.0
+"""Weight in the loss of the letter behind `Correct:`, one token among fifty that decides more than all others."""
 WARMUP = 150
 EMBEDDING_RATE = 3e-3
+LONGEST_STEP = 20.0
+"""Seconds that a step counts for at most: where it took longer, the process was stopped for a while."""
 Batch = dict[str, torch.Tensor]
+Encoded = tuple[list[int], list[int], list[float]]
 
 
 def make_tokenizer(size: int) -> T5Tokenizer:
@@ -39,10 +53,10 @@ def make_tokenizer(size: int) -> T5Tokenizer:
     return vocabulary.build(texts, size=size)
 
 
-def pad(rows: list[list[int]], value: int) -> torch.Tensor:
-    """Rows of ids as one (rows, longest) tensor, padded on the right with `value`."""
+def pad(rows: Sequence[Sequence[float]], value: float) -> torch.Tensor:
+    """Rows of numbers as one (rows, longest) tensor, padded on the right with `value`."""
     longest = max(map(len, rows))
-    return torch.tensor([row + [value] * (longest - len(row)) for row in rows])
+    return torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows])
 
 
 def batches(tokenizer: T5Tokenizer, *, start: int, tokens: int) -> Iterator[tuple[int, Batch]]:
@@ -50,23 +64,35 @@ def batches(tokenizer: T5Tokenizer, *, start: int, tokens: int) -> Iterator[tupl
     chunk = start
     while True:
         pairs = [tasks.example(SEED, chunk * CHUNK + index) for index in range(CHUNK)]
-        inputs = tokenizer([pair[0] for pair in pairs])["input_ids"]
-        targets = tokenizer([pair[1] for pair in pairs])["input_ids"]
-        groups = group(list(zip(inputs, targets, strict=True)), tokens)
+        groups = group(encode(tokenizer, pairs), tokens)
         random.Random(chunk).shuffle(groups)
         for rows in groups:
-            ids = pad([row[0] for row in rows], 0)
-            yield (
-                chunk,
-                {"input_ids": ids, "attention_mask": (ids != 0).long(), "labels": pad([r[1] for r in rows], -100)},
-            )
+            yield chunk, collate(rows)
         chunk += 1
 
 
-def group(rows: list[tuple[list[int], list[int]]], tokens: int) -> list[list[tuple[list[int], list[int]]]]:
+def encode(tokenizer: T5Tokenizer, pairs: list[Pair]) -> list[Encoded]:
+    """(input ids, target ids, weight of each target token in the loss) of each pair."""
+    inputs, targets = (tokenizer([pair[side] for pair in pairs])["input_ids"] for side in (0, 1))
+    correct = tokenizer.convert_tokens_to_ids("▁Correct:")
+    weights = []
+    for (asked, _), ids in zip(pairs, targets, strict=True):
+        others = 0.0 if marking.only_keys(asked) else 1.0
+        weights.append([KEY_WEIGHT if before == correct else others for before in [0, *ids[:-1]]])
+    return list(zip(inputs, targets, weights, strict=True))
+
+
+def collate(rows: list[Encoded]) -> Batch:
+    """Padded inputs and labels, and the weight of each label in the loss."""
+    ids, labels = pad([row[0] for row in rows], 0), pad([row[1] for row in rows], -100)
+    weights = pad([row[2] for row in rows], 0.0)
+    return {"input_ids": ids, "attention_mask": (ids != 0).long(), "labels": labels, "weights": weights}
+
+
+def group(rows: list[Encoded], tokens: int) -> list[list[Encoded]]:
     """Rows in batches whose padded size, inputs and targets together, is at most `tokens`."""
     rows.sort(key=lambda row: (len(row[1]) // 8, len(row[0])))
-    groups: list[list[tuple[list[int], list[int]]]] = [[]]
+    groups: list[list[Encoded]] = [[]]
     widest = [0, 0]
     for row in rows:
         wide = [max(widest[0], len(row[0])), max(widest[1], len(row[1]))]
@@ -94,16 +120,54 @@ def _optimizers(model: T5ForConditionalGeneration, top: float) -> list[torch.opt
     return [muon, torch.optim.AdamW(others, lr=EMBEDDING_RATE, betas=(0.9, 0.98), weight_decay=0.0)]
 
 
+def loss_of(model: T5ForConditionalGeneration, batch: Batch) -> torch.Tensor:
+    """Cross-entropy a target token, weighted."""
+    model_inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "labels")}
+    logits = model(**model_inputs).logits.flatten(0, 1)
+    losses = torch.nn.functional.cross_entropy(logits.float(), batch["labels"].flatten(), reduction="none")
+    weights = batch["weights"].flatten()
+    return (losses * weights).sum() / weights.sum()
+
+
+def share(tensors: list[torch.Tensor]) -> None:
+    """Replaces each tensor by its mean over all processes."""
+    if dist.is_initialized():
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        dist.all_reduce(flat)
+        flat /= dist.get_world_size()
+        for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
+
+
+@torch.no_grad()
+def key_accuracy(run: "Run", count: int = 60) -> dict[str, float]:
+    """For each task that ends in letters: how often the likeliest letter is right, on examples never trained on."""
+    model = copy.deepcopy(run.model).eval()
+    model.load_state_dict(run.average)
+    found: dict[str, float] = {}
+    for task in (marking.mark, marking.spot, marking.exam, marking.propose):
+        rngs = [random.Random(f"held out:{SEED}:{index}") for index in range(count)]
+        batch = collate(encode(run.tokenizer, [task(rng, Material(rng)) for rng in rngs]))
+        keys = batch.pop("weights") > 1.0
+        written = model(**batch).logits.argmax(-1)
+        found[task.__name__] = round(float((written == batch["labels"])[keys].float().mean()), 3)
+    return found
+
+
 class Run:
     """The model, its optimizer and its moving average, with a state folder to stop and go on."""
 
-    def __init__(self, state: Path, *, top: float, vocabulary_size: int) -> None:
+    def __init__(self, state: Path, *, top: float, vocabulary_size: int, start: Path | None) -> None:
         self.state, self.top = state, top
         self.step, self.chunk, self.seen = 0, 0, 0
         if not (state / "tokenizer").exists():
-            make_tokenizer(vocabulary_size).save_pretrained(state / "tokenizer")
+            tokenizer = AutoTokenizer.from_pretrained(start) if start else make_tokenizer(vocabulary_size)
+            tokenizer.save_pretrained(state / "tokenizer")
         self.tokenizer: T5Tokenizer = AutoTokenizer.from_pretrained(state / "tokenizer")
         self.model = network.create(len(self.tokenizer), seed=SEED)
+        if start:
+            network.begin_from(self.model, start)
+            self.chunk = tasks.STAGES[0][0] // CHUNK
         self.optimizers = _optimizers(self.model, top)
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         if (state / "state.pt").exists():
@@ -129,15 +193,17 @@ class Run:
         for optimizer, top in zip(self.optimizers, (self.top, EMBEDDING_RATE), strict=True):
             optimizer.param_groups[0]["lr"] = rate(self.step, progress, top=top, cooldown=cooldown)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = self.model(**batch).loss
+            loss = loss_of(self.model, batch)
         loss.backward()
+        share([p.grad for p in self.model.parameters() if p.grad is not None])
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
         self.model.zero_grad(set_to_none=True)
         self._follow(min(0.995, self.step / (self.step + 50)))
         self.step += 1
-        self.seen += int(batch["attention_mask"].sum()) + int((batch["labels"] != -100).sum())
+        seen = int(batch["attention_mask"].sum()) + int((batch["labels"] != -100).sum())
+        self.seen += seen * (dist.get_world_size() if dist.is_initialized() else 1)
         return float(loss.detach())
 
     @torch.no_grad()
@@ -152,25 +218,35 @@ class Run:
 
 
 def train(run: Run, *, minutes: float, out: Path, tokens: int, cooldown: float) -> None:
-    """Trains for `minutes`, publishing to `out` on the way and at the end."""
-    begun = published = time.monotonic()
-    mean = 0.0
-    for chunk, batch in batches(run.tokenizer, start=run.chunk, tokens=tokens):
-        progress = (time.monotonic() - begun) / (60 * minutes)
+    """Trains for `minutes`, publishing to `out` on the way and at the end. Time spent stopped does not count."""
+    rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    last = published = time.monotonic()
+    spent, mean = 0.0, 0.0
+    endless = batches(run.tokenizer, start=run.chunk, tokens=tokens)
+    for chunk, batch in itertools.islice(endless, rank, None, processes):
+        passed = torch.tensor(min(LONGEST_STEP, time.monotonic() - last))
+        last = time.monotonic()
+        share([passed])
+        spent += float(passed)
+        progress = spent / (60 * minutes)
         if progress >= 1.0:
             break
         loss = run.train_on(batch, progress=progress, cooldown=cooldown)
         run.chunk = chunk
+        if rank > 0:
+            continue
         mean = loss if mean == 0.0 else 0.98 * mean + 0.02 * loss
-        if run.step % 50 == 0:
+        if run.step % 20 == 0:
             record = {"step": run.step, "loss": round(mean, 4), "tokens": run.seen, "progress": round(progress, 3)}
-            print(json.dumps({**record, "seconds": round(time.monotonic() - begun)}), flush=True)
+            print(json.dumps({**record, "seconds": round(spent)}), flush=True)
         if time.monotonic() - published > 240:
             published = time.monotonic()
             run.save()
             run.publish(out, averaged=True)
-    run.save()
-    run.publish(out, averaged=cooldown < 0.01)
+            print(json.dumps({"step": run.step, "tokens": run.seen, "keys": key_accuracy(run)}), flush=True)
+    if rank == 0:
+        run.save()
+        run.publish(out, averaged=cooldown < 0.01)
 
 
 def main() -> None:
@@ -178,6 +254,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--state", type=Path, default=Path(tempfile.gettempdir()) / "demo_base_state")
+    parser.add_argument("--begin-from", type=Path, help="a base whose weights a new run begins with")
     parser.add_argument("--rate", type=float, default=5e-3)
     parser.add_argument("--tokens", type=int, default=4096, help="padded tokens a batch")
     parser.add_argument("--cooldown", type=float, default=0.2, help="share of the time in which the rate falls")
@@ -185,8 +262,10 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=int, default=1500)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    if dist.is_torchelastic_launched():
+        dist.init_process_group("gloo")
     args.state.mkdir(parents=True, exist_ok=True)
-    run = Run(args.state, top=args.rate, vocabulary_size=args.vocabulary)
+    run = Run(args.state, top=args.rate, vocabulary_size=args.vocabulary, start=args.begin_from)
     size = sum(p.numel() for p in run.model.parameters())
     print(
         json.dumps({"parameters": size, "tokens": len(run.tokenizer), "rows": run.model.config.vocab_size}), flush=True

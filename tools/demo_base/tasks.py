@@ -6,22 +6,19 @@ table with their weights.
 """
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 from mtl.sources.demo import articles, passages
 from mtl.sources.demo.facts import KINDS, Fact
-from mtl.sources.demo.passages import Passage, Question, Sentence
+from mtl.sources.demo.passages import Sentence
 from mtl.sources.demo.world import DAYS, GLOSSES, MEN, MONTHS, POOLS, SURNAMES, TOWNS, WOMEN
+from tools.demo_base.marking import LEVELS, exam, mark, propose, spot
+from tools.demo_base.material import Material, Pair, Task, made_up, number
 from tools.demo_base.vocabulary import SENTINELS
 
-Pair = tuple[str, str]
 NAMES: Final = frozenset(WOMEN + MEN)
 ORDINALS: Final = ("first", "second", "third", "fourth", "fifth")
 LABELS: Final = ("Question:", "Options:", "Correct:", "Difficulty:", "Summary:", "Answer:", "MCQs:")
-LEVELS: Final = {"easy": "Easy", "gap": "Medium", "deep": "Hard"}
 DEPTH_NAMES: Final = ("plain", "gap", "deep")
 MARKS: Final = (
     ("(a)", "(b)", "(c)", "(d)"),
@@ -30,42 +27,6 @@ MARKS: Final = (
     ("A.", "B.", "C.", "D."),
     ("1)", "2)", "3)", "4)"),
 )
-
-
-@dataclass
-class Material:
-    """What one example is made from: a passage with its questions, and an article."""
-
-    rng: random.Random
-
-    @cached_property
-    def passage(self) -> Passage:
-        return passages.build(self.rng)
-
-    @cached_property
-    def article(self) -> str:
-        return articles.build(self.rng)[0]
-
-    def questions(self, depth: str, most: int) -> list[Question]:
-        return passages.select(self.rng, passages.questions(self.rng, self.passage, depth), most)
-
-    def question(self) -> Question:
-        """One question; each depth is as likely as the others."""
-        return self.questions(self.rng.choice(passages.DEPTHS), 1)[0]
-
-    def text(self) -> str:
-        return self.article if self.rng.random() < 0.5 else self.passage.text
-
-    def sentences(self) -> list[str]:
-        """The sentences of the article, of the passage, or of two headlines that belong to no article."""
-        if self.rng.random() < 0.1:
-            return list(articles.build(self.rng)[1])
-        return split(self.article) if self.rng.random() < 0.5 else [s.text for s in self.passage.sentences]
-
-
-def split(text: str) -> list[str]:
-    """A text cut behind its full stops."""
-    return [f"{part.rstrip('.')}." for part in text.split(". ")]
 
 
 def corrupt(rng: random.Random, m: Material) -> Pair:
@@ -105,11 +66,6 @@ def repeat_words(rng: random.Random, m: Material) -> Pair:
     return f"{rng.choice(('Repeat these words:', 'Copy:', 'Write the same again:'))} {text}", text
 
 
-def made_up(rng: random.Random) -> str:
-    word = "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(rng.randint(1, 3)))
-    return word.capitalize() if rng.random() < 0.5 else word
-
-
 def nth(rng: random.Random, m: Material) -> Pair:
     sentences = m.sentences()
     place = rng.randrange(min(len(sentences), len(ORDINALS)))
@@ -126,11 +82,6 @@ def answer(rng: random.Random, m: Material) -> Pair:
         texts, answers = number(texts), number(answers)
     shape = rng.choice(("Answer the question. {q} Text: {t}", "{t} {q}", "Read the text and answer. {t} Question: {q}"))
     return shape.format(q=" ".join(texts), t=m.passage.text), " ".join(answers)
-
-
-def number(texts: list[str]) -> list[str]:
-    """Each text with its number in front."""
-    return [f"{place}. {text}" for place, text in enumerate(texts, 1)]
 
 
 def choose(rng: random.Random, m: Material) -> Pair:
@@ -349,18 +300,21 @@ def shuffle(rng: random.Random, m: Material) -> Pair:
     return f"Which comes first? {pair[0]} Or: {pair[1]} Text: {' '.join(sentences)}", sentences[one]
 
 
-Task = Callable[[random.Random, Material], Pair]
 TASKS: Final[tuple[tuple[Task, float], ...]] = (
     (corrupt, 1.5),
     (repeat, 1.0),
     (repeat_words, 1.2),
     (nth, 0.7),
-    (answer, 4.0),
-    (choose, 3.0),
+    (answer, 2.5),
+    (choose, 0.7),
+    (mark, 1.5),
+    (spot, 6.0),
+    (exam, 6.0),
+    (propose, 8.0),
     (judge, 0.7),
     (mislead, 1.0),
-    (guess, 5.0),
-    (lay_out, 3.5),
+    (guess, 1.0),
+    (lay_out, 1.0),
     (ask, 7.0),
     (rate, 0.7),
     (fields, 0.7),
@@ -380,13 +334,15 @@ TASKS: Final[tuple[tuple[Task, float], ...]] = (
     (shuffle, 0.4),
 )
 COPYING: Final = ((repeat, 2.0), (repeat_words, 2.0), (tally, 0.5), (nth, 1.0), (swap, 1.0), (find, 1.0), (answer, 1.0))
-EARLY: Final = 24_576
-"""Among so many first examples most are about copying, which everything else is built on."""
+MARKING: Final = ((mark, 5.0), (spot, 2.0))
+STAGES: Final = ((24_576, COPYING), (40_960, MARKING))
+"""Up to these indices most examples are of the simple tasks that everything else is built on."""
 
 
 def example(seed: int, index: int) -> Pair:
     """Example number `index` of the mix: a pure function of (seed, index)."""
     rng = random.Random(f"pretrain:{seed}:{index}")
-    table = COPYING if index < EARLY and rng.random() < 0.7 else TASKS
+    simple = next((table for end, table in STAGES if index < end), TASKS)
+    table = simple if rng.random() < 0.75 else TASKS
     task = rng.choices([task for task, _ in table], [weight for _, weight in table])[0]
     return task(rng, Material(rng))

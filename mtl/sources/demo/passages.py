@@ -132,7 +132,7 @@ def _restatable(rng: random.Random, passage: Passage) -> list[Fact]:
     return rng.sample(found, min(1, len(found)))
 
 
-def _row(slot: str, value: str) -> tuple[str, ...]:
+def neighbours(slot: str, value: str) -> tuple[str, ...]:
     """The four neighbours in the pool of a slot to which a value belongs, in their usual order."""
     pool = POOLS[slot]
     start = min(pool.index(value) // 4 * 4, len(pool) - 4)
@@ -141,12 +141,14 @@ def _row(slot: str, value: str) -> tuple[str, ...]:
 
 def _direct(fact: Fact, ask: facts.Ask, depth: str) -> Question:
     template, slot = ask
-    return Question(fact.fill(template), fact.values[slot], _row(slot, fact.values[slot]), depth, fact, slot)
+    return Question(fact.fill(template), fact.values[slot], neighbours(slot, fact.values[slot]), depth, fact, slot)
 
 
 def _deep(fact: Fact, ask: tuple[str, str, str]) -> Question:
     template, option, slot = ask
-    options = tuple(fact.fill(option, {"gloss": fact.gloss(slot, value)}) for value in _row(slot, fact.values[slot]))
+    options = tuple(
+        fact.fill(option, {"gloss": fact.gloss(slot, value)}) for value in neighbours(slot, fact.values[slot])
+    )
     right = fact.fill(option, {"gloss": fact.gloss(slot)})
     return Question(fact.fill(template), right, options, "deep", fact, slot)
 
@@ -154,7 +156,7 @@ def _deep(fact: Fact, ask: tuple[str, str, str]) -> Question:
 def _true(rng: random.Random, fact: Fact) -> Question:
     """One true sentence in other words among three of the same form that are false."""
     template, slot = rng.choice(KINDS[fact.kind].again)
-    options = tuple(fact.fill(template, {slot: other}) for other in _row(slot, fact.values[slot]))
+    options = tuple(fact.fill(template, {slot: other}) for other in neighbours(slot, fact.values[slot]))
     return Question(fact.fill(TRUE_QUESTION), fact.fill(template), options, "deep", fact, slot)
 
 
