@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from mtl.errors import PermanentError
 
 _UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED|certificate verify failed", re.IGNORECASE)
-_BUNDLE = re.compile(r"TLS CA certificate bundle|No such file or directory|no certificate or crl found", re.IGNORECASE)
+_BUNDLE = re.compile(r"TLS CA certificate bundle|no certificate or crl found", re.IGNORECASE)
+_NO_FILE = re.compile(r"No such file or directory", re.IGNORECASE)
 _PLAIN = re.compile(r"WRONG_VERSION_NUMBER|wrong version number|HTTP_REQUEST|RECORD_LAYER_FAILURE", re.IGNORECASE)
 _REASON = re.compile(r"certificate verify failed: ([^(\]]+)")
 
@@ -18,7 +19,9 @@ def certificate_fault(error: BaseException, *, server: str, variable: str) -> Pe
 
     server: what was asked, without credentials. variable: the one by which the client learns of a private authority.
     """
-    texts = [str(item) for item in _causes(error)]
+    causes = list(_causes(error))
+    texts = [str(item) for item in causes]
+    of_tls = any("SSL" in type(item).__name__ for item in causes)
     if any(map(_UNTRUSTED.search, texts)):
         found = next(filter(None, map(_REASON.search, texts)), None)
         reason = found[1].strip() if found else "verification failed"
@@ -27,7 +30,7 @@ def certificate_fault(error: BaseException, *, server: str, variable: str) -> Pe
             field=variable,
             hint=f"if its authority is private, set {variable} to the file with the authority's certificate (PEM)",
         )
-    if any(map(_BUNDLE.search, texts)):
+    if any(map(_BUNDLE.search, texts)) or (of_tls and any(map(_NO_FILE.search, texts))):
         return PermanentError(
             f"the file of certificate authorities cannot be used for {server}: {texts[0][:300]}",
             field=variable,
