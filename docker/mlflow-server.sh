@@ -1,6 +1,6 @@
 #!/bin/sh
-# MLflow's server with its login. Its configuration holds the database's password, so it is written where only this
-# container sees it; nothing secret stands on a command line.
+# MLflow's server with its login. The password of its databases is PGPASSWORD, which the PostgreSQL client reads by itself,
+# so that no address holds it.
 set -eu
 : "${MLFLOW_BACKEND_STORE_URI:?the database of runs and models}"
 : "${MTL_MLFLOW_AUTH_DATABASE:?the database of users}"

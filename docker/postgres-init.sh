@@ -18,5 +18,8 @@ revoke all on database :"database" from public;
 END
     done
 }
-make mlflow "$MTL_POSTGRES_MLFLOW_PASSWORD" mlflow mlflow_auth
-make prefect "$MTL_POSTGRES_PREFECT_PASSWORD" prefect
+secrets=${MTL_SECRETS:-/run/secrets}
+mlflow=$(cat "$secrets/MTL_POSTGRES_MLFLOW_PASSWORD")
+prefect=$(cat "$secrets/MTL_POSTGRES_PREFECT_PASSWORD")
+make mlflow "$mlflow" mlflow mlflow_auth
+make prefect "$prefect" prefect

@@ -61,6 +61,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def secrets_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Where secrets are mounted, each as a file with its setting's name (`MTL_SECRETS`, default /run/secrets)."""
+    return Path((os.environ if environ is None else environ).get("MTL_SECRETS") or "/run/secrets")
+
+
 def bypass_proxy_for_loopback(environ: MutableMapping[str, str] | None = None) -> None:
     """Add the loopback names to `NO_PROXY`, for the HTTP clients of this process and of those that it starts.
 

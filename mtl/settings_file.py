@@ -1,6 +1,7 @@
-"""The settings file: `$MTL_HOME/settings.env` holds what every command of this machine needs, secrets included.
+"""Settings from files: `$MTL_HOME/settings.env` holds what every command of this machine needs, secrets included.
 
-What stands in the environment goes before what stands in the file, so that one command can differ.
+In a container, secrets are mounted as files instead, each named as its setting. What stands in the environment goes
+before what stands in a file, so that one command can differ.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from mtl.errors import InputError, did_you_mean
-from mtl.settings import load_settings
+from mtl.settings import load_settings, secrets_folder
 from mtl.settings_service import KNOWN
 
 NAME = "settings.env"
@@ -21,10 +22,33 @@ _OTHERS_MAY = 0o077
 
 
 def apply_settings_file(environ: MutableMapping[str, str] | None = None) -> None:
-    """Set what the file of `MTL_HOME` names and the environment does not. Errors: InputError, see `read_settings`."""
+    """Set what mounted secrets and the file of `MTL_HOME` name and the environment does not.
+
+    Errors: InputError, see `read_secrets` and `read_settings`.
+    """
     env = os.environ if environ is None else environ
+    for name, value in read_secrets(secrets_folder(env)).items():
+        env[name] = env.get(name) or value
     for name, value in read_settings(load_settings(env).home / NAME).items():
         env.setdefault(name, value)
+
+
+def read_secrets(folder: Path) -> Mapping[str, str]:
+    """Setting -> what is in the file of its name, if that is not empty; as docker/with-secrets.sh has it.
+
+    Other files may be there for other programs. Errors: InputError for a file that cannot be read.
+    """
+    found = {}
+    for name in KNOWN:
+        file = folder / name
+        try:
+            found[name] = file.read_text(encoding="utf-8").rstrip("\n")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            hint = f"it is a text file in UTF-8 that user {os.getuid()} may read: docker/setup.sh sets its mode"
+            raise InputError(f"{file} cannot be read: {error}", field=name, hint=hint) from None
+    return {name: value for name, value in found.items() if value}
 
 
 def read_settings(file: Path) -> Mapping[str, str]:

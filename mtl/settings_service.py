@@ -174,7 +174,7 @@ KNOWN: Mapping[str, str] = {
     "MTL_WEBHOOK_ON_DATA": "deployment that new data start; default: check-data/poll",
     "MTL_METRICS_TOKEN": "bearer token for GET /metrics of mtl webhooks; without it there are no metrics (secret)",
     "MTL_SERVE_MAX_BODY": "bytes of a body that mtl serve takes; a larger one is answered 413; default: 8388608",
-    "MTL_CONFIG": "docker/worker.sh: configuration that is scheduled; default: the deployed one",
+    "MTL_SECRETS": "folder of mounted secrets, each a file named as its setting; default: /run/secrets",
     "MTL_WORKER_NAME": "docker/worker.sh: name of the worker; default: the host's name",
     "MLFLOW_TRACKING_URI": "MLflow server or database; default: SQLite in $MTL_HOME",
     "MLFLOW_TRACKING_USERNAME": "user of the MLflow server",

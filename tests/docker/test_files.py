@@ -1,4 +1,4 @@
-"""Dockerfile, compose file, policies: checked by their linters and schemas. No image is built here."""
+"""Dockerfile, compose files, scripts, policies: checked by their linters and schemas. No image is built here."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ import boto3
 import pytest
 import yaml
 from botocore.exceptions import ClientError
+from cryptography.fernet import Fernet
 from moto import mock_aws
 from moto.core import set_initial_no_auth_action_count
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from mtl.errors import PermanentError
 from mtl.settings_service import KNOWN
@@ -24,7 +28,8 @@ from mtl.store.probe import probe_store
 from mtl.store.s3 import S3Store
 
 FOLDER = Path("docker")
-OURS = ("mlflow", "prefect", "webhooks", "worker", "worker-gpu", "bucket")
+SERVERS = ("mlflow", "prefect", "webhooks", "bucket")
+OURS = (*SERVERS, "worker")
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +54,10 @@ def test_the_scripts_are_whole_and_posix() -> None:
         assert "set -eu" in script.read_text()
 
 
-def test_the_compose_file_is_valid_by_the_published_schema() -> None:
-    done = run(
-        *(sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"),
-        str(FOLDER / "compose.yaml"),
-    )
+@pytest.mark.parametrize("name", ["compose.yaml", "compose.gpu.yaml"])
+def test_the_compose_files_are_valid_by_the_published_schema(name: str) -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(FOLDER / name)]
+    done = run(*command)
     assert done.returncode == 0, done.stdout
 
 
@@ -76,31 +80,137 @@ def test_only_loopback_is_published_and_nothing_but_what_people_open(compose: di
     assert all(port.startswith("127.0.0.1:") for published in ports.values() for port in published)
 
 
-def test_no_secret_has_a_default_and_the_example_names_them_all() -> None:
-    text = (FOLDER / "compose.yaml").read_text()
-    example = dict(
-        line.split("=", 1)
-        for line in (FOLDER / ".env.example").read_text().splitlines()
-        if re.match(r"[A-Z_0-9]+=", line)
-    )
-    used = set(re.findall(r"\$\{(\w+)", text))
-    assert used <= set(example)
-    required = set(re.findall(r"\$\{(\w+):\?", text))
-    optional = set(re.findall(r"\$\{(\w+):-", text))
-    secret = {name for name in used if re.search("PASSWORD|SECRET|KEY|TOKEN|AUTH", name)}
-    assert secret <= required
-    assert not secret & optional
-    assert all(example[name] == "" for name in secret)
+def mounted(service: dict[str, Any]) -> dict[str, str]:
+    """Of each secret of a service its name in the container -> its name in the file."""
+    pairs = [item if isinstance(item, dict) else {"source": item} for item in service.get("secrets", [])]
+    return {item.get("target", item["source"]): item["source"] for item in pairs}
+
+
+def test_secrets_are_files_and_none_is_in_an_environment_that_docker_inspect_shows(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        found = {variable for variable in service.get("environment", {}) if _SECRET.search(variable)}
+        assert found <= {"POSTGRES_PASSWORD_FILE"}, name
+        assert set(mounted(service).values()) <= set(compose["secrets"]), name
+    used = {source for service in compose["services"].values() for source in mounted(service).values()}
+    assert used == set(compose["secrets"])
+    assert all(secret == {"file": f"./secrets/{name}"} for name, secret in compose["secrets"].items())
+
+
+_SECRET = re.compile("PASSWORD|SECRET|KEY|TOKEN|AUTH_STRING|SLACK|SMTP")
+
+
+def test_setup_makes_every_secret_for_nobody_else_and_keeps_what_is_there(
+    compose: dict[str, Any], tmp_path: Path
+) -> None:
+    shutil.copy(FOLDER / "setup.sh", tmp_path)
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "POSTGRES_PASSWORD").write_text("mine")
+    for _ in range(2):
+        assert run(str(tmp_path / "setup.sh")).returncode == 0
+    secrets = {file.name: file.read_text() for file in (tmp_path / "secrets").iterdir()}
+    assert set(secrets) == set(compose["secrets"])
+    assert secrets["POSTGRES_PASSWORD"] == "mine"
+    assert {name for name, value in secrets.items() if not value} == {name for name in secrets if "NOTIFY" in name}
+    made = [value for value in secrets.values() if value]
+    assert len(set(made)) == len(made)
+    assert all(len(value) >= 40 for value in made if value != "mine")
+    Fernet(secrets["MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"])  # raises unless it is one
+    # Others cannot get into the folder; the users of the containers can read the files that are mounted from it.
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "secrets").iterdir()} == {0o444}
+    assert (tmp_path / "project").stat().st_mode & 0o777 == 0o755
+
+
+def test_every_notification_setting_reaches_the_worker(compose: dict[str, Any]) -> None:
+    worker = compose["services"]["worker"]
+    given = set(worker["environment"]) | set(mounted(worker))
+    assert {name for name in KNOWN if name.startswith("MTL_NOTIFY_")} | {"MTL_COST_PER_HOUR"} <= given
+
+
+def test_the_example_names_every_variable_of_the_compose_file() -> None:
+    example = set(re.findall(r"^([A-Z_]+)=", (FOLDER / ".env.example").read_text(), re.M))
+    assert set(re.findall(r"\$\{(\w+)", (FOLDER / "compose.yaml").read_text())) == example
 
 
 def test_every_setting_in_it_is_one_that_something_reads(compose: dict[str, Any]) -> None:
-    own = {"MTL_POSTGRES_MLFLOW_PASSWORD", "MTL_POSTGRES_PREFECT_PASSWORD", "MTL_MLFLOW_AUTH_DATABASE", "MTL_ARTIFACTS"}
-    own |= {"MTL_CONFIG"}
     scripts = "".join(script.read_text() for script in FOLDER.glob("*.sh"))
     for service in compose["services"].values():
-        for name in service.get("environment", {}):
+        for name in (*service.get("environment", {}), *mounted(service)):
             if name.startswith("MTL_"):
-                assert name in KNOWN or (name in own and name in scripts), name
+                assert name in KNOWN or name in scripts, name
+
+
+def test_one_worker_starts_by_itself_under_one_name_and_with_limits(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    assert not [name for name, service in services.items() if "profiles" in service]
+    worker = services["worker"]
+    assert worker["environment"]["MTL_WORKER_NAME"] == "worker"
+    assert "healthcheck" in worker
+    assert worker["stop_grace_period"] == "5m"
+    assert "cpus" in worker
+    for name, service in services.items():
+        assert service["init"] is True, name
+        assert service["mem_limit"], name
+        assert service["pids_limit"], name
+
+
+def test_data_and_configurations_come_from_a_folder_of_the_host(compose: dict[str, Any]) -> None:
+    assert "${MTL_PROJECT:-./project}:/opt/project:ro" in compose["services"]["worker"]["volumes"]
+    assert "WORKDIR /opt/project\n" in (FOLDER / "Dockerfile").read_text()
+
+
+def stages() -> dict[str, list[str]]:
+    """Stage of the Dockerfile -> its instructions and those of the stages that it builds on, in their order."""
+    found: dict[str, list[str]] = {}
+    for text in re.split(r"^FROM ", (FOLDER / "Dockerfile").read_text().replace("\\\n", ""), flags=re.M)[1:]:
+        first, *lines = text.splitlines()
+        base, _, name = first.partition(" AS ")
+        found[name] = [*found.get(base, []), *(line for line in lines if line and not line.startswith("#"))]
+    return found
+
+
+def test_servers_are_images_without_torch(compose: dict[str, Any]) -> None:
+    for name in SERVERS:
+        target = compose["services"][name]["build"]["target"]
+        assert compose["services"][name]["image"] == f"mtl-retrain:{target}"
+        assert "torch" not in "\n".join(stages()[target])
+
+
+@pytest.mark.parametrize("target", ["cpu", "cuda"])
+def test_a_changed_line_of_ours_leaves_the_layers_of_torch_and_of_packages(target: str) -> None:
+    instructions = stages()[target]
+    installs = [line for line in instructions if "pip install" in line]
+    torch, packages, ours = installs
+    assert torch.endswith(" torch")
+    assert "--requirement /tmp/requirements.txt" in packages
+    assert "from=wheel" in ours
+    assert not [line for line in instructions[: instructions.index(packages) + 1] if line.startswith("COPY")]
+
+
+def test_the_image_of_webhooks_has_what_they_import() -> None:
+    """The receiver and the maker of the bucket, without any package that is not installed there."""
+    install = next(line for line in stages()["webhooks"] if "pip install --constraint" in line)
+    there = with_requirements(install.split("/tmp/constraints.txt")[-1].split()) | {"mtl-retrain"}
+    owners = metadata.packages_distributions().items()
+    absent = [name for name, found in owners if not there & {canonicalize_name(owner) for owner in found}]
+    modules = ("store.bucket", "cli.main", "cli.receiving", "connections", "service.metrics", "service.prefect_api")
+    modules += ("service.webhooks", "service.registering", "service.status", "store.folder", "store.s3")
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\n"
+    done = run(sys.executable, "-c", f"{code}import uvicorn, {', '.join(f'mtl.{name}' for name in modules)}")
+    assert "torch" in absent
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def with_requirements(names: list[str]) -> set[str]:
+    """The distributions and what they require, as they are installed here."""
+    found: set[str] = set()
+    left = {canonicalize_name(name) for name in names}
+    while left:
+        found.add(name := left.pop())
+        wanted = map(Requirement, metadata.requires(name) or [])
+        here = [each.name for each in wanted if not each.marker or each.marker.evaluate({"extra": ""})]
+        left |= {canonicalize_name(each) for each in here} - found
+    return found
 
 
 def test_services_wait_for_what_they_need_and_say_whether_they_are_well(compose: dict[str, Any]) -> None:
