@@ -7,7 +7,7 @@ umask 077
 # Whether one of the processes has not ended; a parent that stands still leaves them as zombies.
 alive() {
     for process in "$@"; do
-        ! grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$process/status" || return 0
+        ! grep -qs '^State:.[^ZX]' "/proc/$process/status" || return 0
     done
     return 1
 }

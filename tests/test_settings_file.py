@@ -1,7 +1,8 @@
-"""The settings file of MTL_HOME: what it gives, and what it refuses."""
+"""Settings from files: what the settings file of MTL_HOME and mounted secrets give, and what is refused."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,34 @@ def test_a_file_that_others_can_read_stops_every_command(
     monkeypatch.setenv("MTL_HOME", str(tmp_path))
     assert run(["status"]) == 2
     assert f"chmod 600 {file}" in capsys.readouterr().err
+
+
+def test_mounted_secrets_go_before_the_settings_file_and_the_environment_before_both(tmp_path: Path) -> None:
+    """Empty is unset, in a file as in the environment; compose passes on what is unset as an empty text."""
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for name, text in {
+        "MTL_NOTIFY_SECRET": "mounted $x\n",
+        "MTL_NOTIFY_SLACK": "",
+        "MLFLOW_TRACKING_PASSWORD": "mounted",
+        "AWS_SECRET_ACCESS_KEY": "mounted",
+        "PGPASSWORD": "of another program",
+    }.items():
+        (secrets / name).write_text(text)
+    write(tmp_path, "MTL_NOTIFY_SECRET=file\nMTL_NOTIFY_SLACK=https://file.example.org\n")
+    given = {"MTL_HOME": str(tmp_path), "MTL_SECRETS": str(secrets)}
+    environ = given | {"MLFLOW_TRACKING_PASSWORD": "environment", "AWS_SECRET_ACCESS_KEY": ""}
+    apply_settings_file(environ)
+    assert environ == given | {
+        "MTL_NOTIFY_SECRET": "mounted $x",
+        "MTL_NOTIFY_SLACK": "https://file.example.org",
+        "MLFLOW_TRACKING_PASSWORD": "environment",
+        "AWS_SECRET_ACCESS_KEY": "mounted",
+    }
+
+
+def test_a_secret_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "MTL_NOTIFY_SECRET").write_bytes(b"\xff")
+    with pytest.raises(InputError, match=r"MTL_NOTIFY_SECRET cannot be read") as caught:
+        apply_settings_file({"MTL_HOME": str(tmp_path), "MTL_SECRETS": str(tmp_path)})
+    assert f"user {os.getuid()} may read" in (caught.value.hint or "")
