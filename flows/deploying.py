@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -117,7 +118,7 @@ def _make_deployments(folder: Path, chosen: deployed.Choices) -> None:
     file = Path(__file__).with_name("prefect.yaml")
     values = {
         "MTL_DEPLOY_FOLDER": str(folder),
-        "MTL_DEPLOY_PYTHON": sys.executable,
+        "MTL_DEPLOY_PYTHON": shlex.quote(sys.executable),
         "MTL_DEPLOY_CONFIG": chosen.config,
         "MTL_DEPLOY_CRON": chosen.cron,
         "MTL_DEPLOY_TIMEZONE": chosen.timezone,
