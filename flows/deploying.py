@@ -52,6 +52,7 @@ def deploy(folder: Path, *, config: str | None, cron: str | None, timezone: str 
     """
     from flows.presets import presets
 
+    _refuse_placeholders(folder, Path(sys.executable))
     with get_client(sync_client=True) as client:
         before = deployed.snapshot(client)
         chosen = deployed.choices(before, config=config, cron=cron, timezone=timezone)
@@ -97,6 +98,17 @@ def next_runs(cron: str, timezone: str, *, count: int = 2) -> Sequence[datetime]
         field="cron",
         hint='for example --cron "0 3 * * *" --timezone Europe/Berlin: every night at three',
     )
+
+
+def _refuse_placeholders(*paths: Path) -> None:
+    """Errors: InputError for a path that a worker would fill in instead of using it."""
+    for path in paths:
+        if "{{" in str(path):
+            raise InputError(
+                f"Prefect would take a part of the path {path} for a placeholder",
+                field="folder",
+                hint="move the project, or its environment, to a folder without {{ in its path",
+            )
 
 
 def _make_pool(client: SyncPrefectClient) -> None:

@@ -152,10 +152,16 @@ def embedded_runs(database: Path) -> Runs:
         raise PermanentError(f"cannot read {database}: {error}", hint="mtl doctor says what may be done") from None
     names = ("id", "name", "flow", "state", "started")
     last = [
-        dict(zip(names, row[:5], strict=True)) | {"seconds": _seconds(*row[4:]), "message": None, "progress": None}
+        dict(zip(names, (*row[:4], _utc(row[4])), strict=True))
+        | {"seconds": _seconds(*row[4:]), "message": None, "progress": None}
         for row in rows
     ]
     return Runs(last=last)
+
+
+def _utc(moment: str) -> str:
+    """SQLite keeps UTC without saying so."""
+    return datetime.fromisoformat(moment).replace(tzinfo=UTC).isoformat()
 
 
 def _seconds(start: str, end: str | None, _total: object) -> float | None:
