@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -51,6 +52,7 @@ def deploy(folder: Path, *, config: str | None, cron: str | None, timezone: str 
     """
     from flows.presets import presets
 
+    _refuse_placeholders(folder, Path(sys.executable))
     with get_client(sync_client=True) as client:
         before = deployed.snapshot(client)
         chosen = deployed.choices(before, config=config, cron=cron, timezone=timezone)
@@ -98,6 +100,17 @@ def next_runs(cron: str, timezone: str, *, count: int = 2) -> Sequence[datetime]
     )
 
 
+def _refuse_placeholders(*paths: Path) -> None:
+    """Errors: InputError for a path that a worker would fill in instead of using it."""
+    for path in paths:
+        if "{{" in str(path):
+            raise InputError(
+                f"Prefect would take a part of the path {path} for a placeholder",
+                field="folder",
+                hint="move the project, or its environment, to a folder without {{ in its path",
+            )
+
+
 def _make_pool(client: SyncPrefectClient) -> None:
     try:
         client.read_work_pool(POOL)
@@ -117,7 +130,7 @@ def _make_deployments(folder: Path, chosen: deployed.Choices) -> None:
     file = Path(__file__).with_name("prefect.yaml")
     values = {
         "MTL_DEPLOY_FOLDER": str(folder),
-        "MTL_DEPLOY_PYTHON": sys.executable,
+        "MTL_DEPLOY_PYTHON": shlex.quote(sys.executable),
         "MTL_DEPLOY_CONFIG": chosen.config,
         "MTL_DEPLOY_CRON": chosen.cron,
         "MTL_DEPLOY_TIMEZONE": chosen.timezone,

@@ -1,4 +1,8 @@
-"""Progress of a step in Prefect: a line in the log for every tenth, and a progress artifact that moves."""
+"""Progress of a step in Prefect: a line in the log for every tenth, and a progress artifact that moves.
+
+Prefect's engine asks after its run only when a step ends. So a run that was deleted is noticed here, or it would go on
+unseen for hours.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+import httpx
 from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.runtime import flow_run
 
 from flows.timing import timed
+from mtl.errors import PermanentError
 from mtl.progress import Moment, listening
+from mtl.settings import prefect_settings
 
 _SECONDS_BETWEEN_UPDATES = 5.0
+_SECONDS_BETWEEN_LOOKS = 15.0
+_LOOKS = 2
+"""So often a run must not be found before it counts as deleted: a proxy may say so once of a server that restarts."""
 _MOST_WARNINGS = 100
 
 
@@ -58,6 +71,8 @@ class _Watcher:
         self._artifact: UUID | None = None
         self._tenth = -1
         self._updated = 0.0
+        self._looked = time.monotonic()
+        self._missed = 0
 
     def __call__(self, moment: Moment) -> None:
         if moment.stage != self._stage:
@@ -68,9 +83,32 @@ class _Watcher:
             counted = f"{moment.done}/{moment.total} " if moment.total else ""  # 0: nobody knows yet
             self._log.info("%s %s%s", self._stage, counted, moment.note)
         now = time.monotonic()
+        if now - self._looked >= _SECONDS_BETWEEN_LOOKS:
+            self._looked = now
+            self._look_for_run()
         if now - self._updated >= _SECONDS_BETWEEN_UPDATES or share >= 1:
             self._updated = now
             self._show(100 * share, moment.note)
+
+    def _look_for_run(self) -> None:
+        """Errors: PermanentError for a run that was deleted. A server that is away says nothing of it."""
+        name = flow_run.get_id()
+        if name is None or prefect_settings().embedded:
+            return
+        try:
+            with get_client(sync_client=True) as client:
+                client.read_flow_run(UUID(name))
+        except ObjectNotFound:
+            self._missed += 1
+        except (httpx.HTTPError, PrefectHTTPStatusError):
+            return
+        else:
+            self._missed = 0
+        if self._missed >= _LOOKS:
+            raise PermanentError(
+                f"flow run {name} was deleted in Prefect, so {self._stage} was stopped",
+                hint="what was done is kept: a new run of the same configuration goes on from the last checkpoint",
+            )
 
     def _show(self, percent: float, note: str) -> None:
         if self._artifact is None:

@@ -1,6 +1,6 @@
 """Limits of an HTTP server that others can reach: how long a request may take to arrive, and how many may at once.
 
-    uvicorn.run(app, **bounded(), host=…)
+    serve(app, hold("127.0.0.1", 5002))        sockets of mtl.ports
 
 uvicorn itself waits for a request for as long as its caller keeps the connection open.
 """
@@ -9,13 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from collections.abc import Sequence
+from contextlib import suppress
+from socket import socket
 from typing import Any
 
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from mtl.errors import PermanentError
 
 REQUEST_SECONDS = 10.0
 """For head and body together. While the app lets a body wait, its limits hold instead."""
 MOST_CONNECTIONS = 128
+
+
+def serve(app: Any, sockets: Sequence[socket], **options: Any) -> None:
+    """Answer on `sockets` until interrupted, within the limits. options: others of uvicorn's."""
+    server = uvicorn.Server(uvicorn.Config(app, **bounded(), **options))
+    with suppress(KeyboardInterrupt):
+        server.run(list(sockets))
+    if not server.started:
+        raise PermanentError("the server did not start", hint="what it printed says why")
 
 
 def bounded() -> dict[str, Any]:

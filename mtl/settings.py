@@ -16,11 +16,15 @@ from urllib.parse import urlsplit
 from urllib.request import proxy_bypass
 
 from mtl.errors import InputError
+from mtl.sqlite import database_url
 
 DEFAULT_STORE_PATIENCE = 300.0
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 EMBEDDED_USER = "embedded-by-mtl"
 """Whom the login of a Prefect server names that lives inside one command."""
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,10 @@ class Settings:
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Settings from the environment (or from `environ`). Errors: InputError for a state folder that is not UTF-8."""
+    """Settings from the environment (or from `environ`).
+
+    Errors: InputError for a state folder that is not UTF-8, or whose path holds a control character.
+    """
     env = os.environ if environ is None else environ
     home = local_path(env.get("MTL_HOME") or ".mtl").absolute()
     try:
@@ -52,11 +59,14 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     except UnicodeEncodeError:  # databases and Arrow files take no such paths
         hint = "set MTL_HOME to a folder whose path is UTF-8"
         raise InputError(f"the state folder {str(home)!a} is not UTF-8", field="MTL_HOME", hint=hint) from None
+    if _CONTROL.search(str(home)):  # it would begin a new line in the files and logs that name it
+        hint = "set MTL_HOME to a folder whose path has no line break, tabulator or other control character"
+        raise InputError(f"the state folder {str(home)!a} has a control character", field="MTL_HOME", hint=hint)
     store = env.get("MTL_STORE") or str(home / "store")
     return Settings(
         home=home,
         store=str(local_path(store)) if store.startswith("~") else store,
-        tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
+        tracking_uri=env.get("MLFLOW_TRACKING_URI") or database_url(home / "mlflow.db"),
         actor=env.get("MTL_ACTOR") or env.get("USER") or env.get("LOGNAME") or _account(),
     )
 

@@ -32,3 +32,11 @@ def test_a_leading_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_state_folder_that_is_not_utf8_is_refused() -> None:
     with pytest.raises(InputError, match=r"the state folder '/d\\udce9/state' is not UTF-8\n  set MTL_HOME"):
         load_settings({"MTL_HOME": "/d\udce9/state"})
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "a\ttab", "\x1b[31m"])
+def test_a_state_folder_with_a_control_character_is_refused_before_anything_is_made(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"the state folder '.*' has a control character\n  set MTL_HOME") as caught:
+        load_settings({"MTL_HOME": str(tmp_path / name)})
+    assert name not in str(caught.value)
+    assert not list(tmp_path.iterdir())

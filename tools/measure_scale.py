@@ -25,6 +25,8 @@ from typing import Any
 import boto3
 import yaml
 
+from mtl.sqlite import read_only
+
 CONF = Path(__file__).parents[1] / "conf" / "demo.yaml"
 
 
@@ -59,7 +61,7 @@ def rows(database: Path) -> dict[str, int]:
     """table -> rows, of a SQLite file."""
     if not database.exists():
         return {}
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as opened:
+    with closing(sqlite3.connect(read_only(database), uri=True)) as opened:
         tables = [name for (name,) in opened.execute("select name from sqlite_master where type = 'table'")]
         return {name: opened.execute(f'select count(*) from "{name}"').fetchone()[0] for name in tables}  # noqa: S608
 

@@ -32,7 +32,7 @@ def tracking(settings: Settings) -> Any:
     """MLflow at the configured address; embedded, its artifacts stand beside its database."""
     from mtl.tracking.client import Tracking
 
-    return Tracking(settings.tracking_uri, artifact_root=str(settings.home / "mlflow-artifacts"))
+    return Tracking(settings.tracking_uri, artifact_root=(settings.home / "mlflow-artifacts").as_uri())
 
 
 def lineage_tags(trained: Mapping[str, Any]) -> dict[str, str]:

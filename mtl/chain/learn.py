@@ -142,6 +142,7 @@ def train(config: RetrainConfig, dataset: str, *, resume: str | None = None) -> 
 
     def on_event(event: Mapping[str, Any]) -> None:
         if event["event"] == "start":
+            recorder().check()
             recorder().start(event["identity"], tags=lineage_tags(event))
             progress.report("train", event["step"], event["max_steps"], _start_note(event))
         elif event["event"] == "step":

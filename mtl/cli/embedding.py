@@ -22,6 +22,7 @@ from pathlib import Path
 from mtl.errors import MtlError, PermanentError, TransientError
 from mtl.settings import EMBEDDED_USER, prefect_settings
 from mtl.shortages import by_text, explained, reported
+from mtl.sqlite import database_url
 
 _START_SECONDS = 180.0  # a first start on a busy machine
 _STOP_SECONDS = 5.0
@@ -102,6 +103,7 @@ def _environment(home: Path, port: int) -> dict[str, str]:
     """For the server and its clients. The login is made anew for each server."""
     login, origin = f"{EMBEDDED_USER}:{secrets.token_urlsafe(32)}", f"http://127.0.0.1:{port}"
     return {
+        **_database(home),
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"{origin}/api",
         "PREFECT_API_AUTH_STRING": login,
@@ -112,6 +114,12 @@ def _environment(home: Path, port: int) -> dict[str, str]:
         # A server of this machine that does not answer is gone; the usual five tries take minutes to find out.
         "PREFECT_CLIENT_MAX_RETRIES": os.environ.get("PREFECT_CLIENT_MAX_RETRIES", "3"),
     }
+
+
+def _database(home: Path) -> dict[str, str]:
+    """The database's address, for a folder whose path is none: Prefect would make one of it that leads elsewhere."""
+    address = database_url(home / "prefect.db", driver="aiosqlite")
+    return {"PREFECT_SERVER_DATABASE_CONNECTION_URL": address} if "?" in address else {}
 
 
 def _wait(server: _Server) -> None:

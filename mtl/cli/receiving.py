@@ -16,10 +16,9 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(host: str, port: int, *, public_url: str | None, register: bool, name: str) -> None:
-    """Serve until stopped. Errors: InputError if a setting is missing."""
-    import uvicorn
-
-    from mtl.connections import bounded
+    """Serve until stopped. Errors: InputError if a setting is missing, or the port is taken."""
+    from mtl.connections import serve as answer
+    from mtl.ports import hold
     from mtl.service.metrics import metrics_text
     from mtl.service.prefect_api import PrefectApi
     from mtl.service.webhooks import Received, make_app
@@ -27,13 +26,14 @@ def serve(host: str, port: int, *, public_url: str | None, register: bool, name:
 
     settings, prefect, trust = load_settings(), prefect_settings(), webhook_settings()
     _check(trust, prefect.url, host, public_url)
+    sockets = hold(host, port)
     if register:
         _register_soon(trust, public_url or f"http://{host}:{port}")
     api = PrefectApi(prefect)
     received = Received(FolderStore(settings.home / "webhooks"))
     app = make_app(trust, api.start, received, lambda: metrics_text(settings, prefect, name))
     print(f"receiving on http://{host}:{port}: POST /mlflow, POST /data, GET /health, GET /metrics", flush=True)
-    uvicorn.run(app, **bounded(), host=host, port=port, log_level="warning", access_log=False)
+    answer(app, sockets, log_level="warning", access_log=False)
 
 
 def _check(trust: WebhookSettings, prefect: str | None, host: str, public_url: str | None) -> None:

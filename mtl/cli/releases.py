@@ -143,7 +143,10 @@ def generate_many(
 
 
 def serve(name: str, ref: str, *, host: str, port: int) -> None:
-    """Serve a model over HTTP until interrupted."""
+    """Serve a model over HTTP until interrupted. Errors: InputError if the port is taken."""
+    from mtl.ports import hold
+
+    sockets = hold(host, port)  # before what takes seconds
     from mtl.registry.server import serve as serve_folder
     from mtl.release.refs import resolve_ref
     from mtl.settings_service import serve_max_body
@@ -154,7 +157,7 @@ def serve(name: str, ref: str, *, host: str, port: int) -> None:
     model = resolve_ref(ref, store=open_store(settings.store), model=name, cache=settings.cache, versions=versions)
     version = f" v{model.version}" if model.version else ""
     print(f"serving {name}{version} on http://{host}:{port}/invocations (interrupt to stop)", flush=True)
-    serve_folder(model.folder, host=host, port=port, max_body=most)
+    serve_folder(model.folder, sockets, max_body=most)
 
 
 def _lazy_versions(settings: Settings, name: str, ref: str) -> Any:

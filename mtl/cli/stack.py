@@ -10,7 +10,7 @@ from typing import Any
 from mtl.cli.embedding import quiet_prefect
 from mtl.cli.terminal import progress_bars
 from mtl.errors import InputError
-from mtl.settings import load_settings
+from mtl.settings import load_settings, local_path
 from mtl.stack.state import Stack, make_stack, open_stack
 
 Document = dict[str, Any]
@@ -20,6 +20,8 @@ def up(store: str | None) -> Document:
     """Start all services and wait until they are healthy."""
     from mtl.stack.up import bring_up
 
+    if store is not None and "://" not in store:
+        store = str(local_path(store).absolute())  # the services run in folders of their own
     with progress_bars():
         took = bring_up(make_stack(load_settings().home, store=store))
     return {**status(), "seconds": took}

@@ -9,7 +9,7 @@ from typing import Any
 from mtl.cli.embedding import prefect_server
 from mtl.cli.terminal import progress_bars, stoppable
 from mtl.config.retrain import RetrainConfig, load_config
-from mtl.errors import TransientError
+from mtl.errors import MtlError, PermanentError, TransientError
 from mtl.settings import load_settings, prefect_settings
 
 Document = dict[str, Any]
@@ -80,6 +80,8 @@ def retrain(config: Path) -> Document:
     import httpx
 
     with progress_bars(), stoppable(), prefect_server():
+        from prefect.exceptions import ObjectNotFound
+
         from flows.retrain import retrain as flow
 
         for handler in logging.getLogger().handlers:  # Prefect's console
@@ -94,6 +96,17 @@ def retrain(config: Path) -> Document:
                 field="MTL_HOME" if embedded else "PREFECT_API_URL",
                 hint=f"what was done is kept: {again}",
             ) from None
+        except ObjectNotFound as error:
+            raise _deleted(error) from None
+
+
+def _deleted(error: BaseException) -> MtlError:
+    """What a step said of the run that was deleted, of which the engine could not record the end."""
+    item: BaseException | None = error
+    while item is not None and not isinstance(item, MtlError):
+        item = item.__cause__ or item.__context__
+    hint = "what was done is kept: run this again, and it goes on from the last checkpoint"
+    return item or PermanentError("this run was deleted in Prefect", field="PREFECT_API_URL", hint=hint)
 
 
 def _worth_showing(record: logging.LogRecord) -> bool:

@@ -9,9 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mtl.doctor.finding import Finding, fault, ok, warning
-from mtl.errors import PermanentError
+from mtl.errors import InputError, MtlError, PermanentError
 from mtl.service.redact import clean
 from mtl.settings import PrefectSettings, Settings
+from mtl.sqlite import database_path, read_only
+from mtl.tracking.faults import for_shell
 from mtl.tracking.schema import schema
 
 
@@ -26,8 +28,24 @@ def mlflow(settings: Settings) -> Iterator[Finding]:
     elif found == expected:
         yield ok("mlflow", f"{clean(uri)}: tables up to date ({found})")
     else:
-        do = "back it up, then: mlflow db upgrade $MLFLOW_TRACKING_URI (or install the MLflow that made it)"
+        do = f"back it up, then: mlflow db upgrade {for_shell(uri)} (or install the MLflow that made it)"
         yield fault("mlflow", f"{clean(uri)} has tables of revision {found}, expected is {expected}", do)
+
+
+def experiment(settings: Settings, name: str) -> Iterator[Finding]:
+    """Can a run be recorded in it? Errors: InputError if it was deleted."""
+    path = database_path(settings.tracking_uri)
+    if path is not None and not path.exists():
+        return
+    from mtl.tracking.client import Tracking
+
+    try:
+        Tracking(settings.tracking_uri).check_experiment(name)
+    except InputError:
+        raise
+    except MtlError:  # another check says that it does not answer, or refuses
+        return
+    yield ok("mlflow", f"experiment {name} was not deleted")
 
 
 def prefect(settings: PrefectSettings) -> Iterator[Finding]:
@@ -47,7 +65,7 @@ def prefect(settings: PrefectSettings) -> Iterator[Finding]:
 
 def _sqlite_revision(path: Path) -> str | None:
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(read_only(path), uri=True)) as database:
             row = database.execute("select version_num from alembic_version").fetchone()
     except sqlite3.DatabaseError as error:
         raise PermanentError(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
+from mtl.config.register import RegisterConfig
 from mtl.config.retrain import RetrainConfig
 from mtl.doctor import databases, machine, models, services, storage, variables
 from mtl.doctor.data import data, training
@@ -31,6 +32,7 @@ def examine(config: RetrainConfig | None = None) -> Iterator[Finding]:
         ("prefect", partial(databases.prefect, prefect)),
         ("mlflow", partial(services.mlflow, settings)),
         ("mlflow", partial(databases.mlflow, settings)),
+        ("mlflow", partial(databases.experiment, settings, _experiment(config))),
         ("store", partial(storage.store, settings)),
         ("clock", partial(services.clocks, servers)),
         ("device", partial(machine.device, settings)),
@@ -46,6 +48,10 @@ def _servers(store: str, tracking_uri: str, prefect: str | None) -> dict[str, st
     found = {"S3": s3_endpoint()} if store.startswith("s3://") else {}
     found |= {"MLflow": f"{tracking_uri.rstrip('/')}/health"} if tracking_uri.startswith("http") else {}
     return found | ({"Prefect": f"{prefect}/health"} if prefect else {})
+
+
+def _experiment(config: RetrainConfig | None) -> str:
+    return (config.register_ if config else RegisterConfig()).experiment
 
 
 def _base(config: RetrainConfig | None) -> dict[str, Any]:

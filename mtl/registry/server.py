@@ -1,6 +1,6 @@
 """MLflow's scoring server for one model, where every request that cannot be read is answered 400.
 
-    serve(folder, host="127.0.0.1", port=5002)      curl localhost:5002/invocations -d '{"inputs": ["a text"]}' …
+    serve(folder, hold("127.0.0.1", 5002), max_body=…)    curl localhost:5002/invocations -d '{"inputs": ["a text"]}' …
 
 MLflow's own server (`mlflow models serve`) answers the same, but reads bodies of any size, repeats in its errors what
 it was sent, and gives 500 to some bodies that its parser cannot read, such as a column named by a list.
@@ -12,19 +12,19 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from socket import socket
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from mlflow.pyfunc import load_model
 from mlflow.pyfunc.scoring_server import init
 
-from mtl.connections import bounded
+from mtl.connections import serve as answer
 from mtl.registry.body_limit import BodyLimit
 from mtl.registry.package import packaged
 
@@ -119,11 +119,11 @@ def _refusal(status: int, message: str, **more: Any) -> Response:
     return JSONResponse({"error_code": code, "message": shown, **more}, status_code=status)
 
 
-def serve(folder: Path, *, host: str, port: int, max_body: int) -> None:
+def serve(folder: Path, sockets: Sequence[socket], *, max_body: int) -> None:
     """Serve the trained model in `folder` until interrupted; bodies of over `max_body` bytes are answered 413.
 
-    Errors: InputError, DamageError if it is no trained model.
+    sockets: of `mtl.ports.hold`. Errors: InputError, DamageError if it is no trained model.
     """
     with packaged(folder) as packed:
         app = BodyLimit(scoring_app(load_model(str(packed))), most=max_body)
-        uvicorn.run(app, **bounded(), host=host, port=port, log_level="info")
+        answer(app, sockets, log_level="info")

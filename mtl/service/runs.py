@@ -14,6 +14,7 @@ from mtl.errors import PermanentError
 from mtl.service.deployments import missing_parts, on_this_machine, without_next_run
 from mtl.service.prefect_api import PrefectApi
 from mtl.service.redact import clean
+from mtl.sqlite import read_only
 
 Document = dict[str, Any]
 _LAST = 10
@@ -145,16 +146,22 @@ def embedded_runs(database: Path) -> Runs:
         " where run.start_time is not null order by run.start_time desc limit ?"
     )
     try:
-        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=2)) as opened:
+        with closing(sqlite3.connect(read_only(database), uri=True, timeout=2)) as opened:
             rows = opened.execute(query, [_LAST]).fetchall()
     except sqlite3.DatabaseError as error:
         raise PermanentError(f"cannot read {database}: {error}", hint="mtl doctor says what may be done") from None
     names = ("id", "name", "flow", "state", "started")
     last = [
-        dict(zip(names, row[:5], strict=True)) | {"seconds": _seconds(*row[4:]), "message": None, "progress": None}
+        dict(zip(names, (*row[:4], _utc(row[4])), strict=True))
+        | {"seconds": _seconds(*row[4:]), "message": None, "progress": None}
         for row in rows
     ]
     return Runs(last=last)
+
+
+def _utc(moment: str) -> str:
+    """SQLite keeps UTC without saying so."""
+    return datetime.fromisoformat(moment).replace(tzinfo=UTC).isoformat()
 
 
 def _seconds(start: str, end: str | None, _total: object) -> float | None:

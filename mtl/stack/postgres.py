@@ -22,7 +22,7 @@ def service(stack: Stack) -> Service:
     data, user = stack.folder / "postgres", _user()
     return Service(
         name="postgres",
-        command=(_binary("postgres", data), "-D", str(data), *_options(stack)),
+        command=(_binary("postgres", data), "-D", data.name, *_options(stack)),
         user=user,
         stop_signal="INT",  # ends connections instead of waiting for them
         before=lambda: _make_cluster(stack, data, user),
@@ -94,8 +94,9 @@ def _make_cluster(stack: Stack, data: Path, user: str | None) -> None:
             _check_way(data)
             shutil.chown(aside, user)
             shutil.chown(password, user)
-        login = ("--username", "postgres", "--auth", "scram-sha-256", "--pwfile", str(password))
-        run(_binary("initdb", data), "--pgdata", str(aside), *login, "--encoding", "UTF8", "--no-locale", user=user)
+        login = ("--username", "postgres", "--auth", "scram-sha-256", "--pwfile", password.name)
+        options = (*login, "--encoding", "UTF8", "--no-locale")
+        run(_binary("initdb", data), "--pgdata", aside.name, *options, folder=stack.folder, user=user)
     finally:
         password.unlink()
     aside.rename(data)
@@ -114,7 +115,8 @@ def _check_way(data: Path) -> None:
 
 def _ready(stack: Stack, data: Path) -> bool:
     try:
-        run(_binary("pg_isready", data), "-q", "-h", "127.0.0.1", "-p", str(stack.ports["postgres"]))
+        where = ("-h", "127.0.0.1", "-p", str(stack.ports["postgres"]))
+        run(_binary("pg_isready", data), "-q", *where, folder=stack.folder)
     except TransientError:
         return False
     return True
@@ -151,4 +153,5 @@ def _sql(stack: Stack, data: Path, statement: str, *, password: str | None = Non
     where = ("-h", "127.0.0.1", "-p", str(stack.ports["postgres"]), "-U", "postgres", "-d", "postgres")
     options = ("-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
     environment = {"PGPASSWORD": password or stack.secrets["postgres"]}
-    return run(_binary("psql", data), *where, *options, stdin=statement, environment=environment)
+    psql = _binary("psql", data)
+    return run(psql, *where, *options, folder=stack.folder, stdin=statement, environment=environment)

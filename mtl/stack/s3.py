@@ -1,6 +1,8 @@
 """S3 of the stack: Ceph's gateway with one monitor and one disk in a file, from Debian's packages.
 
 One copy of each object, synced to disk before a write is answered: as safe as the disk that MTL_HOME is on.
+Everything runs in the stack's folder and names files relative to it: in Ceph's configuration spaces, `;`, `#`, `=` and
+`$` mean something.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ import json
 import shutil
 import socket
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ _DISK_BYTES = 200 << 30
 _CONFIG = """
 [global]
 fsid = {fsid}
-keyring = {folder}/admin.keyring
+keyring = s3/admin.keyring
 mon host = {address}
 mon initial members = a
 auth cluster required = cephx
@@ -38,27 +41,29 @@ mon allow pool size one = true
 mon data avail crit = 1
 public addr = 127.0.0.1
 cluster addr = 127.0.0.1
-run dir = {folder}
+run dir = s3
+chdir = .
 admin socket =
-log file = {logs}/ceph-$name.log
-mon cluster log file = {logs}/ceph-cluster.log
+log file = logs/ceph-$name.log
+mon cluster log file = logs/ceph-cluster.log
 [mon.a]
-mon data = {folder}/mon
+mon data = s3/mon
 [osd.0]
-keyring = {folder}/osd/keyring
-osd data = {folder}/osd
+keyring = s3/osd/keyring
+osd data = s3/osd
 osd objectstore = bluestore
 bluestore block size = {disk}
 bluestore cache autotune = false
 bluestore cache size = 67108864
 osd memory target = 939524096
 [client.rgw.a]
-rgw data = {folder}/gateway
-keyring = {folder}/gateway/keyring
+rgw data = s3/gateway
+keyring = s3/gateway/keyring
 rgw frontends = beast endpoint=127.0.0.1:{port}
 rgw enable usage log = false
 rgw enable apis = s3
 """
+_CONF = ("-c", "s3/ceph.conf")
 
 
 def services(stack: Stack) -> list[Service]:
@@ -70,25 +75,24 @@ def services(stack: Stack) -> list[Service]:
             hint="apt-get install --no-install-recommends radosgw ceph-mon ceph-osd ceph-common, "
             "or use another store: mtl stack up --store s3://bucket/prefix (with AWS_* set)",
         )
-    conf = ("-c", str(_folder(stack) / "ceph.conf"))
     return [
         Service(
             name="s3-monitor",
-            command=("ceph-mon", *conf, "-i", "a", "-f"),
+            command=("ceph-mon", *_CONF, "-i", "a", "-f"),
             before=lambda: _make_monitor(stack),
             healthy=lambda: _listens(stack.ports["s3_monitor"]),
             after=lambda: _make_disk(stack),
         ),
         Service(
             name="s3-disk",
-            command=("ceph-osd", *conf, "-i", "0", "-f"),
+            command=("ceph-osd", *_CONF, "-i", "0", "-f"),
             needs=("s3-monitor",),
             healthy=lambda: _disk_is_up(stack),
             stop_seconds=40,
         ),
         Service(
             name="s3",
-            command=("radosgw", *conf, "-n", "client.rgw.a", "-f"),
+            command=("radosgw", *_CONF, "-n", "client.rgw.a", "-f"),
             needs=("s3-disk",),
             healthy=lambda: _listens(stack.ports["s3"]),
             after=lambda: _make_bucket(stack),
@@ -101,7 +105,7 @@ def _folder(stack: Stack) -> Path:
 
 
 def _ceph(stack: Stack, *arguments: str, stdin: str | None = None) -> str:
-    return run("ceph", "-c", str(_folder(stack) / "ceph.conf"), "--connect-timeout", "20", *arguments, stdin=stdin)
+    return run("ceph", *_CONF, "--connect-timeout", "20", *arguments, folder=stack.folder, stdin=stdin)
 
 
 def _listens(port: int) -> bool:
@@ -116,7 +120,7 @@ def _make_monitor(stack: Stack) -> None:
     if (folder / "made").exists():
         _write_config(stack, (folder / "made").read_text())
         if not _listens(ports["s3_monitor"]):
-            _move_monitor(folder, _address(ports))
+            _move_monitor(stack)
         return
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("mon", "osd", "gateway"):
@@ -124,31 +128,31 @@ def _make_monitor(stack: Stack) -> None:
     folder.chmod(0o700)
     fsid = str(uuid.uuid4())
     _write_config(stack, fsid)
-    monitor, admin, monmap = (str(folder / name) for name in ("mon.keyring", "admin.keyring", "monmap"))
+    here = partial(run, folder=stack.folder)
+    monitor, admin, monmap = "s3/mon.keyring", "s3/admin.keyring", "s3/monmap"
     everything = ("--cap", "mon", "allow *", "--cap", "osd", "allow *", "--cap", "mgr", "allow *")
-    run("ceph-authtool", "--create-keyring", monitor, "--gen-key", "-n", "mon.", "--cap", "mon", "allow *")
-    run("ceph-authtool", "--create-keyring", admin, "--gen-key", "-n", "client.admin", *everything)
-    run("ceph-authtool", monitor, "--import-keyring", admin)
-    run("monmaptool", "--create", "--clobber", "--fsid", fsid, "--addv", "a", _address(ports), monmap)
-    conf = str(folder / "ceph.conf")
-    run("ceph-mon", "-c", conf, "--mkfs", "-i", "a", "--monmap", monmap, "--keyring", monitor)
+    here("ceph-authtool", "--create-keyring", monitor, "--gen-key", "-n", "mon.", "--cap", "mon", "allow *")
+    here("ceph-authtool", "--create-keyring", admin, "--gen-key", "-n", "client.admin", *everything)
+    here("ceph-authtool", monitor, "--import-keyring", admin)
+    here("monmaptool", "--create", "--clobber", "--fsid", fsid, "--addv", "a", _address(ports), monmap)
+    here("ceph-mon", *_CONF, "--mkfs", "-i", "a", "--monmap", monmap, "--keyring", monitor)
     (folder / "address").write_text(_address(ports))
     (folder / "made").write_text(fsid)
 
 
-def _move_monitor(folder: Path, address: str) -> None:
+def _move_monitor(stack: Stack) -> None:
     """Give the stopped monitor another address, as after a restore to other ports: its map holds it, not its settings.
 
     https://docs.ceph.com/en/pacific/rados/operations/add-or-rm-mons/#changing-a-monitor-s-ip-address
     """
-    known = folder / "address"
+    known, address = _folder(stack) / "address", _address(stack.ports)
     if known.exists() and known.read_text() == address:
         return
-    monmap, conf = str(folder / "monmap"), str(folder / "ceph.conf")
-    run("ceph-mon", "-c", conf, "-i", "a", "--extract-monmap", monmap)
-    run("monmaptool", "--rm", "a", monmap)
-    run("monmaptool", "--addv", "a", address, monmap)
-    run("ceph-mon", "-c", conf, "-i", "a", "--inject-monmap", monmap)
+    here, monmap = partial(run, folder=stack.folder), "s3/monmap"
+    here("ceph-mon", *_CONF, "-i", "a", "--extract-monmap", monmap)
+    here("monmaptool", "--rm", "a", monmap)
+    here("monmaptool", "--addv", "a", address, monmap)
+    here("ceph-mon", *_CONF, "-i", "a", "--inject-monmap", monmap)
     known.write_text(address)
 
 
@@ -157,8 +161,7 @@ def _address(ports: Any) -> str:
 
 
 def _write_config(stack: Stack, fsid: str) -> None:
-    places = {"folder": _folder(stack), "logs": stack.logs, "address": _address(stack.ports)}
-    text = _CONFIG.format(fsid=fsid, disk=_DISK_BYTES, port=stack.ports["s3"], **places)
+    text = _CONFIG.format(fsid=fsid, disk=_DISK_BYTES, port=stack.ports["s3"], address=_address(stack.ports))
     (_folder(stack) / "ceph.conf").write_text(text)
 
 
@@ -170,12 +173,12 @@ def _make_disk(stack: Stack) -> None:
         return
     for kept in (folder / "osd").iterdir():
         kept.unlink()
-    conf, keyring, name = str(folder / "ceph.conf"), folder / "osd" / "keyring", str(uuid.uuid4())
-    secret = run("ceph-authtool", "--gen-print-key").strip()
+    here, keyring, name = partial(run, folder=stack.folder), folder / "osd" / "keyring", str(uuid.uuid4())
+    secret = here("ceph-authtool", "--gen-print-key").strip()
     _ceph(stack, "osd", "new", name, "0", "-i", "-", stdin=json.dumps({"cephx_secret": secret}))
     keyring.touch(mode=0o600)
     keyring.write_text(f"[osd.0]\n\tkey = {secret}\n")
-    run("ceph-osd", "-c", conf, "-i", "0", "--mkfs", "--osd-uuid", name)
+    here("ceph-osd", *_CONF, "-i", "0", "--mkfs", "--osd-uuid", name)
     made = _ceph(stack, "auth", "get-or-create", "client.rgw.a", "mon", "allow rwx", "osd", "allow rwx")
     aside = gateway.with_suffix(".part")
     aside.touch(mode=0o600)
@@ -190,17 +193,17 @@ def _disk_is_up(stack: Stack) -> bool:
         return False
 
 
-def _rotate(stack: Stack, admin: Sequence[str], *, old: str) -> Stack:
+def _rotate(stack: Stack, admin: Callable[..., str], *, old: str) -> Stack:
     """New keys that the gateway makes, so that no command line shows them; every other key is void then."""
     user = ("--uid", "mtl", "--key-type", "s3")
     if stack.secrets["s3_key"] == old:
-        known = json.loads(run(*admin, "user", "info", "--uid", "mtl"))["keys"]
+        known = json.loads(admin("user", "info", "--uid", "mtl"))["keys"]
         if all(key["access_key"] == old for key in known):
-            known = json.loads(run(*admin, "key", "create", *user, "--gen-access-key", "--gen-secret"))["keys"]
+            known = json.loads(admin("key", "create", *user, "--gen-access-key", "--gen-secret"))["keys"]
         stack = _keep_keys(stack, next(key for key in known if key["access_key"] != old))
-    for key in json.loads(run(*admin, "user", "info", "--uid", "mtl"))["keys"]:
+    for key in json.loads(admin("user", "info", "--uid", "mtl"))["keys"]:
         if key["access_key"] != stack.secrets["s3_key"]:
-            run(*admin, "key", "rm", *user, "--access-key", key["access_key"])
+            admin("key", "rm", *user, "--access-key", key["access_key"])
     return stack
 
 
@@ -210,12 +213,12 @@ def _keep_keys(stack: Stack, key: Mapping[str, str]) -> Stack:
 
 def _make_bucket(stack: Stack) -> None:
     """The one user, with keys that the gateway makes, and the bucket."""
-    admin = ("radosgw-admin", "-c", str(_folder(stack) / "ceph.conf"), "-n", "client.rgw.a")
+    admin = partial(run, "radosgw-admin", *_CONF, "-n", "client.rgw.a", folder=stack.folder)
     if "s3_secret" not in stack.secrets:
         try:
-            answer = run(*admin, "user", "info", "--uid", "mtl")
+            answer = admin("user", "info", "--uid", "mtl")
         except TransientError:
-            answer = run(*admin, "user", "create", "--uid", "mtl", "--display-name", "mtl")
+            answer = admin("user", "create", "--uid", "mtl", "--display-name", "mtl")
         stack = _keep_keys(stack, json.loads(answer)["keys"][0])
     elif (before := previous_secrets(stack)) is not None:
         stack = _rotate(stack, admin, old=before["s3_key"])

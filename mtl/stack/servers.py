@@ -59,10 +59,11 @@ def _mlflow_answers(stack: Stack) -> bool:
 
 
 def _artifacts(stack: Stack) -> str:
-    """A prefix beside the store's; a folder stays a folder."""
+    """A prefix beside the store's; a folder stays a folder, as an address that MLflow may decode."""
     if stack.store is None:
         return f"s3://{BUCKET}/mlflow"
-    return f"{stack.store.rstrip('/')}/mlflow"
+    store = stack.store.rstrip("/")
+    return f"{store if '://' in store else Path(store).absolute().as_uri()}/mlflow"
 
 
 def _write_auth(stack: Stack, config: Path) -> None:

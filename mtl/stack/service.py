@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mtl.errors import TransientError
@@ -30,6 +31,7 @@ def _running() -> bool:
 class Service:
     """One process.
 
+    command: names files relative to the stack's folder, in which it runs, unless it has an `environment`.
     needs: services that must be healthy first. before: makes what the process needs, or finds it. healthy: asked once
     it runs. after: what must be made inside it, or found. user: it runs as. public: the address that people open.
     """
@@ -48,9 +50,16 @@ class Service:
 
 
 def run(
-    *command: str, stdin: str | None = None, user: str | None = None, environment: Mapping[str, str] | None = None
+    *command: str,
+    folder: Path,
+    stdin: str | None = None,
+    user: str | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> str:
-    """Standard output of a command that ends by itself. Errors: TransientError with the end of what it said."""
+    """Standard output of a command that ends by itself. Errors: TransientError with the end of what it said.
+
+    folder: to run it in. Its arguments name files relative to that, whatever characters MTL_HOME holds.
+    """
     try:
         done = subprocess.run(
             command,
@@ -60,7 +69,7 @@ def run(
             timeout=_SECONDS,
             check=False,
             user=user,
-            cwd="/" if user else None,  # the user may not see the folder that we are in
+            cwd=folder,
             env={**os.environ, **(environment or {})},
         )
     except (subprocess.TimeoutExpired, OSError) as error:

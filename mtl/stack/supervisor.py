@@ -2,6 +2,9 @@
 
 It listens on a loopback port with a password, as the other services do. A Unix socket would be a file that a cleanup
 can remove, and its path is limited to 107 bytes.
+
+Its working folder is that of the stack, and its configuration names files relative to that: MTL_HOME may hold
+characters that mean something there, such as `%`, `;` and `#`. Services find MTL_HOME in their environment.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import getpass
 import hashlib
 import http.client
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -21,7 +25,7 @@ from typing import Any
 
 import psutil
 
-from mtl.errors import TransientError
+from mtl.errors import InputError, TransientError
 from mtl.settings import inherited_environment
 from mtl.stack.service import Service
 from mtl.stack.state import Stack
@@ -34,15 +38,24 @@ MARK = "MTL_STACK"
 def start_manager(stack: Stack, services: Sequence[Service]) -> None:
     """Start supervisord, or have the one that runs know services that are new. It starts none by itself."""
     config = stack.folder / "supervisord.conf"
+    text = _config(stack, services)
     config.unlink(missing_ok=True)
     config.touch(mode=0o600)
-    config.write_text(_config(stack, services))
+    config.write_text(text)
     if manager_runs(stack):
         _learn_new(stack)
         return
-    command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(config)]
-    environment = inherited_environment(own_store=stack.store is None) | {MARK: str(stack.folder)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    command = [sys.executable, "-m", "supervisor.supervisord", "-c", config.name]
+    own = {MARK: str(stack.folder), "MTL_HOME": str(stack.home)}
+    done = subprocess.run(
+        command,
+        cwd=stack.folder,
+        env=inherited_environment(own_store=stack.store is None) | own,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     deadline = time.monotonic() + 20
     while done.returncode == 0 and time.monotonic() < deadline:
         if manager_runs(stack):
@@ -178,10 +191,10 @@ port=127.0.0.1:{stack.ports["manager"]}
 username={_USER}
 password={{SHA}}{_digest(stack.secrets["manager"])}
 [supervisord]
-logfile={_escaped(str(stack.logs))}/supervisord.log
+logfile={stack.logs.name}/supervisord.log
 logfile_maxbytes=5MB
 logfile_backups=1
-pidfile={_escaped(str(stack.folder))}/supervisord.pid
+pidfile=supervisord.pid
 user={getpass.getuser() if os.geteuid() else "root"}
 identifier=mtl
 umask=077
@@ -193,12 +206,11 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 
 def _program(stack: Stack, service: Service, number: int) -> str:
     """A section. Services are stopped in the reverse order of `priority`; what is secret is not in here."""
-    command = (sys.executable, "-m", "mtl.stack.services", service.name) if service.environment else service.command
+    ours = (sys.executable, "-m", "mtl.stack.services", service.name)
     return f"""
 [program:{service.name}]
-command={_escaped(shlex.join(command))}
-environment={MARK}="{_escaped(str(stack.folder))}",MTL_HOME="{_escaped(str(stack.home))}"
-directory={"/" if service.user else _escaped(str(stack.home))}
+command={_escaped(shlex.join(ours if service.environment else service.command))}
+directory={".." if service.environment else "."}
 {f"user={service.user}" if service.user else ""}
 priority={number}
 autostart=false
@@ -208,7 +220,7 @@ startretries=20
 stopsignal={service.stop_signal}
 stopwaitsecs={service.stop_seconds}
 redirect_stderr=true
-stdout_logfile={_escaped(str(stack.logs))}/{service.name}.log
+stdout_logfile={stack.logs.name}/{service.name}.log
 stdout_logfile_maxbytes=10MB
 stdout_logfile_backups=2
 """
@@ -220,5 +232,10 @@ def _digest(password: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """supervisord expands %(name)s."""
+    """supervisord expands %(name)s. Errors: InputError for what begins a comment there, which cannot be escaped."""
+    if re.search(r"\s[;#]|[\n\r]", text):
+        raise InputError(
+            f"supervisord cannot start {text!r}: behind a space, ; and # begin a comment for it",
+            hint="install mtl into an environment whose path has no space before ; or #",
+        )
     return text.replace("%", "%%")

@@ -9,6 +9,7 @@ from graphlib import TopologicalSorter
 
 from mtl import progress
 from mtl.errors import InputError, TransientError
+from mtl.ports import holder
 from mtl.stack import drain, supervisor
 from mtl.stack.down import stop_runs
 from mtl.stack.service import Service
@@ -16,6 +17,8 @@ from mtl.stack.services import all_services
 from mtl.stack.state import Stack, forget_previous_secrets, port_is_free
 
 _SECONDS = 150.0
+_SERVICES = {"s3_monitor": "s3-monitor", "s3_monitor_old": "s3-monitor"}
+"""The service that a port belongs to, where it is not called like it."""
 
 
 def bring_up(stack: Stack, *, seconds: float = _SECONDS) -> dict[str, float]:
@@ -29,7 +32,7 @@ def bring_up(stack: Stack, *, seconds: float = _SECONDS) -> dict[str, float]:
     services = {service.name: service for service in all_services(stack)}
     if not supervisor.manager_runs(stack):
         _end_unmanaged(stack)
-        _check_ports(stack)
+    _check_ports(stack)
     before = supervisor.running(stack)
     supervisor.start_manager(stack, list(services.values()))
     took = {}
@@ -64,10 +67,13 @@ def _end_unmanaged(stack: Stack) -> None:
 
 
 def _check_ports(stack: Stack) -> None:
+    """Errors: InputError for a port that another program has, of a service that has no process."""
+    processes = supervisor.states(stack)
+    ours = {name for name, process in processes.items() if process["pid"]} | ({"manager"} if processes else set())
     for name, port in stack.ports.items():
-        if not port_is_free(port):
+        if _SERVICES.get(name, name) not in ours and not port_is_free(port):
             raise InputError(
-                f"port {port}, which the stack keeps for {name}, is taken by another program",
+                f"port {port}, which the stack keeps for {name}, is taken by {holder(port)}",
                 field="ports",
                 hint=f"stop that program (ss -ltnp | grep {port}), or give {name} another port in "
                 f"{stack.folder / 'stack.json'}",

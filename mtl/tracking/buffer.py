@@ -30,6 +30,7 @@ class MetricBuffer:
         self._points: dict[tuple[str, int], Metric] = {}
         self._sent: set[tuple[str, int]] = set()
         self._asked: set[str] = set()
+        self._run = ""
         self._read()
 
     def __len__(self) -> int:
@@ -48,11 +49,13 @@ class MetricBuffer:
         self._add(step, now, new)
 
     def flush(self, tracking: Tracking, run_id: str) -> int:
-        """Send what the run lacks, in order of steps; how many values that was.
+        """Send what the run lacks, in order of steps; how many values that was. Another run than last time lacks all.
 
         Raises TransientError while MLflow is away; the values stay here. A batch whose answer was lost is sent again
         with the same times, which MLflow's database takes as the same points.
         """
+        if run_id != self._run:
+            self._run, self._sent, self._asked = run_id, set(), set()
         for name in {name for name, _ in self._points} - self._asked:
             self._sent.update((name, step) for step in tracking.logged_steps(run_id, name))
             self._asked.add(name)

@@ -18,8 +18,8 @@ from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric,
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from mtl.errors import PermanentError
-from mtl.tracking.faults import PatientClient, mlflow_errors, redact
+from mtl.errors import InputError, PermanentError
+from mtl.tracking.faults import PatientClient, for_shell, mlflow_errors, redact
 from mtl.tracking.schema import make_database
 
 _PARAMS_A_CALL = 100
@@ -33,7 +33,7 @@ class Tracking:
 
     uri: MLFLOW_TRACKING_URI. artifact_root: where new experiments keep artifacts when no server decides that
     (SQLite: MLflow would take ./mlruns of the working folder).
-    Every method raises TransientError where trying again may help, else NotFoundError or PermanentError.
+    Every method raises TransientError where trying again may help, else PermanentError or one of its kinds.
     """
 
     def __init__(self, uri: str, *, artifact_root: str | None = None) -> None:
@@ -49,15 +49,24 @@ class Tracking:
     def experiment(self, name: str) -> str:
         """Id of the experiment, created if missing; safe when several processes do it at once."""
         with mlflow_errors(f"open experiment {name!r}"):
-            found = self.client.get_experiment_by_name(name)
-            if found is None:
-                found = self._create_experiment(name)
-            if found.lifecycle_stage != "active":
-                raise PermanentError(
-                    f"experiment {name!r} was deleted in MLflow",
-                    hint=f"restore it (mlflow experiments restore -x {found.experiment_id}) or name another one",
-                )
+            found = self._experiment(name) or self._create_experiment(name)
             return str(found.experiment_id)
+
+    def check_experiment(self, name: str) -> None:
+        """Nothing is made. Errors: InputError, as of `experiment`, for one that was deleted."""
+        with mlflow_errors(f"look for experiment {name!r}"):
+            self._experiment(name)
+
+    def _experiment(self, name: str) -> Experiment | None:
+        found: Experiment | None = self.client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage != "active":
+            raise InputError(
+                f"experiment {name!r} was deleted in MLflow",
+                field="register.experiment",
+                hint="name another one in register.experiment, or restore it: "
+                f"MLFLOW_TRACKING_URI={for_shell(self.uri)} mlflow experiments restore -x {found.experiment_id}",
+            )
+        return found
 
     def _create_experiment(self, name: str) -> Experiment:
         root = f"{self._artifact_root.rstrip('/')}/{uuid.uuid4().hex}" if self._artifact_root else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import shlex
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -46,6 +47,11 @@ _LOCKED = re.compile(r"database (?:table )?is locked|database schema is locked",
 def redact(text: str) -> str:
     """`text` without the user and password of any address in it."""
     return _USERINFO.sub("***@", text)
+
+
+def for_shell(uri: str) -> str:
+    """An address as a word of a shell's command line; one with a password in it is left to the variable."""
+    return shlex.quote(uri) if redact(uri) == uri else '"$MLFLOW_TRACKING_URI"'
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mtl.errors import MtlError
+from mtl.errors import InputError, MtlError
 from mtl.tracking.buffer import MetricBuffer
 from mtl.tracking.client import Tracking
 
@@ -44,6 +44,7 @@ class Recorder:
         self._finished = at_end
         self._tags: Mapping[str, str] = {}
         self._buffer: MetricBuffer | None = None
+        self._run = ""
         self._next = 0.0
 
     def start(self, identity: str, *, tags: Mapping[str, str] | None = None) -> None:
@@ -56,6 +57,19 @@ class Recorder:
         self._identity = identity
         self._tags = tags or {}
         self._buffer = MetricBuffer(self._folder / f"{identity}.jsonl")
+
+    def check(self) -> None:
+        """Before the first step. Errors: InputError for an experiment that was deleted: nothing could be registered.
+
+        An MLflow that is away, or refuses, is no reason to stop.
+        """
+        try:
+            self._connect().check_experiment(self._experiment)
+        except InputError:
+            raise
+        except MtlError as error:
+            self._next = time.monotonic() + _BACK_OFF
+            _log.warning("MLflow could not be asked for experiment %s: %s", self._experiment, error.message)
 
     def step(self, step: int, values: Mapping[str, float]) -> None:
         """Keep the values of a step, and send what is due if the time has come."""
@@ -81,6 +95,9 @@ class Recorder:
             tracking = self._connect()
             run = tracking.run_for(self._identity, experiment=self._experiment, tags=self._tags)
             tracking.log_params(run, self._params)
+            if self._run not in ("", run):
+                _log.warning("run %s was deleted in MLflow; %s has its metrics from the first step", self._run, run)
+            self._run = run
             self._buffer.flush(tracking, run)
             if status == "FINISHED" and self._finished is not None:
                 self._finished(tracking, run)

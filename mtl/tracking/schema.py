@@ -8,10 +8,9 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from mtl.sqlite import database_path, database_url
 from mtl.store.scratch import scratch
 from mtl.tracking.faults import mlflow_errors, redact
-
-_SQLITE = "sqlite:///"
 
 
 def make_database(uri: str) -> None:
@@ -20,8 +19,8 @@ def make_database(uri: str) -> None:
     MLflow makes its tables by some fifty migrations in the file itself: two processes that do so at once, or one that
     is killed, leave a database that nothing opens any more.
     """
-    path = Path(uri.removeprefix(_SQLITE))
-    if not uri.startswith(_SQLITE):
+    path = database_path(uri)
+    if path is None:
         return
     if path.exists():
         _check_opens(path)
@@ -31,7 +30,8 @@ def make_database(uri: str) -> None:
     with scratch(path.parent / f".{path.name}.made") as folder:  # and away with what makers that were killed left
         made = folder / path.name
         _check_opens(made)
-        client: Any = MlflowClient(tracking_uri=f"{_SQLITE}{made}", registry_uri=f"{_SQLITE}{made}")
+        address = database_url(made)
+        client: Any = MlflowClient(tracking_uri=address, registry_uri=address)
         client._tracking_client.store._dispose_engine()
         with contextlib.closing(sqlite3.connect(made)) as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -58,7 +58,8 @@ def schema(uri: str) -> tuple[str | None, str]:
 
     mlflow_db: Any = utils  # untyped; it has no public name for this
     expected = str(mlflow_db._get_latest_schema_revision())
-    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
+    path = database_path(uri)
+    if path is not None and not path.exists():
         return None, expected
     with mlflow_errors(f"open {redact(uri)}"):
         engine = create_engine(uri)

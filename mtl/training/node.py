@@ -22,8 +22,9 @@ from typing import Annotated
 from pydantic import Field
 
 from mtl.document import check_record, parse_json
-from mtl.errors import InputError, NotFoundError
+from mtl.errors import InputError, NotFoundError, TransientError
 from mtl.fingerprint import canonical_json
+from mtl.ports import hold
 from mtl.settings import TrainerNodes, load_settings, trainer_nodes, trainer_processes
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
@@ -46,12 +47,27 @@ def torchrun(nodes: TrainerNodes, plan: Path) -> list[str]:
 
 @contextmanager
 def announced(store: ObjectStore, nodes: TrainerNodes, plan: TrainPlan) -> Iterator[None]:
-    """Tell the other nodes what is trained for as long as this lasts, so that one that starts late joins too."""
+    """Tell the other nodes what is trained for as long as this lasts, so that one that starts late joins too.
+
+    Errors: TransientError for a port that another program has, which may be what is left of the try before this one.
+    """
+    _check_port(nodes.port)
     store.put(_key(nodes), canonical_json({"at": time.time_ns(), "plan": asdict(plan)}))
     try:
         yield
     finally:
         store.delete(_key(nodes))
+
+
+def _check_port(port: int) -> None:
+    """torch itself says of a port that is taken that a peer is gone."""
+    try:
+        held = hold("0.0.0.0", port)  # noqa: S104  # as torch does
+    except InputError as error:
+        hint = "stop that program, or name another port in MTL_TRAINER_NODES on every node"
+        raise TransientError(error.message, field="MTL_TRAINER_NODES", hint=hint) from None
+    for listener in held:
+        listener.close()
 
 
 def _key(nodes: TrainerNodes) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,17 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderStore:
 def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
     code = run(["checkpoints", *arguments, "--json"])
     return code, json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_the_list_names_the_time_zone_of_its_times(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    assert run(["checkpoints", "list"]) == 0
+    assert re.search(r" \d\d:\d\d JST +machine-1", capsys.readouterr().out)
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:

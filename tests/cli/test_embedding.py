@@ -21,6 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from tests.support.disks import mounted
+from tests.support.paths import ALL
 
 COMMAND = """
 import json, os, sys, time
@@ -62,7 +63,7 @@ class Command:
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     """A command that does nothing but keep its server."""
-    home = tmp_path_factory.mktemp("embedding") / "home"
+    home = tmp_path_factory.mktemp("embedding") / ALL
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     process = subprocess.Popen([sys.executable, "-c", COMMAND], env=environment(home), **pipes)  # type: ignore[call-overload]
     assert process.stdout is not None
@@ -70,6 +71,11 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     yield Command(process, home, said["PREFECT_API_URL"], said["PREFECT_API_AUTH_STRING"])
     process.kill()
     process.wait()
+
+
+def test_its_state_is_in_its_home_alone_whatever_that_is_called(command: Command) -> None:
+    assert (command.home / "prefect" / "prefect.db").is_file()
+    assert [found.name for found in command.home.parent.iterdir()] == [ALL]
 
 
 def test_it_answers_the_login_of_this_run_alone(command: Command) -> None:

@@ -16,8 +16,9 @@ import pytest
 
 from mtl.chain import hand_over, judge, learn
 from mtl.config.retrain import RetrainConfig
-from mtl.errors import TransientError
+from mtl.errors import InputError, TransientError
 from mtl.registry.registry import Registry
+from mtl.settings import load_settings
 from mtl.tracking.client import Tracking
 from mtl.tracking.recorder import Recorder
 from tests.support.mlflow_server import MlflowServer
@@ -83,6 +84,25 @@ def test_row_27_mlflow_is_down_during_training(
         (run,) = runs(tracking, trained["identity"], "other")
         assert steps(tracking, run) == [1, 2, 3, 4, 5, 6]
         assert tracking.client.get_run(run).info.status == "FINISHED"
+
+
+@pytest.mark.slow
+def test_a_deleted_experiment_stops_a_training_at_its_start(
+    machine: Machine, config: RetrainConfig, plain: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MTL_HOME", str(machine.home))
+    for name in ("MTL_STORE", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    tracking = Tracking(load_settings().tracking_uri)
+    experiment = tracking.experiment(config.register_.experiment)
+    tracking.client.delete_experiment(experiment)
+    with pytest.raises(InputError, match=f"was deleted in MLflow\n.*mlflow experiments restore -x {experiment}"):
+        learn.train(config, machine.dataset)
+    assert not (machine.home / "metrics").exists()
+    tracking.client.restore_experiment(experiment)
+    trained = learn.train(config, machine.dataset)
+    assert trained["adapter_sha256"] == plain
+    assert runs(tracking, trained["identity"], config.register_.experiment)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Prefect's server goes in mid-run and stays away: the run ends in bounded time, and one on another server goes on."""
+"""Prefect's server, or the run in it, goes in mid-run: the run ends in bounded time, and another one goes on."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
+import psutil
 import pytest
 import yaml
 
+from mtl.checkpoints.state import read_state
+from mtl.store.folder import FolderStore
+from tests.faults.conftest import only_run
 from tests.support.bases import save_base
 from tests.support.prefect_server import prefect_server
 from tests.support.retrains import small_values
@@ -32,6 +37,48 @@ def commits(home: Path) -> int:
     return sum('"kind":"commit"' in entry.read_text() for entry in home.glob("store/runs/*/log/*.json"))
 
 
+def wait_for_commit(home: Path, run: subprocess.Popen[str], output: Path) -> None:
+    deadline = time.monotonic() + 200
+    while not commits(home):
+        assert run.poll() is None, output.read_text()[-3000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_deleted_in_mid_training_ends_with_a_checkpoint_and_says_so(tmp_path: Path) -> None:
+    save_base(tmp_path / "base")
+    conf = tmp_path / "conf.yaml"
+    conf.write_text(yaml.safe_dump(small_values(tmp_path / "base", max_steps=5000, save_steps=1000)))
+    home = tmp_path / "home"
+    with prefect_server(tmp_path / "prefect") as (url, _):
+        run = retrain(conf, home, url, tmp_path / "said.txt")
+        wait_for_step(home, run, tmp_path / "said.txt")
+        (found,) = httpx.post(f"{url}/flow_runs/filter", json={}).json()
+        assert httpx.delete(f"{url}/flow_runs/{found['id']}").status_code == 204
+        said, _ = run.communicate(timeout=200)
+    assert run.returncode == 1
+    error = json.loads(said.splitlines()[-1])["error"]
+    assert error["kind"] == "permanent"
+    assert error["message"] == f"flow run {found['id']} was deleted in Prefect, so train was stopped"
+    assert "goes on from the last checkpoint" in error["hint"]
+    store = FolderStore(home / "store")
+    newest = read_state(store, only_run(store)).newest
+    assert newest is not None
+    assert newest.step % 1000  # saved because it was stopped
+    left = [process for process in psutil.process_iter() if str(home) in " ".join(process.cmdline())]
+    assert not left
+
+
+def wait_for_step(home: Path, run: subprocess.Popen[str], output: Path) -> None:
+    """Until the trainer's first steps are told."""
+    deadline = time.monotonic() + 200
+    while not list(home.glob("metrics/*.jsonl")):
+        assert run.poll() is None, output.read_text()[-3000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 @pytest.mark.slow
 def test_the_run_ends_in_bounded_time_and_the_next_goes_on(tmp_path: Path) -> None:
     save_base(tmp_path / "base")
@@ -40,11 +87,7 @@ def test_the_run_ends_in_bounded_time_and_the_next_goes_on(tmp_path: Path) -> No
     home = tmp_path / "home"
     with prefect_server(tmp_path / "first") as (url, server):
         run = retrain(conf, home, url, tmp_path / "first.txt")
-        deadline = time.monotonic() + 200
-        while not commits(home):
-            assert run.poll() is None, (tmp_path / "first.txt").read_text()[-3000:]
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for_commit(home, run, tmp_path / "first.txt")
         server.kill()
         said, _ = run.communicate(timeout=200)
     assert run.returncode == 1

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from flows.deployed import changes
-from flows.deploying import next_runs
+from flows.deploying import deploy, next_runs
 from flows.presets import presets
 from mtl.config.retrain import load_config, parse_config
 from mtl.errors import ConfigError, InputError
@@ -53,6 +53,11 @@ def test_presets_are_the_files_with_what_the_deployment_changes() -> None:
     assert parse_config(made["demo"]) == parse_config(made["chosen"]) == config
     assert parse_config(made["full"]).train.max_steps == 2 * config.train.max_steps
     assert parse_config(made["examined"]).evaluate.split == "test"
+
+
+def test_a_folder_that_prefect_would_fill_in_is_refused_before_anything_is_made() -> None:
+    with pytest.raises(InputError, match=r"the path /srv/\{\{x\}\} for a placeholder\n  move the project"):
+        deploy(Path("/srv/{{x}}"), config=None, cron=None, timezone=None)
 
 
 def test_a_wrong_configuration_is_not_deployed(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from mtl.errors import ModelError
 from mtl.release.journal import read_journal
 from mtl.store.folder import FolderStore
 from mtl.training.run import read_result
+from tests.support.paths import ALL
 from tests.support.retrains import small_config, small_values
 
 MODEL = "mtl-flan-t5"
@@ -38,16 +39,16 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def home(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("MTL_HOME", str(workshop / "home"))
+    monkeypatch.setenv("MTL_HOME", str(workshop / ALL))
     monkeypatch.delenv("MTL_STORE", raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return workshop / "home"
+    return workshop / ALL
 
 
 @pytest.fixture(scope="module")
 def first(workshop: Path) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MTL_HOME", str(workshop / "home"))
+        patch.setenv("MTL_HOME", str(workshop / ALL))
         return retrain(small_config(workshop))
 
 
@@ -72,7 +73,7 @@ def test_a_random_base_is_not_promoted_and_the_reasons_say_why(first: dict[str, 
 def test_nothing_changed_makes_no_second_version_and_what_is_old_is_tidied_away(
     first: dict[str, Any], workshop: Path
 ) -> None:
-    blobs = workshop / "home" / "store" / "runs" / first["train"]["identity"] / "blobs"
+    blobs = workshop / ALL / "store" / "runs" / first["train"]["identity"] / "blobs"
     needed, old, young = set(blobs.iterdir()), blobs / ("0" * 64), blobs / ("1" * 64)
     for path in (old, young):
         path.write_bytes(b"of a commit that was never made")

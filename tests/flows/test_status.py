@@ -160,6 +160,7 @@ def test_the_embedded_database_is_read_without_a_server(home: Path) -> None:
     database = Path(PREFECT_API_DATABASE_CONNECTION_URL.value().partition("///")[2].partition("?")[0])
     last = embedded_runs(database).last
     assert {"flow", "state", "started", "seconds"} <= set(last[0])
+    assert last[0]["started"].endswith("+00:00")
     assert ("works", "Completed") in {(run["flow"], run["state"]) for run in last}
 
 

@@ -1,12 +1,21 @@
-"""What a step shows of the library's warnings: each of them, but not a flood."""
+"""What a step shows of the library's warnings: each of them, but not a flood; and what it notices of its run."""
 
 from __future__ import annotations
 
 import logging
+from typing import Any
+from uuid import UUID
 
 import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows import watching
+from mtl import progress
+from mtl.errors import PermanentError
 from mtl.progress import Moment
 
 
@@ -43,3 +52,42 @@ def test_progress_of_unknown_length_shows_no_share(
     monkeypatch.setattr(watch, "_show", lambda percent, note: None)
     watch(Moment("prepare", 2000, 0, "2000 rows read"))
     assert told(caplog) == ["prepare 2000 rows read"]
+
+
+def test_a_run_that_was_deleted_does_not_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    noticed: list[PermanentError] = []
+
+    @flow(name="watched")
+    def work() -> Any:
+        with watching.watched("train"):
+            progress.report("train", 1, 100)
+            with get_client(sync_client=True) as client:
+                client.delete_flow_run(UUID(flow_run.get_id()))
+            progress.report("train", 2, 100)  # once may be a proxy's mistake
+            try:
+                progress.report("train", 3, 100)
+            except PermanentError as error:
+                noticed.append(error)
+                raise
+
+    with pytest.raises(ObjectNotFound):  # of the engine, which cannot record the end
+        work()
+    (error,) = noticed
+    assert error.message.endswith("was deleted in Prefect, so train was stopped")
+    assert "a new run of the same configuration goes on from the last checkpoint" in str(error.hint)
+
+
+def test_a_server_that_is_away_says_nothing_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(watching._Watcher, "_show", lambda self, percent, note: None)
+
+    @flow(name="watched")
+    def work() -> int:
+        with watching.watched("train"):
+            for step in range(4):
+                with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
+                    progress.report("train", step, 100)
+        return 1
+
+    assert work() == 1

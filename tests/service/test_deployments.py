@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from mtl.service.deployments import missing_parts, on_this_machine, without_next_run
+from tests.support.paths import ALL
 
 
 def deployment(name: str, *, folder: str = "/", python: str = sys.executable, active: bool = True) -> dict[str, Any]:
@@ -27,6 +29,13 @@ def test_a_folder_or_an_interpreter_that_is_gone_is_named(tmp_path: Path) -> Non
         ("b/moved", f"its folder {gone} does not exist"),
         ("c/old", f"its interpreter {gone} does not exist"),
     ]
+
+
+def test_an_interpreter_in_a_folder_of_any_name_is_found(tmp_path: Path) -> None:
+    python = tmp_path / ALL / "python"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    assert missing_parts([deployment("a/odd", folder=str(python.parent), python=shlex.quote(str(python)))]) == []
 
 
 def test_paths_are_looked_at_only_where_the_worker_is_of_this_machine() -> None:

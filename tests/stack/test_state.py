@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import os
 import socket
 import stat
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +19,15 @@ from mtl.errors import DamageError, InputError, NotFoundError
 from mtl.settings import inherited_environment
 from mtl.stack import postgres
 from mtl.stack.environment import client_environment
+from mtl.stack.s3 import _write_config
+from mtl.stack.servers import _artifacts
 from mtl.stack.service import Service
 from mtl.stack.services import all_services
 from mtl.stack.state import Stack, keep_secrets, make_stack, open_stack
-from mtl.stack.supervisor import _config
+from mtl.stack.supervisor import _config, last_lines, start_manager, start_process, stop_manager
 from mtl.stack.up import _check_ports
+from tests.support.paths import ALL
+from tests.support.stacks import why_not
 
 ANY = {"postgres": None, "s3": None, "s3_monitor": None, "s3_monitor_old": None, "mlflow": None, "prefect": None}
 ANY |= {"webhooks": None, "manager": None}
@@ -76,7 +85,10 @@ def test_a_usual_port_that_is_taken_is_passed_over(tmp_path: Path) -> None:
 def test_a_kept_port_that_another_program_took_is_named(stack: Stack) -> None:
     with (
         socket.create_server(("127.0.0.1", stack.ports["mlflow"])),
-        pytest.raises(InputError, match=f"port {stack.ports['mlflow']}, which the stack keeps for mlflow, is taken"),
+        pytest.raises(
+            InputError,
+            match=f"port {stack.ports['mlflow']}, which the stack keeps for mlflow, is taken by .*{os.getpid()}",
+        ),
     ):
         _check_ports(stack)
 
@@ -115,9 +127,53 @@ def test_the_managers_configuration_holds_no_secret(tmp_path: Path) -> None:
     assert not [secret for secret in stack.secrets.values() if secret in text]
 
 
-def test_signs_of_supervisords_own_are_escaped(stack: Stack) -> None:
-    text = _config(stack, [Service(name="odd", command=("echo", "100%", "a b"))])
-    assert "command=echo '100%%' 'a b'" in text or "command=echo 100%% 'a b'" in text
+def test_the_manager_runs_services_in_a_home_of_any_name(tmp_path: Path) -> None:
+    home = tmp_path / ALL
+    home.mkdir()
+    stack = make_stack(home, usual=ANY)
+    says = 'import os; print([os.getcwd(), os.environ["MTL_HOME"], os.environ["MTL_STACK"]]); print("100%", flush=True)'
+    start_manager(stack, [Service(name="odd", command=(sys.executable, "-c", says + "; import time; time.sleep(99)"))])
+    try:
+        start_process(stack, "odd")
+        deadline = time.monotonic() + 30
+        while "100%" not in last_lines(stack, "odd"):
+            assert time.monotonic() < deadline, last_lines(stack, "supervisord")
+            time.sleep(0.05)
+        told = ast.literal_eval(last_lines(stack, "odd").splitlines()[0])
+        assert told == [str(stack.folder), str(home), str(stack.folder)]
+        assert {process.name for process in stack.logs.iterdir()} == {"odd.log", "supervisord.log"}
+    finally:
+        stop_manager(stack)
+    assert [found.name for found in tmp_path.iterdir()] == [ALL]
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+def test_no_path_of_the_home_is_in_the_managers_configuration_or_in_a_command(tmp_path: Path) -> None:
+    """Whatever such a path holds, nobody has to escape it."""
+    stack = make_stack(tmp_path, usual=ANY)
+    services = all_services(stack)
+    (stack.folder / "s3").mkdir()
+    _write_config(stack, "an-fsid")
+    assert str(tmp_path) not in _config(stack, services)
+    assert str(tmp_path) not in (stack.folder / "s3" / "ceph.conf").read_text()
+    for service in (service for service in services if not service.environment):
+        assert str(tmp_path) not in " ".join(service.command)
+
+
+def test_an_interpreter_that_supervisord_cannot_be_told_of_is_refused_before_anything_is_written(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/srv/env ;1/bin/python")
+    with pytest.raises(InputError, match=r"supervisord cannot start .*env ;1.*\n  install mtl into an environment"):
+        start_manager(stack, [Service(name="odd", command=(), environment={"a": "b"})])
+    assert not (stack.folder / "supervisord.conf").exists()
+
+
+def test_a_folder_as_store_is_an_address_for_mlflow(tmp_path: Path) -> None:
+    stack = make_stack(tmp_path, store=str(tmp_path / "my 100% store"), usual=ANY)
+    assert _artifacts(stack) == f"file://{tmp_path}/my%20100%25%20store/mlflow"
+    assert _artifacts(replace(stack, store=f"file://{tmp_path}/my%20store")) == f"file://{tmp_path}/my%20store/mlflow"
+    assert _artifacts(replace(stack, store="s3://bucket/prefix/")) == "s3://bucket/prefix/mlflow"
 
 
 def test_a_folder_that_postgresql_cannot_pass_is_named(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from mtl.sqlite import database_url
 from mtl.tracking.client import Tracking
 
 
@@ -21,4 +22,4 @@ def fresh_tracking(folder: Path) -> Tracking:
     """Tracking on an empty database and artifact folder of its own below `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_template(), folder / "mlflow.db")
-    return Tracking(f"sqlite:///{folder / 'mlflow.db'}", artifact_root=str(folder / "artifacts"))
+    return Tracking(database_url(folder / "mlflow.db"), artifact_root=str(folder / "artifacts"))

@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from mtl.errors import NotFoundError, PermanentError, TransientError
+from mtl.chain.common import tracking as chain_tracking
+from mtl.errors import InputError, NotFoundError, PermanentError, TransientError
+from mtl.settings import load_settings
 from mtl.tracking.client import Tracking, flatten
+from mtl.tracking.faults import for_shell
+from mtl.tracking.schema import schema
 from tests.support.mlflow_db import fresh_tracking
+from tests.support.paths import ALL, STRANGE
 
 IDENTITY = "0123456789abcdef" * 4
 
@@ -55,8 +60,13 @@ def test_an_experiment_made_by_many_at_once_is_one(tracking: Tracking) -> None:
 
 def test_a_deleted_experiment_says_how_to_go_on(tracking: Tracking) -> None:
     tracking.client.delete_experiment(tracking.experiment("gone"))
-    with pytest.raises(PermanentError, match=r"experiment 'gone' was deleted in MLflow\n.*experiments restore"):
+    with pytest.raises(InputError, match=r"^experiment 'gone' was deleted in MLflow\n.*MLFLOW_TRACKING_URI=sqlite:///"):
         tracking.experiment("gone")
+
+
+def test_a_password_in_an_address_is_left_to_the_variable() -> None:
+    assert for_shell("http://user:hunter2@h:5000") == '"$MLFLOW_TRACKING_URI"'
+    assert for_shell("sqlite:////srv/my data/x.db") == "'sqlite:////srv/my data/x.db'"
 
 
 def test_artifacts_lie_below_the_artifact_root(tracking: Tracking, tmp_path: Path) -> None:
@@ -140,3 +150,34 @@ def test_a_database_that_cannot_be_made_is_permanent(tmp_path: Path) -> None:
 
 def test_flatten() -> None:
     assert flatten({"a": {"b": {"c": 1}, "d": {}}, "e": [1]}) == {"a.b.c": 1, "a.d": {}, "e": [1]}
+
+
+@pytest.mark.parametrize("name", STRANGE.values(), ids=STRANGE)
+def test_state_stays_in_its_home_whatever_that_is_called(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, elsewhere = tmp_path / "homes" / name, tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    fresh_tracking(home)
+    settings = load_settings({"MTL_HOME": str(home)})
+    tracking = chain_tracking(settings)
+    run = run_of(tracking)
+    tracking.log_text(run, "# Report", "a/report.md")
+    assert {item.path for item in tracking.client.list_artifacts(run)} == {"a"}
+    assert [path.read_text() for path in home.glob("mlflow-artifacts/*/*/artifacts/a/report.md")] == ["# Report"]
+    assert [found.name for found in home.parent.iterdir()] == [name]
+    assert not list(elsewhere.iterdir())
+    assert schema(settings.tracking_uri)[0] == schema(settings.tracking_uri)[1]
+
+
+@pytest.mark.slow
+def test_a_database_is_made_in_a_home_of_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    home = tmp_path / "homes" / ALL
+    home.mkdir(parents=True)
+    run_of(chain_tracking(load_settings({"MTL_HOME": str(home)})))
+    assert [found.name for found in home.parent.iterdir()] == [ALL]
+    assert (home / "mlflow.db").is_file()
+    assert not list((tmp_path / "elsewhere").iterdir())

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from mtl.chain import learn
-from mtl.errors import InputError
+from mtl.errors import InputError, TransientError
 from mtl.settings import TrainerNodes, trainer_nodes
-from mtl.training.node import torchrun
+from mtl.store.memory import MemoryStore
+from mtl.training.node import announced, torchrun
+from mtl.training.plan import TrainPlan
 from tests.support.retrains import small_config
 
 
@@ -45,6 +47,22 @@ def test_the_command_of_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
         "--master-addr=host",
         "--master-port=29400",
     ]
+
+
+def test_a_port_of_node_0_that_is_taken_is_named_before_the_others_are_told(tmp_path: Path) -> None:
+    plan = TrainPlan(config={}, dataset="d", store="s", cache="c", work="w", owner="o", resume=None)
+    store = MemoryStore("nodes")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nodes = TrainerNodes(2, "127.0.0.1", taken.getsockname()[1], 0, "g")
+        with (
+            pytest.raises(TransientError, match=f"port {nodes.port} of .* is taken") as caught,
+            announced(store, nodes, plan),
+        ):
+            pass
+    assert "name another port in MTL_TRAINER_NODES" in str(caught.value.hint)
+    assert not list(store.list(""))
+    with announced(store, nodes, plan):
+        assert [info.key for info in store.list("")] == ["nodes/g/plan.json"]
 
 
 @pytest.mark.slow

@@ -1,0 +1,81 @@
+"""What happens in MLflow to a run that trains: it is deleted, or its experiment is."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mtl.errors import InputError
+from mtl.sqlite import database_url
+from mtl.tracking import recorder as module
+from mtl.tracking.client import Tracking
+from mtl.tracking.recorder import Recorder
+from tests.support.mlflow_db import fresh_tracking
+
+IDENTITY = "0123456789abcdef" * 4
+
+
+@pytest.fixture
+def tracking(tmp_path: Path) -> Tracking:
+    return fresh_tracking(tmp_path)
+
+
+def recorder(tracking: Tracking, folder: Path) -> Recorder:
+    return Recorder(lambda: tracking, folder, experiment="e", params={"a": 1})
+
+
+def test_a_run_that_was_deleted_in_mid_training_is_recorded_again_as_a_whole(
+    tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "_EVERY", 0.0)
+    training = recorder(tracking, tmp_path / "metrics")
+    training.start(IDENTITY)
+    for step in (1, 2):
+        training.step(step, {"loss": 1 / step})
+    deleted = str(tracking.find_run(IDENTITY, experiment="e"))
+    tracking.client.delete_run(deleted)
+    training.step(3, {"loss": 1 / 3})
+    training.step(4, {"loss": 1 / 4})
+    training.close(status="FINISHED")
+    found = str(tracking.find_run(IDENTITY, experiment="e"))
+    assert found != deleted
+    assert [step for step, _ in tracking.history(found)["loss"]] == [1, 2, 3, 4]
+    assert tracking.client.get_run(found).data.params == {"a": "1"}
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warning == f"run {deleted} was deleted in MLflow; {found} has its metrics from the first step"
+
+
+def test_a_deleted_experiment_is_refused_before_the_first_step(tracking: Tracking, tmp_path: Path) -> None:
+    recorder(tracking, tmp_path / "metrics").check()
+    assert tracking.client.get_experiment_by_name("e") is None
+    tracking.client.delete_experiment(tracking.experiment("e"))
+    with pytest.raises(InputError, match="experiment 'e' was deleted in MLflow") as caught:
+        recorder(tracking, tmp_path / "metrics").check()
+    assert caught.value.field == "register.experiment"
+
+
+def test_an_mlflow_that_is_away_is_no_reason_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    recorder(Tracking("http://127.0.0.1:9"), tmp_path / "metrics").check()
+    assert "MLflow could not be asked for experiment e" in caplog.text
+
+
+@pytest.mark.slow
+def test_the_hint_for_a_deleted_experiment_works_as_typed(tmp_path: Path) -> None:
+    folder = tmp_path / "it's 100%?"
+    folder.mkdir()
+    tracking = Tracking(database_url(folder / "mlflow.db"), artifact_root=folder.as_uri())
+    tracking.client.delete_experiment(tracking.experiment("e"))
+    with pytest.raises(InputError) as caught:
+        tracking.experiment("e")
+    command = str(caught.value.hint).partition("restore it: ")[2]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    subprocess.run(["sh", "-c", command], env=plain, cwd=tmp_path, check=True, timeout=240)
+    assert tracking.experiment("e")
+    assert [found.name for found in tmp_path.iterdir()] == [folder.name]
