@@ -6,7 +6,6 @@ can remove, and its path is limited to 107 bytes.
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import http.client
 import os
@@ -182,7 +181,7 @@ logfile={_escaped(str(stack.logs))}/supervisord.log
 logfile_maxbytes=5MB
 logfile_backups=1
 pidfile={_escaped(str(stack.folder))}/supervisord.pid
-user={getpass.getuser() if os.geteuid() else "root"}
+{"" if os.geteuid() else "user=root"}
 identifier=mtl
 umask=077
 [rpcinterface:supervisor]

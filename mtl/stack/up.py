@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -30,6 +31,7 @@ def bring_up(stack: Stack, *, seconds: float = _SECONDS) -> dict[str, float]:
     if not supervisor.manager_runs(stack):
         _end_unmanaged(stack)
         _check_ports(stack)
+        shutil.rmtree(stack.temporary, ignore_errors=True)
     before = supervisor.running(stack)
     supervisor.start_manager(stack, list(services.values()))
     took = {}

@@ -1,0 +1,28 @@
+"""Commands that run as a user without rights and without a name, as some containers have it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+NOBODY = 54321
+
+
+def as_nobody(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code with nothing but `environment`. Everything that root imports is imported before the change."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    imports = "import os, mtl.cli.main, mtl.cli.health, mtl.service.status\n"
+    change = f"{imports}os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+    return subprocess.run(
+        [sys.executable, "-c", change + code],
+        env={"PATH": os.defpath, **environment},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
