@@ -23,10 +23,11 @@ def bring_up(stack: Stack, *, seconds: float = _SECONDS) -> dict[str, float]:
     """Start what does not run, in order, and wait until all is healthy: service -> seconds since the start.
 
     Progress is reported with the service's name as stage. Errors: InputError for a port that another program has;
-    TransientError, with the end of the log, for a service that does not become healthy in `seconds`; what was started
-    by then is stopped again.
+    PermanentError for a low limit of open files; TransientError, with the end of the log, for a service that does not
+    become healthy in `seconds`; what was started by then is stopped again.
     """
     began = time.monotonic()
+    supervisor.allow_descriptors()
     services = {service.name: service for service in all_services(stack)}
     if not supervisor.manager_runs(stack):
         _end_unmanaged(stack)

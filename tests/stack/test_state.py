@@ -20,6 +20,7 @@ from mtl.stack.services import all_services
 from mtl.stack.state import Stack, keep_secrets, make_stack, open_stack
 from mtl.stack.supervisor import _config
 from mtl.stack.up import _check_ports
+from tests.support.accounts import as_nobody
 
 ANY = {"postgres": None, "s3": None, "s3_monitor": None, "s3_monitor_old": None, "mlflow": None, "prefect": None}
 ANY |= {"webhooks": None, "manager": None}
@@ -183,3 +184,23 @@ def test_deploy_needs_a_server(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     error = json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
     assert error["field"] == "PREFECT_API_URL"
     assert "mtl stack up" in error["hint"]
+
+
+@pytest.mark.parametrize(("limits", "outcome"), [("64, 64", "refused"), ("64, 4096", "(1024, 4096)")])
+def test_too_few_open_files_are_named_and_a_soft_limit_is_raised(limits: str, outcome: str) -> None:
+    imports = """
+import resource
+from mtl.errors import PermanentError
+from mtl.stack.supervisor import allow_descriptors"""
+    code = f"""
+resource.setrlimit(resource.RLIMIT_NOFILE, ({limits}))
+try:
+    allow_descriptors()
+    print(resource.getrlimit(resource.RLIMIT_NOFILE))
+except PermanentError as error:
+    print("refused", error)"""
+    done = as_nobody(code, imports=imports)
+    assert done.stdout.startswith(outcome), done.stderr
+    if outcome == "refused":
+        assert "may open 64 files at once; each service of the stack needs 1024" in done.stdout
+        assert "ulimit -n 1024" in done.stdout

@@ -11,12 +11,15 @@ import pytest
 NOBODY = 54321
 
 
-def as_nobody(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run Python code with nothing but `environment`. Everything that root imports is imported before the change."""
+def as_nobody(code: str, *, imports: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code with nothing but `environment`.
+
+    imports: what it needs beside the commands' modules; root does it, because nobody may be unable to read the package.
+    """
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
-    imports = "import os, mtl.cli.main, mtl.cli.health, mtl.service.status\n"
-    change = f"{imports}os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+    imports = f"import os, mtl.cli.main, mtl.cli.health, mtl.service.status\n{imports}"
+    change = f"{imports}\nos.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
     return subprocess.run(
         [sys.executable, "-c", change + code],
         env={"PATH": os.defpath, **environment},
