@@ -67,7 +67,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         home=home,
         store=str(local_path(store)) if store.startswith("~") else store,
         tracking_uri=env.get("MLFLOW_TRACKING_URI") or database_url(home / "mlflow.db"),
-        actor=env.get("MTL_ACTOR") or env.get("USER") or env.get("LOGNAME") or _account(),
+        actor=env.get("MTL_ACTOR") or env.get("USER") or env.get("LOGNAME") or account(os.getuid()),
     )
 
 
@@ -106,12 +106,22 @@ def local_path(name: str) -> Path:
         return Path(name)
 
 
-def _account() -> str:
-    """Name of the account, as cron jobs and containers have it without a variable."""
+def give_home(environ: MutableMapping[str, str] | None = None) -> None:
+    """Let `HOME` and `USER` be set: libraries fail without them for an account that has no name, as in containers."""
+    env = os.environ if environ is None else environ
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        pwd.getpwuid(os.getuid())
     except KeyError:
-        return "unknown"
+        env.setdefault("HOME", str(load_settings(env).home))
+        env.setdefault("USER", account(os.getuid()))
+
+
+def account(uid: int) -> str:
+    """Name of an account; its number where it has no name, as in some containers."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid{uid}"
 
 
 def trainer_processes(environ: Mapping[str, str] | None = None) -> int:

@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 from mtl.errors import InputError, did_you_mean
 from mtl.settings import load_settings, secrets_folder
 from mtl.settings_service import KNOWN
+from mtl.shortages import reported
 
 NAME = "settings.env"
 _OTHERS_MAY = 0o077
@@ -54,10 +55,12 @@ def read_secrets(folder: Path) -> Mapping[str, str]:
 def read_settings(file: Path) -> Mapping[str, str]:
     """Name -> value of a settings file; empty where there is none.
 
-    Errors: InputError for a file that others can read, for a line that is no NAME=VALUE, and for an unknown name.
+    Errors: InputError for a file that others can read, for a line that is no NAME=VALUE, and for an unknown name;
+    PermanentError for a folder that this user may not enter.
     """
     try:
-        mode, text = file.stat().st_mode, file.read_text(encoding="utf-8")
+        with reported():
+            mode, text = file.stat().st_mode, file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mtl.errors import InputError
-from mtl.settings import load_settings, local_path
+from mtl.settings import account, give_home, load_settings, local_path
 
 
 def test_the_actor_is_the_account_where_no_variable_names_one() -> None:
@@ -17,6 +17,17 @@ def test_the_actor_is_the_account_where_no_variable_names_one() -> None:
     assert load_settings({}).actor == pwd.getpwuid(os.getuid()).pw_name
     assert load_settings({"LOGNAME": "ann"}).actor == "ann"
     assert load_settings({"MTL_ACTOR": "release-bot", "LOGNAME": "ann"}).actor == "release-bot"
+
+
+def test_an_account_without_a_name_gets_a_home_folder_and_a_user_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect and torch fail without them."""
+    environ = {"MTL_HOME": "/srv/state"}
+    give_home(environ)
+    assert environ == {"MTL_HOME": "/srv/state"}
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    give_home(environ)
+    assert environ == {"MTL_HOME": "/srv/state", "HOME": "/srv/state", "USER": "uid54321"}
+    assert account(54321) == load_settings({}).actor == "uid54321"
 
 
 def test_a_leading_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 from mtl.cli.main import run
 from mtl.errors import InputError
 from mtl.settings_file import apply_settings_file, read_settings
+from tests.support.accounts import as_nobody
 
 
 def write(home: Path, text: str, *, mode: int = 0o600) -> Path:
@@ -97,3 +98,14 @@ def test_a_secret_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"MTL_NOTIFY_SECRET cannot be read") as caught:
         apply_settings_file({"MTL_HOME": str(tmp_path), "MTL_SECRETS": str(tmp_path)})
     assert f"user {os.getuid()} may read" in (caught.value.hint or "")
+
+
+def test_another_users_state_folder_is_named_with_what_to_do(tmp_path: Path) -> None:
+    """The user may not even look whether there is a settings file."""
+    code = "import sys; from mtl.cli.main import run; sys.exit(run(['status']))"
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    done = as_nobody(code, MTL_HOME=str(home))
+    assert done.returncode == 1
+    assert f"permission denied: {home}/settings.env" in done.stderr
+    assert "set MTL_HOME and MTL_STORE to folders that it may write to" in done.stderr

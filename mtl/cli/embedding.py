@@ -20,12 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtl.errors import MtlError, PermanentError, TransientError
-from mtl.settings import EMBEDDED_USER, prefect_settings
+from mtl.service.prefect_api import PrefectApi
+from mtl.settings import EMBEDDED_USER, PrefectSettings, prefect_settings
 from mtl.shortages import by_text, explained, reported
 from mtl.sqlite import database_url
 
 _START_SECONDS = 180.0  # a first start on a busy machine
 _STOP_SECONDS = 5.0
+_ANSWER_SECONDS = 20.0
 _LONGEST_LOG = 1 << 20
 _PROBE = bytes(1 << 20)
 
@@ -46,16 +48,23 @@ def quiet_prefect() -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")
 
 
+def check_server(settings: PrefectSettings) -> None:
+    """Prefect itself says of a server that does not answer or refuses the login no more than that a request failed."""
+    with PrefectApi(settings, timeout=_ANSWER_SECONDS) as api:
+        api.check()
+
+
 @contextmanager
 def prefect_server() -> Iterator[None]:
     """Before Prefect is imported: have it talk to the server of PREFECT_API_URL, else to one that is started here.
 
     Errors, also of what the block does with it: PermanentError that says what the machine lacks; TransientError for a
-    server that does not start for another reason.
+    server that does not start for another reason; those of `PrefectApi` for a server of PREFECT_API_URL.
     """
     quiet_prefect()
     settings = prefect_settings()
     if settings.url is not None:
+        check_server(settings)
         yield
         return
     with reported():

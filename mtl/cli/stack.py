@@ -7,10 +7,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from mtl.cli.embedding import quiet_prefect
+from mtl.cli.embedding import check_server, quiet_prefect
 from mtl.cli.terminal import progress_bars
 from mtl.errors import InputError
-from mtl.settings import load_settings, local_path
+from mtl.settings import load_settings, local_path, prefect_settings
 from mtl.stack.state import Stack, make_stack, open_stack
 
 Document = dict[str, Any]
@@ -77,6 +77,7 @@ def deploy(config: Path | None, cron: str | None, timezone: str | None) -> Docum
             hint='mtl stack up, then eval "$(mtl stack env)"; or set PREFECT_API_URL',
         )
     quiet_prefect()
+    check_server(prefect_settings())
     from flows.deploying import deploy as register
 
     done = register(Path.cwd(), config=str(config) if config else None, cron=cron, timezone=timezone)

@@ -29,7 +29,7 @@ def prefect(settings: PrefectSettings) -> Iterator[Finding]:
         yield ok("prefect", f"embedded, state in {settings.home} (PREFECT_API_URL is not set)")
         return
     with PrefectApi(settings, timeout=_TIMEOUT) as api:
-        api.post("/flows/count", {})  # reads the database, which health does not
+        api.check()
         server, client = api.version(), metadata.version("prefect")
         yield ok("prefect", f"{clean(settings.url)}: answers, version {server}")
         if _release(server) < _release(client):

@@ -46,6 +46,10 @@ class PrefectApi:
     def post(self, path: str, document: Document) -> Any:
         return self._ask("POST", path, json=document)
 
+    def check(self) -> None:
+        """The server answers, takes the credentials, and reaches its database, which its health page does not ask."""
+        self.post("/flows/count", {})
+
     def version(self) -> str:
         """Version of the server."""
         return str(self.get("/admin/version"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 from mtl.errors import TransientError
@@ -19,6 +20,7 @@ def bring_down(stack: Stack, *, wait: float) -> dict[str, Any]:
         supervisor.stop_manager(stack)
     else:
         supervisor.end_processes(supervisor.processes(stack), seconds=30)
+    shutil.rmtree(stack.temporary, ignore_errors=True)
     return {"interrupted": interrupted}
 
 

@@ -95,6 +95,8 @@ def prefect(stack: Stack) -> Service:
             "PREFECT_API_AUTH_STRING": prefect_login(stack),
             "PREFECT_API_URL": api,
             "PREFECT_SERVER_UI_API_URL": api,
+            # By default it copies its pages into the installed package, which may be another user's.
+            "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(stack.folder / "prefect" / "ui"),
             # In memory, its default, a restart would leak the slots that are held.
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
             "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "10",  # a queued run asks again so soon
@@ -121,7 +123,10 @@ def worker(stack: Stack, *, needs: tuple[str, ...]) -> Service:
             "PREFECT_HOME": str(stack.folder / "prefect"),
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
             "PREFECT_WORKER_QUERY_SECONDS": "3",
+            # Prefect's workers share /tmp/runner_storage, which belongs to the first user who starts one.
+            "TMPDIR": str(stack.temporary),
         },
+        before=lambda: stack.temporary.mkdir(mode=0o700, exist_ok=True),
         needs=needs,
         stop_seconds=60,
         healthy=lambda: _online(stack, name),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mtl.errors import DamageError, InputError, NotFoundError
+from mtl.settings import account
 
 BUCKET = "mtl"
 POOL = "mtl"
@@ -51,6 +52,11 @@ class Stack:
     def logs(self) -> Path:
         return self.folder / "logs"
 
+    @property
+    def temporary(self) -> Path:
+        """Temporary files of the worker and its runs; empty while the stack is down."""
+        return self.folder / "tmp"
+
     def url(self, service: str) -> str:
         """Address of an HTTP service."""
         return f"http://127.0.0.1:{self.ports[service]}"
@@ -71,10 +77,13 @@ def open_stack(home: Path) -> Stack:
 def make_stack(home: Path, *, store: str | None = None, usual: Mapping[str, int | None] = USUAL) -> Stack:
     """The stack of an MTL_HOME, made with free ports and passwords of its own unless it is there.
 
-    store: an object store to use instead of an own one. Errors: InputError if the stack there uses another.
+    store: an object store to use instead of an own one. Errors: InputError if the stack there uses another, or belongs
+    to another user.
     """
     try:
-        stack = _completed(open_stack(home), usual)
+        stack = open_stack(home)
+        _check_owner(stack)
+        stack = _completed(stack, usual)
     except NotFoundError:
         stack = Stack(home, _free_ports(usual), _new_secrets(), store)
         stack.folder.mkdir(parents=True, exist_ok=True)
@@ -90,6 +99,17 @@ def make_stack(home: Path, *, store: str | None = None, usual: Mapping[str, int 
         )
     stack.logs.mkdir(exist_ok=True)
     return stack
+
+
+def _check_owner(stack: Stack) -> None:
+    """Started by root, a user's stack would write files that this user can never use again."""
+    owner = stack.folder.stat().st_uid
+    if owner != os.geteuid():
+        raise InputError(
+            f"the stack in {stack.home} belongs to {account(owner)}, and this is {account(os.geteuid())}",
+            field="MTL_HOME",
+            hint=f"start it as {account(owner)}, or set MTL_HOME to another folder for another stack",
+        )
 
 
 def _completed(stack: Stack, usual: Mapping[str, int | None]) -> Stack:

@@ -9,11 +9,11 @@ characters that mean something there, such as `%`, `;` and `#`. Services find MT
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import http.client
 import os
 import re
+import resource
 import shlex
 import subprocess
 import sys
@@ -25,12 +25,14 @@ from typing import Any
 
 import psutil
 
-from mtl.errors import InputError, TransientError
+from mtl.errors import InputError, PermanentError, TransientError
 from mtl.settings import inherited_environment
 from mtl.stack.service import Service
 from mtl.stack.state import Stack
 
 _USER = "mtl"
+_DESCRIPTORS = 1024
+"""supervisord's own minimum, which it also gives its services."""
 MARK = "MTL_STACK"
 """Variable that every process of a stack carries, so that those that lost their manager are found."""
 
@@ -62,6 +64,23 @@ def start_manager(stack: Stack, services: Sequence[Service]) -> None:
             return
         time.sleep(0.1)
     raise TransientError(f"supervisord did not start: {done.stderr.strip() or _end_of(stack.logs / 'supervisord.log')}")
+
+
+def allow_descriptors() -> None:
+    """Let the manager, and each service that it starts, open as many files as it insists on. Errors: PermanentError."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= _DESCRIPTORS or soft == resource.RLIM_INFINITY:
+        return
+    enough = hard if hard == resource.RLIM_INFINITY else max(hard, _DESCRIPTORS)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, enough))
+    except (OSError, ValueError):
+        raise PermanentError(
+            f"this process and those that it starts may open {hard} files at once; each service of the stack needs "
+            f"{_DESCRIPTORS}",
+            hint=f"raise the limit: ulimit -n {_DESCRIPTORS}, LimitNOFILE= in a systemd unit, or nofile in "
+            "/etc/security/limits.conf",
+        ) from None
 
 
 def _learn_new(stack: Stack) -> None:
@@ -195,7 +214,7 @@ logfile={stack.logs.name}/supervisord.log
 logfile_maxbytes=5MB
 logfile_backups=1
 pidfile=supervisord.pid
-user={getpass.getuser() if os.geteuid() else "root"}
+{"" if os.geteuid() else "user=root"}
 identifier=mtl
 umask=077
 [rpcinterface:supervisor]

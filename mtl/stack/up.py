@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -25,13 +26,15 @@ def bring_up(stack: Stack, *, seconds: float = _SECONDS) -> dict[str, float]:
     """Start what does not run, in order, and wait until all is healthy: service -> seconds since the start.
 
     Progress is reported with the service's name as stage. Errors: InputError for a port that another program has;
-    TransientError, with the end of the log, for a service that does not become healthy in `seconds`; what was started
-    by then is stopped again.
+    PermanentError for a low limit of open files; TransientError, with the end of the log, for a service that does not
+    become healthy in `seconds`; what was started by then is stopped again.
     """
     began = time.monotonic()
+    supervisor.allow_descriptors()
     services = {service.name: service for service in all_services(stack)}
     if not supervisor.manager_runs(stack):
         _end_unmanaged(stack)
+        shutil.rmtree(stack.temporary, ignore_errors=True)
     _check_ports(stack)
     before = supervisor.running(stack)
     supervisor.start_manager(stack, list(services.values()))

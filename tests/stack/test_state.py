@@ -26,6 +26,7 @@ from mtl.stack.services import all_services
 from mtl.stack.state import Stack, keep_secrets, make_stack, open_stack
 from mtl.stack.supervisor import _config, last_lines, start_manager, start_process, stop_manager
 from mtl.stack.up import _check_ports
+from tests.support.accounts import as_nobody
 from tests.support.paths import ALL
 from tests.support.stacks import why_not
 
@@ -96,6 +97,35 @@ def test_a_kept_port_that_another_program_took_is_named(stack: Stack) -> None:
 def test_no_stack_yet(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"no stack in .*\n  mtl stack up makes and starts one"):
         open_stack(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_another_users_stack_is_not_started(stack: Stack) -> None:
+    """What root would write there, its owner could never use again."""
+    os.chown(stack.folder, 54321, -1)
+    with pytest.raises(InputError, match=r"belongs to uid54321, and this is root\n  start it as uid54321, or"):
+        make_stack(stack.home, usual=ANY)
+
+
+def test_users_of_one_machine_share_no_folder(tmp_path: Path) -> None:
+    """Prefect's worker would use /tmp/runner_storage, which is the first user's; its server, the installed package."""
+    stack = make_stack(tmp_path, store="s3://bucket/prefix", usual=ANY)
+    services = {service.name: service for service in all_services(stack)}
+    assert services["prefect"].environment["PREFECT_SERVER_UI_STATIC_DIRECTORY"].startswith(f"{stack.folder}/")
+    worker = services["worker"]
+    assert worker.environment["TMPDIR"] == str(stack.temporary)
+    worker.before()
+    assert stat.S_IMODE(stack.temporary.stat().st_mode) == 0o700
+    assert stack.folder in stack.temporary.parents
+
+
+def test_the_manager_is_told_a_user_by_root_alone(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user cannot become one, and the environment may name the user of an earlier login."""
+    monkeypatch.setenv("LOGNAME", "root")
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    assert "user=" not in _config(stack, []).replace("username=", "")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert "\nuser=root\n" in _config(stack, [])
 
 
 def test_a_damaged_file_is_named(stack: Stack) -> None:
@@ -209,3 +239,23 @@ def test_deploy_needs_a_server(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     error = json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
     assert error["field"] == "PREFECT_API_URL"
     assert "mtl stack up" in error["hint"]
+
+
+@pytest.mark.parametrize(("limits", "outcome"), [("64, 64", "refused"), ("64, 4096", "(1024, 4096)")])
+def test_too_few_open_files_are_named_and_a_soft_limit_is_raised(limits: str, outcome: str) -> None:
+    imports = """
+import resource
+from mtl.errors import PermanentError
+from mtl.stack.supervisor import allow_descriptors"""
+    code = f"""
+resource.setrlimit(resource.RLIMIT_NOFILE, ({limits}))
+try:
+    allow_descriptors()
+    print(resource.getrlimit(resource.RLIMIT_NOFILE))
+except PermanentError as error:
+    print("refused", error)"""
+    done = as_nobody(code, imports=imports)
+    assert done.stdout.startswith(outcome), done.stderr
+    if outcome == "refused":
+        assert "may open 64 files at once; each service of the stack needs 1024" in done.stdout
+        assert "ulimit -n 1024" in done.stdout

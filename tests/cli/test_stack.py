@@ -1,0 +1,60 @@
+"""mtl deploy and mtl retrain with a Prefect server that does not answer, refuses, or is none."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mtl.cli.main import run
+from tests.support.http import Answer, serving
+
+
+@pytest.fixture(params=[["deploy"], ["retrain", "-c", "demo"]], ids=["deploy", "retrain"])
+def command(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]:
+    monkeypatch.setenv("MTL_HOME", str(tmp_path))
+    yield [*request.param, "--json"]
+    assert list(tmp_path.iterdir()) == []  # nothing was begun
+
+
+def error_of(capsys: pytest.CaptureFixture[str]) -> tuple[str, str, str]:
+    error = json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
+    return error["kind"], error["field"], error["message"]
+
+
+def test_a_server_that_does_not_answer_is_named(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/api"
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    assert run(command) == 1
+    kind, field, message = error_of(capsys)
+    assert (kind, field) == ("transient", "PREFECT_API_URL")
+    assert f"Prefect does not answer at {url} (ConnectError)" in message
+
+
+def test_a_refused_login_is_named(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving({"*": Answer(user="Basic wanted")}) as server:
+        monkeypatch.setenv("PREFECT_API_URL", f"{server.url}/api")
+        monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:not-the-password")
+        assert run(command) == 1
+    kind, field, message = error_of(capsys)
+    assert (kind, field) == ("permanent", "PREFECT_API_AUTH_STRING")
+    assert "refuses the credentials" in message
+
+
+def test_an_address_without_a_prefect_is_named(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving({"*": Answer(body=b"<html>")}) as server:
+        monkeypatch.setenv("PREFECT_API_URL", server.url)
+        assert run(command) == 1
+    kind, field, message = error_of(capsys)
+    assert (kind, field) == ("permanent", "PREFECT_API_URL")
+    assert "answers, but it is no Prefect API" in message
