@@ -11,6 +11,7 @@ from mtl.config.retrain import RetrainConfig
 from mtl.errors import InputError, NotFoundError, NotPromotedError
 from mtl.settings import Settings, load_settings
 from mtl.store.open import open_store
+from mtl.store.searched import searched
 
 
 def promote_version(model: str, version: str, *, force: str | None, actor: str | None = None) -> Document:
@@ -134,7 +135,7 @@ def examine(config: RetrainConfig, dataset: str, *, max_drop: float) -> Document
     model = config.register_.model
     version, folder = champion_model(config, store, settings)
     if version is None or folder is None:
-        raise NotFoundError(f"{model} has no champion yet", hint="retrain/demo makes one")
+        raise NotFoundError(f"{model} has no champion yet", hint=f"retrain/demo makes one; {searched(store)}")
     release = layout.find_manifest(store, model, version)
     then = release.facts.metrics if release else {}
     report = measure(config, dataset, {"candidate": folder}).to_json()

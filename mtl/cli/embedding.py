@@ -15,16 +15,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mtl.errors import MtlError, PermanentError, TransientError
+from mtl.service.prefect_api import PrefectApi
 from mtl.settings import EMBEDDED_USER, prefect_settings
 from mtl.shortages import by_text, explained, reported
 
 _START_SECONDS = 180.0  # a first start on a busy machine
 _STOP_SECONDS = 5.0
+_ANSWER_SECONDS = 30.0
 _LONGEST_LOG = 1 << 20
 _PROBE = bytes(1 << 20)
 
@@ -45,16 +47,24 @@ def quiet_prefect() -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")
 
 
+def check_prefect() -> None:
+    """That the server of PREFECT_API_URL answers and takes the credentials. Errors: TransientError, PermanentError."""
+    with PrefectApi(prefect_settings(), timeout=_ANSWER_SECONDS) as api:
+        api.version()
+
+
 @contextmanager
 def prefect_server() -> Iterator[None]:
     """Before Prefect is imported: have it talk to the server of PREFECT_API_URL, else to one that is started here.
 
-    Errors, also of what the block does with it: PermanentError that says what the machine lacks; TransientError for a
-    server that does not start for another reason.
+    Errors, also of what the block does with it: PermanentError that says what the machine lacks, or that the server
+    refuses the credentials; TransientError for a server that does not start for another reason.
     """
     quiet_prefect()
     settings = prefect_settings()
     if settings.url is not None:
+        with suppress(TransientError):  # the flow waits for a server that is away
+            check_prefect()
         yield
         return
     with reported():

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from mtl.cli.embedding import quiet_prefect
+from mtl.cli.embedding import check_prefect, quiet_prefect
 from mtl.cli.terminal import progress_bars
 from mtl.errors import InputError
 from mtl.settings import load_settings
@@ -74,6 +74,7 @@ def deploy(config: Path | None, cron: str | None, timezone: str | None) -> Docum
             field="PREFECT_API_URL",
             hint='mtl stack up, then eval "$(mtl stack env)"; or set PREFECT_API_URL',
         )
+    check_prefect()
     quiet_prefect()
     from flows.deploying import deploy as register
 

@@ -69,6 +69,7 @@ class Registry:
 
     def __init__(self, tracking: Tracking, model: str) -> None:
         self._client = tracking.client
+        self._where = redact(tracking.uri)
         self.model = model
 
     def __repr__(self) -> str:
@@ -202,7 +203,7 @@ class Registry:
                     raise
         known = sorted(int(found.version) for found in self._search(""))
         hint = f"known: {', '.join(f'v{number}' for number in known) or 'none'}"
-        raise NotFoundError(f"{self.model} has no v{version}", field="version", hint=hint)
+        raise NotFoundError(f"{self.model} has no v{version} in {self._where}", field="version", hint=hint)
 
     def _search(self, filter_: str) -> Sequence[ModelVersion]:
         """All versions of the model that pass, whatever page MLflow would cut at."""

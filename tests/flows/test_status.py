@@ -166,7 +166,10 @@ def test_the_embedded_database_is_read_without_a_server(home: Path) -> None:
 def test_nothing_was_ever_run(capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     document = status(capsys)
-    assert (document["champion"], document["runs"]) == ({"version": None, "newest": None, "rolled_back": False}, [])
+    assert (document["champion"]["version"], document["champion"]["newest"], document["runs"]) == (None, None, [])
+    assert document["champion"]["searched"].startswith(
+        f"looked in the store {home}/store, a folder that does not exist"
+    )
     assert document["services"]["prefect"] == "ok"
     assert not home.exists()
 
