@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtl.chain.common import Document, champion_model, tracking
+from mtl.chain.pages import refresh
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import InputError, NotFoundError, NotPromotedError
 from mtl.settings import Settings, load_settings
@@ -110,6 +111,8 @@ def _registry(settings: Settings, model: str) -> Any:
 
 
 def _changed(model: str, promotion: Any) -> Document:
+    """The document of a promotion or rollback, once the pages of the versions that it was about say so."""
+    refresh(model, promotion.version, promotion.change.replaced)
     return {
         "model": model,
         "champion": promotion.version,

@@ -39,9 +39,9 @@ def history(name: str) -> Document:
 
 def reconcile(name: str) -> Document:
     """Take up what a person did in MLflow, and make its aliases say who is champion."""
-    from mtl.chain.common import follow_aliases
+    from mtl.chain.pages import follow
 
-    return follow_aliases(name)
+    return follow(name)
 
 
 def promote(name: str, version: str, force: str | None) -> Document:

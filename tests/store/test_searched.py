@@ -92,9 +92,9 @@ def test_every_command_that_finds_nothing_says_where_it_looked(
     run(command)
     captured = capsys.readouterr()
     said = captured.out + captured.err
-    place, setting = (
-        ("MLflow of sqlite:///", "MLFLOW_TRACKING_URI") if command == ["models"] else ("store ", "MTL_STORE")
-    )
+    place, setting = "store ", "MTL_STORE"
+    if command == ["models"]:
+        place, setting = "MLflow of sqlite:///", "MLFLOW_TRACKING_URI"
     assert f"looked in the {place}{home}" in said
     assert f"as {setting} is not set" in said
 
