@@ -14,11 +14,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 from prefect.tasks import exponential_backoff
 
-from flows import artifacts
+from flows import artifacts, origin
 from flows.retrying import is_resumable, is_transient
 from flows.timing import timed
 from flows.watching import watched
-from mtl.chain import batch, champion, common, data_watch, hand_over, judge, learn
+from mtl.chain import batch, champion, common, data_watch, hand_over, judge, learn, pages
 from mtl.config.retrain import RetrainConfig
 from mtl.settings import device_limit, prefect_settings
 
@@ -49,7 +49,7 @@ def prepare(config: RetrainConfig) -> dict[str, Any]:
 def train(config: RetrainConfig, dataset: str) -> dict[str, Any]:
     """Train in a process of its own, or resume: identity, steps, adapter hash. One at a time on a device."""
     with _turn(), watched("train"):
-        return learn.train(config, dataset)
+        return learn.train(config, dataset, origin=origin.tags())
 
 
 def _turn() -> AbstractContextManager[None]:
@@ -75,7 +75,7 @@ def register(
 ) -> dict[str, Any]:
     """Record run, metrics and model; publish the version's release: version and where it is."""
     with timed("register"):
-        return hand_over.register(config, dataset, trained, report)
+        return hand_over.register(config, dataset, trained, report, origin=origin.tags())
 
 
 @task(name="gate", **_PATIENT)
@@ -83,6 +83,9 @@ def gate(config: RetrainConfig, report: dict[str, Any], registered: dict[str, An
     """Decide from the report alone; the decision, with its reasons, is recorded."""
     with timed("gate"):
         decision = hand_over.decide(config, report, registered)
+    passed = bool(decision["promoted"] or decision["awaits"])
+    pages.record_gate(registered["model"], registered["version"], passed=passed)
+    pages.refresh(registered["model"], registered["version"])
     artifacts.report_page(report, decision)
     return decision
 
@@ -96,6 +99,7 @@ def conclude(
 ) -> dict[str, Any]:
     """Join the gate's decision and the person's answer; recorded with the person's name."""
     concluded = hand_over.conclude(registered, decision, answer)
+    pages.refresh(registered["model"], registered["version"])
     artifacts.report_page(report, concluded)
     return concluded
 
@@ -104,7 +108,9 @@ def conclude(
 def promote(config: RetrainConfig, registered: dict[str, Any], decision: dict[str, Any]) -> dict[str, Any]:
     """Make the version champion if the gate said so: who is champion now."""
     with timed("promote"):
-        return hand_over.promote(config, registered, decision)
+        promoted = hand_over.promote(config, registered, decision)
+    pages.refresh(registered["model"], registered["version"], decision["against"] if promoted["changed"] else None)
+    return promoted
 
 
 @task(name="tidy", cache_policy=NO_CACHE)
@@ -117,7 +123,7 @@ def tidy() -> dict[str, Any]:
 @task(name="follow-aliases", **_PATIENT)
 def follow_aliases(model: str) -> dict[str, Any]:
     """Take up a champion alias that was moved in MLflow: what was found and done."""
-    return common.follow_aliases(model)
+    return pages.follow(model)
 
 
 @task(name="plan-generation", **_PATIENT)

@@ -76,6 +76,17 @@ def secrets_folder(environ: Mapping[str, str] | None = None) -> Path:
     return Path((os.environ if environ is None else environ).get("MTL_SECRETS") or "/run/secrets")
 
 
+def is_default_store(uri: str, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether `uri` is the store that is used because `MTL_STORE` is not set."""
+    env = os.environ if environ is None else environ
+    return not env.get("MTL_STORE") and uri == load_settings(env).store
+
+
+def tracking_is_named(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether somebody chose the MLflow server or database (`MLFLOW_TRACKING_URI`)."""
+    return bool((os.environ if environ is None else environ).get("MLFLOW_TRACKING_URI"))
+
+
 def bypass_proxy_for_loopback(environ: MutableMapping[str, str] | None = None) -> None:
     """Add the loopback names to `NO_PROXY`, for the HTTP clients of this process and of those that it starts.
 

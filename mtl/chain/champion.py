@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtl.chain.common import Document, champion_model, tracking
+from mtl.chain.pages import refresh
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import InputError, NotFoundError, NotPromotedError
 from mtl.settings import Settings, load_settings
 from mtl.store.open import open_store
+from mtl.store.searched import searched
 
 
 def promote_version(model: str, version: str, *, force: str | None, actor: str | None = None) -> Document:
@@ -109,6 +111,8 @@ def _registry(settings: Settings, model: str) -> Any:
 
 
 def _changed(model: str, promotion: Any) -> Document:
+    """The document of a promotion or rollback, once the pages of the versions that it was about say so."""
+    refresh(model, promotion.version, promotion.change.replaced)
     return {
         "model": model,
         "champion": promotion.version,
@@ -134,7 +138,7 @@ def examine(config: RetrainConfig, dataset: str, *, max_drop: float) -> Document
     model = config.register_.model
     version, folder = champion_model(config, store, settings)
     if version is None or folder is None:
-        raise NotFoundError(f"{model} has no champion yet", hint="retrain/demo makes one")
+        raise NotFoundError(f"{model} has no champion yet", hint=f"retrain/demo makes one; {searched(store)}")
     release = layout.find_manifest(store, model, version)
     then = release.facts.metrics if release else {}
     report = measure(config, dataset, {"candidate": folder}).to_json()

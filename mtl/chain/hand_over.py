@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from mtl.chain.common import Document, lineage_tags, model_folder, tracking
 from mtl.chain.judge import report_html, report_markdown
+from mtl.chain.pages import REPORT_PAGE
 from mtl.config.retrain import RetrainConfig
 from mtl.data.histogram import write_pages
 from mtl.errors import MtlError, NotPromotedError
-from mtl.evaluation.report import BASE, CHAMPION, EvalReport
+from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, EvalReport
 from mtl.promotion import PromotionDecision
 from mtl.release.layout import ReleaseFacts
 from mtl.settings import Settings, load_settings
@@ -23,12 +25,19 @@ from mtl.store.open import open_store
 
 _log = logging.getLogger(__name__)
 
-REPORT_PAGE = "evaluation/report.html"
-"""The page among a run's MLflow artifacts."""
 
+def register(
+    config: RetrainConfig,
+    dataset: Document,
+    trained: Document,
+    report: Document,
+    *,
+    origin: Mapping[str, str] | None = None,
+) -> Document:
+    """Record data set, metrics and report with the MLflow run, make the version, and publish its release.
 
-def register(config: RetrainConfig, dataset: Document, trained: Document, report: Document) -> Document:
-    """Record data set, metrics and report with the MLflow run, make the version, and publish its release."""
+    origin: tags of the run that say who started it and where.
+    """
     from mtl.registry.code_version import code_version
     from mtl.registry.registry import Registry
     from mtl.release.publish import publish
@@ -40,6 +49,7 @@ def register(config: RetrainConfig, dataset: Document, trained: Document, report
     facts = {"identity": identity, "fingerprint": dataset["fingerprint"], "code_version": code_version()}
     mlflow = tracking(settings)
     run = _record(mlflow, config, dataset, trained, report)
+    mlflow.set_tags(run, origin or {})
     registered = Registry(mlflow, name).register(run, folder, **facts)
     decision = gate_decision(config, report).to_dict()
     page = report_html(config, dataset, report, decision, version=registered.version, facts={**facts, "run": run})
@@ -133,11 +143,31 @@ def _record(mlflow: Any, config: RetrainConfig, dataset: Document, trained: Docu
         mlflow.log_folder(run, Path(folder), "dataset")
     measured = EvalReport.from_json(report)
     mlflow.log_metrics(
-        run, {f"{model}/{name}": value for model in measured.models for name, value in measured.flat(model).items()}
+        run,
+        _deciding(config, measured)
+        | {f"{model}/{name}": value for model in measured.models for name, value in measured.flat(model).items()},
     )
     mlflow.log_text(run, json.dumps(report, ensure_ascii=False), "evaluation/report.json")
     mlflow.log_text(run, report_markdown(report), "evaluation/report.md")
     return run
+
+
+def _deciding(config: RetrainConfig, report: EvalReport) -> dict[str, float]:
+    """What the gate looks at, for each task: the candidate's mean, its opponent's, and the difference.
+
+    MLflow draws charts in the order of these names, capitals first: a run's charts begin with them.
+    """
+    against = CHAMPION if CHAMPION in report.models else BASE
+    found: dict[str, float | None] = {}
+    for task, metrics in report.metrics.items():
+        name = config.gate.metrics.get(task) or metrics[0].name
+        compared = report.comparison(against, task, name)
+        found |= {
+            f"Gate/{task} {name}": report.mean(CANDIDATE, task, name),
+            f"Gate/{task} {name} difference": compared.difference if compared else None,
+            f"Gate/{task} {name} opponent": report.mean(against, task, name),
+        }
+    return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
 
 
 def _server(settings: Settings) -> str | None:

@@ -124,9 +124,12 @@ class _Counting:
         return ", ".join(f"{number} {_UNITS.get(stage, stage)}" for stage, number in self._done.items() if number)
 
 
-def train(config: RetrainConfig, dataset: str, *, resume: str | None = None) -> Document:
+def train(
+    config: RetrainConfig, dataset: str, *, resume: str | None = None, origin: Mapping[str, str] | None = None
+) -> Document:
     """Train in a process of its own, resume, or find the run finished; recorded in MLflow as it goes.
 
+    origin: tags of the MLflow run that say who started it and where.
     resume: identity of a run that must be the one gone on from. Errors: MismatchError, naming the fields, if it cannot.
     """
     from mtl.training.launch import launch_training
@@ -143,7 +146,7 @@ def train(config: RetrainConfig, dataset: str, *, resume: str | None = None) -> 
     def on_event(event: Mapping[str, Any]) -> None:
         if event["event"] == "start":
             recorder().check()
-            recorder().start(event["identity"], tags=lineage_tags(event))
+            recorder().start(event["identity"], tags={**lineage_tags(event), **(origin or {})})
             progress.report("train", event["step"], event["max_steps"], _start_note(event))
         elif event["event"] == "step":
             recorder().step(event["step"], _metrics(event))

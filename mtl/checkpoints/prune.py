@@ -15,6 +15,7 @@ from mtl.checkpoints.related import all_runs
 from mtl.checkpoints.state import RunState, read_state
 from mtl.errors import DamageError, NotFoundError
 from mtl.store.base import ObjectInfo, ObjectStore
+from mtl.store.searched import searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def run_objects(store: ObjectStore, identity: str) -> PrunePlan:
     listed = [info for info in store.list(NAMES) if info.key.endswith(f"/{identity}.json")]
     objects = [*store.list(f"{run_prefix(identity)}/"), *listed]
     if not objects:
-        raise NotFoundError(f"no run {identity}", hint="mtl checkpoints list shows what there is")
+        raise NotFoundError(f"no run {identity}", hint=f"mtl checkpoints list shows what there is; {searched(store)}")
     return PrunePlan(tuple(objects))
 
 

@@ -14,6 +14,7 @@ from mtl.document import Line, Sha256, Size, check_record
 from mtl.errors import DamageError, InputError, NotFoundError
 from mtl.store.base import ObjectInfo, ObjectStore
 from mtl.store.documents import delete_document, put_document, read_document
+from mtl.store.searched import searched
 
 _log = logging.getLogger(__name__)
 
@@ -134,7 +135,8 @@ def find_run(store: ObjectStore, prefix: str) -> Run:
     infos = [info for info in store.list(NAMES) if info.key.rpartition("/")[2].startswith(prefix)]
     found = list(_runs(store, infos))
     if not found:
-        raise NotFoundError(f"no run {prefix}", field="run", hint="mtl checkpoints list shows what there is")
+        hint = f"mtl checkpoints list shows what there is; {searched(store)}"
+        raise NotFoundError(f"no run {prefix}", field="run", hint=hint)
     if len(found) > 1:
         names = ", ".join(run.identity.sha256[: len(prefix) + 8] for run in found)
         raise InputError(

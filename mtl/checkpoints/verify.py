@@ -14,6 +14,7 @@ from mtl.checkpoints.related import load_identity
 from mtl.checkpoints.state import read_state, run_log, state_of
 from mtl.errors import DamageError, NotFoundError
 from mtl.store.base import ObjectStore
+from mtl.store.searched import searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ def _identity_damage(store: ObjectStore, identity: str) -> Iterator[Damage]:
         intact = False
     except NotFoundError:
         if not run_log(store, identity).sequence():
-            raise NotFoundError(f"no run {identity}", hint="mtl checkpoints list shows what there is") from None
+            hint = f"mtl checkpoints list shows what there is; {searched(store)}"
+            raise NotFoundError(f"no run {identity}", hint=hint) from None
         intact = False
     if not intact:
         yield Damage(0, key, "identity.json", "missing, or not the identity of this run")

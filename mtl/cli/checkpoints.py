@@ -12,6 +12,7 @@ from mtl.errors import DamageError
 from mtl.settings import load_settings
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
+from mtl.store.searched import searched
 
 Document = dict[str, Any]
 
@@ -72,7 +73,7 @@ def _store() -> ObjectStore:
 def list_text(result: Document) -> str:
     """A line a run."""
     if not result["runs"]:
-        return f"no runs in {result['store']}\nnext: mtl train -c conf/demo.yaml"
+        return f"no runs; {searched(_store())}\nnext: mtl train -c conf/demo.yaml"
     lines = [f"{'run':<14}{'name':<20}{'steps kept':<24}{'state':<12}{'changed':<22}owner"]
     for run in result["runs"]:
         steps = " ".join(str(step) for step in run["steps"]) or "-"
@@ -84,12 +85,16 @@ def list_text(result: Document) -> str:
 
 def verify_text(result: Document) -> str:
     """What was read; damage is told as an error."""
+    if not result["runs"]:
+        return f"there are no runs to verify; {searched(_store())}"
     commits = sum(len(report["steps"]) for report in result["runs"])
     return f"every byte is right: {len(result['runs'])} runs, {commits} commits in {result['store']}"
 
 
 def prune_text(result: Document) -> str:
     """What was deleted, or would be."""
+    if not result["objects"] and not result["skipped"]:
+        return f"there is nothing to delete; {searched(_store())}"
     size = f"{len(result['objects'])} objects, {result['bytes'] / 1e6:.1f} MB"
     lines = [f"  {key}" for key in result["objects"]] if result["dry_run"] else []
     lines += [f"  left alone: run {item['identity'][:12]}: {item['reason']}" for item in result["skipped"]]

@@ -90,7 +90,7 @@ def _champion(result: Document) -> str:
         return "unknown"
     version, newest = champion["version"], champion["newest"]
     if version is None:
-        return f"{result['model']} has none yet"
+        return f"{result['model']} has none yet; {champion['searched']}"
     why = "was rolled back: mtl models --history" if champion["rolled_back"] else "is not champion: mtl models says why"
     newer = f"; v{newest} is newer and {why}" if newest and newest > version else ""
     return f"{result['model']} v{version} since {_when(champion['since'])} by {champion['by']}{newer}"

@@ -12,8 +12,10 @@ from typing import Any
 from mtl.chain.common import tracking
 from mtl.errors import InputError, NotFoundError
 from mtl.progress import report as report_progress
-from mtl.settings import Settings, load_settings
+from mtl.service.redact import clean
+from mtl.settings import Settings, load_settings, tracking_is_named
 from mtl.store.open import open_store
+from mtl.store.searched import searched
 
 Document = dict[str, Any]
 _SHARD = 256  # texts that are answered together
@@ -37,9 +39,9 @@ def history(name: str) -> Document:
 
 def reconcile(name: str) -> Document:
     """Take up what a person did in MLflow, and make its aliases say who is champion."""
-    from mtl.chain.common import follow_aliases
+    from mtl.chain.pages import follow
 
-    return follow_aliases(name)
+    return follow(name)
 
 
 def promote(name: str, version: str, force: str | None) -> Document:
@@ -222,7 +224,7 @@ def _registry(settings: Settings, name: str) -> Any:
 def models_text(result: Document) -> str:
     """A line a version, newest first; why, if the newest was rejected."""
     if not result["versions"]:
-        return f"{result['model']} has no versions yet\nnext: mtl retrain -c conf/demo.yaml"
+        return f"{result['model']} has no versions yet; {_tracking_searched()}\nnext: mtl retrain -c conf/demo.yaml"
     lines = [f"{'version':<9}{'aliases':<22}{'decision':<10}{'created':<27}{'run':<14}data"]
     lines += [
         f"v{v['version']:<8}{', '.join(v['aliases']):<22}{v['decision'] or '-':<10}{v['created']:<27}"
@@ -235,10 +237,19 @@ def models_text(result: Document) -> str:
     return "\n".join(lines)
 
 
+def _tracking_searched() -> str:
+    """Which MLflow was looked in; where nobody named it, also how to name another."""
+    where = f"looked in the MLflow of {clean(load_settings().tracking_uri)}"
+    if tracking_is_named():
+        return where
+    hint = 'set it to the server that is meant (for the stack here: eval "$(mtl stack env)")'
+    return f"{where} (the default, as MLFLOW_TRACKING_URI is not set); {hint}"
+
+
 def history_text(result: Document) -> str:
     """Two lines a change, newest first: what, when and by whom; and why."""
     if not result["history"]:
-        return f"{result['model']} has had no champion yet"
+        return f"{result['model']} has had no champion yet; {searched(open_store(load_settings().store))}"
     lines = []
     for change in reversed(result["history"]):
         replaced = f"v{change['replaced']}" if change["replaced"] else "none"

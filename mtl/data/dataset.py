@@ -17,6 +17,7 @@ from mtl.errors import DamageError, InputError, NotFoundError, did_you_mean
 from mtl.example import Example
 from mtl.fingerprint import sha256_file
 from mtl.store.base import ObjectStore
+from mtl.store.searched import searched
 
 _log = logging.getLogger(__name__)
 _AGAIN = "remove the data set's manifest.json from the store and prepare it again"
@@ -96,7 +97,9 @@ def open_dataset(store: ObjectStore, fingerprint: str, cache: Path) -> Dataset:
     if manifest is None:
         known = sorted({info.key.split("/")[1][:12] for info in store.list("datasets/")})
         hint = f"known: {', '.join(known[:8])}" if known else "run `mtl prepare` first"
-        raise NotFoundError(f"no data set {fingerprint[:12]} in {store.uri}", field="dataset", hint=hint)
+        raise NotFoundError(
+            f"no data set {fingerprint[:12]} in {store.uri}", field="dataset", hint=f"{hint}; {searched(store)}"
+        )
     return Dataset(manifest, store, cache)
 
 

@@ -10,13 +10,12 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from mtl.certificates import certificate_fault
 from mtl.doctor.finding import Finding, fault, ok, warning
-from mtl.errors import PermanentError, TransientError
 from mtl.service.deployments import missing_parts, on_this_machine
+from mtl.service.mlflow_api import check_mlflow, experiments, mlflow_get
 from mtl.service.prefect_api import PrefectApi
 from mtl.service.redact import clean
-from mtl.settings import LOOPBACK, PrefectSettings, Settings, mlflow_credentials, proxy_variable
+from mtl.settings import LOOPBACK, PrefectSettings, Settings, proxy_variable
 
 _TIMEOUT = 5.0
 _MOST_SKEW = 60.0  # seconds; S3 refuses at 900, webhooks at 300
@@ -82,43 +81,15 @@ def mlflow(settings: Settings) -> Iterator[Finding]:
     uri = settings.tracking_uri.rstrip("/")
     if not uri.startswith(("http://", "https://")):
         return
-    health = _get(f"{uri}/health", "MLFLOW_TRACKING_URI")
-    if health.status_code != 200:
-        raise PermanentError(
-            f"{clean(uri)}/health answered {health.status_code}",
-            field="MLFLOW_TRACKING_URI",
-            hint="is it the address of an MLflow server?",
-        )
-    credentials = mlflow_credentials() or _userinfo(uri)
-    listed = _get(_experiments(uri), "MLFLOW_TRACKING_URI", auth=credentials)
-    if listed.status_code in (401, 403):
-        raise PermanentError(
-            f"MLflow refuses the credentials at {clean(uri)} ({listed.status_code})",
-            field="MLFLOW_TRACKING_USERNAME",
-            hint="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (mtl stack env prints them)",
-        )
-    if listed.status_code != 200:
-        raise TransientError(
-            f"MLflow answered {listed.status_code} when asked for experiments",
-            hint="see the server's log; its database may be down or need: mlflow db upgrade URI",
-        )
-    said = _get(f"{uri}/version", "MLFLOW_TRACKING_URI", auth=credentials)
+    check_mlflow(uri, timeout=_TIMEOUT)
+    said = mlflow_get(uri, "/version", timeout=_TIMEOUT)
     server = said.text.strip() if said.status_code == 200 else "unknown"
     client = metadata.version("mlflow")
     yield ok("mlflow", f"{clean(uri)}: answers, version {server[:40]}")
     if server != client:
         do = "run the same version on both sides: constraints.txt names the one that was tested"
         yield warning("mlflow", f"the server is {server[:40]}, this client is {client}", do)
-    yield from _open_to_all("mlflow", _experiments(uri), uri)
-
-
-def _experiments(uri: str) -> str:
-    return f"{uri}/api/2.0/mlflow/experiments/search?max_results=1"
-
-
-def _userinfo(uri: str) -> tuple[str, str] | None:
-    parts = urlsplit(uri)
-    return (parts.username, parts.password) if parts.username and parts.password else None
+    yield from _open_to_all("mlflow", experiments(uri), uri)
 
 
 def _open_to_all(check: str, address: str, url: str, *, method: str = "GET") -> Iterator[Finding]:
@@ -174,18 +145,3 @@ def clocks(addresses: Mapping[str, str]) -> Iterator[Finding]:
             yield warning("clock", detail, do)
         else:
             yield ok("clock", f"agrees with {name}'s within {_SOME_SKEW:.0f} s")
-
-
-def _get(url: str, field: str, *, auth: tuple[str, str] | None = None) -> httpx.Response:
-    try:
-        return httpx.get(url, timeout=_TIMEOUT, auth=auth)
-    except httpx.HTTPError as error:
-        untrusted = certificate_fault(error, server=clean(url), variable="SSL_CERT_FILE and REQUESTS_CA_BUNDLE")
-        if untrusted is not None:
-            raise untrusted from None
-        where = clean(url).partition("/api/")[0]
-        raise TransientError(
-            f"MLflow does not answer at {where} ({type(error).__name__})",
-            field=field,
-            hint=f"is the server up (mtl stack status), and is {field} its address?",
-        ) from None

@@ -28,6 +28,7 @@ _KEPT = ("champion", "previous")
 _SYNCED = "journal_seq"
 _PAGE = 200
 _LONGEST_TAG = 4900
+_LONGEST_DESCRIPTION = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class VersionInfo:
     run_id: str
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
+    description: str = ""
 
 
 class Registry:
@@ -69,6 +71,7 @@ class Registry:
 
     def __init__(self, tracking: Tracking, model: str) -> None:
         self._client = tracking.client
+        self._where = redact(tracking.uri)
         self.model = model
 
     def __repr__(self) -> str:
@@ -142,7 +145,10 @@ class Registry:
 
     def set_synced(self, seq: int | None) -> None:
         with mlflow_errors(f"tag {self.model}"):
-            self._client.set_registered_model_tag(self.model, _SYNCED, "" if seq is None else str(seq))
+            if seq is None:
+                self._client.delete_registered_model_tag(self.model, _SYNCED)
+            else:
+                self._client.set_registered_model_tag(self.model, _SYNCED, str(seq))
 
     def record_verdict(self, version: int, verdict: Verdict, *, policy: str = "") -> None:
         """Keep the gate's decision in the version's tags."""
@@ -165,9 +171,28 @@ class Registry:
         return Verdict(tags["decision"] == "promote", _reasons(tags), int(against) if against else None)
 
     def set_tags(self, version: int, tags: Mapping[str, str]) -> None:
+        """Set tags of a version; one without a value is removed, so that no page shows empty ones."""
         with mlflow_errors(f"tag v{version} of {self.model}"):
+            known = self._get(version).tags
             for name, value in tags.items():
-                self._client.set_model_version_tag(self.model, str(version), name, redact(value)[:_LONGEST_TAG])
+                kept = redact(value)[:_LONGEST_TAG]
+                if kept and known.get(name) != kept:
+                    self._client.set_model_version_tag(self.model, str(version), name, kept)
+                elif not kept and name in known:
+                    self._client.delete_model_version_tag(self.model, str(version), name)
+
+    def describe(self, version: int, text: str) -> None:
+        """Make `text` (Markdown) a version's description; no call if it is that already."""
+        kept = redact(text)[:_LONGEST_DESCRIPTION]
+        with mlflow_errors(f"describe v{version} of {self.model}"):
+            if (self._get(version).description or "") != kept:
+                self._client.update_model_version(self.model, str(version), description=kept)
+
+    def version(self, version: int) -> VersionInfo:
+        """All about one version."""
+        found = self._get(version)
+        with mlflow_errors(f"read v{version} of {self.model}"):
+            return self._info(found, self.aliases())
 
     def versions(self, *, limit: int = 50) -> list[VersionInfo]:
         """The newest versions with their aliases and the metrics of their runs, newest first."""
@@ -190,6 +215,7 @@ class Registry:
             run_id=version.run_id or "",
             metrics=dict(run.data.metrics) if run else {},
             tags=dict(version.tags),
+            description=version.description or "",
         )
 
     def _get(self, version: int) -> ModelVersion:
@@ -202,7 +228,7 @@ class Registry:
                     raise
         known = sorted(int(found.version) for found in self._search(""))
         hint = f"known: {', '.join(f'v{number}' for number in known) or 'none'}"
-        raise NotFoundError(f"{self.model} has no v{version}", field="version", hint=hint)
+        raise NotFoundError(f"{self.model} has no v{version} in {self._where}", field="version", hint=hint)
 
     def _search(self, filter_: str) -> Sequence[ModelVersion]:
         """All versions of the model that pass, whatever page MLflow would cut at."""
@@ -232,7 +258,7 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        kept = {name: redact(str(value))[:_LONGEST_TAG] for name, value in tags.items()}
+        kept = {name: redact(str(value))[:_LONGEST_TAG] for name, value in tags.items() if value}
         self._client.create_model_version(self.model, source, run_id, tags=kept, await_creation_for=0)
 
     def _remove_doubles(self, identity: str, adapter: str) -> tuple[int, tuple[int, ...]]:

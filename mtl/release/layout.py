@@ -19,6 +19,7 @@ from mtl.errors import DamageError, InputError, NotFoundError
 from mtl.fingerprint import sha256_bytes, sha256_json
 from mtl.seal import unseal
 from mtl.store.base import ObjectStore, check_key
+from mtl.store.searched import searched
 
 MANIFEST = "manifest.json"
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -176,9 +177,16 @@ def read_manifest(store: ObjectStore, model: str, version: int) -> ReleaseManife
 
 
 def known_releases(store: ObjectStore, model: str) -> str:
-    """'known: v1, v2' for error messages."""
+    """'known: v1, v2; looked in STORE' for error messages."""
     versions = ", ".join(f"v{version}" for version in published_versions(store, model))
-    return f"known: {versions}" if versions else "nothing is published yet; mtl retrain does it"
+    others = ", ".join(sorted({info.key.split("/")[1] for info in store.list("releases/")} - {model}))
+    if versions:
+        known = f"known: {versions}"
+    elif others:
+        known = f"nothing of {model} is published there, but of {others} (--name)"
+    else:
+        known = "nothing is published yet; mtl retrain does it"
+    return f"{known}; {searched(store)}"
 
 
 def verify_release(store: ObjectStore, model: str, version: int) -> ReleaseManifest:

@@ -47,9 +47,13 @@ def make_links(store: ObjectStore, manifest: ReleaseManifest, *, hours: float) -
             f"{store.uri} makes no links", field="MTL_STORE", hint="only an s3:// store does; copy the folder instead"
         )
     if not 0 < hours <= _LONGEST_HOURS:
-        raise InputError(f"links last up to {_LONGEST_HOURS} hours, got {hours:g}", field="hours")
+        raise InputError(
+            f"links last up to {_LONGEST_HOURS} hours (7 days), got {hours:g} hours",
+            field="hours",
+            hint="S3 signs no link for longer; make new links before these expire",
+        )
     prefix = release_prefix(manifest.model, manifest.version)
-    seconds = round(hours * 3600)
+    seconds = max(1, round(hours * 3600))
     return {
         "kind": _KIND,
         "model": manifest.model,

@@ -28,6 +28,7 @@ from mtl.release.journal import (
 )
 from mtl.release.layout import verify_release
 from mtl.store.base import ObjectStore
+from mtl.store.searched import searched
 
 MOVED_BY = "mlflow"
 """Actor of an entry that a moved alias became: MLflow does not say who moved it."""
@@ -92,7 +93,8 @@ def rollback(
         return Promotion(head.version, head.previous, changed=False, change=head)
     if head is None or journal.previous is None:
         raise NotFoundError(
-            f"{model} has no previous champion to roll back to", hint=f"champion: {_name(journal.champion)}"
+            f"{model} has no previous champion to roll back to",
+            hint=f"champion: {_name(journal.champion)}; {searched(store)}",
         )
     if expected is not None and journal.champion != expected:
         raise _moved(journal.previous, expected=expected, found=journal.champion)

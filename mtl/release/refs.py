@@ -16,6 +16,7 @@ from mtl.release.pull import NAMES, pull, resolve_version, verify_folder
 from mtl.release.runs import export_run
 from mtl.serving.folder import ADAPTER, BASE, MERGED
 from mtl.store.base import ObjectStore
+from mtl.store.searched import searched
 
 _log = logging.getLogger(__name__)
 _RUN = re.compile(r"[0-9a-f]{32}")
@@ -59,7 +60,7 @@ def resolve_ref(
         return LocalModel(ref, _adapter_folder(Path(ref)), None)
     elif _IDENTITY.fullmatch(ref):
         made = _published(store, model)
-        identity = _identity(ref, {*made.values(), *_runs(store)})
+        identity = _identity(ref, {*made.values(), *_runs(store)}, store)
         if identity not in made.values():
             return LocalModel(ref, export_run(store, identity, cache=cache), None)
         version = max(number for number, its in made.items() if its == identity)
@@ -82,12 +83,14 @@ def _version_of_run(run_id: str, versions: Versions) -> int:
     return version
 
 
-def _identity(beginning: str, known: set[str]) -> str:
+def _identity(beginning: str, known: set[str], store: ObjectStore) -> str:
     """The one of the `known` identities that begins so."""
     found = [identity for identity in sorted(known) if identity.startswith(beginning)]
     if not found:
         raise NotFoundError(
-            f"no run {beginning}", field="model", hint="mtl checkpoints list and mtl models show what there is"
+            f"no run {beginning}",
+            field="model",
+            hint=f"mtl checkpoints list and mtl models show what there is; {searched(store)}",
         )
     if len(found) > 1:
         names = ", ".join(identity[: len(beginning) + 8] for identity in found)

@@ -12,14 +12,16 @@ from typing import Any
 
 import httpx
 
-from mtl.errors import MtlError, TransientError
+from mtl.errors import MtlError
 from mtl.release.journal import read_journal
 from mtl.release.layout import published_versions
+from mtl.service.mlflow_api import check_mlflow
 from mtl.service.prefect_api import PrefectApi
 from mtl.service.redact import clean
 from mtl.service.runs import Runs, embedded_runs, served_runs
 from mtl.settings import PrefectSettings, Settings
 from mtl.store.open import open_store
+from mtl.store.searched import searched
 
 Document = dict[str, Any]
 _PATIENCE = 3.0  # seconds for any one server
@@ -75,7 +77,7 @@ def _champion(settings: Settings, model: str) -> Document:
     newest = max(published_versions(store, model), default=None)
     head = journal.head
     if head is None:
-        return {"version": None, "newest": newest, "rolled_back": False}
+        return {"version": None, "newest": newest, "rolled_back": False, "searched": searched(store)}
     return {
         "version": head.version,
         "newest": newest,
@@ -97,16 +99,8 @@ def _runs(prefect: PrefectSettings) -> Runs:
 
 
 def _mlflow(uri: str) -> None:
-    if not uri.startswith(("http://", "https://")):
-        return
-    try:
-        answer = httpx.get(f"{uri.rstrip('/')}/health", timeout=_PATIENCE)
-    except httpx.HTTPError as error:
-        raise TransientError(
-            f"MLflow does not answer at {clean(uri)} ({type(error).__name__})", hint="is it up? mtl stack status says"
-        ) from None
-    if answer.status_code != 200:
-        raise TransientError(f"MLflow answers {answer.status_code} at {clean(uri)}")
+    if uri.startswith(("http://", "https://")):
+        check_mlflow(uri.rstrip("/"), timeout=_PATIENCE)
 
 
 def _disk(home: Path) -> Document:

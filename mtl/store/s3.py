@@ -33,6 +33,8 @@ MIB = 1 << 20
 _PIECE = 1 << 18
 _MOST_PARTS = 9000  # S3 allows 10,000
 _SHA256 = "sha256"
+LONGEST_LINK = 7 * 24 * 3600
+"""Seconds that a presigned link may last: the limit of S3's signature version 4."""
 
 
 class S3Store:
@@ -94,7 +96,16 @@ class S3Store:
         return bytes(self._read(key, Arrived(start, end)).data)
 
     def presign(self, key: str, *, seconds: int) -> str:
-        """A link by which anybody can read the object for so long. It holds a signature: keep it out of logs."""
+        """A link by which anybody can read the object for so long. It holds a signature: keep it out of logs.
+
+        Errors: InputError for more than a week, the longest that signatures of version 4 last.
+        """
+        if not 0 < seconds <= LONGEST_LINK:
+            raise InputError(
+                f"links last from 1 second to {LONGEST_LINK} seconds (7 days), got {seconds}",
+                field="seconds",
+                hint="S3 allows no more; ask for new links later",
+            )
         link: str = self._client.generate_presigned_url("get_object", Params=self._at(key), ExpiresIn=seconds)
         return link
 
@@ -290,6 +301,7 @@ def make_client() -> Any:
         "read_timeout": 20,
         "retries": {"total_max_attempts": 1},
         "max_pool_connections": 16,
+        "signature_version": "s3v4",  # else presigned links have version 2, which newer regions and stores refuse
         "request_checksum_calculation": "when_required",  # older compatible stores refuse the CRC trailers
         "response_checksum_validation": "when_required",
     }

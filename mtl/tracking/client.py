@@ -24,6 +24,8 @@ from mtl.tracking.schema import make_database
 
 _PARAMS_A_CALL = 100
 METRICS_A_CALL = 1000
+NOTE = "mlflow.note.content"
+"""Tag of a run that MLflow's page shows as its description, which is Markdown."""
 _LONGEST_VALUE = 5000
 _LONGEST_DIGEST = 36  # MLflow's column; the whole fingerprint stands in the source and in the run's tags
 
@@ -99,7 +101,8 @@ class Tracking:
             run = runs[0]
             if run.info.status != "RUNNING":
                 self.client.update_run(run.info.run_id, status="RUNNING")
-            self.set_tags(run.info.run_id, tags or {})
+            described = {NOTE} & run.data.tags.keys()  # perhaps by a person
+            self.set_tags(run.info.run_id, {name: its for name, its in (tags or {}).items() if name not in described})
             return str(run.info.run_id)
 
     def _create_run(self, identity: str, experiment_id: str, *, name: str | None) -> list[Run]:
@@ -189,8 +192,19 @@ class Tracking:
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         with mlflow_errors("set tags"):
-            if tags:
-                self.client.log_batch(run_id, tags=[RunTag(name, _text(value)) for name, value in tags.items()])
+            kept = [RunTag(name, _text(value)) for name, value in tags.items() if value]
+            if kept:
+                self.client.log_batch(run_id, tags=kept)
+
+    def run_tags(self, run_id: str) -> dict[str, str]:
+        """Tags of a run, its description (`mlflow.note.content`) and its user (`mlflow.user`) among them."""
+        with mlflow_errors("read the tags of a run"):
+            return dict(self.client.get_run(run_id).data.tags)
+
+    def experiment_of(self, run_id: str) -> str:
+        """Id of the experiment that a run belongs to."""
+        with mlflow_errors("look for the experiment of a run"):
+            return str(self.client.get_run(run_id).info.experiment_id)
 
     def finish(self, run_id: str, *, status: str = "FINISHED") -> None:
         """Close the run: FINISHED, FAILED or KILLED. `run_for` opens it again."""

@@ -34,6 +34,10 @@ _TRANSIENT = {
     "CANCELLED",
 }
 _MISSING = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "ENDPOINT_NOT_FOUND"}
+_LOGIN = (
+    "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user of the server that may do this "
+    "(mtl stack env prints them)"
+)
 _DENIED = {"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"}
 # A connection that cannot be had, or breaks; the last three while the body of an answer arrives.
 _BROKEN = (RequestsConnectionError, Timeout, BotoCoreError, ChunkedEncodingError, ContentDecodingError, TransportError)
@@ -143,8 +147,7 @@ def _translate(action: str, error: MlflowException) -> MtlError:
     if error.error_code in _MISSING:
         return NotFoundError(_sentence(action, error))
     if error.error_code in _DENIED:
-        hint = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD of a user that may do this"
-        return PermanentError(_sentence(action, error), hint=hint)
+        return PermanentError(f"could not {action}: MLflow refuses the credentials ({error.error_code})", hint=_LOGIN)
     if _RACED.search(str(error)):
         return TransientError(_sentence(action, error), hint="another process recorded the same at the same moment")
     if error.error_code in _TRANSIENT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from mtl.cli.main import run
 from mtl.release.journal import Change, journal_log
 from mtl.service.runs import embedded_runs
 from mtl.store.folder import FolderStore
+from tests.support.http import Answer, serving
 
 MODEL = "mtl-flan-t5"
 
@@ -167,7 +169,10 @@ def test_the_embedded_database_is_read_without_a_server(home: Path) -> None:
 def test_nothing_was_ever_run(capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     document = status(capsys)
-    assert (document["champion"], document["runs"]) == ({"version": None, "newest": None, "rolled_back": False}, [])
+    assert (document["champion"]["version"], document["champion"]["newest"], document["runs"]) == (None, None, [])
+    assert document["champion"]["searched"].startswith(
+        f"looked in the store {home}/store, a folder that does not exist"
+    )
     assert document["services"]["prefect"] == "ok"
     assert not home.exists()
 
@@ -196,3 +201,25 @@ def test_who_does_not_answer_is_named_and_the_rest_is_there(
     assert "Prefect does not answer at http://127.0.0.1:9/api" in document["services"]["prefect"]
     assert "MLflow does not answer at http://***@127.0.0.1:9" in document["services"]["mlflow"]
     assert "s3cr3t-word" not in json.dumps(document)
+
+
+@pytest.mark.parametrize("given", [None, "battery-staple"])
+def test_a_login_that_a_server_refuses_is_named_with_what_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    """Both servers answer `health` to anybody."""
+    basic = "Basic " + base64.b64encode(b"admin:correct-horse").decode()
+    with serving({"/health": Answer(), "/api/health": Answer(), "*": Answer(user=basic)}) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+        monkeypatch.setenv("PREFECT_API_URL", f"{server.url}/api")
+        if given:
+            monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+            monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", given)
+            monkeypatch.setenv("PREFECT_API_AUTH_STRING", f"admin:{given}")
+        document = status(capsys)
+    why = "user or password is wrong" if given else "no user and password are set"
+    mlflow, prefect = (document["services"][name] for name in ("mlflow", "prefect"))
+    assert mlflow.startswith(f"MLflow refuses the credentials at {server.url} (401): {why}; set MLFLOW_TRACKING_USERN")
+    assert prefect.startswith(f"Prefect refuses the credentials at {server.url}/api/")
+    assert "set PREFECT_API_AUTH_STRING to user:password" in prefect
+    assert "battery-staple" not in str(document)

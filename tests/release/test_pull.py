@@ -37,7 +37,7 @@ def test_an_unknown_ref_says_what_there_is(store: MemoryStore, tmp_path: Path) -
         resolve_version(store, "champoin", model=MODEL)
     with pytest.raises(NotFoundError, match=r"no release v9 of toy(.|\n)*known: v1, v2, v3"):
         pull(store, "v9", tmp_path / "out", model=MODEL)
-    with pytest.raises(NotFoundError, match=r"other has no champion yet(.|\n)*nothing is published yet"):
+    with pytest.raises(NotFoundError, match=r"other has no champion yet(.|\n)*nothing of other .* but of toy"):
         pull(store, "champion", tmp_path / "out", model="other")
     assert not (tmp_path / "out").exists()
 

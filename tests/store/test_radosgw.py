@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from mtl.errors import PermanentError
-from mtl.store.s3 import S3Store, make_client
+from mtl.store.s3 import LONGEST_LINK, S3Store, make_client
 from tests.store import test_contract as contract
 from tests.support.proxy import FaultProxy
 from tests.support.radosgw import Server, radosgw, why_not
@@ -58,3 +60,14 @@ def test_a_read_goes_on_where_its_body_broke(
         assert broken.get_range("big", 5, end=5 << 20) == data[5 : 5 << 20]
         broken.get_file("big", tmp_path / "out")
         assert (tmp_path / "out").read_bytes() == data
+
+
+def test_a_presigned_link_downloads_until_it_expires_and_only_as_it_is(store: S3Store) -> None:
+    store.put("a", b"data")
+    link = store.presign("a", seconds=LONGEST_LINK)
+    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in link
+    assert httpx.get(link, headers={"Range": "bytes=1-2"}).content == b"at"
+    assert httpx.get(link.replace("some/prefix/a", "some/prefix/b")).status_code == 403
+    soon = store.presign("a", seconds=1)
+    time.sleep(3)
+    assert httpx.get(soon).status_code == 403

@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
+import httpx
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, NoCredentialsError
@@ -18,7 +19,7 @@ from mtl.errors import DamageError, InputError, NotFoundError, PermanentError, T
 from mtl.store.log import Log
 from mtl.store.open import open_store
 from mtl.store.retry import Patience
-from mtl.store.s3 import S3Store
+from mtl.store.s3 import LONGEST_LINK, S3Store
 from tests.support.proxy import FaultProxy
 
 QUICK = Patience(seconds=5.0, first=0.01, longest=0.05)
@@ -348,3 +349,20 @@ def test_a_range_behind_the_end_is_damage(impatient: S3Store) -> None:
     for start in (len(BODY) - 10, len(BODY) + 10):
         with pytest.raises(DamageError, match="p/big is damaged"):
             impatient.get_range("big", start, end=len(BODY) + 100)
+
+
+def test_a_presigned_link_has_a_signature_of_version_4_and_downloads(s3_store: S3Store) -> None:
+    s3_store.put("a", b"data")
+    link = s3_store.presign("a", seconds=60)
+    parameters = parse_qs(urlsplit(link).query)
+    assert parameters["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+    assert "/us-east-1/s3/aws4_request" in parameters["X-Amz-Credential"][0]
+    assert parameters["X-Amz-Expires"] == ["60"]
+    assert httpx.get(link).content == b"data"
+
+
+@pytest.mark.parametrize("seconds", [0, -1, LONGEST_LINK + 1])
+def test_a_link_lasts_up_to_a_week(s3_store: S3Store, seconds: int) -> None:
+    assert s3_store.presign("a", seconds=LONGEST_LINK)
+    with pytest.raises(InputError, match=rf"links last from 1 second to 604800 seconds \(7 days\), got {seconds}\n"):
+        s3_store.presign("a", seconds=seconds)

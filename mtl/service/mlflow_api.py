@@ -1,0 +1,74 @@
+"""What is asked of an MLflow server over HTTP without importing MLflow (2 seconds): does it answer, and to us?"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import httpx
+
+from mtl.certificates import certificate_fault
+from mtl.errors import PermanentError, TransientError
+from mtl.service.redact import clean
+from mtl.settings import mlflow_credentials, proxy_variable
+
+_CREDENTIALS = (
+    "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user of the server (mtl stack env prints them)"
+)
+
+
+def check_mlflow(uri: str, *, timeout: float) -> None:
+    """That the server at `uri` answers, takes the credentials of this environment, and reaches its database.
+
+    timeout: seconds for each of two requests. Errors: TransientError, PermanentError.
+    """
+    health = mlflow_get(uri, "/health", timeout=timeout)
+    if health.status_code != 200:
+        raise PermanentError(
+            f"{clean(uri)}/health answered {health.status_code}",
+            field="MLFLOW_TRACKING_URI",
+            hint="is it the address of an MLflow server, and is the server well?",
+        )
+    listed = mlflow_get(uri, experiments(""), timeout=timeout)
+    if listed.status_code in (401, 403):
+        given = "no user and password are set" if mlflow_login(uri) is None else "user or password is wrong"
+        raise PermanentError(
+            f"MLflow refuses the credentials at {clean(uri)} ({listed.status_code}): {given}",
+            field="MLFLOW_TRACKING_USERNAME",
+            hint=_CREDENTIALS + _through_proxy(uri),
+        )
+    if listed.status_code != 200:
+        raise TransientError(
+            f"MLflow answered {listed.status_code} when asked for experiments",
+            hint="see the server's log; its database may be down or need: mlflow db upgrade URI",
+        )
+
+
+def mlflow_get(uri: str, path: str, *, timeout: float) -> httpx.Response:
+    """An answer of the server, with the credentials of this environment. Errors: TransientError, PermanentError."""
+    try:
+        return httpx.get(f"{uri.rstrip('/')}/{path.lstrip('/')}", timeout=timeout, auth=mlflow_login(uri))
+    except httpx.HTTPError as error:
+        untrusted = certificate_fault(error, server=clean(uri), variable="SSL_CERT_FILE and REQUESTS_CA_BUNDLE")
+        if untrusted is not None:
+            raise untrusted from None
+        raise TransientError(
+            f"MLflow does not answer at {clean(uri)} ({type(error).__name__})",
+            field="MLFLOW_TRACKING_URI",
+            hint="is the server up (mtl stack status), and is MLFLOW_TRACKING_URI its address?" + _through_proxy(uri),
+        ) from None
+
+
+def experiments(uri: str) -> str:
+    """The cheapest question that needs credentials and the database."""
+    return f"{uri}/api/2.0/mlflow/experiments/search?max_results=1"
+
+
+def mlflow_login(uri: str) -> tuple[str, str] | None:
+    """User and password: of the environment, else of the address."""
+    parts = urlsplit(uri)
+    return mlflow_credentials() or ((parts.username, parts.password) if parts.username and parts.password else None)
+
+
+def _through_proxy(uri: str) -> str:
+    proxy = proxy_variable(uri)
+    return f"; requests go through the proxy named in {proxy}, which may be what refuses" if proxy else ""
