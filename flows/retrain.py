@@ -44,6 +44,7 @@ def retrain(config: RetrainConfig) -> dict[str, Any]:
     decision = steps.gate(config, report, registered)
     if decision["awaits"]:
         hours = config.gate.approval_hours
+        events.candidate_waiting(registered, decision, form=_flow_run()["url"])
         answer = approval.ask(hand_over.question(registered, decision), key=decision["awaits"], hours=hours)
         decision = steps.conclude(report, registered, decision, answer)
     promoted = steps.promote(config, registered, decision)

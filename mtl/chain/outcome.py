@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mtl.chain.common import Document
 from mtl.config.retrain import RetrainConfig
+from mtl.decision import Decision
 from mtl.errors import DamageError, NotFoundError
 from mtl.fingerprint import sha256_json
 from mtl.settings import load_settings
@@ -41,7 +42,7 @@ def keep_judged(
     """
     refused = promoted.get("refused")
     if refused:
-        decision = decision | {"promoted": False, "reasons": [refused]}
+        decision = decision | {"promoted": False, "state": Decision.OVERTAKEN.value, "reasons": [refused]}
     document = {
         "evaluate": {name: value for name, value in report.items() if name not in ("samples", "metrics")},
         "decision": decision,

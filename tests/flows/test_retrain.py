@@ -118,7 +118,7 @@ def test_models_lists_the_version_and_its_decision(first: dict[str, Any], capsys
     assert version["reasons"] == first["decision"]["reasons"]
     assert version["identity"] == first["train"]["identity"]
     assert run(["models"]) == 0
-    assert f"v1 was rejected:\n  - {version['reasons'][0]}" in capsys.readouterr().out
+    assert f"v1 was rejected by the gate:\n  - {version['reasons'][0]}" in capsys.readouterr().out
     assert run(["status"]) == 0
     assert "no version is champion, the newest (v1) neither: mtl models says why" in capsys.readouterr().out
 
@@ -129,10 +129,17 @@ def test_promotion_obeys_the_gate_unless_a_person_overrules_it(
     assert run(["promote", "1", "--json"]) == 1
     refused = json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
     assert refused["kind"] == "not_promoted"
-    assert "the gate refused v1" in refused["message"]
+    assert "v1 was rejected by the gate" in refused["message"]
     assert run(["promote", "v1", "--force", "shown to the team", "--json"]) == 0
     promoted = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (promoted["champion"], promoted["reason"]) == (1, "shown to the team")
+    run(["promote", "v1", "--force", "shown to the team"])
+    capsys.readouterr()
+    assert run(["models"]) == 0
+    told = capsys.readouterr().out
+    assert "v1 was promoted by force by " in told
+    assert told.count("shown to the team") == 1
+    assert first["decision"]["reasons"][0] in told
     assert run(["rollback", "--json"]) == 2
     assert "no previous champion" in json.loads(capsys.readouterr().out.splitlines()[-1])["error"]["message"]
 
