@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.concurrency.sync import concurrency
 from prefect.settings import PREFECT_API_URL
 
 from flows.retrain import retrain
@@ -22,6 +24,7 @@ from mtl.chain.common import model_folder
 from mtl.cli.main import run
 from mtl.errors import ModelError
 from mtl.release.journal import read_journal
+from mtl.settings import device_limit
 from mtl.store.folder import FolderStore
 from mtl.training.run import read_result
 from tests.support.retrains import small_config, small_values
@@ -81,6 +84,19 @@ def test_nothing_changed_makes_no_second_version_and_what_is_old_is_tidied_away(
     assert again["unchanged"] is True
     assert (again["version"], again["train"]) == (first["version"], first["train"])
     assert set(blobs.iterdir()) == needed | {young}
+
+
+def test_a_retrain_that_has_nothing_to_do_does_not_wait_for_the_device(
+    first: dict[str, Any], workshop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
+    monkeypatch.setenv("MTL_DEVICE", "taken")
+    with get_client(sync_client=True) as client:
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=device_limit(), limit=1))
+    with concurrency(device_limit()):  # by another run, for as long as this one takes
+        again = retrain(small_config(workshop))
+    assert again["unchanged"] is True
+    assert again["train"] == first["train"]
 
 
 def test_the_flow_run_shows_data_set_metrics_and_report(first: dict[str, Any]) -> None:
