@@ -6,7 +6,7 @@ this process (`mtl retrain`) pauses and asks the server now and then. Unanswered
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from prefect import get_run_logger
 from prefect.client.orchestration import get_client
@@ -15,7 +15,7 @@ from prefect.flow_runs import pause_flow_run, suspend_flow_run
 from prefect.input import RunInput
 from prefect.runtime import deployment, flow_run
 from prefect.states import Running
-from pydantic import Field
+from pydantic import Field, model_validator
 
 _POLL_SECONDS = 5
 
@@ -25,11 +25,24 @@ def _position(number: int) -> dict[str, Any]:
 
 
 class Approval(RunInput):
-    """The form. Left as it is, it refuses."""
+    """The form. The decision has no default, so that nothing is decided by leaving it alone."""
 
-    approve: bool = Field(False, description="make it champion", json_schema_extra=_position(0))
+    decision: Literal["approve", "refuse"] = Field(
+        description="approve: the version becomes champion; refuse: it does not", json_schema_extra=_position(0)
+    )
     name: str = Field("", max_length=200, description="your name; it is recorded", json_schema_extra=_position(1))
-    reason: str = Field("", max_length=2000, description="why; recorded in the journal", json_schema_extra=_position(2))
+    reason: str = Field(
+        "", max_length=2000, description="why; recorded with the version", json_schema_extra=_position(2)
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_former_form(cls, values: Any) -> Any:
+        """A run that was suspended by an earlier release shows a switch `approve`, which refuses unless it is set."""
+        if not isinstance(values, dict) or "decision" in values:
+            return values
+        kept = {name: value for name, value in values.items() if name != "approve"}
+        return kept | {"decision": "approve" if values.get("approve") else "refuse"}
 
 
 def ask(question: str, *, key: str, hours: float) -> dict[str, Any]:
@@ -49,7 +62,11 @@ def ask(question: str, *, key: str, hours: float) -> dict[str, Any]:
     except FlowPauseTimeout:
         _go_on()
         return {"approved": False, "by": None, "reason": f"nobody answered within {hours:g} hours"}
-    return {"approved": answer.approve, "by": answer.name.strip() or "unnamed", "reason": answer.reason.strip()}
+    return {
+        "approved": answer.decision == "approve",
+        "by": answer.name.strip() or "unnamed",
+        "reason": answer.reason.strip(),
+    }
 
 
 def _go_on() -> None:

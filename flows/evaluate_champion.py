@@ -15,7 +15,7 @@ from prefect.events import emit_event
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows import artifacts, events, steps
+from flows import artifacts, events, steps, waiting
 from mtl.config.retrain import RetrainConfig, load_config
 
 
@@ -32,6 +32,11 @@ def evaluate_champion(
     ] = 0.05,
 ) -> State[dict[str, Any]]:
     """What it scores now and what it scored when it was released, with a sentence for each regression."""
+    with waiting.queue_told():
+        return _evaluate(config, max_drop)
+
+
+def _evaluate(config: RetrainConfig, max_drop: float) -> State[dict[str, Any]]:
     dataset = steps.prepare(config)
     found = steps.examine_champion(config, dataset["fingerprint"], max_drop)
     artifacts.champion_table(found)

@@ -1,6 +1,7 @@
 """Events: what a person or another system would want to hear. Each is a Prefect event `mtl.…`, and a notification.
 
     mtl.champion.changed   whoever changed it: gate, person, alias in MLflow, `mtl promote`
+    mtl.candidate.waiting  the gate let it through, and a person is asked
     mtl.candidate.refused  the gate or a person said no
     mtl.data.alarm         data that were refused, or the champion got worse on fresh data
     mtl.run.failed         a run of a flow failed or crashed
@@ -21,6 +22,7 @@ from prefect.events import emit_event
 from prefect.settings import get_current_settings
 
 from mtl.chain import common
+from mtl.decision import predicate
 from mtl.errors import DataError, MtlError
 from mtl.service.notify import Notice, notify
 from mtl.service.redact import clean
@@ -76,27 +78,43 @@ def champion_changed(model: str) -> None:
         return
     change = journal.head
     before = f"v{change.replaced}" if change.replaced is not None else "nothing"
+    how = f"{change.kind} by force" if change.forced else change.kind
     tell(
         "champion.changed",
         model=model,
         key=str(journal.seq),
-        title=f"{model}: champion is v{change.version} ({change.kind}, instead of {before})",
+        title=f"{model}: champion is v{change.version} ({how}, instead of {before})",
         text=f"by {change.actor}: {change.reason}",
         payload=change.to_dict(),
     )
 
 
+def candidate_waiting(registered: dict[str, Any], decision: dict[str, Any], *, form: str | None) -> None:
+    """Tell that a version waits for a person, and where to answer. form: address of the run that asks."""
+    _tell_decision("candidate.waiting", registered, decision, url=form or registered.get("report_url"))
+
+
 def candidate_refused(registered: dict[str, Any], decision: dict[str, Any]) -> None:
-    """Tell that a version was not promoted, and why."""
+    """Tell that a version was not promoted, by whom and why."""
+    _tell_decision("candidate.refused", registered, decision, url=registered.get("report_url"))
+
+
+def _tell_decision(event: str, registered: dict[str, Any], decision: dict[str, Any], *, url: str | None) -> None:
     reasons = decision["reasons"]
     tell(
-        "candidate.refused",
+        event,
         model=registered["model"],
         key=f"v{registered['version']} {reasons}",
-        title=f"{registered['model']}: v{registered['version']} was not promoted",
+        title=f"{registered['model']}: v{registered['version']} {predicate(decision['state'], decision['by'])}",
         text="\n".join(f"- {reason}" for reason in reasons),
-        payload={"version": registered["version"], "reasons": list(reasons), "against": decision.get("against")},
-        url=registered.get("report_url"),
+        payload={
+            "version": registered["version"],
+            "decision": decision["state"],
+            "by": decision["by"],
+            "reasons": list(reasons),
+            "against": decision.get("against"),
+        },
+        url=url,
     )
 
 

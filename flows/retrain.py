@@ -12,7 +12,7 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from flows import approval, artifacts, events, rerunning, steps, timing
+from flows import approval, artifacts, events, rerunning, steps, timing, waiting
 from mtl.chain import hand_over, outcome
 from mtl.config.retrain import RetrainConfig, load_config
 from mtl.settings import prefect_settings
@@ -30,8 +30,13 @@ def retrain(config: RetrainConfig) -> dict[str, Any]:
 
     Running it again with nothing changed makes no second version: every step finds what the last run made.
     """
-    log = get_run_logger()
     rerunning.refuse_endless()
+    with waiting.queue_told():
+        return _retrain(config)
+
+
+def _retrain(config: RetrainConfig) -> dict[str, Any]:
+    log = get_run_logger()
     dataset = steps.prepare(config)
     trained = steps.train(config, dataset["fingerprint"])
     done = outcome.find_judged(config, trained)
@@ -44,6 +49,7 @@ def retrain(config: RetrainConfig) -> dict[str, Any]:
     decision = steps.gate(config, report, registered)
     if decision["awaits"]:
         hours = config.gate.approval_hours
+        events.candidate_waiting(registered, decision, form=_flow_run()["url"])
         answer = approval.ask(hand_over.question(registered, decision), key=decision["awaits"], hours=hours)
         decision = steps.conclude(report, registered, decision, answer)
     promoted = steps.promote(config, registered, decision)

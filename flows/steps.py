@@ -5,20 +5,18 @@ A step takes and gives ids and plain values, never models or tensors.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.concurrency.sync import concurrency
 from prefect.tasks import exponential_backoff
 
-from flows import artifacts, origin
+from flows import artifacts, origin, waiting
 from flows.retrying import is_resumable, is_transient
 from flows.timing import timed
 from flows.watching import watched
-from mtl.chain import batch, champion, common, data_watch, hand_over, judge, learn, pages
+from mtl.chain import batch, champion, common, data_watch, hand_over, judge, learn, outcome, pages
 from mtl.config.retrain import RetrainConfig
 from mtl.settings import device_limit, prefect_settings
 
@@ -47,17 +45,18 @@ def prepare(config: RetrainConfig) -> dict[str, Any]:
 
 @task(name="train", **_RESUMING)
 def train(config: RetrainConfig, dataset: str) -> dict[str, Any]:
-    """Train in a process of its own, or resume: identity, steps, adapter hash. One at a time on a device."""
-    with _turn(), watched("train"):
+    """Train in a process of its own, or resume: identity, steps, adapter hash. One at a time on a device.
+
+    A run that has nothing to do does not wait for the device.
+    """
+    if prefect_settings().embedded:  # it has no limits, and nobody else's runs
+        with watched("train"):
+            return learn.train(config, dataset, origin=origin.tags())
+    done = outcome.find_done(config, dataset) if waiting.is_taken(device_limit()) else None
+    if done is not None:
+        return done
+    with waiting.slot(device_limit()), watched("train"):
         return learn.train(config, dataset, origin=origin.tags())
-
-
-def _turn() -> AbstractContextManager[None]:
-    """The device's slot. The embedded server has no limits, and nobody else's runs."""
-    if prefect_settings().embedded:
-        return nullcontext()
-    # A lease that cannot be renewed while the server is away does not end the training.
-    return concurrency(device_limit(), lease_duration=60, raise_on_lease_renewal_failure=False)
 
 
 @task(name="evaluate", **_PATIENT)

@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from mtl.config.gate import GateConfig
+from mtl.decision import GATE, Decision
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport
 from mtl.fingerprint import sha256_json
 
@@ -64,7 +65,8 @@ class PromotionDecision:
 
     def to_dict(self) -> dict[str, Any]:
         """`decision` of `mtl retrain --json`."""
-        return asdict(self) | {"reasons": list(self.reasons)}
+        state = Decision.PROMOTE if self.promoted else Decision.REJECT
+        return asdict(self) | {"reasons": list(self.reasons), "state": state.value, "by": GATE}
 
 
 def policy_from(gate: GateConfig) -> PromotionPolicy:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from mtl.errors import InputError, did_you_mean
 
-EVENTS = ("champion.changed", "candidate.refused", "data.alarm", "run.failed")
+EVENTS = ("champion.changed", "candidate.waiting", "candidate.refused", "data.alarm", "run.failed")
 """What is told to people and to Prefect's event feed (there with `mtl.` before it)."""
 
 

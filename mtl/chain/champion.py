@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from mtl.chain.common import Document, champion_model, tracking
+from mtl.chain.common import Document, champion_model, record_force, tracking
 from mtl.chain.pages import refresh
 from mtl.config.retrain import RetrainConfig
+from mtl.decision import Decision, predicate
 from mtl.errors import InputError, NotFoundError, NotPromotedError
 from mtl.settings import Settings, load_settings
 from mtl.store.open import open_store
@@ -18,7 +19,7 @@ from mtl.store.searched import searched
 def promote_version(model: str, version: str, *, force: str | None, actor: str | None = None) -> Document:
     """Make a version champion: the gate's decision must be for it, or `force` says why not to ask.
 
-    actor: who does it; by default what MTL_ACTOR or the user's name says. Errors: NotPromotedError if the gate refused.
+    actor: who does it; by default what MTL_ACTOR or the user's name says. Errors: NotPromotedError if nobody allows it.
     """
     from mtl.release.promote import promote
 
@@ -36,6 +37,8 @@ def promote_version(model: str, version: str, *, force: str | None, actor: str |
         aliases=registry,
         forced=force is not None,
     )
+    if force is not None:
+        record_force(registry, number, against=against, reason=force, by=promotion.change.actor)
     return _changed(model, promotion)
 
 
@@ -50,10 +53,13 @@ def _permission(
         return read_journal(open_store(settings.store), model).champion, force
     if verdict is None:
         raise NotPromotedError(f"v{version} was never judged", hint='mtl retrain judges it; or --force "reason"')
-    if not verdict.promoted:
+    if not verdict.decision.allows:
         reasons = "\n".join(f"  - {reason}" for reason in verdict.reasons)
+        waits = verdict.decision is Decision.WAITING
         raise NotPromotedError(
-            f"the gate refused v{version}:\n{reasons}", hint='overrule it with --force "reason", which is recorded'
+            f"v{version} {predicate(verdict.decision, verdict.by)}:\n{reasons}",
+            hint=("answer the form of its run in Prefect; " if waits else "")
+            + 'overrule this with --force "reason", which is recorded',
         )
     return verdict.against, "; ".join(verdict.reasons)
 

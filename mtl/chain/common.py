@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl.config.retrain import RetrainConfig
+from mtl.decision import Decision
 from mtl.errors import MtlError, TransientError
 from mtl.settings import Settings, load_settings
 from mtl.store.base import ObjectStore
@@ -80,14 +81,32 @@ def follow_aliases(model: str) -> Document:
 
     settings = load_settings()
     store = open_store(settings.store)
-    followed = follow(store, model=model, aliases=Registry(tracking(settings), model))
+    registry = Registry(tracking(settings), model)
+    followed = follow(store, model=model, aliases=registry)
+    adopted = followed.adopted
+    if adopted and adopted.forced:
+        record_force(registry, adopted.version, against=adopted.replaced, reason=adopted.reason, by=_IN_MLFLOW)
     return {
         "model": model,
         "champion": read_journal(store, model).champion,
-        "adopted": followed.adopted.to_dict() if followed.adopted else None,
+        "adopted": adopted.to_dict() if adopted else None,
         "refused": followed.refused,
         "mended": dict(followed.mended),
     }
+
+
+_IN_MLFLOW = "a person in MLflow"
+
+
+def record_force(registry: Any, version: int, *, against: int | None, reason: str, by: str) -> None:
+    """Say with the version that it was promoted by force; what the gate said stays below that."""
+    from mtl.registry.registry import Verdict
+
+    before = registry.verdict(version)
+    gates = before.reasons if before else ()
+    gates = gates[1:] if before and before.decision is Decision.FORCED else gates
+    said = f"Promoted by force by {by}: {reason}"
+    registry.record_verdict(version, Verdict(Decision.FORCED, (said, *gates), against, by))
 
 
 def journal(model: str) -> Journal:

@@ -15,6 +15,7 @@ from mtl.chain.judge import report_html, report_markdown
 from mtl.chain.pages import REPORT_PAGE
 from mtl.config.retrain import RetrainConfig
 from mtl.data.histogram import write_pages
+from mtl.decision import NOBODY, Decision, label
 from mtl.errors import MtlError, NotPromotedError
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, EvalReport
 from mtl.promotion import PromotionDecision
@@ -191,18 +192,15 @@ def decide(config: RetrainConfig, report: Document, registered: Document) -> Doc
     """The gate's decision about the version, recorded in its tags.
 
     `awaits`: what a person must be asked about, None where the gate alone decides. Until the answer is there, the
-    version is recorded as not promoted.
+    version is recorded as waiting.
     """
     champion = report["champion_version"]
     decision = gate_decision(config, report).to_dict() | {"against": champion, "awaits": None}
     if decision["promoted"] and config.gate.approval == "manual":
         asked = f"v{registered['version']}-against-{'nothing' if champion is None else f'v{champion}'}"
-        decision |= {"promoted": False, "reasons": [_WAITS, *decision["reasons"]], "awaits": asked}
+        decision |= {"promoted": False, "state": Decision.WAITING.value, "awaits": asked}
     _record_decision(registered, decision)
     return decision
-
-
-_WAITS = "The gate lets it through; it waits for a person's approval."
 
 
 def question(registered: Document, decision: Document) -> str:
@@ -217,13 +215,15 @@ def question(registered: Document, decision: Document) -> str:
 
 def conclude(registered: Document, decision: Document, answer: Document) -> Document:
     """The decision after a person's `answer` {approved, by, reason}, recorded with the person's name."""
-    said = "approved" if answer["approved"] else "not approved"
-    who = f" by {answer['by']}" if answer["by"] else ""
-    why = f": {answer['reason']}" if answer["reason"] else ""
-    gates = [reason for reason in decision["reasons"] if reason != _WAITS]
+    state = Decision.APPROVED if answer["approved"] else Decision.REFUSED
+    state, by = (state, str(answer["by"])) if answer["by"] else (Decision.UNANSWERED, NOBODY)
+    words = label(state, by)
+    said = words[0].upper() + words[1:] + (f": {answer['reason']}" if answer["reason"] else "")
     concluded = decision | {
         "promoted": answer["approved"],
-        "reasons": [f"{said.capitalize()}{who}{why}", *gates],
+        "state": state.value,
+        "by": by,
+        "reasons": [said, *decision["reasons"]],
         "approval": answer,
         "awaits": None,
     }
@@ -234,11 +234,10 @@ def conclude(registered: Document, decision: Document, answer: Document) -> Docu
 def _record_decision(registered: Document, decision: Document) -> None:
     from mtl.registry.registry import Registry, Verdict
 
-    verdict = Verdict(decision["promoted"], tuple(decision["reasons"]), decision["against"])
+    state = Decision(decision["state"])
+    verdict = Verdict(state, tuple(decision["reasons"]), decision["against"], decision["by"])
     registry = Registry(tracking(load_settings()), registered["model"])
     registry.record_verdict(registered["version"], verdict, policy=decision["policy_version"])
-    if decision.get("approval"):
-        registry.set_tags(registered["version"], {"approval_by": decision["approval"]["by"] or "nobody"})
 
 
 def promote(config: RetrainConfig, registered: Document, decision: Document) -> Document:

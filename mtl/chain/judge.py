@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mtl.chain.common import Document, champion_model, evaluation_prefix, model_folder, task_names
 from mtl.config.retrain import RetrainConfig
+from mtl.decision import headline
 from mtl.errors import DamageError, NotFoundError
 from mtl.evaluation.report import EvalReport
 from mtl.fingerprint import sha256_json
@@ -121,7 +122,7 @@ def report_markdown(report: Document, decision: Document | None = None) -> str:
             measured,
             promoted=decision["promoted"],
             reasons=decision["reasons"],
-            waits=bool(decision.get("awaits")),
+            title=headline(decision["state"], decision["by"]),
         )
     )
 

@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
+import logging
+
 from mtl.chain.common import Document
 from mtl.config.retrain import RetrainConfig
+from mtl.decision import Decision
 from mtl.errors import DamageError, NotFoundError
 from mtl.fingerprint import sha256_json
-from mtl.settings import load_settings
+from mtl.settings import load_settings, trainer_nodes, trainer_processes
 from mtl.store.documents import copy_key, put_document, read_document
 from mtl.store.open import open_store
 
+_log = logging.getLogger(__name__)
 _KEYS = {"evaluate", "decision", "version", "release", "champion"}
+
+
+def find_done(config: RetrainConfig, dataset: str) -> Document | None:
+    """The result of training a data set, if all of its retrain is done; None if there is anything to do.
+
+    Found without the trainer, and so without the device.
+    """
+    from mtl.checkpoints.identity import RunIdentity
+    from mtl.model.base import base_sha256, resolve_base
+    from mtl.model.precision import device_kind
+    from mtl.training.plan import identity_fields
+
+    nodes = trainer_nodes()
+    base = base_sha256(resolve_base(config.model.base, config.model.revision))
+    processes = trainer_processes() * (nodes.count if nodes else 1)
+    fields = identity_fields(config, dataset=dataset, base_sha256=base, device=device_kind(), world_size=processes)
+    identity = RunIdentity.of(config.name, fields).sha256
+    try:
+        if find_judged(config, {"identity": identity}) is None:
+            return None
+        from mtl.training.run import read_result
+
+        return read_result(open_store(load_settings().store), identity)
+    except (DamageError, NotFoundError) as error:
+        _log.info("what this retrain once made is not whole, so that it waits for the device: %s", error.message)
+        return None
 
 
 def find_judged(config: RetrainConfig, trained: Document) -> Document | None:
@@ -41,7 +71,7 @@ def keep_judged(
     """
     refused = promoted.get("refused")
     if refused:
-        decision = decision | {"promoted": False, "reasons": [refused]}
+        decision = decision | {"promoted": False, "state": Decision.OVERTAKEN.value, "reasons": [refused]}
     document = {
         "evaluate": {name: value for name, value in report.items() if name not in ("samples", "metrics")},
         "decision": decision,

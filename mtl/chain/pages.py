@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from mtl.chain.common import Document, follow_aliases, tracking
-from mtl.decision import GATE, Decision, predicate
+from mtl.decision import Decision, predicate
 from mtl.errors import MtlError, NotFoundError
 from mtl.evaluation.markdown import code, escape
 from mtl.release.journal import Change, Journal, read_journal
@@ -78,7 +78,7 @@ def _refresh(model: str, version: int) -> None:
     run = mlflow.run_tags(info.run_id) if info.run_id else {}
     release = f"{str(settings.store).rstrip('/')}/{release_prefix(model, version)}"
     experiment = mlflow.experiment_of(info.run_id) if info.run_id else None
-    state = state_words(version, info.decision, info.tags.get("decision_by", GATE))
+    state = state_words(version, info.decision, info.decision_by)
     report = f"#/experiments/{experiment}/runs/{info.run_id}/artifacts/{REPORT_PAGE}" if experiment else None
     text = description(
         version,

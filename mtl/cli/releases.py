@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.chain.common import tracking
+from mtl.decision import Decision, label, predicate
 from mtl.errors import InputError, NotFoundError
 from mtl.progress import report as report_progress
 from mtl.service.redact import clean
@@ -222,18 +223,23 @@ def _registry(settings: Settings, name: str) -> Any:
 
 
 def models_text(result: Document) -> str:
-    """A line a version, newest first; why, if the newest was rejected."""
+    """A line a version, newest first; why, if the newest was not simply promoted."""
     if not result["versions"]:
         return f"{result['model']} has no versions yet; {_tracking_searched()}\nnext: mtl retrain -c conf/demo.yaml"
-    lines = [f"{'version':<9}{'aliases':<22}{'decision':<10}{'created':<27}{'run':<14}data"]
+    decisions = [label(v["decision"], v["decision_by"]) for v in result["versions"]]
+    wide = max(map(len, decisions)) + 2
+    lines = [f"{'version':<9}{'aliases':<22}{'decision':<{wide}}{'created':<27}{'run':<14}data"]
     lines += [
-        f"v{v['version']:<8}{', '.join(v['aliases']):<22}{v['decision'] or '-':<10}{v['created']:<27}"
+        f"v{v['version']:<8}{', '.join(v['aliases']):<22}{decision:<{wide}}{v['created']:<27}"
         f"{v['identity'][:12]:<14}{v['fingerprint'][:12]}"
-        for v in result["versions"]
+        for v, decision in zip(result["versions"], decisions, strict=True)
     ]
     newest = result["versions"][0]
-    if newest["decision"] == "reject":
-        lines += ["", f"v{newest['version']} was rejected:", *(f"  - {reason}" for reason in newest["reasons"])]
+    if newest["decision"] not in ("", Decision.PROMOTE, Decision.APPROVED):
+        words = predicate(newest["decision"], newest["decision_by"])
+        lines += ["", f"v{newest['version']} {words}:", *(f"  - {reason}" for reason in newest["reasons"])]
+    if newest["decision"] == Decision.WAITING:
+        lines.append("next: answer the form of its run in Prefect, where the run is Suspended (or Paused)")
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from mtl.cli.embedding import prefect_server
 from mtl.cli.terminal import progress_bars, stoppable
 from mtl.config.retrain import RetrainConfig, load_config
+from mtl.decision import GATE, headline
 from mtl.errors import MtlError, PermanentError, TransientError
 from mtl.settings import load_settings, prefect_settings
 
@@ -179,9 +180,12 @@ def evaluate_text(report: Document) -> str:
 def retrain_text(result: Document) -> str:
     """What came out: version, decision and reasons, and the next command."""
     decision = result["decision"]
-    verdict = "promoted to champion" if decision["promoted"] else "not promoted"
+    state = decision.get("state") or (
+        "promote" if decision["promoted"] else "reject"
+    )  # judged before there were states
+    words = headline(state, decision.get("by", GATE))
     lines = ["nothing changed since this was made and judged:"] if result["unchanged"] else []
-    lines.append(f"version {result['version']}: {verdict}")
+    lines.append(f"version {result['version']}: {words[0].lower()}{words[1:]}")
     lines += [f"  - {reason}" for reason in decision["reasons"]]
     champion = f"champion v{result['champion']}" if result["champion"] else "no champion yet"
     lines.append(f"  release {result['release']}, {champion}")

@@ -25,13 +25,13 @@ _NONE = "–"
 
 
 def report_markdown(
-    report: EvalReport, *, promoted: bool | None = None, reasons: Sequence[str] = (), waits: bool = False
+    report: EvalReport, *, promoted: bool | None = None, reasons: Sequence[str] = (), title: str = ""
 ) -> str:
     """The page of one report. promoted: the gate's decision with its `reasons`, or None where there is none yet.
 
-    waits: the gate lets it through and a person has not answered.
+    title: the decision in words, where more than the gate decided.
     """
-    blocks = [*_verdict(promoted, reasons, waits=waits), *_overview(report)]
+    blocks = [*_verdict(promoted, reasons, title=title), *_overview(report)]
     for task in report.metrics:
         blocks += [f"## {escape(task)}", f"{report.examples[task]} examples.", _task_table(report, task)]
         blocks += _difficulty_tables(report, task)
@@ -50,11 +50,11 @@ def code(text: str) -> str:
     return f"`{printable(' '.join(text.split())).replace('`', chr(39)).replace('|', chr(39))}`"
 
 
-def _verdict(promoted: bool | None, reasons: Sequence[str], *, waits: bool) -> list[str]:
+def _verdict(promoted: bool | None, reasons: Sequence[str], *, title: str) -> list[str]:
     if promoted is None:
         return ["# Evaluation"]
-    title = "# Waits for approval" if waits else "# Promoted" if promoted else "# Not promoted"
-    return [title, "\n".join(f"- {escape(reason)}" for reason in reasons)]
+    words = escape(title) if title else "Promoted" if promoted else "Not promoted"
+    return [f"# {words}", "\n".join(f"- {escape(reason)}" for reason in reasons)]
 
 
 def _overview(report: EvalReport) -> list[str]:

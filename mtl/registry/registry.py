@@ -16,6 +16,7 @@ from typing import Any
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from mtl.decision import GATE, NOBODY, Decision
 from mtl.errors import NotFoundError
 from mtl.fingerprint import sha256_file
 from mtl.registry.package import packaged
@@ -42,11 +43,12 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The gate's recorded decision about a version. `against` is the champion of that time, None for none."""
+    """The recorded decision about a version, and who made it. `against` is the champion of that time, None for none."""
 
-    promoted: bool
+    decision: Decision
     reasons: tuple[str, ...]
     against: int | None
+    by: str = GATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class VersionInfo:
     identity: str
     fingerprint: str
     decision: str
+    decision_by: str
     reasons: tuple[str, ...]
     created: str
     run_id: str
@@ -151,11 +154,12 @@ class Registry:
                 self._client.set_registered_model_tag(self.model, _SYNCED, str(seq))
 
     def record_verdict(self, version: int, verdict: Verdict, *, policy: str = "") -> None:
-        """Keep the gate's decision in the version's tags."""
+        """Keep the decision in the version's tags."""
         self.set_tags(
             version,
             {
-                "decision": "promote" if verdict.promoted else "reject",
+                "decision": verdict.decision,
+                "decision_by": verdict.by,
                 "decision_reasons": json.dumps(list(verdict.reasons)),
                 "decision_against": "" if verdict.against is None else str(verdict.against),
                 **({"decision_policy": policy} if policy else {}),
@@ -165,10 +169,11 @@ class Registry:
     def verdict(self, version: int) -> Verdict | None:
         """The recorded decision about a version; None if it was never judged."""
         tags = self._get(version).tags
-        if "decision" not in tags:
+        decision, by = _decision(tags)
+        if decision not in list(Decision):
             return None
         against = tags.get("decision_against")
-        return Verdict(tags["decision"] == "promote", _reasons(tags), int(against) if against else None)
+        return Verdict(Decision(decision), _reasons(tags), int(against) if against else None, by)
 
     def set_tags(self, version: int, tags: Mapping[str, str]) -> None:
         """Set tags of a version; one without a value is removed, so that no page shows empty ones."""
@@ -204,12 +209,14 @@ class Registry:
     def _info(self, version: ModelVersion, aliases: Mapping[str, int]) -> VersionInfo:
         number = int(version.version)
         run = self._client.get_run(version.run_id) if version.run_id else None
+        decision, by = _decision(version.tags)
         return VersionInfo(
             version=number,
             aliases=tuple(sorted(alias for alias, target in aliases.items() if target == number)),
             identity=version.tags.get("identity", ""),
             fingerprint=version.tags.get("fingerprint", ""),
-            decision=version.tags.get("decision", ""),
+            decision=decision,
+            decision_by=by,
             reasons=_reasons(version.tags),
             created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
             run_id=version.run_id or "",
@@ -279,6 +286,18 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # somebody else removed it first
                 raise
+
+
+_OF_PEOPLE = {"promote": Decision.APPROVED, "reject": Decision.REFUSED}
+
+
+def _decision(tags: Mapping[str, str]) -> tuple[str, str]:
+    """(decision, who made it). A person's answer was once recorded as the gate's, with the name beside it."""
+    decision, by = tags.get("decision", ""), tags.get("decision_by", GATE)
+    person = tags.get("approval_by")
+    if person and "decision_by" not in tags and decision in _OF_PEOPLE:
+        return Decision.UNANSWERED if person == NOBODY else _OF_PEOPLE[decision], person
+    return decision, by
 
 
 def _reasons(tags: Mapping[str, str]) -> tuple[str, ...]:

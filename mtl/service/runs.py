@@ -20,6 +20,10 @@ Document = dict[str, Any]
 _LAST = 10
 _OF_EACH = 2
 _QUEUED = ("RUNNING", "PENDING", "PAUSED")
+QUEUED = "AwaitingConcurrencySlot"
+"""Name of the state of a run that waits for another one of its deployment."""
+WAITING = "waiting-progress"
+"""Key of the artifact that says which run a run waits for."""
 
 
 @dataclass(slots=True)
@@ -97,13 +101,15 @@ def _next(api: PrefectApi, scheduled: dict[str, str], now: str) -> list[Document
 
 
 def _progress(api: PrefectApi, run: Document) -> str | None:
-    """What the step of a run that is under way told last: "train 20/60, 19s left"; None for any other run."""
-    if run["state_name"] != "Running":
+    """What a run that is under way or queued told last: "train 20/60, 19s left", "waits for ..."; None for others."""
+    if run["state_name"] not in ("Running", QUEUED):
         return None
     artifacts = {"flow_run_id": {"any_": [run["id"]]}, "type": {"any_": ["progress"]}}
     found = api.post("/artifacts/filter", {"sort": "UPDATED_DESC", "limit": 1, "artifacts": artifacts})
     if not found:
         return None
+    if found[0]["key"] == WAITING and float(found[0]["data"]) < 100:
+        return clean(str(found[0]["description"]))
     stage = found[0]["key"].removesuffix("-progress")
     return clean(f"{stage} {float(found[0]['data']):.0f}% {found[0]['description'] or ''}".strip())
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from mtl.decision import headline
 from mtl.evaluation.markdown import TEXT_CHARS, escape, report_markdown
 from mtl.evaluation.report import EvalReport
 from mtl.evaluation.score import evaluate_models
@@ -45,8 +46,8 @@ def test_the_verdict_comes_first(promoted: bool | None, title: str) -> None:
 
 
 def test_what_waits_for_a_person_is_not_called_refused() -> None:
-    page = report_markdown(_scored(), promoted=False, reasons=["it waits for a person's approval."], waits=True)
-    assert page.splitlines()[0] == "# Waits for approval"
+    page = report_markdown(_scored(), promoted=False, reasons=["mcq is better."], title=headline("waiting"))
+    assert page.splitlines()[0] == "# Waits for a person's approval"
 
 
 def test_the_table_of_a_task() -> None:

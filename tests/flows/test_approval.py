@@ -31,7 +31,7 @@ from tests.support.retrains import small_config
 
 ROOT = Path(__file__).parents[2]
 PAUSED = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED])))
-YES = {"approve": True, "name": "Ann", "reason": "reads well"}
+YES = {"decision": "approve", "name": "Ann", "reason": "reads well"}
 
 
 def in_thread(log: Path, hours: float) -> tuple[threading.Thread, list[Any]]:
@@ -75,15 +75,29 @@ def test_in_process_the_run_pauses_and_hears_the_person(tmp_path: Path) -> None:
     assert heard == [{"approved": True, "by": "Ann", "reason": "reads well"}]
 
 
-def test_a_wrong_form_is_refused_and_the_run_waits_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [{"decision": "perhaps"}, {"name": "Ann", "reason": "reads well"}, {}],
+    ids=["another word", "name and reason alone", "nothing"],
+)
+def test_a_form_without_a_decision_decides_nothing_and_the_run_waits_on(tmp_path: Path, answer: dict[str, Any]) -> None:
     thread, heard = in_thread(tmp_path / "log", 1.0)
     run = paused_run()
-    with pytest.raises(Exception, match=r"(?i)approve|valid|409|reject"):
-        resume_flow_run(run.id, run_input={"approve": "perhaps"})
+    with pytest.raises(Exception, match=r"decision"):
+        resume_flow_run(run.id, run_input=answer)
     assert heard == []
-    resume_flow_run(run.id, run_input={})
+    resume_flow_run(run.id, run_input={"decision": "refuse"})
     thread.join(60)
     assert heard == [{"approved": False, "by": "unnamed", "reason": ""}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "decision"),
+    [({"approve": True, "name": "Ann"}, "approve"), ({"approve": False}, "refuse"), ({"name": "Ann"}, "refuse")],
+)
+def test_the_answer_to_a_form_of_an_earlier_release_still_counts(answer: dict[str, Any], decision: str) -> None:
+    """Its run was suspended before the upgrade, and shows the form that was stored with it."""
+    assert approval.Approval(**answer).decision == decision
 
 
 def test_unanswered_it_is_not_approved_and_the_flow_goes_on(tmp_path: Path) -> None:
@@ -156,7 +170,9 @@ def test_a_retrain_promotes_in_the_name_of_the_person_who_approved(
     thread.start()
     run = paused_run(240)
     assert mtl(["promote", "v1", "--json"]) == 1
-    assert "waits for a person's approval" in capsys.readouterr().out
+    assert "v1 waits for a person's approval" in capsys.readouterr().out
+    assert mtl(["models"]) == 0
+    assert "v1 waits for a person's approval:\n  - mcq: it is better." in capsys.readouterr().out
     resume_flow_run(run.id, run_input=YES)
     thread.join(120)
     (result,) = done
@@ -165,3 +181,25 @@ def test_a_retrain_promotes_in_the_name_of_the_person_who_approved(
     change = read_journal(FolderStore(tmp_path / "home" / "store"), "mtl-flan-t5").head
     assert change is not None and (change.version, change.actor, change.forced) == (1, "Ann", False)
     assert change.reason.startswith("Approved by Ann: reads well")
+    assert mtl(["models"]) == 0
+    assert "approved by Ann" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_persons_refusal_is_said_to_be_that_persons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MTL_HOME", str(tmp_path / "home"))
+    passed = PromotionDecision(True, ("mcq: it is better.",), "2-test", "base")
+    monkeypatch.setattr(hand_over, "gate_decision", lambda config, report: passed)
+    config = small_config(tmp_path)
+    asking_first = config.model_copy(update={"gate": config.gate.model_copy(update={"approval": "manual"})})
+    thread = threading.Thread(target=lambda: retrain(asking_first))
+    thread.start()
+    resume_flow_run(paused_run(240).id, run_input={"decision": "refuse", "name": "Ann", "reason": "too short"})
+    thread.join(120)
+    assert mtl(["models"]) == 0
+    said = capsys.readouterr().out
+    assert "v1 was refused by Ann:\n  - Refused by Ann: too short\n  - mcq: it is better." in said
+    assert mtl(["promote", "v1", "--json"]) == 1
+    assert "v1 was refused by Ann" in capsys.readouterr().out

@@ -111,13 +111,34 @@ def test_a_refused_candidate_is_told_with_the_reasons(told: Server) -> None:
 
     @flow
     def judged() -> None:
-        events.candidate_refused(registered, {"reasons": ["worse at <mcq>"], "against": 3})
+        events.candidate_refused(
+            registered, {"state": "reject", "by": "gate", "reasons": ["worse at <mcq>"], "against": 3}
+        )
 
     judged()
     judged()
-    assert texts(told) == ["told-refused: v4 was not promoted\n- worse at &lt;mcq&gt;\nhttp://report"]
+    assert texts(told) == ["told-refused: v4 was rejected by the gate\n- worse at &lt;mcq&gt;\nhttp://report"]
     (event,) = seen("mtl.candidate.refused", "told-refused")
     assert event["payload"]["reasons"] == ["worse at <mcq>"]
+
+
+def test_a_waiting_candidate_is_told_with_the_address_of_its_form_and_a_refusal_with_the_persons_name(
+    told: Server,
+) -> None:
+    registered = {"model": "told-waiting", "version": 5, "report_url": "http://report"}
+    decision = {"state": "waiting", "by": "gate", "reasons": ["better at mcq"], "against": 3}
+
+    @flow
+    def judged() -> None:
+        events.candidate_waiting(registered, decision, form="http://form")
+        events.candidate_refused(
+            registered, decision | {"state": "refused", "by": "Ann", "reasons": ["Refused by Ann: too short"]}
+        )
+
+    judged()
+    waiting, refused = texts(told)
+    assert waiting == "told-waiting: v5 waits for a person's approval\n- better at mcq\nhttp://form"
+    assert refused == "told-waiting: v5 was refused by Ann\n- Refused by Ann: too short\nhttp://report"
 
 
 def test_what_is_wrong_with_the_news_does_not_stop_anybody(

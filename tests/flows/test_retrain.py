@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.concurrency.sync import concurrency
 from prefect.settings import PREFECT_API_URL
 
 from flows.retrain import retrain
@@ -22,6 +24,7 @@ from mtl.chain.common import model_folder
 from mtl.cli.main import run
 from mtl.errors import ModelError
 from mtl.release.journal import read_journal
+from mtl.settings import device_limit
 from mtl.store.folder import FolderStore
 from mtl.training.run import read_result
 from tests.support.paths import ALL
@@ -84,6 +87,19 @@ def test_nothing_changed_makes_no_second_version_and_what_is_old_is_tidied_away(
     assert set(blobs.iterdir()) == needed | {young}
 
 
+def test_a_retrain_that_has_nothing_to_do_does_not_wait_for_the_device(
+    first: dict[str, Any], workshop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
+    monkeypatch.setenv("MTL_DEVICE", "taken")
+    with get_client(sync_client=True) as client:
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=device_limit(), limit=1))
+    with concurrency(device_limit()):  # by another run, for as long as this one takes
+        again = retrain(small_config(workshop))
+    assert again["unchanged"] is True
+    assert again["train"] == first["train"]
+
+
 def test_the_flow_run_shows_data_set_metrics_and_report(first: dict[str, Any]) -> None:
     with get_client(sync_client=True) as client:
         artifacts = client.read_artifacts()
@@ -119,7 +135,7 @@ def test_models_lists_the_version_and_its_decision(first: dict[str, Any], capsys
     assert version["reasons"] == first["decision"]["reasons"]
     assert version["identity"] == first["train"]["identity"]
     assert run(["models"]) == 0
-    assert f"v1 was rejected:\n  - {version['reasons'][0]}" in capsys.readouterr().out
+    assert f"v1 was rejected by the gate:\n  - {version['reasons'][0]}" in capsys.readouterr().out
     assert run(["status"]) == 0
     assert "no version is champion, the newest (v1) neither: mtl models says why" in capsys.readouterr().out
 
@@ -130,10 +146,17 @@ def test_promotion_obeys_the_gate_unless_a_person_overrules_it(
     assert run(["promote", "1", "--json"]) == 1
     refused = json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
     assert refused["kind"] == "not_promoted"
-    assert "the gate refused v1" in refused["message"]
+    assert "v1 was rejected by the gate" in refused["message"]
     assert run(["promote", "v1", "--force", "shown to the team", "--json"]) == 0
     promoted = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (promoted["champion"], promoted["reason"]) == (1, "shown to the team")
+    run(["promote", "v1", "--force", "shown to the team"])
+    capsys.readouterr()
+    assert run(["models"]) == 0
+    told = capsys.readouterr().out
+    assert "v1 was promoted by force by " in told
+    assert told.count("shown to the team") == 1
+    assert first["decision"]["reasons"][0] in told
     assert run(["rollback", "--json"]) == 2
     assert "no previous champion" in json.loads(capsys.readouterr().out.splitlines()[-1])["error"]["message"]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mtl.decision import Decision
 from mtl.errors import DamageError, NotFoundError, TransientError
 from mtl.fingerprint import sha256_file
 from mtl.registry.registry import Registered, Registry, Verdict
@@ -130,22 +131,42 @@ def test_the_registry_follows_the_journal(registry: Registry, tracking: Tracking
 def test_verdicts(registry: Registry, tracking: Tracking, tmp_path: Path) -> None:
     register(registry, tracking, tmp_path)
     assert registry.verdict(1) is None
-    rejected = Verdict(False, ("mcq is worse: -0.10 [-0.15, -0.05]", "summarize ties"), None)
+    rejected = Verdict(Decision.REJECT, ("mcq is worse: -0.10 [-0.15, -0.05]", "summarize ties"), None)
     registry.record_verdict(1, rejected, policy="1")
     assert registry.verdict(1) == rejected
-    promoted = Verdict(True, ("better on mcq",), 7)
+    promoted = Verdict(Decision.APPROVED, ("better on mcq",), 7, "Ann")
     registry.record_verdict(1, promoted)
     assert registry.verdict(1) == promoted
-    assert registry.versions()[0].decision == "promote"
+    (info,) = registry.versions()
+    assert (info.decision, info.decision_by) == ("approved", "Ann")
     with pytest.raises(NotFoundError, match=r"toy has no v9 in .*\n  known: v1"):
         registry.verdict(9)
+
+
+@pytest.mark.parametrize(
+    ("decision", "approval_by", "found"),
+    [
+        ("promote", "Ann", (Decision.APPROVED, "Ann")),
+        ("reject", "Ann", (Decision.REFUSED, "Ann")),
+        ("reject", "nobody", (Decision.UNANSWERED, "nobody")),
+        ("reject", "", (Decision.REJECT, "gate")),
+    ],
+)
+def test_answers_of_people_that_an_earlier_release_recorded_are_told_from_the_gates(
+    registry: Registry, tracking: Tracking, tmp_path: Path, decision: str, approval_by: str, found: tuple[str, str]
+) -> None:
+    register(registry, tracking, tmp_path)
+    registry.set_tags(1, {"decision": decision} | ({"approval_by": approval_by} if approval_by else {}))
+    verdict = registry.verdict(1)
+    assert verdict is not None
+    assert (verdict.decision, verdict.by) == found
 
 
 def test_very_long_reasons_are_kept_as_far_as_a_tag_goes(
     registry: Registry, tracking: Tracking, tmp_path: Path
 ) -> None:
     register(registry, tracking, tmp_path)
-    registry.record_verdict(1, Verdict(False, ("x" * 20_000,), None))
+    registry.record_verdict(1, Verdict(Decision.REJECT, ("x" * 20_000,), None))
     verdict = registry.verdict(1)
     assert verdict is not None
     assert len(verdict.reasons[0]) == 4900

@@ -195,12 +195,13 @@ def test_a_person_decides_in_prefects_form(page: Any, service: Service, approve:
     form = page.get_by_role("dialog")
     form.get_by_text(f"Make {model} v1 champion?").wait_for()
     assert form.get_by_role("link", name="report").get_attribute("href").endswith("evaluation/report.html")
-    if approve:
-        form.get_by_role("switch").click()
     form.get_by_label("Name").fill("Ann")
     form.get_by_label("Reason").fill("reads well" if approve else "too few questions")
+    form.get_by_role("button", name="Resume").click()  # nothing is decided yet
+    assert service.api("GET", f"flow_runs/{run}")["state_name"] == "Suspended"
+    form.get_by_role("combobox", name="Decision").click()
+    page.get_by_role("option", name="approve" if approve else "refuse").click()
     if approve:
-        form.get_by_role("switch").scroll_into_view_if_needed()
         picture(page, "prefect-approval")
     form.get_by_role("button", name="Resume").click()
     page.get_by_text("Flow run resumed").wait_for()
@@ -210,10 +211,10 @@ def test_a_person_decides_in_prefects_form(page: Any, service: Service, approve:
     tags = {tag["key"]: tag["value"] for tag in version["tags"]}
     said = json.loads(tags["decision_reasons"])[0]
     if approve:
-        assert (tags["decision"], said) == ("promote", "Approved by Ann: reads well")
+        assert (tags["decision"], said) == ("approved", "Approved by Ann: reads well")
         assert (journal(service, model)["version"], journal(service, model)["actor"]) == (1, "Ann")
     else:
-        assert (tags["decision"], said) == ("reject", "Not approved by Ann: too few questions")
+        assert (tags["decision"], said) == ("refused", "Refused by Ann: too few questions")
         assert journal(service, model) == {}
 
 
