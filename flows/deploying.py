@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from prefect.variables import Variable
 from pydantic import ValidationError
 
 from flows import deployed
+from flows.clock_changes import skipped_time
 from flows.rerunning import MAX_RUNS, VARIABLE
 from mtl.errors import InputError, TransientError
 from mtl.settings import device_limit
@@ -58,6 +59,7 @@ def deploy(folder: Path, *, config: str | None, cron: str | None, timezone: str 
         chosen = deployed.choices(before, config=config, cron=cron, timezone=timezone)
         presets("demo", chosen.config)
         coming = next_runs(chosen.cron, chosen.timezone)
+        skipped = skipped_time(chosen.cron, chosen.timezone, now=datetime.now(UTC))
         _make_pool(client)
         _make_limit(client, device_limit())
         Variable.set(VARIABLE, MAX_RUNS) if Variable.get(VARIABLE) is None else None
@@ -72,7 +74,11 @@ def deploy(folder: Path, *, config: str | None, cron: str | None, timezone: str 
         "limit": device_limit(),
         "automations": made,
         "deployments": names,
-        "nightly": {**asdict(chosen), "next": [moment.isoformat(timespec="minutes") for moment in coming]},
+        "nightly": {
+            **asdict(chosen),
+            "next": [moment.isoformat(timespec="minutes") for moment in coming],
+            "skipped": None if skipped is None else skipped.isoformat(timespec="minutes"),
+        },
         "first": not before,
         "changes": deployed.changes(before, after),
     }

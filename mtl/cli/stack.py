@@ -102,6 +102,9 @@ def deploy_text(result: Document) -> str:
     nightly = result["nightly"]
     lines += [f'retrain/nightly: {nightly["config"]} at "{nightly["cron"]}", {nightly["timezone"]}']
     lines += [f"  next runs: {' and '.join(moment.replace('T', ' ') for moment in nightly['next'])}"]
+    if nightly["skipped"]:
+        day, _, time = nightly["skipped"].partition("T")
+        lines += [f"  clocks skip {time} on {day}: Prefect runs it an hour earlier or later that night"]
     if not result["first"]:
         lines += [f"changed: {change}" for change in result["changes"]] or ["nothing changed"]
     lines += [f"warning: on this machine a run would fail: {fault}" for fault in result["warnings"]]

@@ -55,7 +55,9 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     (found,) = document["runs"]
     assert (found["identity"], found["steps"], found["finished"]) == (RUN.sha256, [10, 20], False)
     assert run(["checkpoints", "list", "--run", RUN.sha256[:6]]) == 0
-    assert f"{RUN.sha256[:12]}  demo" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{RUN.sha256[:12]}  demo" in said
+    assert "machine-1" in said
 
 
 def test_verify_is_silent_about_what_is_right_and_names_what_is_not(

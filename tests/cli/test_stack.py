@@ -1,4 +1,4 @@
-"""mtl deploy and mtl retrain with a Prefect server that does not answer, refuses, or is none."""
+"""mtl deploy as a person reads it, and with a Prefect server that does not answer, refuses, or is none."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mtl.cli.main import run
+from mtl.cli.stack import deploy_text
 from tests.support.http import Answer, serving
 
 
@@ -58,3 +59,22 @@ def test_an_address_without_a_prefect_is_named(
     kind, field, message = error_of(capsys)
     assert (kind, field) == ("permanent", "PREFECT_API_URL")
     assert "answers, but it is no Prefect API" in message
+
+
+@pytest.mark.parametrize("skipped", [None, "2027-03-28T02:30"])
+def test_deploy_says_which_run_clocks_skip(skipped: str | None) -> None:
+    nightly = {"config": "demo", "cron": "30 2 * * *", "timezone": "Europe/Berlin", "next": [], "skipped": skipped}
+    told = deploy_text(
+        {
+            "pool": "mtl",
+            "deployments": [],
+            "limit": "device-local",
+            "automations": [],
+            "nightly": nightly,
+            "first": True,
+            "changes": [],
+            "warnings": [],
+        }
+    )
+    line = "clocks skip 02:30 on 2027-03-28: Prefect runs it an hour earlier or later that night"
+    assert (line in told) == (skipped is not None)
