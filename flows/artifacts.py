@@ -22,12 +22,13 @@ def dataset_table(manifest: dict[str, Any]) -> None:
         {
             "task": task,
             "split": split,
-            **{name: counts[name] for name in ("rows", "kept", "merged", "quarantined", "examples")},
+            **{name: counts[name] for name in _COUNTS},
         }
         for task, splits in manifest["counts"].items()
         for split, counts in splits.items()
     ]
-    create_table_artifact(rows, key="dataset", description=f"data set {manifest['fingerprint'][:12]}")
+    warnings = "".join(f"\n\n**{item['text']}.** {item['do']}." for item in manifest.get("unpromotable", ()))
+    create_table_artifact(rows, key="dataset", description=f"data set {manifest['fingerprint'][:12]}{warnings}")
 
 
 def metrics_table(report: dict[str, Any]) -> None:

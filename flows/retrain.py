@@ -13,7 +13,7 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
 from flows import approval, artifacts, events, rerunning, steps, timing, waiting
-from mtl.chain import hand_over, outcome
+from mtl.chain import foresight, hand_over, outcome
 from mtl.config.retrain import RetrainConfig, load_config
 from mtl.settings import prefect_settings
 
@@ -38,6 +38,7 @@ def retrain(config: RetrainConfig) -> dict[str, Any]:
 def _retrain(config: RetrainConfig) -> dict[str, Any]:
     log = get_run_logger()
     dataset = steps.prepare(config)
+    foresight.refuse_unpromotable(config, dataset["counts"])
     trained = steps.train(config, dataset["fingerprint"])
     done = outcome.find_judged(config, trained)
     if done is not None:

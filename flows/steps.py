@@ -39,6 +39,8 @@ def prepare(config: RetrainConfig) -> dict[str, Any]:
         manifest = learn.prepare(config)
     for line in learn.note_lines(note for note in manifest["notes"] if not note["usual"]):
         get_run_logger().warning("%s", line)
+    for item in manifest["unpromotable"]:
+        get_run_logger().warning("%s; %s", item["text"], item["do"])
     artifacts.dataset_table(manifest)
     return manifest
 

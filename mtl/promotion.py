@@ -75,6 +75,36 @@ def policy_from(gate: GateConfig) -> PromotionPolicy:
     return PromotionPolicy(**values | {"guards": {task: tuple(names) for task, names in gate.guards.items()}})
 
 
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """A task with fewer evaluated examples than the policy needs, so that no version can be promoted."""
+
+    task: str
+    found: int
+    needed: int
+
+    def __str__(self) -> str:
+        return f"{self.task}: {self.found} examples were evaluated, and the policy asks for at least {self.needed}."
+
+
+def shortages(evaluated: Mapping[str, int], policy: PromotionPolicy) -> list[Shortage]:
+    """What keeps every version from being promoted, whatever it scores. evaluated: task -> examples of the report.
+
+    Known before the training too: see `will_be_evaluated`.
+    """
+    tasks = dict.fromkeys([*policy.metrics, *evaluated])
+    counted = {task: evaluated.get(task, 0) for task in tasks}
+    return [Shortage(task, n, policy.min_examples) for task, n in counted.items() if n < policy.min_examples]
+
+
+def will_be_evaluated(
+    counts: Mapping[str, Mapping[str, Mapping[str, Any]]], *, split: str, max_examples: int | None
+) -> dict[str, int]:
+    """task -> examples that a report will be about. counts: of a data set's manifest, after all that leaves it."""
+    have = {task: int(splits.get(split, {}).get("examples", 0)) for task, splits in counts.items()}
+    return {task: n if max_examples is None else min(n, max_examples) for task, n in have.items()}
+
+
 def decide(report: EvalReport, policy: PromotionPolicy, *, champion_exists: bool | None = None) -> PromotionDecision:
     """Whether the report's candidate becomes champion, and why or why not.
 
@@ -85,8 +115,9 @@ def decide(report: EvalReport, policy: PromotionPolicy, *, champion_exists: bool
     objections = [*_report_objections(report, policy, against=against, champion_exists=champion_exists)]
     verdicts: list[_Verdict] = []
     if not objections:
+        lacking = {short.task: short for short in shortages(report.examples, policy)}
         for task in _tasks(report, policy):
-            found = list(_task_objections(report, policy, task=task, against=against))
+            found = list(_task_objections(report, policy, lacking.get(task), task=task, against=against))
             objections += found
             if not found:
                 verdicts.append(_judge(report, policy, task=task, against=against))
@@ -130,14 +161,16 @@ def _report_objections(
         yield "Neither the report nor the policy names a task."
 
 
-def _task_objections(report: EvalReport, policy: PromotionPolicy, *, task: str, against: str) -> Iterator[str]:
+def _task_objections(
+    report: EvalReport, policy: PromotionPolicy, shortage: Shortage | None, *, task: str, against: str
+) -> Iterator[str]:
     """What stands against the candidate on a task, before it is compared on the metric that decides."""
     result = report.results[CANDIDATE].get(task)
     if result is None or not report.metrics.get(task):
         yield f"{task}: the task is missing from the report."
         return
-    if result.n < policy.min_examples:
-        yield f"{task}: {result.n} examples were evaluated, and the policy asks for at least {policy.min_examples}."
+    if shortage is not None:
+        yield str(shortage)
     yield from _bad_values(report, task=task, against=against)
     yield from _unmeasured(report, policy, task=task, against=against)
     yield from _incomparable(report, policy, task=task, against=against)

@@ -13,7 +13,14 @@ from mtl.config.gate import GateConfig
 from mtl.evaluation.report import EvalReport
 from mtl.evaluation.score import evaluate_models
 from mtl.example import Example
-from mtl.promotion import PromotionDecision, PromotionPolicy, decide, policy_from
+from mtl.promotion import (
+    PromotionDecision,
+    PromotionPolicy,
+    decide,
+    policy_from,
+    shortages,
+    will_be_evaluated,
+)
 from mtl.task import Metric, Task
 from tests.support.toy_task import toy_task
 
@@ -284,3 +291,32 @@ def test_a_metric_that_is_neither_better_nor_worse_judges_nothing(place: str) ->
     assert not decision.promoted
     assert "a: of length, which the policy asks for, neither more nor less is better." in decision.reasons
     assert decide(report, PromotionPolicy(metrics={"a": "score"})).promoted
+
+
+@pytest.mark.parametrize(
+    ("counts", "split", "most", "found"),
+    [
+        ({"a": {"validation": {"examples": 21}, "test": {"examples": 90}}}, "validation", None, {"a": 21}),
+        ({"a": {"validation": {"examples": 21}, "test": {"examples": 90}}}, "test", None, {"a": 90}),
+        ({"a": {"validation": {"examples": 500}}}, "validation", 20, {"a": 20}),
+        ({"a": {"train": {"examples": 500}}, "b": {"validation": {"examples": 3}}}, "validation", 20, {"a": 0, "b": 3}),
+    ],
+)
+def test_what_a_report_will_be_about_is_known_from_the_manifest(
+    counts: Any, split: str, most: int | None, found: dict[str, int]
+) -> None:
+    assert will_be_evaluated(counts, split=split, max_examples=most) == found
+
+
+@pytest.mark.parametrize("needed", [N - 1, N, N + 1])
+def test_what_is_known_before_the_training_is_what_the_gate_says_after_it(needed: int) -> None:
+    policy = dataclasses.replace(POLICY, min_examples=needed)
+    report = _report(base={"a": WORSE, "b": WORSE}, candidate={"a": BETTER, "b": BETTER})
+    foreseen = [str(short) for short in shortages(report.examples, policy)]
+    said = [reason for reason in decide(report, policy).reasons if "were evaluated" in reason]
+    assert said == foreseen
+    assert bool(said) == (needed > N)
+
+
+def test_a_task_that_the_policy_names_and_nobody_evaluates_is_foreseen() -> None:
+    assert [(its.task, its.found) for its in shortages({"a": 60}, POLICY)] == [("b", 0)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtl import progress
 from mtl.chain.common import Document, lineage_tags, task_names, tracking
+from mtl.chain.foresight import unpromotable
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import DataError, FencedError
 from mtl.settings import Settings, load_settings
@@ -31,6 +32,7 @@ _log = logging.getLogger(__name__)
 def prepare(config: RetrainConfig, runner: Runner | None = None) -> Document:
     """The manifest of the data set, made unless it exists, and under `notes` what was left out of its sources.
 
+    Under `unpromotable` is what keeps every version from being promoted, see `mtl.chain.foresight`.
     runner: does the work elsewhere than in this process.
     """
     from mtl.chain.reference import last_data
@@ -67,7 +69,28 @@ def prepare(config: RetrainConfig, runner: Runner | None = None) -> Document:
         error.hint = "; ".join(filter(None, [error.hint, *note_lines(left_out)]))
         raise
     counting.finish(sum(split["rows"] for splits in manifest["counts"].values() for split in splits.values()))
-    return manifest | {"notes": notes}
+    return manifest | {"notes": notes, "unpromotable": unpromotable(config, manifest["counts"])}
+
+
+def find_prepared(config: RetrainConfig) -> Document | None:
+    """The manifest of the data set if it was prepared and nothing changed since; found without reading any row."""
+    from mtl.data.prepare import find_prepared as find
+    from mtl.model.base import resolve_base
+    from mtl.model.tokenizer import LazyTokenizer
+    from mtl.tasks.table import get_task
+
+    settings = load_settings()
+    ref = resolve_base(config.model.base, config.model.revision)
+    tokens = tuple(get_task(name).token for name in task_names(config))
+    tokenizer = LazyTokenizer(config.model.tokenizer or ref.location, tokens, ref.revision)
+    found = find(
+        config.data,
+        seed=config.seed,
+        store=open_store(settings.store),
+        cache=settings.cache,
+        tokenizer_stamp=tokenizer.stamp(),
+    )
+    return found.to_dict() if found else None
 
 
 def note_lines(notes: Iterable[Document]) -> list[str]:

@@ -88,6 +88,7 @@ def keep_judged(
 
 def _judged_key(config: RetrainConfig, trained: Document) -> str:
     rules = config.model_dump(mode="json", by_alias=True, include={"evaluate", "gate", "register_"})
+    del rules["gate"]["too_few_examples"]  # whether to judge, not how
     return f"runs/{trained['identity']}/judged/{sha256_json(rules)}.json"
 
 

@@ -133,6 +133,7 @@ def prepare_text(manifest: Document, *, config: Path) -> str:
         for task, splits in manifest["counts"].items()
         if not splits.get("validation", {}).get("examples")
     ]
+    lines += [f"WARNING: {item['text']}\n  {item['do']}" for item in manifest["unpromotable"]]
     lines += [
         f"note: {share:.0%} of the inputs of {task} are longer than data.max_input_tokens and lose their end"
         for task, share in manifest["truncated"].items()

@@ -32,6 +32,11 @@ class GateConfig(Section):
         True, description="the deciding metric must not be clearly worse in any difficulty with min_examples"
     )
     min_examples: int = Field(30, ge=2, description="fewer evaluated examples of a task: not promoted")
+    too_few_examples: Literal["refuse", "register"] = Field(
+        "refuse",
+        description="fewer evaluated examples of a task than min_examples: the retrain is refused before the training, "
+        "or trains and registers a version that is not promoted",
+    )
     tolerance: float = Field(
         0.0,
         ge=0,

@@ -39,6 +39,17 @@ class RetrainConfig(Section):
     gate: GateConfig = Field(GateConfig(), description="promotion rules")
     register_: RegisterConfig = Field(RegisterConfig(), alias="register", description="registry")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _gate_of_its_tasks(cls, values: Any) -> Any:
+        """The default of gate.metrics names tasks that a version must be judged on: only those that have a source."""
+        gate = values.get("gate", {}) if isinstance(values, dict) else None
+        if not isinstance(gate, dict) or "metrics" in gate:
+            return values
+        tasks, default = _tasks_of(values.get("data")), GateConfig().metrics
+        kept = {task: metric for task, metric in default.items() if task in tasks}
+        return values if not tasks or kept == default else values | {"gate": gate | {"metrics": kept}}
+
     @model_validator(mode="after")
     def _check(self) -> RetrainConfig:
         if self.train.save_steps > self.train.max_steps:
@@ -49,6 +60,15 @@ class RetrainConfig(Section):
         if task and task not in (known := sorted({source.task for source in self.data.sources})):
             raise ValueError(f"train.best_metric {self.train.best_metric} is of no task; {did_you_mean(task, known)}")
         return self
+
+
+def _tasks_of(data: Any) -> set[str]:
+    """Tasks of the sources in plain values, however wrong these are."""
+    if isinstance(data, DataConfig):
+        return {source.task for source in data.sources}
+    sources = data.get("sources") if isinstance(data, dict) else None
+    found = [source.get("task") for source in sources if isinstance(source, dict)] if isinstance(sources, list) else []
+    return {task for task in found if isinstance(task, str)}
 
 
 def load_config(path: Path) -> RetrainConfig:

@@ -103,6 +103,16 @@ def prepare(
     return found
 
 
+def find_prepared(
+    config: DataConfig, *, seed: int, store: ObjectStore, cache: Path, tokenizer_stamp: str | None
+) -> DatasetManifest | None:
+    """The data set that `prepare` would find without reading a row, None if it would have to read."""
+    if tokenizer_stamp is None:
+        return None
+    sources = [(item, open_source(item, seed, cache=cache)) for item in config.sources]
+    return _recall(cache, _request(config, recipe(config, seed), tokenizer_stamp, _stamps(sources)), store)[0]
+
+
 Opened = Sequence[tuple[SourceConfig, Source]]
 
 

@@ -193,3 +193,28 @@ def test_settings_that_cannot_work(environ: dict[str, str], detail: str) -> None
     (found,) = variables(environ)
     assert (found.level, found.detail) == ("fault", detail)
     assert found.do
+
+
+def test_doctor_says_before_the_training_that_no_version_could_be_promoted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """At first as far as the configuration tells, after mtl prepare by what was counted."""
+    conf = tmp_path / "c.yaml"
+    source = "{task: summarize, uri: demo, rows: {train: 8, validation: 40}}"
+    text = f"name: mine\nmodel: {{base: demo}}\ndata: {{sources: [{source}]}}\ngate: {{min_examples: MIN}}\n"
+    conf.write_text(text.replace("MIN", "41"))
+    code, document = doctor(capsys, "-c", str(conf))
+    found = by_check(document, "fault")["data"]["detail"]
+    assert (code, "because 40 validation examples are evaluated and the gate needs 41" in found) == (1, True), found
+    conf.write_text(text.replace("MIN", "40"))
+    code, document = doctor(capsys, "-c", str(conf))
+    assert code == 0
+    assert run(["prepare", "-c", str(conf)]) == 0
+    assert "WARNING" not in capsys.readouterr().out
+    conf.write_text(text.replace("MIN", "45") + "evaluate: {max_examples: 35}\n")
+    assert run(["prepare", "-c", str(conf)]) == 0
+    said = capsys.readouterr().out
+    assert "WARNING: summarize: no version can be promoted, because 35 validation examples are evaluated" in said
+    code, document = doctor(capsys, "-c", str(conf))
+    assert code == 1
+    assert "because 35 validation examples" in by_check(document, "fault")["data"]["detail"]

@@ -22,7 +22,7 @@ from flows.retrain import retrain
 from mtl.chain import outcome
 from mtl.chain.common import model_folder
 from mtl.cli.main import run
-from mtl.errors import ModelError
+from mtl.errors import InputError, ModelError
 from mtl.release.journal import read_journal
 from mtl.settings import device_limit
 from mtl.store.folder import FolderStore
@@ -98,6 +98,19 @@ def test_a_retrain_that_has_nothing_to_do_does_not_wait_for_the_device(
         again = retrain(small_config(workshop))
     assert again["unchanged"] is True
     assert again["train"] == first["train"]
+
+
+def test_a_version_that_could_not_be_promoted_is_refused_before_the_training(workshop: Path, home: Path) -> None:
+    config = small_config(workshop, max_steps=7)
+    more = config.model_copy(update={"gate": config.gate.model_copy(update={"min_examples": 5})})
+    runs = set((home / "store" / "runs").glob("*"))
+    with pytest.raises(InputError, match="no version can be promoted, because 4 validation examples") as caught:
+        retrain(more)
+    assert "max_examples" in str(caught.value.hint)
+    assert set((home / "store" / "runs").glob("*")) == runs
+    with get_client(sync_client=True) as client:
+        tables = [its for its in client.read_artifacts() if its.key == "dataset"]
+    assert any("no version can be promoted" in str(table.description) for table in tables)
 
 
 def test_the_flow_run_shows_data_set_metrics_and_report(first: dict[str, Any]) -> None:

@@ -1,0 +1,68 @@
+"""What is known before the training: whether a version of this configuration and data could be promoted at all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from mtl.chain.common import Document, task_names
+from mtl.config.retrain import RetrainConfig
+from mtl.errors import InputError
+from mtl.promotion import Shortage, policy_from, shortages, will_be_evaluated
+
+_MARGIN = 1.1
+"""Splits are drawn by passage, so that a share gives more or fewer examples than it says."""
+_MOST_HELD_OUT = 0.5
+
+
+def unpromotable(config: RetrainConfig, counts: Mapping[str, Any]) -> list[Document]:
+    """{task, found, needed, text, do} for each task that keeps every version from being promoted.
+
+    counts: of the data set's manifest. The gate counts by the same function.
+    """
+    split = config.evaluate.split
+    evaluated = will_be_evaluated(counts, split=split, max_examples=config.evaluate.max_examples)
+    whole = will_be_evaluated(counts, split=split, max_examples=None)
+    return [
+        {
+            "task": short.task,
+            "found": short.found,
+            "needed": short.needed,
+            "text": f"{short.task}: no version can be promoted, because {short.found} {split} examples are evaluated "
+            f"and the gate needs {short.needed}",
+            "do": _remedy(config, short, have=whole.get(short.task, 0)),
+        }
+        for short in shortages(evaluated, policy_from(config.gate))
+    ]
+
+
+def refuse_unpromotable(config: RetrainConfig, counts: Mapping[str, Any]) -> None:
+    """Errors: InputError for a retrain whose version could not be promoted, unless the configuration wants it so."""
+    found = unpromotable(config, counts)
+    if found and config.gate.too_few_examples == "refuse":
+        raise InputError(
+            "; ".join(item["text"] for item in found),
+            field="gate.min_examples",
+            hint="; ".join(f"{item['task']}: {item['do']}" for item in found)
+            + "; gate: {too_few_examples: register} trains all the same and promotes nothing",
+        )
+
+
+def _remedy(config: RetrainConfig, short: Shortage, *, have: int) -> str:
+    """What to change in the configuration."""
+    if short.task not in task_names(config):
+        kept = {task: metric for task, metric in config.gate.metrics.items() if task in task_names(config)}
+        shown = ", ".join(f"{task}: {metric}" for task, metric in kept.items())
+        return f"it has no source and the gate names it: gate: {{metrics: {{{shown}}}}}"
+    if have >= short.needed:
+        return f"evaluate: {{max_examples: {short.needed}}} or more, or leave max_examples out"
+    split = config.evaluate.split
+    lower = f"gate: {{min_examples: {max(2, short.found)}}} judges by fewer, and tells less apart"
+    share = config.data.holdout.get(split)
+    if share is None:
+        return f"more rows for {split}, or data: {{holdout: {{{split}: 0.2}}}} if the source has no {split}; {lower}"
+    wanted = math.ceil(100 * share * short.needed * _MARGIN / short.found) / 100 if short.found else 1.0
+    if wanted > _MOST_HELD_OUT:
+        return f"more rows; {lower}"
+    return f"data: {{holdout: {{{split}: {wanted:g}}}}} or more rows; {lower}"

@@ -1,0 +1,73 @@
+"""A version that could never be promoted is foreseen from the counts of its data, with what to change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mtl.chain.foresight import refuse_unpromotable, unpromotable
+from mtl.config.retrain import RetrainConfig, parse_config
+from mtl.errors import InputError
+
+
+def config(
+    *, gate: Any = None, data: Any = None, evaluate: Any = None, tasks: Any = ("summarize", "mcq")
+) -> RetrainConfig:
+    sources = [{"task": task, "uri": "demo"} for task in tasks]
+    values = {"data": {"sources": sources, **(data or {})}, "gate": gate or {}, "evaluate": evaluate or {}}
+    return parse_config(values)
+
+
+def counts(**examples: int) -> dict[str, Any]:
+    return {task: {"train": {"examples": 500}, "validation": {"examples": n}} for task, n in examples.items()}
+
+
+HELD_OUT = {"holdout": {"validation": 0.1}}
+"""Of 400 questions and 300 articles it makes 21 and 26 examples."""
+
+
+def test_the_quickstarts_own_holdout_of_700_rows_is_foreseen_and_refused() -> None:
+    found = unpromotable(config(data=HELD_OUT), counts(mcq=21, summarize=26))
+    assert [(item["task"], item["found"], item["needed"]) for item in found] == [
+        ("summarize", 26, 30),
+        ("mcq", 21, 30),
+    ]
+    assert "holdout: {validation: 0.13}" in found[0]["do"]
+    assert "holdout: {validation: 0.16}" in found[1]["do"]
+    assert "gate: {min_examples: 21}" in found[1]["do"]
+    with pytest.raises(InputError, match="mcq: no version can be promoted, because 21 validation examples") as caught:
+        refuse_unpromotable(config(data=HELD_OUT), counts(mcq=21, summarize=26))
+    assert "gate: {too_few_examples: register}" in str(caught.value.hint)
+
+
+def test_what_the_configuration_wants_is_not_refused() -> None:
+    refuse_unpromotable(config(gate={"too_few_examples": "register"}), counts(mcq=21, summarize=26))
+    refuse_unpromotable(config(gate={"min_examples": 21}), counts(mcq=21, summarize=26))
+    refuse_unpromotable(config(), counts(mcq=30, summarize=30))
+
+
+@pytest.mark.parametrize(
+    ("changes", "examples", "do"),
+    [
+        ({"evaluate": {"max_examples": 20}}, {"mcq": 500, "summarize": 500}, "evaluate: {max_examples: 30} or more"),
+        ({}, {"mcq": 12, "summarize": 500}, "more rows for validation, or data: {holdout: {validation: 0.2}}"),
+        ({"data": HELD_OUT}, {"mcq": 2, "summarize": 500}, "more rows; gate: {min_examples: 2}"),
+        ({"data": HELD_OUT}, {"mcq": 0, "summarize": 500}, "more rows; gate: {min_examples: 2}"),
+        (
+            {"tasks": ("summarize",), "gate": {"metrics": {"mcq": "parsed", "summarize": "rougeLsum"}}},
+            {"summarize": 500},
+            "gate: {metrics: {summarize: rougeLsum}}",
+        ),
+    ],
+)
+def test_the_advice_is_about_what_is_too_small(changes: Any, examples: dict[str, int], do: str) -> None:
+    assert do in unpromotable(config(**changes), counts(**examples))[0]["do"]
+
+
+@pytest.mark.parametrize("task", ["summarize", "mcq"])
+def test_a_configuration_of_one_task_is_not_judged_on_the_other(task: str) -> None:
+    """The default of gate.metrics names both tasks, so that no version of one alone was ever promoted."""
+    assert unpromotable(config(tasks=[task]), counts(**{task: 30})) == []
+    assert list(config(tasks=[task]).gate.metrics) == [task]
+    assert config().gate.metrics == {"summarize": "rougeLsum", "mcq": "counts_obeyed"}
