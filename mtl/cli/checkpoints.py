@@ -74,12 +74,12 @@ def list_text(result: Document) -> str:
     """A line a run."""
     if not result["runs"]:
         return f"no runs; {searched(_store())}\nnext: mtl train -c conf/demo.yaml"
-    lines = [f"{'run':<14}{'name':<20}{'steps kept':<24}{'state':<12}{'changed':<18}owner"]
+    lines = [f"{'run':<14}{'name':<20}{'steps kept':<24}{'state':<12}{'changed':<22}owner"]
     for run in result["runs"]:
         steps = " ".join(str(step) for step in run["steps"]) or "-"
         state = "finished" if run["finished"] else "unfinished"
-        changed = time.strftime("%Y-%m-%d %H:%M", time.gmtime(run["modified"]))
-        lines.append(f"{run['identity'][:12]:<14}{run['name']:<20}{steps:<24}{state:<12}{changed:<18}{run['owner']}")
+        changed = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(run["modified"]))
+        lines.append(f"{run['identity'][:12]:<14}{run['name']:<20}{steps:<24}{state:<12}{changed:<22}{run['owner']}")
     return "\n".join([*lines, "next: mtl checkpoints verify, or mtl train -c CONF --resume RUN"])
 
 
