@@ -54,17 +54,17 @@ def status(model: str) -> Document:
 
 
 def status_text(result: Document) -> str:
-    """A screenful, warnings first."""
+    """A screenful, warnings first. Without the stack that is meant, what to do about that is all there is to say."""
+    if result["stack"] in ("down", "unused"):
+        return _without_stack(result)
     lines = [f"! {warning}" for warning in result["warnings"]] or ["nothing needs you"]
     lines += ["", f"champion   {_champion(result)}"]
     lines += [f"disk       {result['disk']['free'] / 1e9:.1f} GB free at {result['disk']['path']}"]
-    for number, (name, address) in enumerate(result["addresses"].items()):
-        lines.append(f"{'services' if not number else '':<11}{name:<9}{address}")
+    lines += _block("services", list(result["addresses"].items()))
     if result["queue"]:
         queue = ", ".join(f"{count} {state}" for state, count in result["queue"].items())
         lines.append(f"queue      {queue}")
-    for number, item in enumerate(result["next"] or []):
-        lines.append(f"{'next' if not number else '':<11}{_when(item['at'])}  {item['deployment']}")
+    lines += _block("next", [(_when(item["at"]), item["deployment"]) for item in result["next"] or []])
     if result["runs"]:
         table = [_run_cells(run) for run in result["runs"]]
         lines += ["", *_columns([("started", "seconds", "state", "flow", "run"), *table])]
@@ -72,9 +72,25 @@ def status_text(result: Document) -> str:
     return "\n".join([*lines, "", "next: mtl models, mtl doctor, or mtl retrain -c CONF"])
 
 
+def _without_stack(result: Document) -> str:
+    command = "mtl stack up" if result["stack"] == "down" else 'eval "$(mtl stack env)" && mtl status'
+    lines = [f"! {warning}" for warning in result["warnings"]]
+    if result["champion"] and result["champion"]["version"]:
+        lines.append(f"champion   {_champion(result)}")
+    lines.append(f"disk       {result['disk']['free'] / 1e9:.1f} GB free at {result['disk']['path']}")
+    return "\n".join([lines[0], f"next: {command}", "", *lines[1:]])
+
+
+def _block(title: str, rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows in columns, the first one behind the title."""
+    lines = _columns(rows) if rows else []
+    return [f"{title if not number else '':<11}{line}" for number, line in enumerate(lines)]
+
+
 def _run_cells(run: Document) -> tuple[str, ...]:
     started = _when(run["started"]) if run["started"] else "waiting"
     seconds = "-" if run["seconds"] is None else f"{run['seconds']:.0f}"
+    seconds = seconds.rjust(len("seconds"))
     return started, seconds, run["state"], run["flow"], run["name"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import shutil
 from collections.abc import Collection, Iterable
@@ -9,6 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
 
 from mtl.settings import LOOPBACK
 
@@ -37,6 +41,18 @@ def _missing(item: Document) -> list[str]:
     return faults
 
 
+def planned_runs(item: Document, now: datetime) -> list[str]:
+    """When a deployment runs next by its cron schedules; Prefect makes the runs themselves a minute or more later."""
+    found = []
+    for schedule in item["schedules"]:
+        cron = schedule.get("schedule", {}).get("cron")
+        if schedule["active"] and cron and not item.get("paused"):
+            zone = ZoneInfo(schedule["schedule"].get("timezone") or "UTC")
+            with contextlib.suppress(CronSimError, StopIteration):  # such as @daily: Prefect makes its run soon
+                found.append(next(CronSim(cron, now.astimezone(zone))).astimezone(UTC).isoformat())
+    return found
+
+
 def without_next_run(deployments: Iterable[Document], coming: Collection[str]) -> list[str]:
     """Deployments with an active schedule of which no run is planned. coming: deployments that have a next run."""
     latest = datetime.now(UTC) - _SCHEDULED_AFTER
@@ -44,6 +60,7 @@ def without_next_run(deployments: Iterable[Document], coming: Collection[str]) -
         item["label"]
         for item in deployments
         if item["label"] not in coming
+        and not item.get("paused")
         and any(schedule["active"] for schedule in item["schedules"])
         and datetime.fromisoformat(item["updated"]) < latest
     ]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.errors import PermanentError
-from mtl.service.deployments import missing_parts, on_this_machine, without_next_run
+from mtl.service.deployments import missing_parts, on_this_machine, planned_runs, without_next_run
 from mtl.service.prefect_api import PrefectApi
 from mtl.service.redact import clean
 from mtl.sqlite import read_only
@@ -45,14 +45,22 @@ def served_runs(api: PrefectApi) -> Runs:
     found = api.deployments(flows)
     deployments = {item["id"]: item["label"] for item in found}
     scheduled = [item["id"] for item in found if any(schedule["active"] for schedule in item["schedules"])]
-    now = datetime.now(UTC).isoformat()
+    moment = datetime.now(UTC)
+    now = moment.isoformat()
     queue = {kind.lower(): _count(api, {"type": {"any_": [kind]}}) for kind in _QUEUED}
     queue["late"] = _count(api, {"name": {"any_": ["Late"]}})
-    coming = _next(api, {its: deployments[its] for its in scheduled}, now)
+    made = _next(api, {its: deployments[its] for its in scheduled}, now)
+    known = {item["deployment"] for item in made}
+    computed = [
+        {"deployment": item["label"], "at": at}
+        for item in found
+        if item["label"] not in known
+        for at in sorted(planned_runs(item, moment))[:1]
+    ]
     return Runs(
         last=[_run(run, deployments, flows) | {"progress": _progress(api, run)} for run in _last(api, now)],
-        next=coming,
-        faults=_faults(api.url, found, {item["deployment"] for item in coming}),
+        next=sorted([*made, *computed], key=lambda item: datetime.fromisoformat(item["at"])),
+        faults=_faults(api.url, found, known),
         schedules=len(scheduled),
         queue=queue,
         pools=[_pool(api, pool) for pool in api.post("/work_pools/filter", {})],
@@ -97,7 +105,7 @@ def _next(api: PrefectApi, scheduled: dict[str, str], now: str) -> list[Document
         found += [
             {"deployment": name, "at": run["next_scheduled_start_time"]} for run in api.post("/flow_runs/filter", body)
         ]
-    return sorted((item for item in found if item["at"]), key=lambda item: str(item["at"]))
+    return [item for item in found if item["at"]]
 
 
 def _progress(api: PrefectApi, run: Document) -> str | None:

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from mtl.service.prefect_api import PrefectApi
 from mtl.service.redact import clean
 from mtl.service.runs import Runs, embedded_runs, served_runs
 from mtl.settings import PrefectSettings, Settings
+from mtl.stack import supervisor
+from mtl.stack.environment import client_environment
+from mtl.stack.state import open_stack
 from mtl.store.open import open_store
 from mtl.store.searched import searched
 
@@ -27,15 +30,19 @@ Document = dict[str, Any]
 _PATIENCE = 3.0  # seconds for any one server
 _QUIET = 600  # seconds: a run that is alive writes more often
 _LITTLE_DISK = 10e9
-_BAD = ("Failed", "Crashed", "TimedOut", "Cancelled")
+_BAD = ("Failed", "Crashed", "TimedOut")  # what a person cancelled needs nobody
+_ENDS_AFTER = timedelta(days=1)
+_METRICS_OLD = 7 * 86400  # seconds: a run that nobody tried again for so long was given up
 
 
 def status(settings: Settings, prefect: PrefectSettings, model: str) -> Document:
     """The document of `mtl status --json`, in a few seconds at most, whatever answers.
 
-    services: name -> "ok" or what is wrong. champion and runs are None where nobody could be asked.
+    services: name -> "ok" or what is wrong. champion and runs are None where nobody could be asked. stack: up, down,
+    unused (it runs, and this shell does not lead to it), or None where MTL_HOME has none or another server is used.
     """
-    with ThreadPoolExecutor(max_workers=3) as pool:
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        stack = pool.submit(stack_state, settings, prefect)
         asked = {
             "store": pool.submit(_try, lambda: _champion(settings, model)),
             "prefect": pool.submit(_try, lambda: _runs(prefect)),
@@ -46,6 +53,7 @@ def status(settings: Settings, prefect: PrefectSettings, model: str) -> Document
     document = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": model,
+        "stack": stack.result(),
         "champion": answers["store"][0],
         "runs": None if runs is None else runs.last,
         "next": None if runs is None else runs.next,
@@ -59,6 +67,19 @@ def status(settings: Settings, prefect: PrefectSettings, model: str) -> Document
     }
     document["addresses"] = {name: clean(value) for name, value in document["addresses"].items()}
     return document | {"warnings": _warnings(document, served=prefect.url is not None)}
+
+
+def stack_state(settings: Settings, prefect: PrefectSettings) -> str | None:
+    """How the stack of MTL_HOME is, see `status`."""
+    try:
+        stack = open_stack(settings.home)
+    except MtlError:
+        return None
+    if prefect.url not in (None, client_environment(stack)["PREFECT_API_URL"]):
+        return None
+    if not supervisor.processes(stack):
+        return "down"
+    return "up" if prefect.url else "unused"
 
 
 def _try(ask: Callable[[], Any]) -> tuple[Any, str | None]:
@@ -104,19 +125,24 @@ def _mlflow(uri: str) -> None:
 
 
 def _disk(home: Path) -> Document:
-    """Bytes where state is kept, and how many are metrics that MLflow did not take and nobody writes any more."""
+    """Bytes where state is kept, and how many are metrics that MLflow did not take and nobody writes any more.
+
+    Those of a run that nobody tried again for a week do not count: it was given up.
+    """
     folder = next(place for place in (home, *home.parents) if place.is_dir())
     usage = shutil.disk_usage(folder)
     files = [file.stat() for file in (home / "metrics").glob("*.jsonl")]
-    waiting = sum(file.st_size for file in files if file.st_mtime < time.time() - _QUIET)
+    waiting = sum(file.st_size for file in files if _QUIET < time.time() - file.st_mtime < _METRICS_OLD)
     return {"path": str(home), "free": usage.free, "total": usage.total, "metrics_waiting": waiting}
 
 
 def _warnings(found: Document, *, served: bool) -> list[str]:
     """What a person should look at, most urgent first."""
+    if found["stack"] in _STACK:
+        return [_STACK[found["stack"]], *_disk_warnings(found["disk"])]
     lines = [f"{name}: {state}" for name, state in found["services"].items() if state != "ok"]
     lines += found["faults"] or []
-    lines += _run_warnings(found["runs"] or [], found["queue"] or {})
+    lines += run_warnings(found)
     champion = found["champion"]
     if champion and champion["version"] is None and champion["newest"]:
         lines.append(f"no version is champion, the newest (v{champion['newest']}) neither: mtl models says why")
@@ -124,20 +150,34 @@ def _warnings(found: Document, *, served: bool) -> list[str]:
         lines += _pool_warnings(found["pools"])
         if not found["schedules"]:
             lines.append("nothing is scheduled: mtl deploy registers the schedules")
-    if found["disk"]["free"] < _LITTLE_DISK:
-        lines.append(f"{found['disk']['free'] / 1e9:.1f} GB of disk left: mtl checkpoints prune --yes")
-    if found["disk"]["metrics_waiting"]:
+    return [*lines, *_disk_warnings(found["disk"])]
+
+
+_STACK = {
+    "down": "the stack is down: mtl stack up starts it, and runs that were interrupted go on",
+    "unused": 'the stack runs, but this shell does not lead to it: eval "$(mtl stack env)"',
+}
+"""State of the stack in which nothing else that can be asked says anything -> what to do first."""
+
+
+def _disk_warnings(disk: Document) -> list[str]:
+    lines = []
+    if disk["free"] < _LITTLE_DISK:
+        lines.append(f"{disk['free'] / 1e9:.1f} GB of disk left: mtl checkpoints prune --yes")
+    if disk["metrics_waiting"]:
         lines.append("metrics of an unfinished run wait to be sent to MLflow: the next try of that run sends them")
     return lines
 
 
-def _run_warnings(last: list[Document], queue: Document) -> list[str]:
+def run_warnings(found: Document) -> list[str]:
+    """The newest run of each deployment, if it went wrong: until the next one, or a day where none is planned."""
     lines = []
+    queue, planned = found["queue"] or {}, {item["deployment"] for item in found["next"] or []}
     newest: dict[str, Document] = {}
-    for run in last:
+    for run in found["runs"] or []:
         newest.setdefault(run["flow"], run)
     for flow, run in newest.items():
-        if run["state"] in _BAD:
+        if run["state"] in _BAD and (flow in planned or _is_recent(run)):
             reason = f": {run['message'][:200]}" if run["message"] else ""
             lines.append(f"the last run of {flow} ({run['name']}) is {run['state']}{reason}")
     if queue.get("late"):
@@ -145,6 +185,14 @@ def _run_warnings(last: list[Document], queue: Document) -> list[str]:
     if queue.get("paused"):
         lines.append(f"{queue['paused']} runs wait for a person: open them in the Prefect UI")
     return lines
+
+
+def _is_recent(run: Document) -> bool:
+    """Whether a run ended within a day; one of which nobody knows counts."""
+    if not run["started"]:
+        return True
+    ended = datetime.fromisoformat(run["started"]) + timedelta(seconds=run["seconds"] or 0.0)
+    return datetime.now(UTC) - ended < _ENDS_AFTER
 
 
 def _pool_warnings(pools: list[Document]) -> list[str]:

@@ -85,8 +85,8 @@ class Recorder:
 
         Where there is nothing to tell, as of a run that was found finished, MLflow is not asked.
         """
-        if self._buffer is not None and len(self._buffer) and self._try(status=status) and status == "FINISHED":
-            self._buffer.discard()
+        if self._buffer is not None and len(self._buffer) and self._try(status=status):
+            self._buffer.discard()  # a later try asks MLflow what it has
 
     def _try(self, *, status: str | None = None) -> bool:
         """Send what is due and, with a status, close the run. False: MLflow does not answer, or refuses."""

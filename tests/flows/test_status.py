@@ -6,22 +6,32 @@ import base64
 import json
 import os
 import re
+import subprocess
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from prefect import flow
 from prefect.artifacts import create_progress_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.objects import State
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_URL
-from prefect.states import Completed, Pending, Scheduled
+from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running, Scheduled
 
+from mtl.cli.health import status_text
 from mtl.cli.main import run
 from mtl.release.journal import Change, journal_log
 from mtl.service.runs import embedded_runs
+from mtl.service.status import run_warnings
+from mtl.stack.environment import client_environment
+from mtl.stack.state import USUAL, make_stack
+from mtl.stack.supervisor import MARK
 from mtl.store.folder import FolderStore
 from tests.support.http import Answer, serving
 
@@ -152,6 +162,10 @@ def test_a_poll_hides_neither_the_next_run_of_the_night_nor_the_last_retrain(
         for deployment in made.values():
             client.delete_deployment(deployment)
     assert [item["deployment"] for item in document["next"]] == ["works/often", "works/nightly"]
+    shown = status_text(document).partition("next ")[2].splitlines()[:2]
+    assert {line.index("works/") - (0 if number else -len("next ")) for number, line in enumerate(shown)} == {
+        shown[1].index("works/")
+    }
     assert document["schedules"] == 2
     assert "retrain" in {its["flow"] for its in document["runs"]}
     assert len(document["runs"]) <= 10
@@ -164,6 +178,93 @@ def test_the_embedded_database_is_read_without_a_server(home: Path) -> None:
     assert {"flow", "state", "started", "seconds"} <= set(last[0])
     assert last[0]["started"].endswith("+00:00")
     assert ("works", "Completed") in {(run["flow"], run["state"]) for run in last}
+
+
+@pytest.mark.usefixtures("served")
+def test_the_next_run_is_shown_before_prefect_has_made_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Right after a deployment. A paused one has none."""
+    schedule = DeploymentScheduleCreate(schedule=CronSchedule(cron="0 3 * * *", timezone="Europe/Berlin"), active=True)
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow(works)
+        made = [
+            client.create_deployment(flow_id, name="new", schedules=[schedule]),
+            client.create_deployment(flow_id, name="later", schedules=[schedule], paused=True),
+        ]
+        document = status(capsys)
+        for its in made:
+            client.delete_deployment(its)
+    (item,) = [item for item in document["next"] if item["deployment"].startswith("works/")]
+    berlin = datetime.fromisoformat(item["at"]).astimezone(ZoneInfo("Europe/Berlin"))
+    assert (item["deployment"], berlin.hour, berlin.minute) == ("works/new", 3, 0)
+    assert timedelta(0) < berlin - datetime.now(UTC) <= timedelta(hours=25)
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize(
+    ("state", "warned"),
+    [(Failed, True), (Crashed, True), (Cancelled, False)],
+    ids=["failed", "crashed", "cancelled by a person"],
+)
+def test_a_warning_about_a_run_ends(
+    capsys: pytest.CaptureFixture[str], state: Callable[..., State[Any]], warned: bool
+) -> None:
+    with get_client(sync_client=True) as client:
+        made = client.create_flow_run(works, name="went-wrong", state=Running())
+        client.set_flow_run_state(made.id, state(message="why"), force=True)
+        found = [line for line in status(capsys)["warnings"] if "went-wrong" in line]
+        again = client.create_flow_run(works, state=Completed())
+        later = [line for line in status(capsys)["warnings"] if "went-wrong" in line]
+        for its in (made, again):
+            client.delete_flow_run(its.id)
+    assert found == ([f"the last run of works (went-wrong) is {state().name}: why"] if warned else [])
+    assert later == []
+
+
+def test_a_warning_about_a_run_by_hand_ends_after_a_day_and_that_of_a_planned_one_with_the_next() -> None:
+    def warned(hours: int, *, planned: bool) -> bool:
+        started = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
+        bad = {"flow": "retrain/x", "name": "n", "state": "Failed", "started": started, "seconds": 5, "message": None}
+        coming = [{"deployment": "retrain/x", "at": started}] if planned else []
+        return bool(run_warnings({"runs": [bad], "queue": None, "next": coming}))
+
+    assert warned(1, planned=False) and warned(1, planned=True) and warned(48, planned=True)
+    assert not warned(48, planned=False)
+
+
+@pytest.mark.parametrize("leads", [True, False], ids=["of the stack's shell", "of a plain shell"])
+def test_a_stack_that_is_down_comes_first_and_nothing_misleading_after_it(
+    capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch, leads: bool
+) -> None:
+    stack = make_stack(home, usual=dict.fromkeys(USUAL))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    for name, value in client_environment(stack).items() if leads else ():
+        monkeypatch.setenv(name, value)
+    document = status(capsys)
+    assert document["stack"] == "down"
+    assert document["warnings"] == ["the stack is down: mtl stack up starts it, and runs that were interrupted go on"]
+    assert run(["status"]) == 0
+    first, second, *rest = capsys.readouterr().out.splitlines()
+    assert first == "! the stack is down: mtl stack up starts it, and runs that were interrupted go on"
+    assert second == "next: mtl stack up"
+    assert [line.split()[0] for line in rest if line] == ["disk"]
+
+
+def test_a_stack_that_this_shell_does_not_lead_to(
+    capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = make_stack(home, usual=dict.fromkeys(USUAL))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    service = subprocess.Popen(["sleep", "60"], env={**os.environ, MARK: str(stack.folder)})
+    try:
+        assert run(["status"]) == 0
+        first, second, *_ = capsys.readouterr().out.splitlines()
+        assert first == '! the stack runs, but this shell does not lead to it: eval "$(mtl stack env)"'
+        assert second == 'next: eval "$(mtl stack env)" && mtl status'
+        monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+        assert status(capsys)["stack"] is None
+    finally:
+        service.kill()
+        service.wait()
 
 
 def test_nothing_was_ever_run(capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,8 +286,11 @@ def test_metrics_wait_once_nobody_writes_them_any_more(
     buffer.parent.mkdir(parents=True)
     buffer.write_text("{}\n")
     assert "metrics of an unfinished run" not in str(status(capsys)["warnings"])
-    os.utime(buffer, (0, 0))
+    hour, week = time.time() - 3600, time.time() - 8 * 86400
+    os.utime(buffer, (hour, hour))
     assert "metrics of an unfinished run wait" in str(status(capsys)["warnings"])
+    os.utime(buffer, (week, week))  # given up
+    assert "metrics of an unfinished run wait" not in str(status(capsys)["warnings"])
 
 
 def test_who_does_not_answer_is_named_and_the_rest_is_there(

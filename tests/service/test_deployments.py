@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from mtl.service.deployments import missing_parts, on_this_machine, without_next_run
+from mtl.service.deployments import missing_parts, on_this_machine, planned_runs, without_next_run
 from tests.support.paths import ALL
 
 
@@ -47,3 +47,17 @@ def test_an_active_schedule_without_a_next_run_is_found_once_the_scheduler_had_i
     new = deployment("d/new") | {"updated": datetime.now(UTC).isoformat()}
     paused = deployment("e/paused", active=False)
     assert without_next_run([deployment("a/runs"), deployment("b/never"), new, paused], {"a/runs"}) == ["b/never"]
+
+
+def test_the_next_time_of_a_schedule_is_known_before_its_run_is_made() -> None:
+    """In the schedule's own time zone: 3 o'clock in Berlin is another time in UTC after the clocks changed."""
+
+    def planned(cron: str, day: int, *, active: bool = True, paused: bool = False) -> list[str]:
+        schedule = {"active": active, "schedule": {"cron": cron, "timezone": "Europe/Berlin"}}
+        return planned_runs({"schedules": [schedule], "paused": paused}, datetime(2026, 10, day, 12, tzinfo=UTC))
+
+    assert planned("0 3 * * *", 23) == ["2026-10-24T01:00:00+00:00"]
+    assert planned("0 3 * * *", 24) == ["2026-10-25T02:00:00+00:00"]
+    assert planned("0 3 * * *", 24, active=False) == planned("0 3 * * *", 24, paused=True) == []
+    assert planned("0 0 31 2 *", 24) == planned("nonsense", 24) == []
+    assert planned_runs({"schedules": [{"active": True, "schedule": {"interval": 60.0}}]}, datetime.now(UTC)) == []
