@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from mtl.cli.main import run
 from mtl.errors import InputError
 from mtl.settings_file import apply_settings_file, read_settings
+from tests.support.paths import ALL
 
 
 def write(home: Path, text: str, *, mode: int = 0o600) -> Path:
@@ -65,3 +67,14 @@ def test_a_file_that_others_can_read_stops_every_command(
     monkeypatch.setenv("MTL_HOME", str(tmp_path))
     assert run(["status"]) == 2
     assert f"chmod 600 {file}" in capsys.readouterr().err
+
+
+def test_the_command_that_closes_a_file_works_as_typed_in_a_home_of_any_name(tmp_path: Path) -> None:
+    file = tmp_path / ALL / "settings.env"
+    file.parent.mkdir()
+    file.write_text("MTL_COST_PER_HOUR=1\n")
+    file.chmod(0o644)
+    with pytest.raises(InputError) as caught:
+        read_settings(file)
+    subprocess.run(["sh", "-c", str(caught.value.hint)], check=True)
+    assert read_settings(file) == {"MTL_COST_PER_HOUR": "1"}

@@ -6,17 +6,18 @@ import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from importlib import metadata
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 
 from mtl.certificates import certificate_fault
 from mtl.doctor.finding import Finding, fault, ok, warning
-from mtl.errors import PermanentError, TransientError
+from mtl.errors import MtlError, PermanentError, TransientError
 from mtl.service.deployments import missing_parts, on_this_machine
 from mtl.service.prefect_api import PrefectApi
 from mtl.service.redact import clean
 from mtl.settings import LOOPBACK, PrefectSettings, Settings, mlflow_credentials, proxy_variable
+from mtl.tracking.address import deleted_experiment
 
 _TIMEOUT = 5.0
 _MOST_SKEW = 60.0  # seconds; S3 refuses at 900, webhooks at 300
@@ -110,6 +111,23 @@ def mlflow(settings: Settings) -> Iterator[Finding]:
         do = "run the same version on both sides: constraints.txt names the one that was tested"
         yield warning("mlflow", f"the server is {server[:40]}, this client is {client}", do)
     yield from _open_to_all("mlflow", _experiments(uri), uri)
+
+
+def experiment(settings: Settings, name: str) -> Iterator[Finding]:
+    """Can a run be recorded in it? That the server does not answer is another check's. Errors: InputError if not."""
+    uri = settings.tracking_uri.rstrip("/")
+    if not uri.startswith(("http://", "https://")):
+        return
+    address = f"{uri}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(name, safe='')}"
+    try:
+        answer = _get(address, "MLFLOW_TRACKING_URI", auth=mlflow_credentials() or _userinfo(uri))
+        found = answer.json()["experiment"] if answer.status_code == 200 else {}
+    except (MtlError, ValueError, KeyError):
+        return
+    if found.get("lifecycle_stage") == "deleted":
+        raise deleted_experiment(name, found["experiment_id"], uri=uri)
+    if found:
+        yield ok("mlflow", f"experiment {name} was not deleted")
 
 
 def _experiments(uri: str) -> str:
