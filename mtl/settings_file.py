@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def read_settings(file: Path) -> Mapping[str, str]:
         raise InputError(
             f"{file} can hold secrets, and other users may read it (mode {mode & 0o777:03o})",
             field=NAME,
-            hint=f"chmod 600 {file}",
+            hint=f"chmod 600 {shlex.quote(str(file))}",
         )
     found = dotenv_values(stream=io.StringIO(text), interpolate=False)
     for name, value in found.items():

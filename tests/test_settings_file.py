@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from mtl.cli.main import run
 from mtl.errors import InputError
 from mtl.settings_file import apply_settings_file, read_settings
 from tests.support.accounts import as_nobody
+from tests.support.paths import ALL
 
 
 def write(home: Path, text: str, *, mode: int = 0o600) -> Path:
@@ -109,3 +111,14 @@ def test_another_users_state_folder_is_named_with_what_to_do(tmp_path: Path) -> 
     assert done.returncode == 1
     assert f"permission denied: {home}/settings.env" in done.stderr
     assert "set MTL_HOME and MTL_STORE to folders that it may write to" in done.stderr
+
+
+def test_the_command_that_closes_a_file_works_as_typed_in_a_home_of_any_name(tmp_path: Path) -> None:
+    file = tmp_path / ALL / "settings.env"
+    file.parent.mkdir()
+    file.write_text("MTL_COST_PER_HOUR=1\n")
+    file.chmod(0o644)
+    with pytest.raises(InputError) as caught:
+        read_settings(file)
+    subprocess.run(["sh", "-c", str(caught.value.hint)], check=True)
+    assert read_settings(file) == {"MTL_COST_PER_HOUR": "1"}

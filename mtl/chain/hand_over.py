@@ -173,7 +173,7 @@ def _deciding(config: RetrainConfig, report: EvalReport) -> dict[str, float]:
 
 def _server(settings: Settings) -> str | None:
     """Address of MLflow's pages, where it is a server; without what stands in it for a password."""
-    from mtl.tracking.faults import redact
+    from mtl.tracking.address import redact
 
     server = redact(settings.tracking_uri).rstrip("/")
     return server if server.startswith("http") else None

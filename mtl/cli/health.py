@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +38,7 @@ def tell(finding: Finding) -> None:
 
 def doctor_text(result: Document, *, config: Path | None) -> str:
     """The verdict."""
-    again = f" -c {config}" if config else ""
+    again = f" -c {shlex.quote(str(config))}" if config else ""
     if result["ok"]:
         remarks = f", {result['warnings']} to look at" if result["warnings"] else ""
         return f"no faults{remarks}\nnext: mtl retrain{again or ' -c CONF'}, or mtl status"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -62,4 +63,5 @@ def init(folder: Path) -> Document:
 def init_text(result: Document) -> str:
     """What was written, and what to do next."""
     lines = [f"wrote {file}" for file in result["files"]]
-    return "\n".join([*lines, f"next: cd {result['folder']} && mtl retrain -c demo, or name your data in mine.yaml"])
+    folder = shlex.quote(result["folder"])
+    return "\n".join([*lines, f"next: cd {folder} && mtl retrain -c demo, or name your data in mine.yaml"])

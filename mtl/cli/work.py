@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,8 @@ def prepare_text(manifest: Document, *, config: Path) -> str:
         lines += [f"    {_refused(row)}" for row in manifest.get("refused", ())]
         lines.append(f"  with examples: mtl prepare --explain {manifest['fingerprint'][:12]}")
     lines += [f"note: {line}" for line in note_lines(manifest["notes"])]
-    return "\n".join([*lines, f"next: mtl retrain -c {config}, or mtl deploy --config {config}"])
+    named = shlex.quote(str(config))
+    return "\n".join([*lines, f"next: mtl retrain -c {named}, or mtl deploy --config {named}"])
 
 
 def _refused(row: Document) -> str:

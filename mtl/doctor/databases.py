@@ -13,7 +13,7 @@ from mtl.errors import InputError, MtlError, PermanentError
 from mtl.service.redact import clean
 from mtl.settings import PrefectSettings, Settings
 from mtl.sqlite import database_path, read_only
-from mtl.tracking.faults import for_shell
+from mtl.tracking.address import for_shell
 from mtl.tracking.schema import schema
 
 
@@ -33,14 +33,15 @@ def mlflow(settings: Settings) -> Iterator[Finding]:
 
 
 def experiment(settings: Settings, name: str) -> Iterator[Finding]:
-    """Can a run be recorded in it? Errors: InputError if it was deleted."""
-    path = database_path(settings.tracking_uri)
-    if path is not None and not path.exists():
+    """Can a run be recorded in it? A server is asked elsewhere. Errors: InputError if it was deleted."""
+    uri = settings.tracking_uri
+    path = database_path(uri)
+    if uri.startswith(("http://", "https://")) or (path is not None and not path.exists()):
         return
     from mtl.tracking.client import Tracking
 
     try:
-        Tracking(settings.tracking_uri).check_experiment(name)
+        Tracking(uri).check_experiment(name)
     except InputError:
         raise
     except MtlError:  # another check says that it does not answer, or refuses

@@ -32,6 +32,7 @@ def examine(config: RetrainConfig | None = None) -> Iterator[Finding]:
         ("prefect", partial(databases.prefect, prefect)),
         ("mlflow", partial(services.mlflow, settings)),
         ("mlflow", partial(databases.mlflow, settings)),
+        ("mlflow", partial(services.experiment, settings, _experiment(config))),
         ("mlflow", partial(databases.experiment, settings, _experiment(config))),
         ("store", partial(storage.store, settings)),
         ("clock", partial(services.clocks, servers)),

@@ -6,16 +6,18 @@ import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from importlib import metadata
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 
 from mtl.doctor.finding import Finding, fault, ok, warning
+from mtl.errors import MtlError
 from mtl.service.deployments import missing_parts, on_this_machine
 from mtl.service.mlflow_api import check_mlflow, experiments, mlflow_get
 from mtl.service.prefect_api import PrefectApi
 from mtl.service.redact import clean
 from mtl.settings import LOOPBACK, PrefectSettings, Settings, proxy_variable
+from mtl.tracking.address import deleted_experiment
 
 _TIMEOUT = 5.0
 _MOST_SKEW = 60.0  # seconds; S3 refuses at 900, webhooks at 300
@@ -90,6 +92,23 @@ def mlflow(settings: Settings) -> Iterator[Finding]:
         do = "run the same version on both sides: constraints.txt names the one that was tested"
         yield warning("mlflow", f"the server is {server[:40]}, this client is {client}", do)
     yield from _open_to_all("mlflow", experiments(uri), uri)
+
+
+def experiment(settings: Settings, name: str) -> Iterator[Finding]:
+    """Can a run be recorded in it? That the server does not answer is another check's. Errors: InputError if not."""
+    uri = settings.tracking_uri.rstrip("/")
+    if not uri.startswith(("http://", "https://")):
+        return
+    path = f"/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(name, safe='')}"
+    try:
+        answer = mlflow_get(uri, path, timeout=_TIMEOUT)
+        found = answer.json()["experiment"] if answer.status_code == 200 else {}
+    except (MtlError, ValueError, KeyError):
+        return
+    if found.get("lifecycle_stage") == "deleted":
+        raise deleted_experiment(name, found["experiment_id"], uri=uri)
+    if found:
+        yield ok("mlflow", f"experiment {name} was not deleted")
 
 
 def _open_to_all(check: str, address: str, url: str, *, method: str = "GET") -> Iterator[Finding]:

@@ -21,8 +21,9 @@ from mtl.errors import NotFoundError
 from mtl.fingerprint import sha256_file
 from mtl.registry.package import packaged
 from mtl.serving.folder import ADAPTER
+from mtl.tracking.address import redact
 from mtl.tracking.client import Tracking
-from mtl.tracking.faults import mlflow_errors, redact
+from mtl.tracking.faults import mlflow_errors
 
 CANDIDATE = "candidate"
 _KEPT = ("champion", "previous")

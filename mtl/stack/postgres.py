@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,7 +110,7 @@ def _check_way(data: Path) -> None:
             raise InputError(
                 f"PostgreSQL does not run as root, and its user cannot pass through {folder}",
                 field="MTL_HOME",
-                hint=f"chmod o+x {folder}, or set MTL_HOME to a folder such as /var/lib/mtl",
+                hint=f"chmod o+x {shlex.quote(str(folder))}, or set MTL_HOME to a folder such as /var/lib/mtl",
             )
 
 

@@ -18,8 +18,9 @@ from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric,
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from mtl.errors import InputError, PermanentError
-from mtl.tracking.faults import PatientClient, for_shell, mlflow_errors, redact
+from mtl.errors import PermanentError
+from mtl.tracking.address import deleted_experiment, redact
+from mtl.tracking.faults import PatientClient, mlflow_errors
 from mtl.tracking.schema import make_database
 
 _PARAMS_A_CALL = 100
@@ -62,12 +63,7 @@ class Tracking:
     def _experiment(self, name: str) -> Experiment | None:
         found: Experiment | None = self.client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage != "active":
-            raise InputError(
-                f"experiment {name!r} was deleted in MLflow",
-                field="register.experiment",
-                hint="name another one in register.experiment, or restore it: "
-                f"MLFLOW_TRACKING_URI={for_shell(self.uri)} mlflow experiments restore -x {found.experiment_id}",
-            )
+            raise deleted_experiment(name, str(found.experiment_id), uri=self.uri)
         return found
 
     def _create_experiment(self, name: str) -> Experiment:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import shlex
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -22,8 +21,8 @@ from urllib3.exceptions import HTTPError as TransportError
 from mtl.certificates import certificate_fault
 from mtl.errors import MtlError, NotFoundError, PermanentError, TransientError
 from mtl.shortages import by_text, explained
+from mtl.tracking.address import redact
 
-_USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
 _TRANSIENT = {
     "INTERNAL_ERROR",  # also what MLflow calls a refused or cut connection
     "TEMPORARILY_UNAVAILABLE",
@@ -46,16 +45,6 @@ _BROKEN = (RequestsConnectionError, Timeout, BotoCoreError, ChunkedEncodingError
 _RACED = re.compile(r"UNIQUE constraint failed|violates unique constraint|Duplicate entry", re.IGNORECASE)
 _SQLITE = "sqlite3."
 _LOCKED = re.compile(r"database (?:table )?is locked|database schema is locked", re.IGNORECASE)
-
-
-def redact(text: str) -> str:
-    """`text` without the user and password of any address in it."""
-    return _USERINFO.sub("***@", text)
-
-
-def for_shell(uri: str) -> str:
-    """An address as a word of a shell's command line; one with a password in it is left to the variable."""
-    return shlex.quote(uri) if redact(uri) == uri else '"$MLFLOW_TRACKING_URI"'
 
 
 @contextmanager

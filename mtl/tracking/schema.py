@@ -10,7 +10,8 @@ from typing import Any
 
 from mtl.sqlite import database_path, database_url
 from mtl.store.scratch import scratch
-from mtl.tracking.faults import mlflow_errors, redact
+from mtl.tracking.address import redact
+from mtl.tracking.faults import mlflow_errors
 
 
 def make_database(uri: str) -> None:

@@ -114,3 +114,21 @@ def test_clocks(offset: float, level: str) -> None:
 
 def test_a_server_that_is_away_is_left_to_its_own_check() -> None:
     assert list(services.clocks({"S3": closed_port()})) == []
+
+
+@pytest.mark.parametrize(("stage", "level"), [("deleted", "fault"), ("active", "ok")])
+def test_an_experiment_that_was_deleted_on_a_server(stage: str, level: str) -> None:
+    body = json.dumps({"experiment": {"experiment_id": "7", "lifecycle_stage": stage}}).encode()
+    with serving({"/api/2.0/mlflow/experiments/get-by-name": Answer(body=body)}) as server:
+        settings = Settings(Path("unused"), "unused", server.url, "me")
+        (found,) = guarded("mlflow", lambda: services.experiment(settings, "my runs&more"))
+    (asked,) = server.asked
+    assert asked.path.endswith("?experiment_name=my%20runs%26more")
+    assert found.level == level
+    restores = f"MLFLOW_TRACKING_URI={server.url} mlflow experiments restore -x 7" in str(found.do)
+    assert restores == (level == "fault")
+
+
+def test_of_an_experiment_nothing_is_said_where_the_server_does_not_answer() -> None:
+    settings = Settings(Path("unused"), "unused", closed_port(), "me")
+    assert list(guarded("mlflow", lambda: services.experiment(settings, "e"))) == []

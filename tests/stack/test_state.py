@@ -171,7 +171,10 @@ def test_the_manager_runs_services_in_a_home_of_any_name(tmp_path: Path) -> None
             time.sleep(0.05)
         told = ast.literal_eval(last_lines(stack, "odd").splitlines()[0])
         assert told == [str(stack.folder), str(home), str(stack.folder)]
-        assert {process.name for process in stack.logs.iterdir()} == {"odd.log", "supervisord.log"}
+        assert {file.name for file in stack.logs.iterdir()} == {"odd.log", "supervisord.log"}
+        _check_ports(stack)  # the manager has its own
+        with socket.create_server(("127.0.0.1", stack.ports["mlflow"])), pytest.raises(InputError, match="for mlflow"):
+            _check_ports(stack)
     finally:
         stop_manager(stack)
     assert [found.name for found in tmp_path.iterdir()] == [ALL]

@@ -12,8 +12,8 @@ import pytest
 from mtl.chain.common import tracking as chain_tracking
 from mtl.errors import InputError, NotFoundError, PermanentError, TransientError
 from mtl.settings import load_settings
+from mtl.tracking.address import for_shell
 from mtl.tracking.client import Tracking, flatten
-from mtl.tracking.faults import for_shell
 from mtl.tracking.schema import schema
 from tests.support.mlflow_db import fresh_tracking
 from tests.support.paths import ALL, STRANGE
