@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from importlib.util import find_spec
 from pathlib import Path
 
 from mtl.doctor.finding import Finding, fault, ok, warning
@@ -14,6 +13,7 @@ from mtl.service.redact import clean
 from mtl.settings import PrefectSettings, Settings
 from mtl.sqlite import database_path, read_only
 from mtl.tracking.address import for_shell
+from mtl.tracking.revisions import check_not_newer, revisions
 from mtl.tracking.schema import schema
 
 
@@ -28,8 +28,12 @@ def mlflow(settings: Settings) -> Iterator[Finding]:
     elif found == expected:
         yield ok("mlflow", f"{clean(uri)}: tables up to date ({found})")
     else:
-        do = f"back it up, then: mlflow db upgrade {for_shell(uri)} (or install the MLflow that made it)"
-        yield fault("mlflow", f"{clean(uri)} has tables of revision {found}, expected is {expected}", do)
+        check_not_newer("mlflow", found, where=clean(uri))
+        what = f"{clean(uri)} has tables of an older MLflow, of revision {found}; expected is {expected}"
+        if database_path(uri) is not None:
+            yield warning("mlflow", what, "nothing: the next command upgrades them, and keeps the file as it is now")
+        else:
+            yield fault("mlflow", what, f"back it up, then: mlflow db upgrade {for_shell(uri)}")
 
 
 def experiment(settings: Settings, name: str) -> Iterator[Finding]:
@@ -54,10 +58,10 @@ def prefect(settings: PrefectSettings) -> Iterator[Finding]:
     path = settings.home / "prefect.db"
     if settings.url is not None or not path.exists():
         return
-    found, known = _sqlite_revision(path), _known_revisions()
-    if found in known["heads"]:
+    found, known = _sqlite_revision(path), revisions("prefect")
+    if found == known.head:
         yield ok("prefect", f"{path}: tables up to date ({found})")
-    elif found in known["all"]:
+    elif found in known.known:
         yield warning("prefect", f"{path} is of an older Prefect ({found})", "nothing: the next start upgrades it")
     else:
         do = "install the Prefect that made it, or move the file away: it holds the history of embedded runs only"
@@ -74,19 +78,3 @@ def _sqlite_revision(path: Path) -> str | None:
             hint="move it away: it holds the history of embedded runs only; models and releases are elsewhere",
         ) from None
     return str(row[0]) if row else None
-
-
-def _known_revisions() -> dict[str, set[str]]:
-    """Revisions of the installed Prefect's SQLite migrations, read from its files: importing it takes seconds."""
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
-
-    spec = find_spec("prefect")
-    assert spec is not None and spec.origin is not None
-    folder = Path(spec.origin).parent / "server" / "database" / "_migrations"
-    config = Config()
-    config.set_main_option("script_location", str(folder))
-    config.set_main_option("version_locations", str(folder / "versions" / "sqlite"))
-    config.set_main_option("path_separator", "os")
-    script = ScriptDirectory.from_config(config)
-    return {"heads": set(script.get_heads()), "all": {revision.revision for revision in script.walk_revisions()}}

@@ -51,15 +51,23 @@ def matching(root: Path, pattern: str) -> list[Path]:
 
     Errors: InputError for what is no glob.
     """
+    if any("**" in part and part != "**" for part in pattern.split("/")):  # from Python 3.13 on, it would be one `*`
+        raise _no_glob(pattern, "`**` is only a part of a name")
+    if pattern.split("/")[-1] == "**":  # before Python 3.13, folders alone
+        pattern += "/*"
     for form in (pattern, _literal(pattern)):
         try:
             paths = {path for its in _forms(form) for path in root.glob(its)}
         except (ValueError, NotImplementedError) as error:
-            hint = "`**` stands alone between slashes, as in **/*.jsonl"
-            raise InputError(f"{pattern!r} is not a glob: {error}", field="data.sources", hint=hint) from None
+            raise _no_glob(pattern, str(error)) from None
         if paths:
             return sorted(paths, key=Path.as_posix)
     return []
+
+
+def _no_glob(pattern: str, reason: str) -> InputError:
+    hint = "`**` stands alone between slashes, as in **/*.jsonl"
+    return InputError(f"{pattern!r} is not a glob: {reason}", field="data.sources", hint=hint)
 
 
 def fits(name: str, pattern: str) -> bool:

@@ -149,9 +149,18 @@ def _rotate(stack: Stack, data: Path, roles: Sequence[str]) -> None:
         _sql(stack, data, f"ALTER ROLE {role} PASSWORD '{stack.secrets[f'postgres_{role}']}'")
 
 
-def _sql(stack: Stack, data: Path, statement: str, *, password: str | None = None) -> str:
+def revision(stack: Stack, database: str) -> str | None:
+    """Of the tables of a database that runs, as Alembic keeps it; None if there are none yet."""
+    there = "SELECT version_num FROM alembic_version"
+    try:
+        return _sql(stack, stack.folder / "postgres", there, database=database).strip() or None
+    except TransientError:
+        return None
+
+
+def _sql(stack: Stack, data: Path, statement: str, *, password: str | None = None, database: str = "postgres") -> str:
     """What psql prints for a statement, which it reads from standard input: passwords are on no command line."""
-    where = ("-h", "127.0.0.1", "-p", str(stack.ports["postgres"]), "-U", "postgres", "-d", "postgres")
+    where = ("-h", "127.0.0.1", "-p", str(stack.ports["postgres"]), "-U", "postgres", "-d", database)
     options = ("-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
     environment = {"PGPASSWORD": password or stack.secrets["postgres"]}
     psql = _binary("psql", data)

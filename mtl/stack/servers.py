@@ -9,8 +9,9 @@ from pathlib import Path
 from mtl.errors import TransientError
 from mtl.stack import postgres
 from mtl.stack.environment import client_environment, prefect_login, s3_environment
-from mtl.stack.service import Service, answers, ask
+from mtl.stack.service import Service, answers, ask, run
 from mtl.stack.state import BUCKET, POOL, Stack, previous_secrets
+from mtl.tracking.revisions import check_not_newer, revisions
 
 HEARTBEAT_SECONDS = 30
 """Prefect takes no less."""
@@ -40,7 +41,7 @@ def mlflow(stack: Stack, *, needs: tuple[str, ...]) -> Service:
             **s3_environment(stack),
         },
         needs=needs,
-        before=lambda: _write_auth(stack, config),
+        before=lambda: _prepare_mlflow(stack, config),
         healthy=lambda: _mlflow_answers(stack),
         public=stack.url("mlflow"),
     )
@@ -64,6 +65,24 @@ def _artifacts(stack: Stack) -> str:
         return f"s3://{BUCKET}/mlflow"
     store = stack.store.rstrip("/")
     return f"{store if '://' in store else Path(store).absolute().as_uri()}/mlflow"
+
+
+def _prepare_mlflow(stack: Stack, config: Path) -> None:
+    """Its login, and tables as it expects them: it refuses to start on those of an older version."""
+    found = postgres.revision(stack, "mlflow")
+    if found is not None:
+        check_not_newer("mlflow", found, where="the stack's database mlflow")
+        if found != revisions("mlflow").head:
+            address = postgres.address(stack, "mlflow", driver="psycopg2")
+            run(sys.executable, "-m", "mtl.tracking.schema", stdin=address)
+    _write_auth(stack, config)
+
+
+def _check_prefect(stack: Stack) -> None:
+    """It upgrades tables of an older version itself."""
+    found = postgres.revision(stack, "prefect")
+    if found is not None:
+        check_not_newer("prefect on PostgreSQL", found, where="the stack's database prefect")
 
 
 def _write_auth(stack: Stack, config: Path) -> None:
@@ -104,6 +123,7 @@ def prefect(stack: Stack) -> Service:
             "DO_NOT_TRACK": "1",
         },
         needs=("postgres",),
+        before=lambda: _check_prefect(stack),
         healthy=lambda: answers(f"{api}/flows/count", **login(stack), body={}),
         public=stack.url("prefect"),
     )
@@ -123,10 +143,7 @@ def worker(stack: Stack, *, needs: tuple[str, ...]) -> Service:
             "PREFECT_HOME": str(stack.folder / "prefect"),
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
             "PREFECT_WORKER_QUERY_SECONDS": "3",
-            # Prefect's workers share /tmp/runner_storage, which belongs to the first user who starts one.
-            "TMPDIR": str(stack.temporary),
         },
-        before=lambda: stack.temporary.mkdir(mode=0o700, exist_ok=True),
         needs=needs,
         stop_seconds=60,
         healthy=lambda: _online(stack, name),

@@ -35,7 +35,9 @@ def become(name: str) -> None:
     apply_settings_file()  # as it is now: the manager may have started before it was written
     stack = open_stack(load_settings().home)
     (service,) = (service for service in all_services(stack) if service.name == name)
-    os.execvpe(service.command[0], list(service.command), {**os.environ, **service.environment})  # noqa: S606
+    # In a shared /tmp, Prefect's workers use one folder and MLflow one lock for each port: the first user's alone.
+    own = {"TMPDIR": str(stack.temporary)}
+    os.execvpe(service.command[0], list(service.command), {**os.environ, **own, **service.environment})  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ class Stack:
 
     @property
     def temporary(self) -> Path:
-        """Temporary files of the worker and its runs; empty while the stack is down."""
+        """Temporary files of the services and of runs; gone while the stack is down."""
         return self.folder / "tmp"
 
     def url(self, service: str) -> str:

@@ -36,6 +36,7 @@ def bring_up(stack: Stack, *, seconds: float = _SECONDS) -> dict[str, float]:
         _end_unmanaged(stack)
         shutil.rmtree(stack.temporary, ignore_errors=True)
     _check_ports(stack)
+    stack.temporary.mkdir(mode=0o700, exist_ok=True)
     before = supervisor.running(stack)
     supervisor.start_manager(stack, list(services.values()))
     took = {}

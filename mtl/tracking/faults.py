@@ -44,6 +44,7 @@ _BROKEN = (RequestsConnectionError, Timeout, BotoCoreError, ChunkedEncodingError
 # What SQLite, PostgreSQL and MySQL say when two processes insert one row: the same call finds it next time.
 _RACED = re.compile(r"UNIQUE constraint failed|violates unique constraint|Duplicate entry", re.IGNORECASE)
 _SQLITE = "sqlite3."
+_OUTDATED = "Detected out-of-date database schema"
 _LOCKED = re.compile(r"database (?:table )?is locked|database schema is locked", re.IGNORECASE)
 
 
@@ -133,6 +134,9 @@ def _check_certificate(error: Exception) -> None:
 def _translate(action: str, error: MlflowException) -> MtlError:
     if _SQLITE in str(error) and (found := _of_database(action, error)):
         return found
+    if _OUTDATED in str(error):
+        hint = "back the database up, then: mlflow db upgrade $MLFLOW_TRACKING_URI; mtl doctor compares the versions"
+        return PermanentError(_sentence(action, error), hint=hint)
     if error.error_code in _MISSING:
         return NotFoundError(_sentence(action, error))
     if error.error_code in _DENIED:

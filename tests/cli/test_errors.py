@@ -116,7 +116,9 @@ def mtl(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
 
 def test_ctrl_c_of_a_command_that_runs_is_an_error_document(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # in a shell's background it is ignored, inherited
     command = mtl("prepare", "-c", str(tmp_path / "pipe.yaml"), "--json")
+    signal.signal(signal.SIGINT, usual)
     try:
         with (tmp_path / "pipe.yaml").open("wb"):  # opens once the command reads it, and so waits
             time.sleep(0.2)

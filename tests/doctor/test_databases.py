@@ -14,6 +14,7 @@ from mtl.doctor.finding import Finding, guarded
 from mtl.service.runs import embedded_runs
 from mtl.settings import PrefectSettings, Settings
 from mtl.sqlite import database_url
+from mtl.tracking.revisions import revisions
 from tests.support.mlflow_db import fresh_tracking
 from tests.support.paths import STRANGE
 
@@ -35,7 +36,7 @@ def make_prefect(home: Path, revision: str) -> None:
         database.execute("insert into alembic_version values (?)", [revision])
 
 
-def test_mlflow_tables_of_another_version_are_a_fault(tmp_path: Path) -> None:
+def test_mlflow_tables_of_other_versions(tmp_path: Path) -> None:
     tracking = fresh_tracking(tmp_path)
     assert mlflow(tracking.uri).level == "ok"
     copy = tmp_path / "old.db"
@@ -43,9 +44,15 @@ def test_mlflow_tables_of_another_version_are_a_fault(tmp_path: Path) -> None:
     with closing(sqlite3.connect(copy)) as database, database:
         database.execute("update alembic_version set version_num = '451aebb31d03'")
     found = mlflow(f"sqlite:///{copy}")
+    assert found.level == "warning"
+    assert "has tables of an older MLflow, of revision 451aebb31d03; expected is" in found.detail
+    assert "the next command upgrades them, and keeps the file as it is now" in (found.do or "")
+    with closing(sqlite3.connect(copy)) as database, database:
+        database.execute("update alembic_version set version_num = 'from-the-future'")
+    found = mlflow(f"sqlite:///{copy}")
     assert found.level == "fault"
-    assert "has tables of revision 451aebb31d03, expected is" in found.detail
-    assert "mlflow db upgrade" in (found.do or "")
+    assert "has tables of a newer MLflow than" in found.detail
+    assert "install the mlflow that made them or a newer one, or restore the backup" in (found.do or "")
 
 
 def test_a_database_that_is_not_there_yet_or_no_database(tmp_path: Path) -> None:
@@ -65,10 +72,10 @@ def test_a_password_in_an_address_is_not_shown() -> None:
 
 def test_embedded_prefect_of_other_versions(tmp_path: Path) -> None:
     assert prefect(tmp_path) == []
-    (head,) = databases._known_revisions()["heads"]
-    make_prefect(tmp_path, head)
+    known = revisions("prefect")
+    make_prefect(tmp_path, known.head)
     assert [found.level for found in prefect(tmp_path)] == ["ok"]
-    older = sorted(databases._known_revisions()["all"] - {head})[0]
+    older = sorted(known.known - {known.head})[0]
     make_prefect(tmp_path, older)
     assert [found.level for found in prefect(tmp_path)] == ["warning"]
     make_prefect(tmp_path, "from-the-future")

@@ -72,6 +72,14 @@ def test_what_is_no_glob_is_said(tmp_path: Path) -> None:
         source(f"{tmp_path}/a**.jsonl")
 
 
+def test_two_stars_at_the_end_are_every_file_below(tmp_path: Path) -> None:
+    """Up to Python 3.12 they match folders alone, from 3.13 on files too."""
+    for name in ("train.jsonl", "b/train-2.jsonl"):
+        (tmp_path / "a" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_jsonl(tmp_path / "a" / name, [{"n": 1}])
+    assert found(source(f"{tmp_path}/**")) == found(source(f"{tmp_path}/**/*")) == {"train": [1, 1]}
+
+
 def test_a_leading_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     write_jsonl(tmp_path / "news" / "train.jsonl", [{"n": 1}])

@@ -22,7 +22,7 @@ from mtl.stack.environment import client_environment
 from mtl.stack.s3 import _write_config
 from mtl.stack.servers import _artifacts
 from mtl.stack.service import Service
-from mtl.stack.services import all_services
+from mtl.stack.services import all_services, become
 from mtl.stack.state import Stack, keep_secrets, make_stack, open_stack
 from mtl.stack.supervisor import _config, last_lines, start_manager, start_process, stop_manager
 from mtl.stack.up import _check_ports
@@ -107,15 +107,17 @@ def test_another_users_stack_is_not_started(stack: Stack) -> None:
         make_stack(stack.home, usual=ANY)
 
 
-def test_users_of_one_machine_share_no_folder(tmp_path: Path) -> None:
-    """Prefect's worker would use /tmp/runner_storage, which is the first user's; its server, the installed package."""
+def test_users_of_one_machine_share_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In /tmp, Prefect's worker has one folder and MLflow one lock; Prefect's server writes into its own package."""
     stack = make_stack(tmp_path, store="s3://bucket/prefix", usual=ANY)
     services = {service.name: service for service in all_services(stack)}
     assert services["prefect"].environment["PREFECT_SERVER_UI_STATIC_DIRECTORY"].startswith(f"{stack.folder}/")
-    worker = services["worker"]
-    assert worker.environment["TMPDIR"] == str(stack.temporary)
-    worker.before()
-    assert stat.S_IMODE(stack.temporary.stat().st_mode) == 0o700
+    monkeypatch.setenv("MTL_HOME", str(tmp_path))
+    became: dict[str, str] = {}
+    monkeypatch.setattr(os, "execvpe", lambda file, command, environment: became.update(environment))
+    for name in ("worker", "mlflow", "prefect", "webhooks"):
+        become(name)
+        assert became.pop("TMPDIR") == str(stack.temporary)
     assert stack.folder in stack.temporary.parents
 
 

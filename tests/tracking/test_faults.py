@@ -52,6 +52,16 @@ def test_a_call_that_collided_is_made_again(error: Exception) -> None:
     assert PatientClient(client).name == "a client"
 
 
+def test_a_database_of_another_mlflow_is_not_tried_again() -> None:
+    """MLflow gives it the code of a server that is away."""
+    said = "Detected out-of-date database schema (found version 1, but expected 2)."
+    with (
+        pytest.raises(PermanentError, match=r"\n  back the database up, then: mlflow db upgrade"),
+        mlflow_errors("open"),
+    ):
+        raise MlflowException(said)
+
+
 def test_not_for_ever_and_not_for_another_fault() -> None:
     endless = Client(*[LOCKED] * 1000)
     with pytest.raises(TransientError, match="database is locked"), mlflow_errors("look"):
