@@ -28,8 +28,13 @@ REPORT_PAGE = "evaluation/report.html"
 """The page among a run's MLflow artifacts."""
 
 
-def register(config: RetrainConfig, dataset: Document, trained: Document, report: Document) -> Document:
-    """Record data set, metrics and report with the MLflow run, make the version, and publish its release."""
+def register(
+    config: RetrainConfig, dataset: Document, trained: Document, report: Document, *, reason: str = ""
+) -> Document:
+    """Record data set, metrics and report with the MLflow run, make the version, and publish its release.
+
+    reason: why a person started this retrain, kept in the version's tag `started_because`.
+    """
     from mtl.registry.code_version import code_version
     from mtl.registry.registry import Registry
     from mtl.release.publish import publish
@@ -41,7 +46,10 @@ def register(config: RetrainConfig, dataset: Document, trained: Document, report
     facts = {"identity": identity, "fingerprint": dataset["fingerprint"], "code_version": code_version()}
     mlflow = tracking(settings)
     run = _record(mlflow, config, dataset, trained, report)
-    registered = Registry(mlflow, name).register(run, folder, **facts)
+    registry = Registry(mlflow, name)
+    registered = registry.register(run, folder, **facts)
+    if reason:
+        registry.set_tags(registered.version, {"started_because": reason})
     decision = gate_decision(config, report).to_dict()
     page = report_html(config, dataset, report, decision, version=registered.version, facts={**facts, "run": run})
     documents = {
@@ -173,14 +181,15 @@ def decide(config: RetrainConfig, report: Document, registered: Document) -> Doc
     return decision
 
 
-def question(registered: Document, decision: Document) -> str:
+def question(registered: Document, decision: Document, *, reason: str = "") -> str:
     """What the form asks, as Markdown."""
     from mtl.evaluation.markdown import escape
 
     reasons = "\n".join(f"- {escape(reason)}" for reason in decision["reasons"])
     page = registered.get("report_url")  # as a link: an address in full is wider than the form
     report = f"[Read the report]({page})" if page else f"Release: {registered['release']}"
-    return f"Make {registered['model']} v{registered['version']} champion?\n\n{reasons}\n\n{report}"
+    why = f"Started because: {escape(reason)}\n\n" if reason else ""
+    return f"Make {registered['model']} v{registered['version']} champion?\n\n{why}{reasons}\n\n{report}"
 
 
 def conclude(registered: Document, decision: Document, answer: Document) -> Document:

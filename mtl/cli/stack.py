@@ -99,6 +99,7 @@ def deploy_text(result: Document) -> str:
     nightly = result["nightly"]
     lines += [f'retrain/nightly: {nightly["config"]} at "{nightly["cron"]}", {nightly["timezone"]}']
     lines += [f"  next runs: {' and '.join(moment.replace('T', ' ') for moment in nightly['next'])}"]
+    lines += [f"renamed: {old} is now {new}" for old, new in result["renamed"].items()]
     if not result["first"]:
         lines += [f"changed: {change}" for change in result["changes"]] or ["nothing changed"]
     lines += [f"warning: on this machine a run would fail: {fault}" for fault in result["warnings"]]
