@@ -86,6 +86,15 @@ def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, An
             yield f"{before}{key}", value
 
 
+def under_new_names(before: Snapshot, renamed: Mapping[str, str]) -> Snapshot:
+    """A snapshot as if its deployments had always had the names that they have now."""
+    found: Snapshot = {}
+    for name, value in before.items():
+        label, _, what = name.partition(" ")
+        found[f"{renamed.get(label, label)} {what}"] = value
+    return found
+
+
 def changes(before: Snapshot, after: Snapshot) -> list[str]:
     """One sentence for each thing that was deployed before and is another now."""
     return [

@@ -29,6 +29,8 @@ from pydantic import ValidationError
 
 from flows import deployed
 from flows.clock_changes import skipped_time
+from flows.forms import described, offer, tidy
+from flows.renaming import carry_over
 from flows.rerunning import MAX_RUNS, VARIABLE
 from mtl.errors import InputError, TransientError
 from mtl.settings import device_limit
@@ -52,6 +54,7 @@ def deploy(folder: Path, *, config: str | None, cron: str | None, timezone: str 
     configuration.
     """
     from flows.presets import presets
+    from flows.short import configurations
 
     _refuse_placeholders(folder, Path(sys.executable))
     with get_client(sync_client=True) as client:
@@ -64,8 +67,9 @@ def deploy(folder: Path, *, config: str | None, cron: str | None, timezone: str 
         _make_limit(client, device_limit())
         Variable.set(VARIABLE, MAX_RUNS) if Variable.get(VARIABLE) is None else None
         _make_deployments(folder, chosen)
+        renamed = carry_over(client)
         deployed.keep(chosen)
-        _refuse_unknown_parameters(client)
+        _tidy_forms(client, configurations(folder, chosen.config))
         made = [_keep_automation(wanted) for wanted in (_crash_dead_runs(), _rerun_crashed(), _stop_crash_loops())]
         names = sorted(f"{_flow_name(client, item.flow_id)}/{item.name}" for item in client.read_deployments(limit=200))
         after = deployed.snapshot(client)
@@ -80,7 +84,8 @@ def deploy(folder: Path, *, config: str | None, cron: str | None, timezone: str 
             "skipped": None if skipped is None else skipped.isoformat(timespec="minutes"),
         },
         "first": not before,
-        "changes": deployed.changes(before, after),
+        "renamed": renamed,
+        "changes": deployed.changes(deployed.under_new_names(before, renamed), after),
     }
 
 
@@ -149,13 +154,14 @@ def _make_deployments(folder: Path, chosen: deployed.Choices) -> None:
         raise TransientError(f"prefect deploy ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
 
 
-def _refuse_unknown_parameters(client: SyncPrefectClient) -> None:
+def _tidy_forms(client: SyncPrefectClient, configurations: list[str]) -> None:
     """Prefect takes parameters that the flow does not have, and the run crashes on them; the schema can say no."""
-    for item in client.read_deployments():
+    for item in client.read_deployments(limit=200):
         schema = item.parameter_openapi_schema
         if schema is not None and "mtl" in item.tags:
-            strict = dict(schema) | {"additionalProperties": False}
-            client.update_deployment(item.id, DeploymentUpdate(parameter_openapi_schema=strict))
+            made = described(tidy(dict(schema)), item.entrypoint or "")
+            made = offer(made, "configuration", configurations)
+            client.update_deployment(item.id, DeploymentUpdate(parameter_openapi_schema=made))
 
 
 def _crash_dead_runs() -> Automation:

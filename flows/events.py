@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import logging
 import uuid
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from prefect import Flow
@@ -22,6 +24,7 @@ from prefect.events import emit_event
 from prefect.settings import get_current_settings
 
 from mtl.chain import common
+from mtl.config.retrain import load_config
 from mtl.decision import predicate
 from mtl.errors import DataError, MtlError
 from mtl.service.notify import Notice, notify
@@ -150,6 +153,9 @@ def run_ended_badly(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
 def _model_of(run: FlowRun) -> str:
     """The model that a run is about: from its configuration, or its parameter `model`."""
     config = run.parameters.get("config")
+    if isinstance(named := run.parameters.get("configuration"), str):
+        with suppress(MtlError):
+            config = load_config(Path(named))
     section = config.get("register") if isinstance(config, dict) else getattr(config, "register_", None)
     name = section.get("model") if isinstance(section, dict) else getattr(section, "model", None)
     given = run.parameters.get("model")

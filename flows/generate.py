@@ -24,14 +24,16 @@ from mtl.config.register import RegisterConfig
     on_crashed=[events.run_ended_badly],
 )
 def generate(
-    source: str,
-    destination: str,
-    task: str = "summarize",
-    request: dict[str, int] | None = None,
-    model: str = "champion",
-    name: str = RegisterConfig().model,
-    shard_rows: Annotated[int, Field(ge=1, le=100_000)] = 256,
-    truncate: bool = True,
+    source: Annotated[str, Field(description="table (.jsonl, .json, .csv, .parquet) with `text` or `article`")],
+    destination: Annotated[str, Field(description="folder for the answers, in parquet parts")],
+    task: Annotated[str, Field(description="summarize, mcq, or one of your own")] = "summarize",
+    request: Annotated[
+        dict[str, int] | None, Field(description="what is asked for, e.g. {Easy: 1}; empty: the task's default")
+    ] = None,
+    model: Annotated[str, Field(description="champion, previous, candidate, or a version such as v3")] = "champion",
+    name: Annotated[str, Field(description="registered model")] = RegisterConfig().model,
+    shard_rows: Annotated[int, Field(ge=1, le=100_000, description="rows of one part")] = 256,
+    truncate: Annotated[bool, Field(description="cut texts over the model's limit; else they are refused")] = True,
 ) -> dict[str, Any]:
     """source: a table (.jsonl, .json, .csv, .parquet) with `text` or `article` (and `id`).
 

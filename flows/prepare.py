@@ -14,11 +14,12 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import TaskRunner
+from pydantic import Field
 
 from flows import events
 from flows.retrying import is_transient
@@ -63,7 +64,9 @@ class PrefectRunner:
     on_failure=[events.run_ended_badly],
     on_crashed=[events.run_ended_badly],
 )
-def prepare(config: RetrainConfig, shards: int = 2) -> dict[str, Any]:
+def prepare(
+    config: RetrainConfig, shards: Annotated[int, Field(ge=1, description="pieces that are worked on at once")] = 2
+) -> dict[str, Any]:
     """The manifest of the data set; the task runner decides where the pieces are worked on."""
     return learn.prepare(config, runner=PrefectRunner(shards))
 

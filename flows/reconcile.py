@@ -6,9 +6,10 @@ python -m flows.reconcile [MODEL]
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
+from pydantic import Field
 
 from flows import events, steps
 from mtl.config.register import RegisterConfig
@@ -20,7 +21,9 @@ from mtl.config.register import RegisterConfig
     on_failure=[events.run_ended_badly],
     on_crashed=[events.run_ended_badly],
 )
-def reconcile(model: str = RegisterConfig().model) -> dict[str, Any]:
+def reconcile(
+    model: Annotated[str, Field(description="registered model")] = RegisterConfig().model,
+) -> dict[str, Any]:
     """Once; the document of `mtl reconcile --json`. Doing it again with nothing changed does nothing.
 
     Tells of a change of champion that nobody told of: one by `mtl promote`, or whose process was killed.

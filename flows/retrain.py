@@ -30,13 +30,20 @@ def retrain(config: RetrainConfig) -> dict[str, Any]:
 
     Running it again with nothing changed makes no second version: every step finds what the last run made.
     """
+    return run_retrain(config)
+
+
+def run_retrain(config: RetrainConfig, *, reason: str = "") -> dict[str, Any]:
+    """The retrain of the running flow. reason: why a person started it; recorded with the version."""
     rerunning.refuse_endless()
     with waiting.queue_told():
-        return _retrain(config)
+        return _retrain(config, reason)
 
 
-def _retrain(config: RetrainConfig) -> dict[str, Any]:
+def _retrain(config: RetrainConfig, reason: str) -> dict[str, Any]:
     log = get_run_logger()
+    if reason:
+        log.info("started because: %s", reason)
     dataset = steps.prepare(config)
     foresight.refuse_unpromotable(config, dataset["counts"])
     trained = steps.train(config, dataset["fingerprint"])
@@ -46,12 +53,14 @@ def _retrain(config: RetrainConfig) -> dict[str, Any]:
         steps.tidy()
         return outcome.summary(dataset, trained, done, flow_run=_flow_run(), unchanged=True, steps=_spent(None))
     report = steps.evaluate(config, dataset["fingerprint"], trained)
-    registered = steps.register(config, dataset, trained, report)
+    registered = steps.register(config, dataset, trained, report, reason)
     decision = steps.gate(config, report, registered)
     if decision["awaits"]:
         hours = config.gate.approval_hours
         events.candidate_waiting(registered, decision, form=_flow_run()["url"])
-        answer = approval.ask(hand_over.question(registered, decision), key=decision["awaits"], hours=hours)
+        answer = approval.ask(
+            hand_over.question(registered, decision, reason=reason), key=decision["awaits"], hours=hours
+        )
         decision = steps.conclude(report, registered, decision, answer)
     promoted = steps.promote(config, registered, decision)
     judged = outcome.keep_judged(config, trained, report, registered, decision, promoted)

@@ -72,11 +72,11 @@ def evaluate(config: RetrainConfig, dataset: str, trained: dict[str, Any]) -> di
 
 @task(name="register", **_PATIENT)
 def register(
-    config: RetrainConfig, dataset: dict[str, Any], trained: dict[str, Any], report: dict[str, Any]
+    config: RetrainConfig, dataset: dict[str, Any], trained: dict[str, Any], report: dict[str, Any], reason: str
 ) -> dict[str, Any]:
     """Record run, metrics and model; publish the version's release: version and where it is."""
     with timed("register"):
-        return hand_over.register(config, dataset, trained, report, origin=origin.tags())
+        return hand_over.register(config, dataset, trained, report, origin=origin.tags(), reason=reason)
 
 
 @task(name="gate", **_PATIENT)

@@ -69,8 +69,8 @@ class WebhookSettings:
     mlflow_secret: str | None = field(default=None, repr=False)
     secret: str | None = field(default=None, repr=False)
     metrics_token: str | None = field(default=None, repr=False)
-    on_alias: str = "reconcile/poll"
-    on_data: str = "check-data/poll"
+    on_alias: str = "reconcile/follow-aliases"
+    on_data: str = "check-data/look-for-new-data"
 
 
 def webhook_settings(environ: Mapping[str, str] | None = None) -> WebhookSettings:
@@ -170,8 +170,8 @@ KNOWN: Mapping[str, str] = {
     "MTL_NOTIFY_EVENTS": f"which events are told, separated by commas; default: {','.join(EVENTS)}",
     "MTL_WEBHOOK_MLFLOW_SECRET": "key with which MLflow signs what it posts to mtl webhooks (secret)",
     "MTL_WEBHOOK_SECRET": "key with which others sign 'new data' posts to mtl webhooks (secret)",
-    "MTL_WEBHOOK_ON_ALIAS": "deployment that a moved alias starts; default: reconcile/poll",
-    "MTL_WEBHOOK_ON_DATA": "deployment that new data start; default: check-data/poll",
+    "MTL_WEBHOOK_ON_ALIAS": "deployment that a moved alias starts; default: reconcile/follow-aliases",
+    "MTL_WEBHOOK_ON_DATA": "deployment that new data start; default: check-data/look-for-new-data",
     "MTL_METRICS_TOKEN": "bearer token for GET /metrics of mtl webhooks; without it there are no metrics (secret)",
     "MTL_SERVE_MAX_BODY": "bytes of a body that mtl serve takes; a larger one is answered 413; default: 8388608",
     "MTL_SECRETS": "folder of mounted secrets, each a file named as its setting; default: /run/secrets",

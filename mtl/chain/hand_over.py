@@ -34,10 +34,12 @@ def register(
     report: Document,
     *,
     origin: Mapping[str, str] | None = None,
+    reason: str = "",
 ) -> Document:
     """Record data set, metrics and report with the MLflow run, make the version, and publish its release.
 
     origin: tags of the run that say who started it and where.
+    reason: why a person started this retrain, kept in the version's tag `started_because`.
     """
     from mtl.registry.code_version import code_version
     from mtl.registry.registry import Registry
@@ -51,7 +53,10 @@ def register(
     mlflow = tracking(settings)
     run = _record(mlflow, config, dataset, trained, report)
     mlflow.set_tags(run, origin or {})
-    registered = Registry(mlflow, name).register(run, folder, **facts)
+    registry = Registry(mlflow, name)
+    registered = registry.register(run, folder, **facts)
+    if reason:
+        registry.set_tags(registered.version, {"started_because": reason})
     decision = gate_decision(config, report).to_dict()
     page = report_html(config, dataset, report, decision, version=registered.version, facts={**facts, "run": run})
     documents = {
@@ -203,14 +208,15 @@ def decide(config: RetrainConfig, report: Document, registered: Document) -> Doc
     return decision
 
 
-def question(registered: Document, decision: Document) -> str:
+def question(registered: Document, decision: Document, *, reason: str = "") -> str:
     """What the form asks, as Markdown."""
     from mtl.evaluation.markdown import escape
 
     reasons = "\n".join(f"- {escape(reason)}" for reason in decision["reasons"])
     page = registered.get("report_url")  # as a link: an address in full is wider than the form
     report = f"[Read the report]({page})" if page else f"Release: {registered['release']}"
-    return f"Make {registered['model']} v{registered['version']} champion?\n\n{reasons}\n\n{report}"
+    why = f"Started because: {escape(reason)}\n\n" if reason else ""
+    return f"Make {registered['model']} v{registered['version']} champion?\n\n{why}{reasons}\n\n{report}"
 
 
 def conclude(registered: Document, decision: Document, answer: Document) -> Document:

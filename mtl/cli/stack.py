@@ -105,6 +105,7 @@ def deploy_text(result: Document) -> str:
     if nightly["skipped"]:
         day, _, time = nightly["skipped"].partition("T")
         lines += [f"  clocks skip {time} on {day}: Prefect runs it an hour earlier or later that night"]
+    lines += [f"renamed: {old} is now {new}" for old, new in result["renamed"].items()]
     if not result["first"]:
         lines += [f"changed: {change}" for change in result["changes"]] or ["nothing changed"]
     lines += [f"warning: on this machine a run would fail: {fault}" for fault in result["warnings"]]

@@ -17,6 +17,15 @@ from cronsim import CronSim, CronSimError
 from mtl.settings import LOOPBACK
 
 Document = dict[str, Any]
+RENAMED = {
+    "check-data/poll": "check-data/look-for-new-data",
+    "evaluate-champion/weekly": "evaluate-champion/measure-champion",
+    "promote/by-hand": "promote/promote-version",
+    "prune/weekly": "prune/prune-checkpoints",
+    "reconcile/poll": "reconcile/follow-aliases",
+    "rollback/by-hand": "rollback/roll-back",
+}
+"""Names of an earlier release -> names of now: Prefect's pages show the part after the slash alone."""
 _SCHEDULED_AFTER = timedelta(minutes=3)  # Prefect's scheduler looks at new schedules at least this often
 
 

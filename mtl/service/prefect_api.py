@@ -12,6 +12,7 @@ import httpx
 
 from mtl.certificates import certificate_fault
 from mtl.errors import NotFoundError, PermanentError, TransientError
+from mtl.service.deployments import RENAMED
 from mtl.service.redact import clean
 from mtl.settings import PrefectSettings, proxy_variable
 
@@ -55,8 +56,14 @@ class PrefectApi:
         return str(self.get("/admin/version"))
 
     def deployment(self, name: str) -> Document:
-        """A deployment by `flow/deployment`. Errors: NotFoundError."""
-        found: Document = self.get(f"/deployments/name/{name}")
+        """A deployment by `flow/deployment`, also by a name of an earlier release. Errors: NotFoundError."""
+        found: Document
+        try:
+            found = self.get(f"/deployments/name/{name}")
+        except NotFoundError:
+            if name not in RENAMED:
+                raise
+            found = self.get(f"/deployments/name/{RENAMED[name]}")
         return found
 
     def flows(self) -> dict[str, str]:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.deployed import changes
+from flows.deployed import changes, under_new_names
 from flows.deploying import deploy, next_runs
 from flows.presets import presets
 from mtl.config.retrain import load_config, parse_config
 from mtl.errors import ConfigError, InputError
+from mtl.service.deployments import RENAMED
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,12 @@ def test_changes_name_what_was_deployed_and_what_is() -> None:
     assert changes(before, before) == changes({}, after) == []
 
 
+def test_a_deployment_that_was_renamed_is_not_a_change_of_its_schedule() -> None:
+    before = {"prune/weekly cron": "30 5 * * 1", "retrain/nightly cron": "0 3 * * *"}
+    now = under_new_names(before, {"prune/weekly": "prune/prune-checkpoints"})
+    assert now == {"prune/prune-checkpoints cron": "30 5 * * 1", "retrain/nightly cron": "0 3 * * *"}
+
+
 def test_presets_are_the_files_with_what_the_deployment_changes() -> None:
     made = presets("conf/demo.yaml", "conf/demo.yaml")
     config = load_config(Path("conf/demo.yaml"))
@@ -75,4 +82,6 @@ def test_every_flow_is_deployed_and_every_deployment_is_a_flow() -> None:
     for entrypoint in entrypoints:
         module, _, name = entrypoint.rpartition(".")
         assert hasattr(getattr(importlib.import_module(module), name), "with_options")
-    assert len({(item["entrypoint"], item["name"]) for item in document["deployments"]}) == 11
+    names = [item["name"] for item in document["deployments"]]
+    assert len(names) == len(set(names)) == 12  # pages of Prefect show the name without the flow
+    assert not set(names) & {old.partition("/")[2] for old in RENAMED}

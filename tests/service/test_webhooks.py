@@ -74,12 +74,12 @@ def test_a_moved_champion_starts_the_reconciling_run_with_its_model(sender: Send
     answer = sender.mlflow(MOVED)
     assert answer.status_code == 200
     assert answer.json() == {
-        "started": "reconcile/poll",
+        "started": "reconcile/follow-aliases",
         "run": "webhook-mlflow-d-1",
         "name": "a-run",
         "again": False,
     }
-    assert sender.prefect.runs == {"webhook-mlflow-d-1": ("reconcile/poll", {"model": "mtl-flan-t5"})}
+    assert sender.prefect.runs == {"webhook-mlflow-d-1": ("reconcile/follow-aliases", {"model": "mtl-flan-t5"})}
 
 
 @pytest.mark.parametrize("change", [{"entity": "model_version"}, {"data": {"alias": "candidate", "name": "x"}}])
@@ -90,8 +90,11 @@ def test_other_events_start_nothing(sender: Sender, change: dict[str, object]) -
 
 
 def test_new_data_start_the_check(sender: Sender) -> None:
-    assert sender.data({"bucket": "news", "parameters": {"force": True}}).json()["started"] == "check-data/poll"
-    assert sender.prefect.runs == {"webhook-data-m-1": ("check-data/poll", {"force": True})}
+    assert (
+        sender.data({"bucket": "news", "parameters": {"force": True}}).json()["started"]
+        == "check-data/look-for-new-data"
+    )
+    assert sender.prefect.runs == {"webhook-data-m-1": ("check-data/look-for-new-data", {"force": True})}
 
 
 def test_the_same_post_again_is_the_same_run_and_another_body_is_refused(sender: Sender, tmp_path: Path) -> None:

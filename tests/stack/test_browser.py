@@ -199,7 +199,7 @@ def test_a_person_decides_in_prefects_form(page: Any, service: Service, approve:
     form.get_by_label("Reason").fill("reads well" if approve else "too few questions")
     form.get_by_role("button", name="Resume").click()  # nothing is decided yet
     assert service.api("GET", f"flow_runs/{run}")["state_name"] == "Suspended"
-    form.get_by_role("combobox", name="Decision").click()
+    form.get_by_role("button", name="Select Decision").click()
     page.get_by_role("option", name="approve" if approve else "refuse").click()
     if approve:
         picture(page, "prefect-approval")

@@ -67,7 +67,7 @@ def test_status_shows_what_is_next_and_who_works(service: Service) -> None:
     assert time.monotonic() - started < 20  # seconds, most of them other tests' work on the same cores
     assert set(document["services"].values()) == {"ok"}
     assert [(pool["name"], pool["workers"]) for pool in document["pools"]] == [("mtl", 1)]
-    assert document["next"][0]["deployment"] in {"reconcile/poll", "check-data/poll"}
+    assert document["next"][0]["deployment"] in {"reconcile/follow-aliases", "check-data/look-for-new-data"}
     planned = [item["deployment"] for item in document["next"]]
     assert "retrain/nightly" in planned
     assert len(planned) == len(set(planned)) == document["schedules"]
@@ -104,7 +104,7 @@ def test_posts_are_refused_unless_they_are_signed_and_of_now(service: Service) -
     old = {**headers, "webhook-timestamp": str(now - 900), "webhook-signature": sign(key, "one", now - 900, body)}
     assert httpx.post(url, content=body, headers=old).status_code == 401
     answers = [httpx.post(url, content=body, headers=headers, timeout=20) for _ in range(2)]
-    assert [answer.json()["started"] for answer in answers] == ["check-data/poll"] * 2
+    assert [answer.json()["started"] for answer in answers] == ["check-data/look-for-new-data"] * 2
     assert answers[0].json()["run"] == answers[1].json()["run"]
     other = sign(key, "one", now, b"{}")
     assert httpx.post(url, content=b"{}", headers={**headers, "webhook-signature": other}).status_code == 409

@@ -103,12 +103,14 @@ def test_an_up_that_fails_leaves_nothing_running(service: Service) -> None:
 
 
 def test_a_run_whose_folder_is_gone_is_failed_after_a_few_crashes(service: Service) -> None:
-    found = service.api("GET", "deployments/name/prune/weekly")
+    found = service.api("GET", "deployments/name/prune/prune-checkpoints")
     gone = {**found["job_variables"], "working_dir": str(service.home / "gone")}
     service.api("PATCH", f"deployments/{found['id']}", {"job_variables": gone, "tags": ["mtl", "rerun"]})
     doctor = json.loads(service.run("doctor").stdout.splitlines()[-1])
-    assert f"prune/weekly cannot run: its folder {gone['working_dir']} does not exist" in str(doctor["findings"])
-    run = service.trigger("prune/weekly", {})
+    assert f"prune/prune-checkpoints cannot run: its folder {gone['working_dir']} does not exist" in str(
+        doctor["findings"]
+    )
+    run = service.trigger("prune/prune-checkpoints", {})
     deadline = time.monotonic() + 400
     while (state := service.api("GET", f"flow_runs/{run}")["state"])["type"] != "FAILED":
         assert time.monotonic() < deadline, state
@@ -117,7 +119,7 @@ def test_a_run_whose_folder_is_gone_is_failed_after_a_few_crashes(service: Servi
     time.sleep(40)  # longer than the automation that runs crashed runs again takes
     assert service.api("GET", f"flow_runs/{run}")["state"]["type"] == "FAILED"
     changed = service.mtl("deploy")["changes"]
-    assert any("prune/weekly folder" in change for change in changed)
+    assert any("prune/prune-checkpoints folder" in change for change in changed)
     assert service.mtl("deploy")["changes"] == []
 
 

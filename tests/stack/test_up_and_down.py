@@ -44,7 +44,7 @@ def test_deploy_again_changes_nothing(service: Service) -> None:
     again = service.api("POST", "deployments/filter", {})
     assert first["deployments"][-4:] == [
         *("retrain/demo", "retrain/nightly", "retrain/weekly-full"),
-        "rollback/by-hand",
+        "rollback/roll-back",
     ]
     changing = ("updated", "version_id", "version_info", "last_polled", "status")
     kept = [[{k: v for k, v in item.items() if k not in changing} for item in items] for items in (before, again)]
