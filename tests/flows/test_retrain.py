@@ -147,6 +147,12 @@ def test_models_lists_the_version_and_its_decision(first: dict[str, Any], capsys
     assert version["decision"] == "reject"
     assert version["reasons"] == first["decision"]["reasons"]
     assert version["identity"] == first["train"]["identity"]
+    assert version["tags"]["gate"] == "rejected" and "" not in version["tags"].values()
+    assert "**v1 was rejected by the gate.** There is no champion yet." in version["description"]
+    assert {name.split()[0] for name in version["metrics"] if name.startswith("Gate/")} == {
+        "Gate/mcq",
+        "Gate/summarize",
+    }
     assert run(["models"]) == 0
     assert f"v1 was rejected by the gate:\n  - {version['reasons'][0]}" in capsys.readouterr().out
     assert run(["status"]) == 0

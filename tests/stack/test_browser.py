@@ -146,12 +146,15 @@ def test_mlflow_shows_version_metrics_data_set_and_aliases(page: Any, service: S
     shown = page.inner_text("main")
     assert {"champion", "candidate"} == set(re.findall(r"@\s*(\w+)", shown))
     assert "adapter_sha256" in shown
+    assert "v1 passed the gate. It is champion since" in shown
+    assert "rougeLsum is better than the base's" in shown
     picture(page, "mlflow-version")
     page.get_by_role("link", name=re.compile("^retrain-")).first.click()
     page.get_by_role("tab", name="Overview").click()
     page.get_by_text("Datasets", exact=True).last.wait_for()
     shown = page.inner_text("main")
-    assert "candidate/summarize/rougeLsum" in shown
+    assert "Gate/summarize rougeLsum difference" in shown
+    assert "a person in Prefect (retrain/demo)" in shown
     assert re.search(r"from-the-form \(\w+\)\s+Train", shown)
     assert re.search(rf"{submitted.model}\s+v1", shown)
     picture(page, "mlflow-run")
@@ -187,6 +190,11 @@ def test_a_person_decides_in_prefects_form(page: Any, service: Service, approve:
     run = service.trigger("retrain/demo", {"config": values(model, approval="manual")})
     service.until(run, lambda found: found["state_name"] == "Suspended")
     assert journal(service, model) == {}
+    open_version(page, service, model, 1)
+    page.get_by_role("link", name="Report", exact=True).wait_for()
+    assert page.get_by_role("link", name=re.compile("^Prefect run ")).first.get_attribute("href").endswith(run)
+    if approve:
+        picture(page, "mlflow-waiting")
     page.goto(f"{prefect(service)}/v2/runs")
     page.locator(f"a[href*='{run}']").first.click()
     page.get_by_text("Suspended", exact=True).first.wait_for()

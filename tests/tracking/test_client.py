@@ -13,7 +13,7 @@ from mtl.chain.common import tracking as chain_tracking
 from mtl.errors import InputError, NotFoundError, PermanentError, TransientError
 from mtl.settings import load_settings
 from mtl.tracking.address import for_shell
-from mtl.tracking.client import Tracking, flatten
+from mtl.tracking.client import NOTE, Tracking, flatten
 from mtl.tracking.schema import schema
 from tests.support.mlflow_db import fresh_tracking
 from tests.support.paths import ALL, STRANGE
@@ -38,6 +38,16 @@ def test_one_run_per_identity_however_often_it_is_resumed(tracking: Tracking) ->
     assert tracking.run_for("f" * 64, experiment="retrain") != first
     assert tracking.find_run(IDENTITY, experiment="retrain") == first
     assert tracking.find_run(IDENTITY, experiment="another") is None
+
+
+def test_a_description_that_a_run_has_stays_when_it_is_resumed(tracking: Tracking) -> None:
+    tags = {NOTE: "started by Ann", "other": "1", "empty": ""}
+    run = tracking.run_for(IDENTITY, experiment="retrain", tags=tags)
+    assert tracking.run_tags(run)[NOTE] == "started by Ann"
+    tracking.set_tags(run, {NOTE: "a person's words"})
+    tracking.run_for(IDENTITY, experiment="retrain", tags=tags | {"other": "2"})
+    found = tracking.run_tags(run)
+    assert (found[NOTE], found["other"], "empty" in found) == ("a person's words", "2", False)
 
 
 def test_a_run_whose_create_was_answered_twice_is_one_run(tracking: Tracking, monkeypatch: pytest.MonkeyPatch) -> None:

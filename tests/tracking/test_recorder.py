@@ -1,4 +1,4 @@
-"""What happens in MLflow to a run that trains: it is deleted, or its experiment is."""
+"""The record of a training in MLflow, and what is kept on disk of it: what is deleted, and for how long that waits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl.errors import InputError
+from mtl.errors import InputError, TransientError
 from mtl.sqlite import database_url
 from mtl.tracking import recorder as module
 from mtl.tracking.client import Tracking
@@ -79,3 +79,29 @@ def test_the_hint_for_a_deleted_experiment_works_as_typed(tmp_path: Path) -> Non
     subprocess.run(["sh", "-c", command], env=plain, cwd=tmp_path, check=True, timeout=240)
     assert tracking.experiment("e")
     assert [found.name for found in tmp_path.iterdir()] == [folder.name]
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "KILLED"])
+def test_nothing_waits_on_disk_once_mlflow_has_it(tmp_path: Path, status: str) -> None:
+    """Also of a run that was cancelled: no later try of it may ever come."""
+    tracking = fresh_tracking(tmp_path)
+    for step in (1, 2):
+        recorder = Recorder(lambda: tracking, tmp_path / "metrics", experiment="e", params={})
+        recorder.start("abc1")
+        recorder.step(1, {"train/loss": 3.0})
+        recorder.step(step, {"train/loss": 2.0})
+        recorder.close(status=status)
+        assert list((tmp_path / "metrics").iterdir()) == []
+    (run,) = tracking.client.search_runs([tracking.experiment("e")])
+    assert tracking.history(run.info.run_id) == {"train/loss": [(1, 3.0), (2, 2.0)]}
+
+
+def test_what_mlflow_did_not_take_waits(tmp_path: Path) -> None:
+    def away() -> Tracking:
+        raise TransientError("MLflow is away")
+
+    recorder = Recorder(away, tmp_path / "metrics", experiment="e", params={})
+    recorder.start("abc1")
+    recorder.step(1, {"train/loss": 3.0})
+    recorder.close(status="KILLED")
+    assert [file.name for file in (tmp_path / "metrics").iterdir()] == ["abc1.jsonl"]
