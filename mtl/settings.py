@@ -210,6 +210,11 @@ def prefect_settings(environ: Mapping[str, str] | None = None) -> PrefectSetting
     )
 
 
+def mlflow_pages(environ: Mapping[str, str] | None = None) -> str | None:
+    """Where people open MLflow (`MTL_MLFLOW_URL`), if not at MLFLOW_TRACKING_URI, which only containers may reach."""
+    return (os.environ if environ is None else environ).get("MTL_MLFLOW_URL") or None
+
+
 def mlflow_credentials(environ: Mapping[str, str] | None = None) -> tuple[str, str] | None:
     """User and password for the MLflow server (`MLFLOW_TRACKING_USERNAME`, `MLFLOW_TRACKING_PASSWORD`)."""
     env = os.environ if environ is None else environ

@@ -177,6 +177,7 @@ KNOWN: Mapping[str, str] = {
     "MTL_SECRETS": "folder of mounted secrets, each a file named as its setting; default: /run/secrets",
     "MTL_WORKER_NAME": "docker/worker.sh: name of the worker; default: the host's name",
     "MLFLOW_TRACKING_URI": "MLflow server or database; default: SQLite in $MTL_HOME",
+    "MTL_MLFLOW_URL": "address at which people open MLflow, for links; default: MLFLOW_TRACKING_URI",
     "MLFLOW_TRACKING_USERNAME": "user of the MLflow server",
     "MLFLOW_TRACKING_PASSWORD": "password of the MLflow server (secret)",
     "PREFECT_API_URL": "Prefect server, with /api at the end; default: one embedded in the command",

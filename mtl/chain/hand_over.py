@@ -20,7 +20,7 @@ from mtl.errors import MtlError, NotPromotedError
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, EvalReport
 from mtl.promotion import PromotionDecision
 from mtl.release.layout import ReleaseFacts
-from mtl.settings import Settings, load_settings
+from mtl.settings import Settings, load_settings, mlflow_pages
 from mtl.store.files import written_aside
 from mtl.store.open import open_store
 
@@ -78,7 +78,7 @@ def register(
     mlflow.log_text(run, page, REPORT_PAGE)
     kept = _keep_page(settings, f"{name}-v{registered.version}.html", page)
     mlflow.finish(run)
-    server = _server(settings)
+    server = pages_address(settings)
     experiment = mlflow.experiment(config.register_.experiment)
     return {
         "model": name,
@@ -176,11 +176,11 @@ def _deciding(config: RetrainConfig, report: EvalReport) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
 
 
-def _server(settings: Settings) -> str | None:
+def pages_address(settings: Settings) -> str | None:
     """Address of MLflow's pages, where it is a server; without what stands in it for a password."""
     from mtl.tracking.address import redact
 
-    server = redact(settings.tracking_uri).rstrip("/")
+    server = redact(mlflow_pages() or settings.tracking_uri).rstrip("/")
     return server if server.startswith("http") else None
 
 

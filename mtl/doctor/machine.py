@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import tempfile
@@ -97,19 +98,36 @@ def _existing(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.is_dir())
 
 
-def memory(*, needed: float = 1.5 * GB, roomy: float = 4 * GB) -> Iterator[Finding]:
-    """Available memory in bytes: the demo's trainer and flow take 2.4 GB together, FLAN-T5-base 6 GB and more."""
+def memory(
+    *, needed: float = 1.5 * GB, roomy: float = 4 * GB, control_groups: Path = Path("/sys/fs/cgroup")
+) -> Iterator[Finding]:
+    """Available memory in bytes: the demo's trainer and flow take 2.4 GB together, FLAN-T5-base 6 GB and more.
+
+    A container has no more than its control group, whatever its host has.
+    """
     import psutil
 
-    found = psutil.virtual_memory()
-    detail = f"{found.available / GB:.1f} of {found.total / GB:.1f} GB available"
+    found, limit = psutil.virtual_memory(), _memory_limit(control_groups)
+    available, total = min(found.available, limit), min(found.total, limit)
+    detail = f"{available / GB:.1f} of {total / GB:.1f} GB available"
     do = "end other processes or use a larger machine; data.* and train.max_tokens_per_batch decide what is needed"
-    if found.available < needed:
+    if available < needed:
         yield fault("memory", detail, do)
-    elif found.available < roomy:
+    elif available < roomy:
         yield warning("memory", detail, do)
     else:
         yield ok("memory", detail)
+
+
+def _memory_limit(control_groups: Path) -> float:
+    """Bytes that this container may use; infinite outside of one."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # version 2, version 1
+        try:
+            text = (control_groups / name).read_text().strip()
+        except OSError:
+            continue
+        return int(text) if text.isdecimal() else math.inf
+    return math.inf
 
 
 def device(settings: Settings) -> Iterator[Finding]:

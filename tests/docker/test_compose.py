@@ -169,6 +169,10 @@ def workers(up: Here) -> list[dict[str, Any]]:
     return list(api(up, "work_pools/mtl/workers/filter", {}))
 
 
+def deployments(up: Here) -> dict[str, dict[str, Any]]:
+    return {f"{item['entrypoint']} {item['name']}": item for item in api(up, "deployments/filter", {})}
+
+
 def mtl(up: Here, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command as `docker compose exec worker mtl ...` runs it: the secrets are not in its environment."""
     command = [str(Path(sys.executable).with_name("mtl")), *arguments]
@@ -187,15 +191,14 @@ def test_a_worker_that_starts_again_keeps_its_name_and_what_was_deployed(up: Her
     (up.folder / "mine.yaml").write_bytes(Path("mtl/conf/demo.yaml").read_bytes())
     done = mtl(up, "deploy", "-c", "mine.yaml", "--cron", "30 2 * * *", "--timezone", "Europe/Berlin")
     assert done.returncode == 0, done.stdout + done.stderr
-    before = api(up, "deployments/filter", {})
+    before = deployments(up)
     up.processes["worker"].send_signal(signal.SIGTERM)
     assert up.processes["worker"].wait(60) == 143, up.log("worker")
     up.start("worker")
     up.wait("worker", seconds=200)
-    after = api(up, "deployments/filter", {})
-    kept = ("name", "parameters", "job_variables")
-    assert [{key: item[key] for key in kept} for item in after] == [{key: item[key] for key in kept} for item in before]
-    (nightly,) = (item for item in after if item["name"] == "nightly")
-    schedule = nightly["schedules"][0]["schedule"]
+    after = deployments(up)
+    for name, item in after.items():
+        assert all(item[key] == before[name][key] for key in ("parameters", "job_variables")), name
+    schedule = after["flows.retrain.retrain nightly"]["schedules"][0]["schedule"]
     assert (schedule["cron"], schedule["timezone"]) == ("30 2 * * *", "Europe/Berlin")
     assert [worker["name"] for worker in workers(up)] == ["worker"]

@@ -198,7 +198,7 @@ def test_the_image_of_webhooks_has_what_they_import() -> None:
     code = f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\n"
     done = run(sys.executable, "-c", f"{code}import uvicorn, {', '.join(f'mtl.{name}' for name in modules)}")
     assert "torch" in absent
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def with_requirements(names: list[str]) -> set[str]:

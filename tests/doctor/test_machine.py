@@ -63,3 +63,14 @@ def test_a_base_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "t5"}')
     (found,) = guarded("base", lambda: models.base(str(tmp_path)))
     assert "no tokenizer at" in found.detail
+
+
+@pytest.mark.parametrize("name", ["memory.max", "memory/memory.limit_in_bytes"])
+def test_a_container_has_no_more_memory_than_its_limit(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("1000000000\n")
+    (short,) = machine.memory(control_groups=tmp_path)
+    assert (short.level, short.detail) == ("fault", "1.0 of 1.0 GB available")
+    file.write_text("max\n")
+    assert list(machine.memory(control_groups=tmp_path)) == list(machine.memory(control_groups=tmp_path / "none"))
