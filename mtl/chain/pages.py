@@ -97,7 +97,9 @@ def _refresh(model: str, version: int) -> None:
     registry.set_tags(version, promotion_tags(version, journal))
     if info.run_id:
         note = run_note(run, version=f"[{model} v{version}](#/models/{model}/versions/{version}): {state}.")
-        mlflow.set_tags(info.run_id, {NOTE: joined(run.get(NOTE, ""), note)})
+        whole = joined(run.get(NOTE, ""), note)
+        if whole != run.get(NOTE):
+            mlflow.set_tags(info.run_id, {NOTE: whole})
 
 
 def description(
@@ -134,15 +136,27 @@ def _standing(version: int, journal: Journal) -> Iterator[str]:
     """Sentences: whether it is or was champion, since when, by whom and why, and who is champion instead."""
     made = _last(change for change in journal.changes if change.version == version)
     if journal.champion == version and made:
-        by = "by force by" if made.forced else "by"
-        yield f"It is champion since {_when(made)}: promoted {by} {escape(made.actor)} ({escape(made.reason)})."
+        yield f"It is champion since {_when(made)}, {_promoted(made)}."
         return
     left = _last(change for change in journal.changes if change.replaced == version != change.version)
     if left and left.kind == "rollback":
-        yield f"It was rolled back on {_when(left)} by {escape(left.actor)}: {escape(left.reason)}."
+        yield f"It was rolled back on {_when(left)} by {escape(left.actor)}: {_reason(left)}."
     elif left and made:
         yield f"It was champion from {_when(made)} to {_when(left)}."
     yield f"The champion is v{journal.champion}." if journal.champion else "There is no champion yet."
+
+
+def _promoted(made: Change) -> str:
+    """How a version became champion; why, where that was a person's reason and not the gate's, which follow anyway."""
+    if made.kind == "rollback":
+        return f"by a rollback by {escape(made.actor)} ({_reason(made)})"
+    if made.forced:
+        return f"promoted by force by {escape(made.actor)} ({_reason(made)})"
+    return f"promoted by {escape(made.actor)}"
+
+
+def _reason(change: Change) -> str:
+    return escape(change.reason[:_LONGEST_REASON])
 
 
 def promotion_tags(version: int, journal: Journal) -> dict[str, str]:

@@ -49,13 +49,13 @@ def described(decision: str, *changes: Change, by: str = "gate") -> str:
             "promote",
             "gate",
             [change("promote", 1, None)],
-            "**v1 passed the gate.** It is champion since 2026-11-26 03:00:00 UTC: promoted by gate 3-1 (because).",
+            "**v1 passed the gate.** It is champion since 2026-11-26 03:00:00 UTC, promoted by gate 3-1.",
         ),
         (
             "forced",
             "Bob",
             [change("promote", 2, None), change("promote", 1, 2, by="Bob", forced=True)],
-            "**v1 was promoted by force by Bob.** It is champion since 2026-11-26 03:00:00 UTC: promoted by force by "
+            "**v1 was promoted by force by Bob.** It is champion since 2026-11-26 03:00:00 UTC, promoted by force by "
             "Bob (because).",
         ),
         (
@@ -128,7 +128,7 @@ def test_the_pages_follow_promotion_force_and_rollback(tracking: Tracking) -> No
     champion.roll_back(MODEL, reason="worse letters", actor="Bob")
     assert "It was rolled back on" in version(tracking, 2).description
     assert "by Bob: worse letters. The champion is v1." in version(tracking, 2).description
-    assert "promoted by Bob (worse letters)." in version(tracking, 1).description
+    assert "by a rollback by Bob (worse letters)." in version(tracking, 1).description
 
 
 def test_the_run_links_its_version_and_its_prefect_run(tracking: Tracking) -> None:
