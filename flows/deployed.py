@@ -96,9 +96,11 @@ def under_new_names(before: Snapshot, renamed: Mapping[str, str]) -> Snapshot:
 
 
 def changes(before: Snapshot, after: Snapshot) -> list[str]:
-    """One sentence for each thing that was deployed before and is another now."""
-    return [
+    """One sentence for each thing that was deployed before and is another now, and for each deployment that is new."""
+    known, now = ({name.partition(" ")[0] for name in snapshot} for snapshot in (before, after))
+    new = sorted(now - known) if before else []
+    return [f"{label} is new" for label in new] + [
         f"{name}: {before.get(name)!r} becomes {after.get(name)!r}"
         for name in sorted(before.keys() | after.keys())
-        if before and before.get(name) != after.get(name)
+        if before and before.get(name) != after.get(name) and name.partition(" ")[0] not in new
     ]

@@ -30,7 +30,7 @@ from pydantic import ValidationError
 from flows import deployed
 from flows.clock_changes import skipped_time
 from flows.forms import described, offer, tidy
-from flows.renaming import carry_over
+from flows.renaming import carry_over, paused_kept
 from flows.rerunning import MAX_RUNS, VARIABLE
 from mtl.errors import InputError, TransientError
 from mtl.settings import device_limit
@@ -66,7 +66,8 @@ def deploy(folder: Path, *, config: str | None, cron: str | None, timezone: str 
         _make_pool(client)
         _make_limit(client, device_limit())
         Variable.set(VARIABLE, MAX_RUNS) if Variable.get(VARIABLE) is None else None
-        _make_deployments(folder, chosen)
+        with paused_kept(client):
+            _make_deployments(folder, chosen)
         renamed = carry_over(client)
         deployed.keep(chosen)
         _tidy_forms(client, configurations(folder, chosen.config))

@@ -1,12 +1,26 @@
-"""Deployments that had another name in an earlier release: the new one takes over what people did to the old one."""
+"""What people did to a deployment stays: also where an earlier release had another name for it."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.responses import DeploymentResponse
 
 from mtl.service.deployments import RENAMED
+
+
+@contextmanager
+def paused_kept(client: SyncPrefectClient) -> Iterator[None]:
+    """`prefect deploy` switches a deployment that is paused on again; after the block it is paused as before."""
+    paused = [item.id for item in client.read_deployments(limit=200) if "mtl" in item.tags and item.paused]
+    try:
+        yield
+    finally:
+        for deployment in paused:
+            client.pause_deployment(deployment)
 
 
 def carry_over(client: SyncPrefectClient) -> dict[str, str]:

@@ -46,6 +46,9 @@ def test_changes_name_what_was_deployed_and_what_is() -> None:
     after = {"retrain/nightly cron": "0 4 * * *", "retrain/nightly config.train.max_steps": 400}
     assert changes(before, after) == ["retrain/nightly cron: '0 3 * * *' becomes '0 4 * * *'"]
     assert changes(before, before) == changes({}, after) == []
+    assert changes(before, before | {"retrain/short folder": "/x", "retrain/short command": "y"}) == [
+        "retrain/short is new"
+    ]
 
 
 def test_a_deployment_that_was_renamed_is_not_a_change_of_its_schedule() -> None:

@@ -9,7 +9,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import CronSchedule
 
-from flows.renaming import carry_over
+from flows.renaming import carry_over, paused_kept
 
 
 @flow(name="prune")
@@ -50,3 +50,15 @@ def test_without_the_new_one_the_old_one_stays() -> None:
         old = deployed(client, "weekly", [])
         assert carry_over(client) == {}
         client.delete_deployment(old)
+
+
+def test_what_is_paused_stays_paused_when_it_is_deployed_again() -> None:
+    with get_client(sync_client=True) as client:
+        paused, other = deployed(client, "paused", []), deployed(client, "other", [])
+        client.pause_deployment(paused)
+        with paused_kept(client):
+            client.resume_deployment(paused)  # as `prefect deploy` does
+        states = [client.read_deployment(its).paused for its in (paused, other)]
+        for made in (paused, other):
+            client.delete_deployment(made)
+    assert states == [True, False]

@@ -206,6 +206,7 @@ def test_a_person_decides_in_prefects_form(page: Any, service: Service, approve:
     form.get_by_label("Name").fill("Ann")
     form.get_by_label("Reason").fill("reads well" if approve else "too few questions")
     form.get_by_role("button", name="Resume").click()  # nothing is decided yet
+    page.get_by_text("'decision' is a required property").wait_for()
     assert service.api("GET", f"flow_runs/{run}")["state_name"] == "Suspended"
     form.get_by_role("button", name="Select Decision").click()
     page.get_by_role("option", name="approve" if approve else "refuse").click()
@@ -224,6 +225,63 @@ def test_a_person_decides_in_prefects_form(page: Any, service: Service, approve:
     else:
         assert (tags["decision"], said) == ("refused", "Refused by Ann: too few questions")
         assert journal(service, model) == {}
+
+
+def test_the_short_form_starts_a_run(page: Any, service: Service) -> None:
+    open_form(page, service, "short")
+    for field in ("configuration", "steps", "learning_rate", "approval", "reason"):
+        page.get_by_text(re.compile(f"^{field}( \\(Optional\\))?$", re.IGNORECASE)).first.wait_for()
+    assert 'Property is type "None"' not in page.inner_text("main")
+    page.get_by_label(re.compile("^steps", re.IGNORECASE)).fill("20")
+    page.get_by_label(re.compile("^reason", re.IGNORECASE)).fill("to see the short form")
+    picture(page, "prefect-short-form")
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_role("button", name="View run").click()
+    page.wait_for_url("**/runs/flow-run/**")
+    run = service.until(page.url.partition("?")[0].rpartition("/")[2], lambda found: found["start_time"] is not None)
+    page.get_by_text("started because: to see the short form").first.wait_for()
+    page.goto("about:blank")
+    service.api("POST", f"flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLING"}, "force": True})
+    given = {name: value for name, value in run["parameters"].items() if value not in (None, "")}
+    assert given == {
+        "configuration": "demo",
+        "steps": 20,
+        "approval": "as configured",
+        "reason": "to see the short form",
+    }
+
+
+def test_the_page_of_a_waiting_run_names_the_run_that_it_waits_for(page: Any, service: Service) -> None:
+    new = {"seed": int(time.time()) % 2**31}  # nobody trained this yet, on a stack that is kept too
+    first = service.trigger("retrain/demo", {"config": values(unused(service, "has-the-device"), steps=600) | new})
+    holder = service.until(first, lambda found: found["state_name"] == "Running")["name"]
+    service.until(first, lambda found: said(service, found["id"], "train-progress") is not None)
+    device = service.trigger(
+        "retrain/nightly", {"config": values(unused(service, "wants-the-device"), steps=700) | new}
+    )
+    queued = service.trigger("retrain/demo", {"config": values(unused(service, "is-queued"))})
+    try:
+        service.until(device, lambda found: said(service, found["id"], "waiting-progress") is not None, seconds=120)
+        service.until(queued, lambda found: said(service, found["id"], "waiting-progress") is not None, seconds=120)
+        shown = {run["id"]: run["progress"] for run in service.mtl("status")["runs"]}
+        page.goto(f"{prefect(service)}/v2/runs/flow-run/{device}?tab=Logs")
+        page.get_by_text(f"waits for demo run {holder}, which has the device").first.wait_for()
+        picture(page, "prefect-waiting", seconds=5)
+        page.goto(f"{prefect(service)}/v2/runs/flow-run/{queued}?tab=Logs")
+        page.get_by_text(f"waits for demo run {holder}: retrain/demo runs once at a time").first.wait_for()
+        page.goto("about:blank")
+        assert f"waits for demo run {holder}, which has the device" in shown[device]
+        assert f"waits for demo run {holder}: retrain/demo runs once at a time" in shown[queued]
+    finally:
+        for run, state in ((queued, "CANCELLED"), (device, "CANCELLING"), (first, "CANCELLING")):
+            service.api("POST", f"flow_runs/{run}/set_state", {"state": {"type": state}, "force": True})
+
+
+def said(service: Service, run: str, key: str) -> str | None:
+    """What an artifact of a run says."""
+    wanted = {"artifacts": {"flow_run_id": {"any_": [run]}, "key": {"any_": [key]}}}
+    found = service.api("POST", "artifacts/filter", wanted)
+    return str(found[0]["description"]) if found else None
 
 
 def open_version(page: Any, service: Service, model: str, version: int) -> None:

@@ -43,7 +43,7 @@ def test_deploy_again_changes_nothing(service: Service) -> None:
     first = service.mtl("deploy")
     again = service.api("POST", "deployments/filter", {})
     assert first["deployments"][-4:] == [
-        *("retrain/demo", "retrain/nightly", "retrain/weekly-full"),
+        *("retrain/demo", "retrain/nightly", "retrain/short", "retrain/weekly-full"),
         "rollback/roll-back",
     ]
     changing = ("updated", "version_id", "version_info", "last_polled", "status")

@@ -90,6 +90,7 @@ def open_form(page: Any, service: Service, deployment: str) -> None:
     """From the dashboard to the form of a run with parameters of one's own."""
     page.goto(f"{prefect(service)}/v2/dashboard")
     page.get_by_role("link", name="Deployments").click()
+    page.get_by_placeholder("Search deployments").fill(deployment)  # a page shows ten of them
     page.get_by_role("link", name=deployment, exact=True).first.click()
     page.get_by_role("button", name="Run").first.click()
     page.get_by_role("menuitem", name="Custom run").click()
