@@ -15,7 +15,7 @@ Document = dict[str, Any]
 _README = """# {name}
 
 A project of mtl-retrain. Its configuration is `mine.yaml`; its state is kept in `.mtl`, where `.mtl/settings.env` holds
-addresses and secrets.
+addresses and secrets. To keep both elsewhere, set `MTL_HOME` to a folder that lasts, and move `settings.env` there.
 
 ```sh
 mtl retrain -c demo          # the shipped demo, to see the whole chain once: minutes on two cores
@@ -45,7 +45,7 @@ def init(folder: Path) -> Document:
     there = [str(file) for file in texts if file.exists()]
     if there:
         raise InputError(
-            f"{', '.join(there)} exists already, and nothing was written",
+            f"{', '.join(there)} {'exists' if len(there) == 1 else 'exist'} already, and nothing was written",
             field="dir",
             hint="name an empty or a new folder",
         )

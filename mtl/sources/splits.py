@@ -51,7 +51,7 @@ def by_split(names: Iterable[str], uri: str, *, own: str | None = None) -> tuple
         raise _unknown(unknown, named, uri)
     _refuse_doubtful(unknown, uri)
     files = "its one file is" if len(unknown) == 1 else f"all {len(unknown)} files are"
-    text = f"no name tells a split, so {files} used for training: {few(unknown)}"
+    text = f"no name tells a split, so {files} taken as train: {few(unknown)}"
     return {"train": unknown}, [Note("", text, usual=len(unknown) == 1)]
 
 

@@ -9,17 +9,19 @@ from threading import Barrier
 from mtl.errors import DamageError, PermanentError
 from mtl.store.base import ObjectStore
 
+PROBE = "probe"
+"""Where its keys are; a folder store keeps the empty folder."""
 _WRITERS = 8
 _SECONDS = 30.0
 
 
 def probe_store(store: ObjectStore) -> None:
-    """Put, get, list, conditional puts in turn and at once, delete, on keys of its own below `probe/`.
+    """Put, get, list, conditional puts in turn and at once, delete, on keys of its own below PROBE.
 
     Raises what the store raises, DamageError if other bytes come back, and PermanentError if the second conditional
     put overwrites: some S3 servers ignore `If-None-Match`, and two owners of one run would not notice each other.
     """
-    key = f"probe/{uuid.uuid4().hex}"
+    key = f"{PROBE}/{uuid.uuid4().hex}"
     try:
         first, second = store.put_if_absent(key, b"first"), store.put_if_absent(key, b"second")
         if not first or second or _winners(store, f"{key}-race") != 1:

@@ -7,10 +7,11 @@ from pathlib import Path
 from mtl.settings import is_default_store
 from mtl.store.base import ObjectStore
 from mtl.store.folder import FolderStore
+from mtl.store.probe import PROBE
 
 _ROOTS = ("datasets", "releases", "run-names", "runs")
 _SHOWN = 3
-_HOW = 'set MTL_STORE to the folder or s3://bucket/prefix that is meant (for the stack here: eval "$(mtl stack env)")'
+_HOW = 'set MTL_STORE if another is meant: a folder or s3://bucket/prefix (for the stack here: eval "$(mtl stack env)")'
 
 
 def searched(store: ObjectStore) -> str:
@@ -32,7 +33,7 @@ def store_problem(store: ObjectStore) -> str | None:
 
 def _folder_problem(folder: Path) -> str | None:
     try:
-        names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("~"))
+        names = sorted({entry.name for entry in folder.iterdir() if not entry.name.startswith("~")} - {PROBE})
     except FileNotFoundError:
         return "a folder that does not exist"
     except OSError as error:  # a file, or a folder of another user

@@ -36,6 +36,9 @@ def test_what_is_there_is_never_overwritten(tmp_path: Path, capsys: pytest.Captu
     assert run(["init", str(tmp_path)]) == 2
     assert "README.md exists already, and nothing was written" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["README.md"]
+    (tmp_path / "mine.yaml").write_text("mine")
+    assert run(["init", str(tmp_path)]) == 2
+    assert "README.md exist already, and nothing was written" in capsys.readouterr().err
 
 
 def test_the_next_command_works_as_typed_in_a_folder_of_any_name(

@@ -121,7 +121,7 @@ def test_prepare_names_what_it_leaves_out_and_how_splits_were_told_apart(
     assert run(["prepare", "-c", str(conf)]) == 0
     text = capsys.readouterr().out
     said = f"note: {folder} of summarize: "
-    assert f"{said}no name tells a split, so all 2 files are used for training: a.jsonl, b.ndjson" in text
+    assert f"{said}no name tells a split, so all 2 files are taken as train: a.jsonl, b.ndjson" in text
     assert f"{said}left out c.xlsx: not a data file by its name" in text
     assert f"{said}left out linked/: a linked folder" in text
 

@@ -111,7 +111,7 @@ def test_what_is_left_out_of_a_source_is_named(capsys: pytest.CaptureFixture[str
     }
     do = "if it is data, unpack or convert it, or name it as a source"
     assert code == 0 and told == {
-        "no name tells a split, so all 2 files are used for training: a.jsonl, b.jsonl": (
+        "no name tells a split, so all 2 files are taken as train: a.jsonl, b.jsonl": (
             "warning",
             "name them under `files`",
         ),

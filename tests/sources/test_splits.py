@@ -65,11 +65,11 @@ def test_a_name_that_speaks_of_two_splits_is_refused_unless_its_folder_decides()
 def test_that_no_name_tells_a_split_is_said() -> None:
     (note,) = by_split(["contest.csv", "latest.csv", "trainers_guide.csv", "developer.csv"], "u")[1]
     assert note.text == (
-        "no name tells a split, so all 4 files are used for training: "
+        "no name tells a split, so all 4 files are taken as train: "
         "contest.csv, latest.csv, trainers_guide.csv and 1 more"
     )
     (note,) = by_split(["news.csv"], "u")[1]
-    assert note.text == "no name tells a split, so its one file is used for training: news.csv"
+    assert note.text == "no name tells a split, so its one file is taken as train: news.csv"
 
 
 @pytest.mark.parametrize(

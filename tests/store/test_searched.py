@@ -9,8 +9,9 @@ import pytest
 
 from mtl.cli.main import run
 from mtl.store.folder import FolderStore
+from mtl.store.probe import probe_store
 from mtl.store.s3 import S3Store
-from mtl.store.searched import searched
+from mtl.store.searched import searched, store_problem
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +53,12 @@ def test_a_folder_that_cannot_hold_it(
 def test_a_store_that_somebody_named_and_that_holds_something(tmp_path: Path) -> None:
     used(tmp_path / "named")
     assert searched(FolderStore(tmp_path / "named")) == f"looked in the store {tmp_path}/named"
+
+
+def test_what_the_doctor_tried_there_is_no_content(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "named")
+    probe_store(store)
+    assert store_problem(store) == "a folder that is empty"
 
 
 def test_an_s3_prefix(s3_store: S3Store) -> None:
