@@ -72,6 +72,7 @@ def test_deploy_says_which_run_clocks_skip(skipped: str | None) -> None:
             "automations": [],
             "nightly": nightly,
             "first": True,
+            "renamed": {},
             "changes": [],
             "warnings": [],
         }

@@ -94,7 +94,7 @@ def test_a_damaged_prefect_database_is_a_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", STRANGE.values(), ids=STRANGE)
 def test_a_healthy_database_is_healthy_in_a_home_of_any_name(tmp_path: Path, name: str) -> None:
     home = tmp_path / name
-    (head,) = databases._known_revisions()["heads"]
+    head = revisions("prefect").head
     make_prefect(home, head)
     assert [found.level for found in prefect(home)] == ["ok"]
     with closing(sqlite3.connect(home / "prefect.db")) as database, database:
