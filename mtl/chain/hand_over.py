@@ -6,6 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -204,6 +205,9 @@ def decide(config: RetrainConfig, report: Document, registered: Document) -> Doc
     if decision["promoted"] and config.gate.approval == "manual":
         asked = f"v{registered['version']}-against-{'nothing' if champion is None else f'v{champion}'}"
         decision |= {"promoted": False, "state": Decision.WAITING.value, "awaits": asked}
+        until = datetime.now(UTC) + timedelta(hours=config.gate.approval_hours)
+        _record_decision(registered, decision, until=until)
+        return decision
     _record_decision(registered, decision)
     return decision
 
@@ -237,11 +241,11 @@ def conclude(registered: Document, decision: Document, answer: Document) -> Docu
     return concluded
 
 
-def _record_decision(registered: Document, decision: Document) -> None:
+def _record_decision(registered: Document, decision: Document, *, until: datetime | None = None) -> None:
     from mtl.registry.registry import Registry, Verdict
 
     state = Decision(decision["state"])
-    verdict = Verdict(state, tuple(decision["reasons"]), decision["against"], decision["by"])
+    verdict = Verdict(state, tuple(decision["reasons"]), decision["against"], decision["by"], until)
     registry = Registry(tracking(load_settings()), registered["model"])
     registry.record_verdict(registered["version"], verdict, policy=decision["policy_version"])
 

@@ -44,12 +44,16 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The recorded decision about a version, and who made it. `against` is the champion of that time, None for none."""
+    """The recorded decision about a version, and who made it. `against` is the champion of that time, None for none.
+
+    until: when the waiting for a person ends; after it, a version that waits counts as unanswered.
+    """
 
     decision: Decision
     reasons: tuple[str, ...]
     against: int | None
     by: str = GATE
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,7 @@ class Registry:
                 "decision_reasons": json.dumps(list(verdict.reasons)),
                 "decision_against": "" if verdict.against is None else str(verdict.against),
                 **({"decision_policy": policy} if policy else {}),
+                **({"decision_until": verdict.until.isoformat(timespec="seconds")} if verdict.until else {}),
             },
         )
 
@@ -295,10 +300,19 @@ _OF_PEOPLE = {"promote": Decision.APPROVED, "reject": Decision.REFUSED}
 def _decision(tags: Mapping[str, str]) -> tuple[str, str]:
     """(decision, who made it). A person's answer was once recorded as the gate's, with the name beside it."""
     decision, by = tags.get("decision", ""), tags.get("decision_by", GATE)
+    if decision == Decision.WAITING and _is_past(tags.get("decision_until", "")):
+        return Decision.UNANSWERED, NOBODY  # the server ends the run that asks, and nobody is left to say so
     person = tags.get("approval_by")
     if person and "decision_by" not in tags and decision in _OF_PEOPLE:
         return Decision.UNANSWERED if person == NOBODY else _OF_PEOPLE[decision], person
     return decision, by
+
+
+def _is_past(moment: str) -> bool:
+    try:
+        return datetime.fromisoformat(moment) < datetime.now(UTC)
+    except (TypeError, ValueError):  # no moment, or one without a time zone, written by hand
+        return False
 
 
 def _reasons(tags: Mapping[str, str]) -> tuple[str, ...]:

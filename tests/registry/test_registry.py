@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,19 @@ def test_answers_of_people_that_an_earlier_release_recorded_are_told_from_the_ga
     verdict = registry.verdict(1)
     assert verdict is not None
     assert (verdict.decision, verdict.by) == found
+
+
+@pytest.mark.parametrize(("hours", "decision"), [(1, Decision.WAITING), (-1, Decision.UNANSWERED)])
+def test_a_version_that_nobody_answered_for_in_time_waits_no_more(
+    registry: Registry, tracking: Tracking, tmp_path: Path, hours: int, decision: Decision
+) -> None:
+    """The run that asks is ended by Prefect's server then, and cannot say so itself."""
+    register(registry, tracking, tmp_path)
+    until = datetime.now(UTC) + timedelta(hours=hours)
+    registry.record_verdict(1, Verdict(Decision.WAITING, ("better",), None, until=until))
+    verdict = registry.verdict(1)
+    assert verdict is not None
+    assert (verdict.decision, registry.versions()[0].decision) == (decision, decision)
 
 
 def test_very_long_reasons_are_kept_as_far_as_a_tag_goes(

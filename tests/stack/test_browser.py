@@ -265,7 +265,9 @@ def test_the_page_of_a_waiting_run_names_the_run_that_it_waits_for(page: Any, se
         service.until(queued, lambda found: said(service, found["id"], "waiting-progress") is not None, seconds=120)
         shown = {run["id"]: run["progress"] for run in service.mtl("status")["runs"]}
         page.goto(f"{prefect(service)}/v2/runs/flow-run/{device}?tab=Logs")
-        page.get_by_text(f"waits for demo run {holder}, which has the device").first.wait_for()
+        line = page.get_by_text(f"waits for demo run {holder}, which has the device").first
+        line.wait_for()
+        line.scroll_into_view_if_needed()
         picture(page, "prefect-waiting", seconds=5)
         page.goto(f"{prefect(service)}/v2/runs/flow-run/{queued}?tab=Logs")
         page.get_by_text(f"waits for demo run {holder}: retrain/demo runs once at a time").first.wait_for()
