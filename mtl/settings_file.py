@@ -20,6 +20,8 @@ from mtl.settings_service import KNOWN
 from mtl.shortages import reported
 
 NAME = "settings.env"
+CERTIFICATES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+"""What the libraries read, and may stand in the file beside the settings: docs/how-to/proxies-and-certificates.md."""
 _OTHERS_MAY = 0o077
 
 
@@ -76,9 +78,8 @@ def read_settings(file: Path) -> Mapping[str, str]:
     for name, value in found.items():
         if value is None:
             raise InputError(f"{file}: {name!r} has no value", field=NAME, hint="each line is NAME=VALUE")
-        if name not in KNOWN or name == "MTL_HOME":
-            reason = (
-                "decides where this file is" if name == "MTL_HOME" else f"is no setting; {did_you_mean(name, KNOWN)}"
-            )
+        if name not in (*KNOWN, *CERTIFICATES) or name == "MTL_HOME":
+            known = did_you_mean(name, (*KNOWN, *CERTIFICATES))
+            reason = "decides where this file is" if name == "MTL_HOME" else f"is no setting; {known}"
             raise InputError(f"{file}: {name} {reason}", field=name, hint="mtl doctor and docs list the settings")
     return {name: value for name, value in found.items() if value is not None}

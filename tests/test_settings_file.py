@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -35,6 +36,14 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         "MTL_NOTIFY_URL": "https://example.org/a b",
         "MTL_COST_PER_HOUR": "2.5",
     }
+
+
+def test_the_lines_of_the_how_to_on_certificates_are_taken(tmp_path: Path) -> None:
+    page = Path(__file__).parents[1] / "docs" / "how-to" / "proxies-and-certificates.md"
+    block = next(text for text in re.findall(r"```sh\n(.*?)```", page.read_text(), re.S) if "CA_BUNDLE" in text)
+    lines = [line.removeprefix("export ") for line in block.splitlines() if line.startswith("export ")]
+    given = read_settings(write(tmp_path, "\n".join(lines) + "\n"))
+    assert given == dict.fromkeys(("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), "/etc/ssl/certs/inside.pem")
 
 
 def test_without_a_file_nothing_changes(tmp_path: Path) -> None:

@@ -153,6 +153,7 @@ def _answers(predict: Predictor, jobs: _Jobs, *, note: str, first: int, total: i
     for task, limit in jobs.max_new_tokens.items():
         # Longest first, so that the inputs of one call are of like length and memory runs out at once or never.
         chosen = sorted(jobs.of(task), key=lambda index: -len(jobs.examples[index].inputs))
+        report_progress("evaluate", first, total, f"{note} {task}")  # the first texts may take minutes
         for start in range(0, len(chosen), _AT_ONCE):
             part = chosen[start : start + _AT_ONCE]
             texts = predict([jobs.examples[index].inputs for index in part], max_new_tokens=limit)
