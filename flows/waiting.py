@@ -7,15 +7,15 @@ waits for says it for it.
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from contextvars import copy_context
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -34,63 +34,38 @@ from prefect.variables import Variable
 
 from mtl.service.runs import QUEUED, WAITING
 
-_log = logging.getLogger(__name__)
-_LOOK_AGAIN = 30.0
-"""Seconds after which a run that waits looks whether another one has the device now."""
-_SOON = 5.0
+_LOOK_AGAIN = 3.0
+"""Seconds after which a run that waits looks whether the slot is free, or another run has it."""
 _LEASE = 60.0
 _QUEUE_SECONDS = 10.0
 
 
 def is_taken(limit: str) -> bool:
-    """Whether a run would have to wait for a slot of this concurrency limit."""
-    with get_client(sync_client=True) as client, suppress(ObjectNotFound):
-        found = client.read_global_concurrency_limit_by_name(limit)
-        return found.active and found.active_slots >= found.limit
-    return False
+    """Whether a run would have to wait for a slot of this concurrency limit, also for a server that is away."""
+    try:
+        with get_client(sync_client=True) as client:
+            found = client.read_global_concurrency_limit_by_name(limit)
+    except ObjectNotFound:
+        return False
+    except httpx.TransportError:
+        return True
+    return found.active and found.active_slots >= found.limit
 
 
 @contextmanager
 def slot(limit: str) -> Iterator[None]:
     """A slot of a concurrency limit for the time of the block. Called in a run; it says for which run it waits."""
-    # A lease that cannot be renewed while the server is away does not end the training.
-    wanted = concurrency(limit, lease_duration=_LEASE, raise_on_lease_renewal_failure=False)
-    with ExitStack() as stack:
-        with _notice(limit):
-            stack.enter_context(wanted)
-        Variable.set(_variable(limit), {"id": flow_run.get_id(), "run": _own_name()}, overwrite=True)
-        yield
-
-
-@contextmanager
-def _notice(limit: str) -> Iterator[None]:
-    """While the block waits: a line and an artifact that say for whom."""
-    notice, over = _Notice(), threading.Event()
-
-    def show() -> None:
-        if over.wait(0 if is_taken(limit) else _SOON):
-            return
-        while True:
+    notice = _Notice()
+    while is_taken(limit):
+        with suppress(httpx.HTTPError):
             notice.show(_holder(limit), limit)
-            if over.wait(_LOOK_AGAIN):
-                return
-
-    teller = threading.Thread(target=copy_context().run, args=[_harmless, show], daemon=True)
-    teller.start()
-    try:
+        time.sleep(_LOOK_AGAIN)  # a run that waits in Prefect's own queue takes half a minute to be cancelled
+    # A lease that cannot be renewed while the server is away does not end the training.
+    with concurrency(limit, lease_duration=_LEASE, raise_on_lease_renewal_failure=False):
+        with suppress(httpx.HTTPError):
+            notice.over()
+            Variable.set(_variable(limit), {"id": flow_run.get_id(), "run": _own_name()}, overwrite=True)
         yield
-    finally:
-        over.set()
-        teller.join(_SOON)
-    notice.over()
-
-
-def _harmless(tell: Callable[[], None]) -> None:
-    """What is told of the waiting is news; the run itself goes on without."""
-    try:
-        tell()
-    except Exception as error:
-        _log.warning("it cannot be said which run this one waits for: %s: %s", type(error).__name__, error)
 
 
 def _variable(limit: str) -> str:
