@@ -241,7 +241,7 @@ def test_the_short_form_starts_a_run(page: Any, service: Service) -> None:
     run = service.until(page.url.partition("?")[0].rpartition("/")[2], lambda found: found["start_time"] is not None)
     page.get_by_text("started because: to see the short form").first.wait_for()
     page.goto("about:blank")
-    service.api("POST", f"flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLING"}, "force": True})
+    service.api("POST", f"flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLING"}})
     given = {name: value for name, value in run["parameters"].items() if value not in (None, "")}
     assert given == {
         "configuration": "demo",
@@ -275,8 +275,12 @@ def test_the_page_of_a_waiting_run_names_the_run_that_it_waits_for(page: Any, se
         assert f"waits for demo run {holder}, which has the device" in shown[device]
         assert f"waits for demo run {holder}: retrain/demo runs once at a time" in shown[queued]
     finally:
-        for run, state in ((queued, "CANCELLED"), (device, "CANCELLING"), (first, "CANCELLING")):
-            service.api("POST", f"flow_runs/{run}/set_state", {"state": {"type": state}, "force": True})
+        service.api("POST", f"flow_runs/{queued}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
+        for run in (device, first):
+            service.api("POST", f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
+        for run in (device, first):
+            while service.api("GET", f"flow_runs/{run}")["state_name"] == "Cancelling":
+                time.sleep(1)
 
 
 def said(service: Service, run: str, key: str) -> str | None:
