@@ -1,7 +1,7 @@
 """Progress of a step in Prefect: a line in the log for every tenth, and a progress artifact that moves.
 
 Prefect's engine asks after its run only when a step ends. So a run that was deleted is noticed here, or it would go on
-unseen for hours.
+unseen for hours; so is a cancelled one whose worker did not reach the process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from mtl.settings import prefect_settings
 _SECONDS_BETWEEN_UPDATES = 5.0
 _SECONDS_BETWEEN_LOOKS = 15.0
 _LOOKS = 2
-"""So often a run must not be found before it counts as deleted: a proxy may say so once of a server that restarts."""
+"""So often a run must be gone before it counts as deleted (a proxy may say so once of a server that restarts), or
+cancelled before it is stopped here (its worker does so first, as a rule)."""
 _MOST_WARNINGS = 100
 
 
@@ -72,7 +73,7 @@ class _Watcher:
         self._tenth = -1
         self._updated = 0.0
         self._looked = time.monotonic()
-        self._missed = 0
+        self._gone = 0
 
     def __call__(self, moment: Moment) -> None:
         if moment.stage != self._stage:
@@ -91,22 +92,18 @@ class _Watcher:
             self._show(100 * share, moment.note)
 
     def _look_for_run(self) -> None:
-        """Errors: PermanentError for a run that was deleted. A server that is away says nothing of it."""
+        """Errors: PermanentError for a run that was deleted or cancelled. A server that is away says nothing of it."""
         name = flow_run.get_id()
         if name is None or prefect_settings().embedded:
             return
         try:
-            with get_client(sync_client=True) as client:
-                client.read_flow_run(UUID(name))
-        except ObjectNotFound:
-            self._missed += 1
+            ended = _ended(UUID(name))
         except (httpx.HTTPError, PrefectHTTPStatusError):
             return
-        else:
-            self._missed = 0
-        if self._missed >= _LOOKS:
+        self._gone = self._gone + 1 if ended else 0
+        if self._gone >= _LOOKS:
             raise PermanentError(
-                f"flow run {name} was deleted in Prefect, so {self._stage} was stopped",
+                f"flow run {name} was {ended} in Prefect, so {self._stage} was stopped",
                 hint="what was done is kept: a new run of the same configuration goes on from the last checkpoint",
             )
 
@@ -116,3 +113,13 @@ class _Watcher:
             self._artifact = made if isinstance(made, UUID) else None
         else:
             update_progress_artifact(self._artifact, progress=percent, description=note)
+
+
+def _ended(run: UUID) -> str | None:
+    """How somebody ended a run: `deleted` or `cancelled`; None if nobody did."""
+    try:
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(run).state
+    except ObjectNotFound:
+        return "deleted"
+    return "cancelled" if state is not None and state.is_cancelled() else None

@@ -12,6 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.states import Cancelled
 
 from flows import watching
 from mtl import progress
@@ -52,6 +53,29 @@ def test_progress_of_unknown_length_shows_no_share(
     monkeypatch.setattr(watch, "_show", lambda percent, note: None)
     watch(Moment("prepare", 2000, 0, "2000 rows read"))
     assert told(caplog) == ["prepare 2000 rows read"]
+
+
+def test_a_cancelled_run_that_its_worker_did_not_reach_does_not_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    noticed: list[PermanentError] = []
+
+    @flow(name="watched")
+    def work() -> Any:
+        with watching.watched("train"):
+            progress.report("train", 1, 100)
+            with get_client(sync_client=True) as client:
+                client.set_flow_run_state(UUID(flow_run.get_id()), Cancelled(), force=True)
+            progress.report("train", 2, 100)  # its worker may be about to stop it
+            try:
+                progress.report("train", 3, 100)
+            except PermanentError as error:
+                noticed.append(error)
+                raise
+
+    ended = work(return_state=True)
+    (error,) = noticed
+    assert error.message.endswith("was cancelled in Prefect, so train was stopped")
+    assert error.message in str(ended.message)
 
 
 def test_a_run_that_was_deleted_does_not_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
