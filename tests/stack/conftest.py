@@ -55,7 +55,7 @@ def service(first_up: dict[str, Any], commands_seen: set[str]) -> Iterator[Servi
 
 
 def ready(service: Service, first_up: dict[str, Any]) -> Service:
-    """Up and deployed to. Once an hour the look for new data would start a retrain in the middle of a test: it is off."""
+    """Up and deployed to. Once an hour the look for new data would start a retrain between tests: it is off."""
     first_up |= service.up()
     service.mtl("deploy")
     deployment = service.api("GET", "deployments/name/check-data/look-for-new-data")
