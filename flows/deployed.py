@@ -96,11 +96,22 @@ def under_new_names(before: Snapshot, renamed: Mapping[str, str]) -> Snapshot:
 
 
 def changes(before: Snapshot, after: Snapshot) -> list[str]:
-    """One sentence for each thing that was deployed before and is another now, and for each deployment that is new."""
+    """One sentence for each thing that was deployed before and is another now, and for each deployment that is new.
+
+    What changes alike in several deployments is one sentence that counts them.
+    """
     known, now = ({name.partition(" ")[0] for name in snapshot} for snapshot in (before, after))
     new = sorted(now - known) if before else []
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name in sorted(before.keys() | after.keys()):
+        label, _, what = name.partition(" ")
+        if before and before.get(name) != after.get(name) and label not in new:
+            alike.setdefault((what, f"{_shown(before.get(name))} becomes {_shown(after.get(name))}"), []).append(label)
     return [f"{label} is new" for label in new] + [
-        f"{name}: {before.get(name)!r} becomes {after.get(name)!r}"
-        for name in sorted(before.keys() | after.keys())
-        if before and before.get(name) != after.get(name) and name.partition(" ")[0] not in new
+        f"{labels[0]} {what}: {change}" if len(labels) == 1 else f"{what} of {len(labels)} deployments: {change}"
+        for (what, change), labels in alike.items()
     ]
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else repr(value)

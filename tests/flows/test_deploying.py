@@ -49,6 +49,11 @@ def test_changes_name_what_was_deployed_and_what_is() -> None:
     assert changes(before, before | {"retrain/short folder": "/x", "retrain/short command": "y"}) == [
         "retrain/short is new"
     ]
+    moved = {f"{name} folder": "/b" for name in ("generate/batch", "retrain/demo", "retrain/nightly")}
+    assert changes(dict.fromkeys(moved, "/a"), moved | {"retrain/nightly steps": 5}) == [
+        "folder of 3 deployments: '/a' becomes '/b'",
+        "retrain/nightly steps: nothing becomes 5",
+    ]
 
 
 def test_a_deployment_that_was_renamed_is_not_a_change_of_its_schedule() -> None:
