@@ -104,6 +104,7 @@ def submitted(service: Service, page: Any) -> Submitted:
     run = service.wait(address.rpartition("/")[2])
     assert run["parameters"]["config"]["train"]["max_steps"] == 60
     assert run["parameters"]["config"]["name"] == "from-the-form"
+    assert run["parameters"]["config"]["seed"] == 5  # what was pasted
     return Submitted(address, model)
 
 
