@@ -21,7 +21,8 @@ from mtl.evaluation.predictor import generate_texts
 from mtl.model.load import load_for_generation, load_spec, load_untrained
 from mtl.release.refs import resolve_ref
 from mtl.settings import load_settings
-from mtl.sources.demo.corpus import articles, passages
+from mtl.sources.demo.corpus import articles, passages, readings
+from mtl.sources.demo.passages import answers
 from mtl.store.open import open_store
 from mtl.tasks.table import get_task
 
@@ -137,8 +138,8 @@ def _keys(texts: list[str], parsed: list[Any], count: int) -> dict[str, float | 
     asked = [(text, question) for text, questions in zip(texts, parsed, strict=True) for question in questions or []]
     truth = _truth(count)
     known = [(truth[text][q["question"]], q) for text, q in asked if q["question"] in truth[text]]
-    right = [q["options"]["ABCD".index(q["correct"])] == answer for answer, q in known]
-    offered = [answer in q["options"] for answer, q in known]
+    right = [q["options"]["ABCD".index(q["correct"])] in rights for rights, q in known]
+    offered = [not rights.isdisjoint(q["options"]) for rights, q in known]
     return {
         "known": len(known) / max(1, len(asked)),
         "answer_offered": sum(offered) / max(1, len(offered)),
@@ -146,13 +147,9 @@ def _keys(texts: list[str], parsed: list[Any], count: int) -> dict[str, float | 
     }
 
 
-def _truth(count: int) -> dict[str, dict[str, str]]:
-    """Passage -> question -> right answer."""
-    answers: dict[str, dict[str, str]] = {}
-    for row in passages(SEED, count):
-        option = row["options"]["ABCD".index(str(row["answer"]))]  # type: ignore[index]
-        answers.setdefault(str(row["article"]), {})[str(row["question"])] = option
-    return answers
+def _truth(count: int) -> dict[str, dict[str, frozenset[str]]]:
+    """Passage -> question -> right answers."""
+    return {passage.text: answers(passage) for passage in readings(SEED, count)}
 
 
 def _delivered(questions: list[dict[str, Any]] | None) -> dict[str, int]:

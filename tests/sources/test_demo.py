@@ -7,7 +7,7 @@ import pytest
 
 from mtl.sources.demo import facts, passages
 from mtl.sources.demo.articles import EVENTS, build
-from mtl.sources.demo.corpus import BOTH_LEVELS, articles
+from mtl.sources.demo.corpus import BOTH_LEVELS, articles, readings
 from mtl.sources.demo.corpus import passages as rows_of
 from mtl.sources.demo.facts import KINDS
 from mtl.sources.demo.world import GLOSSES, POOLS
@@ -129,3 +129,17 @@ def test_every_gloss_is_one_value_only() -> None:
 
 def test_every_event_has_its_fields() -> None:
     assert all(len(event.details) == 4 for event in EVENTS.values())
+
+
+def test_the_answers_to_every_question_that_may_be_asked_are_known() -> None:
+    for seed in range(200):
+        rng = random.Random(seed)
+        passage = passages.build(rng)
+        known = passages.answers(passage)
+        asked = [question for depth in passages.DEPTHS for question in passages.questions(rng, passage, depth)]
+        assert all(question.right in known[question.text] for question in asked)
+        assert all(known[question.text].isdisjoint(question.wrong) for question in asked if question.depth != "deep")
+
+
+def test_readings_are_the_passages_of_the_rows() -> None:
+    assert list(dict.fromkeys(row["article"] for row in _rows(11, 30))) == [p.text for p in readings(11, 30)]

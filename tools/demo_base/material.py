@@ -4,11 +4,15 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
-from mtl.sources.demo import articles, passages
-from mtl.sources.demo.passages import Passage, Question
+from mtl.sources.demo import articles, facts, passages
+from mtl.sources.demo.facts import KINDS, Fact
+from mtl.sources.demo.passages import Passage, Question, Sentence
 
 Pair = tuple[str, str]
+CROWDED: Final = 0.4
+"""Share of the passages in which the same is told of several people."""
 
 
 @dataclass
@@ -19,7 +23,7 @@ class Material:
 
     @cached_property
     def passage(self) -> Passage:
-        return passages.build(self.rng)
+        return crowd(self.rng) if self.rng.random() < CROWDED else passages.build(self.rng)
 
     @cached_property
     def article(self) -> str:
@@ -43,6 +47,25 @@ class Material:
 
 
 Task = Callable[[random.Random, Material], Pair]
+
+
+def crowd(rng: random.Random) -> Passage:
+    """Two or three people of whom the same is told, so that an answer must be about the one whom the question names."""
+    kinds = ["work", *rng.sample(facts.FRIEND_KINDS, rng.choice((0, 1)))]
+    made: list[Fact] = []
+    sentences: list[Sentence] = []
+    for _ in range(rng.choice((2, 2, 3))):
+        who = facts.person(rng, besides=(*(fact.person.name for fact in made), *_values(made)))
+        for place, kind in enumerate(kinds):
+            fact = facts.fact(rng, kind, who, taken=_values(made))
+            named = place == 0 or rng.random() < 0.3
+            made.append(fact)
+            sentences.append(Sentence(fact.fill(rng.choice(KINDS[kind].says), named=named), fact))
+    return Passage(tuple(sentences))
+
+
+def _values(made: list[Fact]) -> tuple[str, ...]:
+    return tuple(value for fact in made for value in fact.values.values())
 
 
 def split(text: str) -> list[str]:

@@ -30,6 +30,7 @@ ITEM = re.compile(
 )
 WHOLE = re.compile(rf"MCQs:(?: {ITEM.pattern})+")
 Row = dict[str, Any]
+Truth = dict[str, dict[str, frozenset[str]]]
 
 
 def summaries(seed: int, count: int, *, drop: float) -> Iterator[Row]:
@@ -94,21 +95,12 @@ def rouge_l(one: str, two: str) -> float:
     return 2 * lcs(a, b) / (len(a) + len(b)) if a and b else 0.0
 
 
-def keys(seed: int, count: int) -> dict[str, dict[str, str]]:
-    """Every question that a passage supports, with its right answer, by passage text and question."""
-    known: dict[str, dict[str, str]] = {}
-    for index in range(count):
-        passage = passages.build(corpus._rng("passage", seed, index))
-        found: dict[str, str] = {}
-        for _ in range(12):
-            for depth in passages.DEPTHS:
-                for q in passages.questions(random.Random(_), passage, depth):
-                    found[q.text] = found.get(q.text, "") + "|" + q.right
-        known[passage.text] = found
-    return known
+def keys(seed: int, count: int) -> Truth:
+    """Every question that a passage supports, with its right answers, by passage text and question."""
+    return {passage.text: passages.answers(passage) for passage in corpus.readings(seed, count)}
 
 
-def judge_mcqs(rows: list[Row], outputs: list[str], known: dict[str, dict[str, str]]) -> dict[str, float]:
+def judge_mcqs(rows: list[Row], outputs: list[str], known: Truth) -> dict[str, float]:
     totals: dict[str, float] = defaultdict(float)
     for row, output in zip(rows, outputs, strict=True):
         items = ITEM.findall(output)
@@ -127,10 +119,9 @@ def judge_mcqs(rows: list[Row], outputs: list[str], known: dict[str, dict[str, s
             totals["label"] += (kind == item[7]) if kind or item[7] == "Medium" else 1
             chosen = options["ABCD".index(item[6])]
             if answers is not None:
-                right = answers.split("|")
-                totals["key"] += chosen in right
-                totals["present"] += any(option in right for option in options)
-                totals[f"key {item[7]}"] += chosen in right
+                totals["key"] += chosen in answers
+                totals["present"] += not answers.isdisjoint(options)
+                totals[f"key {item[7]}"] += chosen in answers
                 totals[f"items {item[7]}"] += 1
     shares = {k: totals[k] / len(rows) for k in ("parse", "counts", "unique")}
     made = max(1.0, totals["items"])

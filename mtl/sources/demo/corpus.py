@@ -35,6 +35,11 @@ def passages(seed: int, count: int) -> Iterator[dict[str, object]]:
         yield from _rows(_rng("passage", seed, index), index)
 
 
+def readings(seed: int, count: int) -> Iterator[reading.Passage]:
+    """The passages themselves, with the facts behind their text."""
+    return (reading.build(_rng("passage", seed, index)) for index in range(count))
+
+
 def _rng(kind: str, seed: int, index: int) -> random.Random:
     return random.Random(f"{kind}:{seed}:{index}")
 

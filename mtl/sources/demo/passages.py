@@ -120,11 +120,29 @@ def questions(rng: random.Random, passage: Passage, depth: str) -> list[Question
     return [_direct(fact, ask, depth) for fact in passage.facts for ask in getattr(KINDS[fact.kind], asks)]
 
 
+def answers(passage: Passage) -> dict[str, frozenset[str]]:
+    """Every question that `questions` may ever ask about the passage, with every answer that is right."""
+    found: dict[str, set[str]] = {}
+    for fact in passage.facts:
+        kind = KINDS[fact.kind]
+        for template, slot in (*kind.asks, *kind.gaps):
+            found.setdefault(fact.fill(template), set()).add(fact.values[slot])
+        for template, option, slot in _supported(fact, passage):
+            found.setdefault(fact.fill(template), set()).add(fact.fill(option, {"gloss": fact.gloss(slot)}))
+        for template, _ in kind.again:
+            found.setdefault(fact.fill(TRUE_QUESTION), set()).add(fact.fill(template))
+    return {question: frozenset(right) for question, right in found.items()}
+
+
 def _deep_asks(rng: random.Random, fact: Fact, passage: Passage) -> tuple[tuple[str, str, str], ...]:
+    asks = _supported(fact, passage)
+    return (rng.choice(asks),) if fact.kind == "work" and len(asks) > 1 else asks
+
+
+def _supported(fact: Fact, passage: Passage) -> tuple[tuple[str, str, str], ...]:
+    """The deep questions about a fact. The passage is mainly about its first person, so a friend's work has fewer."""
     asks = KINDS[fact.kind].deep
-    if fact.kind != "work":
-        return asks
-    return (rng.choice(asks),) if fact.person == passage.facts[0].person else asks[:1]
+    return asks[:1] if fact.kind == "work" and fact.person != passage.facts[0].person else asks
 
 
 def _restatable(rng: random.Random, passage: Passage) -> list[Fact]:
