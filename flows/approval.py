@@ -28,11 +28,17 @@ class Approval(RunInput):
     """The form. The decision has no default, so that nothing is decided by leaving it alone."""
 
     decision: Literal["approve", "refuse"] = Field(
-        description="approve: the version becomes champion; refuse: it does not", json_schema_extra=_position(0)
+        description="approve makes the version champion; refuse leaves the champion as it is",
+        json_schema_extra=_position(0),
     )
-    name: str = Field("", max_length=200, description="your name; it is recorded", json_schema_extra=_position(1))
+    name: str = Field(
+        "", max_length=200, description="Your name. It is recorded with the decision.", json_schema_extra=_position(1)
+    )
     reason: str = Field(
-        "", max_length=2000, description="why; recorded with the version", json_schema_extra=_position(2)
+        "",
+        max_length=2000,
+        description="Why you decide so. It is recorded with the version.",
+        json_schema_extra=_position(2),
     )
 
     @model_validator(mode="before")

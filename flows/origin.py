@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import httpx
 from prefect import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import PrefectException
@@ -12,7 +13,7 @@ from prefect.runtime import deployment, flow_run
 from mtl.chain.pages import NOTE, PREFECT_RUN, PREFECT_RUN_URL, joined, run_note
 from mtl.settings import load_settings, prefect_settings
 
-_STARTED_BY = {"data": "check-data/poll: the data changed", "webhook": "the webhook receiver"}
+_STARTED_BY = {"data": "check-data/look-for-new-data: the data changed", "webhook": "the webhook receiver"}
 """Beginning of an idempotency key -> who uses it."""
 
 
@@ -39,7 +40,7 @@ def _starter(source: str) -> str:
     try:
         with get_client(sync_client=True) as client:
             return starter(client.read_flow_run(UUID(own)), source)
-    except (PrefectException, OSError):
+    except (PrefectException, httpx.HTTPError, OSError):  # who it was is no reason to stop a training
         return f"a run of {source}"
 
 

@@ -29,20 +29,33 @@ Approval = Literal["as configured", "auto", "manual"]
 )
 def retrain_short(
     configuration: Annotated[
-        str, Field(description="a shipped configuration, or a file of the project", json_schema_extra={"position": 0})
+        str,
+        Field(
+            description="Configuration to train: the name of a shipped one, or a file of the project.",
+            json_schema_extra={"position": 0},
+        ),
     ],
     steps: Annotated[
         int | None,
-        Field(ge=1, description="optimiser steps; empty: as the configuration says", json_schema_extra={"position": 1}),
+        Field(
+            ge=1,
+            description="Optimizer steps. If empty, as many as the configuration says.",
+            json_schema_extra={"position": 1},
+        ),
     ] = None,
     learning_rate: Annotated[
         float | None,
-        Field(gt=0, le=1, description="peak; empty: as the configuration says", json_schema_extra={"position": 2}),
+        Field(
+            gt=0,
+            le=1,
+            description="Peak learning rate after warm-up. If empty, the rate that the configuration says.",
+            json_schema_extra={"position": 2},
+        ),
     ] = None,
     approval: Annotated[
         Approval,
         Field(
-            description="auto: the gate alone decides; manual: what it lets through waits for a person",
+            description="auto: the gate alone decides. manual: a version that passes it waits for a person's approval.",
             json_schema_extra={"position": 3},
         ),
     ] = "as configured",
@@ -50,7 +63,7 @@ def retrain_short(
         str,
         Field(
             max_length=2000,
-            description="why this is run; recorded with the version and shown to whoever approves it",
+            description="Why you start this run. It is recorded with the version and shown to its approver.",
             json_schema_extra={"position": 4},
         ),
     ] = "",

@@ -110,7 +110,7 @@ class _Notice:
 
     def over(self) -> None:
         if self._artifact is not None:
-            get_run_logger().info("waits no more: it has the device")
+            get_run_logger().info("the device is free now, and the training begins")
             update_progress_artifact(self._artifact, progress=100.0, description=self._text.replace("waits", "waited"))
 
 

@@ -58,4 +58,5 @@ def headline(decision: str, by: str = GATE) -> str:
         return words[0].upper() + words[1:]
     if decision == Decision.PROMOTE:
         return "Promoted to champion"
-    return f"Promoted to champion: {words}" if decision == Decision.APPROVED else f"Not promoted: {words}"
+    promoted = decision in (Decision.APPROVED, Decision.FORCED)
+    return f"{'Promoted to champion' if promoted else 'Not promoted'}: {words}"

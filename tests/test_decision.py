@@ -20,6 +20,7 @@ def test_no_two_decisions_read_alike() -> None:
         (Decision.WAITING, "waits for a person's approval", "Waits for a person's approval"),
         (Decision.REFUSED, "was refused by Ann", "Not promoted: refused by Ann"),
         (Decision.APPROVED, "was approved by Ann", "Promoted to champion: approved by Ann"),
+        (Decision.FORCED, "was promoted by force by Ann", "Promoted to champion: promoted by force by Ann"),
     ],
 )
 def test_words(decision: Decision, sentence: str, title: str) -> None:

@@ -45,7 +45,7 @@ def refuse_unpromotable(config: RetrainConfig, counts: Mapping[str, Any]) -> Non
             "; ".join(item["text"] for item in found),
             field="gate.min_examples",
             hint="; ".join(f"{item['task']}: {item['do']}" for item in found)
-            + "; gate: {too_few_examples: register} trains all the same and promotes nothing",
+            + "; to train and register a version that is not promoted, set gate: {too_few_examples: register}",
         )
 
 
@@ -58,7 +58,7 @@ def _remedy(config: RetrainConfig, short: Shortage, *, have: int) -> str:
     if have >= short.needed:
         return f"evaluate: {{max_examples: {short.needed}}} or more, or leave max_examples out"
     split = config.evaluate.split
-    lower = f"gate: {{min_examples: {max(2, short.found)}}} judges by fewer, and tells less apart"
+    lower = f"gate: {{min_examples: {max(2, short.found)}}} decides on fewer examples, and misses smaller differences"
     share = config.data.holdout.get(split)
     if share is None:
         return f"more rows for {split}, or data: {{holdout: {{{split}: 0.2}}}} if the source has no {split}; {lower}"

@@ -202,13 +202,12 @@ def decide(config: RetrainConfig, report: Document, registered: Document) -> Doc
     """
     champion = report["champion_version"]
     decision = gate_decision(config, report).to_dict() | {"against": champion, "awaits": None}
+    until = None
     if decision["promoted"] and config.gate.approval == "manual":
         asked = f"v{registered['version']}-against-{'nothing' if champion is None else f'v{champion}'}"
         decision |= {"promoted": False, "state": Decision.WAITING.value, "awaits": asked}
         until = datetime.now(UTC) + timedelta(hours=config.gate.approval_hours)
-        _record_decision(registered, decision, until=until)
-        return decision
-    _record_decision(registered, decision)
+    _record_decision(registered, decision, until=until)
     return decision
 
 

@@ -5,8 +5,8 @@
     - summarize: rougeLsum is better than the champion's: ...
 
 Everything in it can be had again from the version's tags, its run and the journal, so that whoever changes the state of
-a version calls `refresh` afterwards, and a call that failed is made up for by the next (`reconcile/poll`). What people
-write above or below it stays.
+a version calls `refresh` afterwards, and a failed call is made up for by the next one (`reconcile/follow-aliases`).
+What people write above or below it stays.
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ def description(
     """
     blocks = [" ".join([f"**{state}.**", *_standing(version, journal)])]
     if waits:
-        blocks.append(f"To approve or refuse it: open {_prefect_run(run) or 'its Prefect run'}, menu, Resume.")
+        blocks.append(
+            f"To approve or refuse it, open {_prefect_run(run) or 'its Prefect run'} and choose Resume in its menu."
+        )
     blocks.append("\n".join(f"- {escape(reason[:_LONGEST_REASON])}" for reason in reasons[:_MOST_REASONS]))
     files = f"release {code(release)} ({code(f'mtl pull v{version} DEST')})"
     blocks.append(" · ".join(filter(None, [f"[Report]({report})" if report else "", files, _prefect_run(run)])))

@@ -34,8 +34,8 @@ class GateConfig(Section):
     min_examples: int = Field(30, ge=2, description="fewer evaluated examples of a task: not promoted")
     too_few_examples: Literal["refuse", "register"] = Field(
         "refuse",
-        description="fewer evaluated examples of a task than min_examples: the retrain is refused before the training, "
-        "or trains and registers a version that is not promoted",
+        description="What a retrain does if a task has fewer evaluated examples than min_examples. refuse: it ends "
+        "before the training; register: it trains and registers a version that is not promoted",
     )
     tolerance: float = Field(
         0.0,

@@ -254,7 +254,7 @@ def _escaped(text: str) -> str:
     """supervisord expands %(name)s. Errors: InputError for what begins a comment there, which cannot be escaped."""
     if re.search(r"\s[;#]|[\n\r]", text):
         raise InputError(
-            f"supervisord cannot start {text!r}: behind a space, ; and # begin a comment for it",
+            f"supervisord cannot start {text!r}, because it takes ; or # after a space as the beginning of a comment",
             hint="install mtl into an environment whose path has no space before ; or #",
         )
     return text.replace("%", "%%")

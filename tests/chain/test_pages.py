@@ -81,7 +81,7 @@ def test_the_description_says_the_state_in_words(decision: str, by: str, changes
     assert "[Report](#/experiments/7/runs/r/artifacts/evaluation/report.html)" in text
     assert "release `s3://b/releases/m/v1` (`mtl pull v1 DEST`)" in text
     assert text.endswith("[Prefect run red-fox](http://prefect/runs/flow-run/1)")
-    assert ("To approve or refuse it: open [Prefect run red-fox]" in text) == (decision == "waiting")
+    assert ("To approve or refuse it, open [Prefect run red-fox]" in text) == (decision == "waiting")
 
 
 def test_names_and_reasons_are_no_markup() -> None:

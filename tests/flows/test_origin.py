@@ -26,7 +26,7 @@ def made(**fields: Any) -> FlowRun:
         ),
         (made(created_by={"id": uuid4(), "type": "USER", "display_value": "Ann"}), "Ann"),
         (made(created_by={"id": uuid4(), "type": "AUTOMATION", "display_value": "new data"}), "automation new data"),
-        (made(idempotency_key="data-abc"), "check-data/poll: the data changed"),
+        (made(idempotency_key="data-abc"), "check-data/look-for-new-data: the data changed"),
         (made(idempotency_key="webhook-data-1"), "the webhook receiver"),
         (made(), "a person in Prefect (retrain/nightly)"),
     ],

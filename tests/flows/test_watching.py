@@ -55,48 +55,40 @@ def test_progress_of_unknown_length_shows_no_share(
     assert told(caplog) == ["prepare 2000 rows read"]
 
 
-def test_a_cancelled_run_that_its_worker_did_not_reach_does_not_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def ended_run(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A flow that somebody ends in the middle of its step: (the flow, what its step noticed)."""
     monkeypatch.setattr(watching, "_SECONDS_BETWEEN_LOOKS", 0.0)
     noticed: list[PermanentError] = []
 
     @flow(name="watched")
-    def work() -> Any:
+    def work(end: Any) -> Any:
         with watching.watched("train"):
             progress.report("train", 1, 100)
             with get_client(sync_client=True) as client:
-                client.set_flow_run_state(UUID(flow_run.get_id()), Cancelled(), force=True)
-            progress.report("train", 2, 100)  # its worker may be about to stop it
+                end(client, UUID(flow_run.get_id()))
+            progress.report("train", 2, 100)  # once may be a proxy's mistake, or its worker is about to stop it
             try:
                 progress.report("train", 3, 100)
             except PermanentError as error:
                 noticed.append(error)
                 raise
 
-    ended = work(return_state=True)
+    return work, noticed
+
+
+def test_a_cancelled_run_that_its_worker_did_not_reach_does_not_go_on(ended_run: Any) -> None:
+    work, noticed = ended_run
+    ended = work(lambda client, run: client.set_flow_run_state(run, Cancelled(), force=True), return_state=True)
     (error,) = noticed
     assert error.message.endswith("was cancelled in Prefect, so train was stopped")
     assert error.message in str(ended.message)
 
 
-def test_a_run_that_was_deleted_does_not_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "_SECONDS_BETWEEN_LOOKS", 0.0)
-    noticed: list[PermanentError] = []
-
-    @flow(name="watched")
-    def work() -> Any:
-        with watching.watched("train"):
-            progress.report("train", 1, 100)
-            with get_client(sync_client=True) as client:
-                client.delete_flow_run(UUID(flow_run.get_id()))
-            progress.report("train", 2, 100)  # once may be a proxy's mistake
-            try:
-                progress.report("train", 3, 100)
-            except PermanentError as error:
-                noticed.append(error)
-                raise
-
+def test_a_run_that_was_deleted_does_not_go_on(ended_run: Any) -> None:
+    work, noticed = ended_run
     with pytest.raises(ObjectNotFound):  # of the engine, which cannot record the end
-        work()
+        work(lambda client, run: client.delete_flow_run(run))
     (error,) = noticed
     assert error.message.endswith("was deleted in Prefect, so train was stopped")
     assert "a new run of the same configuration goes on from the last checkpoint" in str(error.hint)
