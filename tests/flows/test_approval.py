@@ -156,10 +156,8 @@ def state_of(run_id: UUID) -> State:
     return state
 
 
-@pytest.mark.slow
-def test_a_retrain_promotes_in_the_name_of_the_person_who_approved(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def retrain_that_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Thread, list[Any]]:
+    """A small retrain that the gate lets through to a person: its thread, and the list that its result goes to."""
     monkeypatch.setenv("MTL_HOME", str(tmp_path / "home"))
     passed = PromotionDecision(True, ("mcq: it is better.",), "2-test", "base")
     monkeypatch.setattr(hand_over, "gate_decision", lambda config, report: passed)
@@ -168,6 +166,14 @@ def test_a_retrain_promotes_in_the_name_of_the_person_who_approved(
     done: list[Any] = []
     thread = threading.Thread(target=lambda: done.append(retrain(asking_first)))
     thread.start()
+    return thread, done
+
+
+@pytest.mark.slow
+def test_a_retrain_promotes_in_the_name_of_the_person_who_approved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    thread, done = retrain_that_asks(tmp_path, monkeypatch)
     run = paused_run(240)
     assert mtl(["promote", "v1", "--json"]) == 1
     assert "v1 waits for a person's approval" in capsys.readouterr().out
@@ -189,13 +195,7 @@ def test_a_retrain_promotes_in_the_name_of_the_person_who_approved(
 def test_a_persons_refusal_is_said_to_be_that_persons(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("MTL_HOME", str(tmp_path / "home"))
-    passed = PromotionDecision(True, ("mcq: it is better.",), "2-test", "base")
-    monkeypatch.setattr(hand_over, "gate_decision", lambda config, report: passed)
-    config = small_config(tmp_path)
-    asking_first = config.model_copy(update={"gate": config.gate.model_copy(update={"approval": "manual"})})
-    thread = threading.Thread(target=lambda: retrain(asking_first))
-    thread.start()
+    thread, _ = retrain_that_asks(tmp_path, monkeypatch)
     resume_flow_run(paused_run(240).id, run_input={"decision": "refuse", "name": "Ann", "reason": "too short"})
     thread.join(120)
     assert mtl(["models"]) == 0
