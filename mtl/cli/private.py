@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from mtl.errors import InputError
 from mtl.settings import load_settings
 
 _PRIVATE = 0o077
@@ -18,7 +19,7 @@ def begin() -> None:
     """From now on this process and its children make files of mode 600 in folders of mode 700, MTL_HOME among them."""
     global _usual
     _usual = os.umask(_PRIVATE)
-    with suppress(OSError):  # not there yet, or another user's
+    with suppress(OSError, InputError):  # not there yet, or another user's; of one that is refused the command tells
         _close(load_settings().home)
 
 

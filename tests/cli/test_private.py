@@ -85,3 +85,15 @@ def test_each_command_says_within_seconds_that_its_home_is_read_only(tmp_path: P
     assert done.returncode == 1
     assert "the file system is read-only" in done.stdout.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", [b"two\nlines", b"latin \xe4"], ids=["control", "latin-1"])
+def test_a_home_that_is_refused_ends_a_command_with_words(tmp_path: Path, name: bytes) -> None:
+    environment = {**os.environb, b"MTL_HOME": bytes(tmp_path) + b"/" + name}
+    done = subprocess.run(
+        [sys.executable, "-m", "mtl.cli", "status"], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the state folder")
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
