@@ -54,7 +54,7 @@ def test_deploy_again_changes_nothing(service: Service) -> None:
             limit = item.pop("global_concurrency_limit") or {}  # it also counts the runs of the moment
             item["limit"] = limit.get("limit")
     assert sorted(map(str, kept[0])) == sorted(map(str, kept[1]))
-    assert len(service.api("POST", "automations/filter", {})) == 2
+    assert len(service.api("POST", "automations/filter", {})) == 3
 
 
 def test_down_and_up_again_keep_everything_and_a_run_in_between_goes_on(service: Service, undisturbed: str) -> None:
