@@ -42,7 +42,7 @@ def _evaluate(config: RetrainConfig, max_drop: float) -> State[dict[str, Any]]:
     artifacts.champion_table(found)
     if not found["regressions"]:
         return Completed(message=f"v{found['version']} is as good as it was", data=found)
-    text = f"v{found['version']} regressed: {'; '.join(found['regressions'])}"
+    text = f"v{found['version']} regressed: {' '.join(found['regressions'])}"
     resource = {"prefect.resource.id": f"mtl.model.{found['model']}", "mtl.version": str(found["version"])}
     emit_event("mtl.champion.regressed", resource=resource, payload={"regressions": found["regressions"]})
     key = f"v{found['version']} on {dataset['fingerprint']}"

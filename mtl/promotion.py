@@ -13,6 +13,8 @@ difficulty clearly worse (its whole interval below -tolerance). Ties are not pro
 equals.
 
     decision = decide(report, policy_from(config.gate))
+
+`regressions` holds a released model to the same policy: its deciding metrics and its floors.
 """
 
 from __future__ import annotations
@@ -128,6 +130,35 @@ def decide(report: EvalReport, policy: PromotionPolicy, *, champion_exists: bool
     return PromotionDecision(
         promoted=not objections, reasons=tuple(reasons), policy_version=policy.version, compared_with=against
     )
+
+
+def regressions(
+    report: EvalReport, before: Mapping[str, Mapping[str, float | None]], policy: PromotionPolicy, *, max_drop: float
+) -> list[str]:
+    """What got worse about a released model, which the report measures as its candidate, one sentence each.
+
+    before: task -> metric -> mean at its release. The metric that decides about a task may get worse by `max_drop` (in
+    its own unit, whichever direction is better), and the policy's floors hold as they do for a new version.
+    """
+    found = []
+    for task in report.results.get(CANDIDATE, {}):
+        name = _deciding(report, policy, task)
+        metric, value, then = (
+            report.metric(task, name),
+            report.mean(CANDIDATE, task, name),
+            before.get(task, {}).get(name),
+        )
+        if metric is None or value is None or not math.isfinite(value):
+            found.append(f"{task}: {name} is missing.")
+        elif then is not None and metric.higher_is_better is not None:
+            loss = then - value if metric.higher_is_better else value - then
+            if loss > max_drop:
+                verb = "fell" if metric.higher_is_better else "rose"
+                found.append(
+                    f"{task}: {name} {verb} from {_number(then)} to {_number(value)}, by more than {max_drop:g}."
+                )
+        found += _under_floors(report, policy, task=task)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

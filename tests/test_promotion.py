@@ -18,6 +18,7 @@ from mtl.promotion import (
     PromotionPolicy,
     decide,
     policy_from,
+    regressions,
     shortages,
     will_be_evaluated,
 )
@@ -320,3 +321,33 @@ def test_what_is_known_before_the_training_is_what_the_gate_says_after_it(needed
 
 def test_a_task_that_the_policy_names_and_nobody_evaluates_is_foreseen() -> None:
     assert [(its.task, its.found) for its in shortages({"a": 60}, POLICY)] == [("b", 0)]
+
+
+@pytest.mark.parametrize(
+    ("score", "error", "then", "floors", "said"),
+    [
+        (0.9, 0.1, {"score": 0.9, "error": 0.1}, {}, []),
+        (0.86, 0.14, {"score": 0.9, "error": 0.1}, {}, []),
+        (0.8, 0.1, {"score": 0.9, "error": 0.1}, {}, ["a: score fell from 0.9000 to 0.8000, by more than 0.05."]),
+        (0.9, 0.9, {"score": 0.9, "error": 0.1}, {}, ["b: error rose from 0.1000 to 0.9000, by more than 0.05."]),
+        (0.9, 0.1, {"score": 0.9, "error": 0.9}, {}, []),
+        (0.9, 0.1, {"score": 0.1, "error": 0.9}, {}, []),
+        (0.8, 0.3, {}, {}, []),
+        (None, 0.1, {"score": 0.9}, {}, ["a: score is missing."]),
+        (math.nan, 0.1, {"score": 0.9}, {}, ["a: score is missing."]),
+        (0.9, 0.3, {}, {"b": {"error": 0.2}}, ["b: error is 0.3000, over its ceiling of 0.2000."]),
+        (0.1, 0.1, {}, {"a": {"score": 0.2}}, ["a: score is 0.1000, under its floor of 0.2000."]),
+    ],
+)
+def test_a_champion_got_worse_in_the_direction_of_its_metric(
+    score: float | None, error: float, then: dict[str, float], floors: dict[str, dict[str, float]], said: list[str]
+) -> None:
+    report = _report(candidate={"a": [{"score": score}] * N, "b": [{"error": error}] * N})
+    policy = PromotionPolicy(metrics={"a": "score", "b": "error"}, floors=floors)
+    assert regressions(report, {"a": then, "b": then}, policy, max_drop=0.05) == said
+
+
+def test_a_task_that_the_policy_does_not_name_regresses_by_its_first_metric() -> None:
+    report = _report(candidate={"own": [{"score": 0.1, "other": 1.0}] * N})
+    found = regressions(report, {"own": {"score": 0.5, "other": 1.0}}, PromotionPolicy(metrics={}), max_drop=0.05)
+    assert found == ["own: score fell from 0.5000 to 0.1000, by more than 0.05."]

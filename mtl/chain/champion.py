@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from typing import Any
 
 from mtl.chain.common import Document, champion_model, record_force, tracking
@@ -11,6 +9,8 @@ from mtl.chain.pages import refresh
 from mtl.config.retrain import RetrainConfig
 from mtl.decision import Decision, predicate
 from mtl.errors import InputError, NotFoundError, NotPromotedError
+from mtl.evaluation.report import CANDIDATE
+from mtl.promotion import policy_from, regressions
 from mtl.settings import Settings, load_settings
 from mtl.store.open import open_store
 from mtl.store.searched import searched
@@ -147,30 +147,8 @@ def examine(config: RetrainConfig, dataset: str, *, max_drop: float) -> Document
         raise NotFoundError(f"{model} has no champion yet", hint=f"retrain/demo makes one; {searched(store)}")
     release = layout.find_manifest(store, model, version)
     then = release.facts.metrics if release else {}
-    report = measure(config, dataset, {"candidate": folder}).to_json()
-    now = {task: report["candidate"][task] for task in report["examples"]}
-    regressions = _regressions(now, then, config.gate.metrics, config.gate.floors, max_drop)
-    return {"model": model, "version": version, "now": now, "then": then, "regressions": regressions}
-
-
-def _regressions(
-    now: Mapping[str, Mapping[str, float | None]],
-    then: Mapping[str, Any],
-    deciding: Mapping[str, str],
-    floors: Mapping[str, Mapping[str, float]],
-    max_drop: float,
-) -> list[str]:
-    """A sentence for each deciding metric that fell too far, or is missing, and for each floor that is not met."""
-    found = []
-    for task, metrics in now.items():
-        name = deciding.get(task, next(iter(metrics)))
-        value, before = metrics.get(name), then.get(task, {}).get(name)
-        if value is None or not math.isfinite(value):
-            found.append(f"{task}: {name} is missing")
-        elif before is not None and value < before - max_drop:
-            found.append(f"{task}: {name} fell from {before:.4f} to {value:.4f}, more than {max_drop:g}")
-        for floored, floor in floors.get(task, {}).items():
-            measured = metrics.get(floored)
-            if measured is not None and measured < floor:
-                found.append(f"{task}: {floored} is {measured:.4f}, below its floor {floor:g}")
-    return found
+    report = measure(config, dataset, {CANDIDATE: folder})
+    found = regressions(report, then, policy_from(config.gate), max_drop=max_drop)
+    document = report.to_json()
+    now = {task: document[CANDIDATE][task] for task in document["examples"]}
+    return {"model": model, "version": version, "now": now, "then": then, "regressions": found}
