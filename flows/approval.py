@@ -17,6 +17,8 @@ from prefect.runtime import deployment, flow_run
 from prefect.states import Running
 from pydantic import Field, model_validator
 
+from mtl.decision import ApprovalResponse
+
 _POLL_SECONDS = 5
 
 
@@ -51,8 +53,8 @@ class Approval(RunInput):
         return kept | {"decision": "approve" if values.get("approve") else "refuse"}
 
 
-def ask(question: str, *, key: str, hours: float) -> dict[str, Any]:
-    """{approved, by, reason} of the person who answered within `hours`; approved is False if nobody did.
+def ask(question: str, *, key: str, hours: float) -> ApprovalResponse:
+    """What the person answered within `hours`; not approved, by nobody, if nobody did.
 
     question: Markdown above the form. key: what is asked about; a run asks about each key once. Called from a flow,
     not from a step.
@@ -67,12 +69,10 @@ def ask(question: str, *, key: str, hours: float) -> dict[str, Any]:
             answer = pause_flow_run(wait_for_input=form, timeout=seconds, key=key, poll_interval=_POLL_SECONDS)
     except FlowPauseTimeout:
         _go_on()
-        return {"approved": False, "by": None, "reason": f"nobody answered within {hours:g} hours"}
-    return {
-        "approved": answer.decision == "approve",
-        "by": answer.name.strip() or "unnamed",
-        "reason": answer.reason.strip(),
-    }
+        return ApprovalResponse(approved=False, by=None, reason=f"nobody answered within {hours:g} hours")
+    return ApprovalResponse(
+        approved=answer.decision == "approve", by=answer.name.strip() or "unnamed", reason=answer.reason.strip()
+    )
 
 
 def _go_on() -> None:

@@ -6,6 +6,7 @@ python -m flows.check_data conf/demo.yaml
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,19 +34,19 @@ def check_data(
 ) -> dict[str, Any]:
     """What changed, and the run that was started. One data set starts one run, however often it is looked at."""
     dataset = steps.prepare(config)
-    found = steps.compare_data(config, dataset["fingerprint"])
-    get_run_logger().info("%.1f%% of the training examples changed", 100 * found["changed"])
-    if found["changed"] < max(min_change, 1e-9):
-        return found | {"started": None}
+    found = steps.compare_data(config, dataset.fingerprint)
+    get_run_logger().info("%.1f%% of the training examples changed", 100 * found.changed)
+    if found.changed < max(min_change, 1e-9):
+        return asdict(found) | {"started": None}
     run = run_deployment(
         deployment,
         parameters={"config": config.model_dump(mode="json", by_alias=True)},
         timeout=0,
         as_subflow=False,
-        idempotency_key=f"data-{found['dataset']}",
+        idempotency_key=f"data-{found.dataset}",
     )
     assert isinstance(run, FlowRun), "called from a synchronous flow"
-    return found | {"started": str(run.id)}
+    return asdict(found) | {"started": str(run.id)}
 
 
 if __name__ == "__main__":

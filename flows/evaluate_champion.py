@@ -38,16 +38,17 @@ def evaluate_champion(
 
 def _evaluate(config: RetrainConfig, max_drop: float) -> State[dict[str, Any]]:
     dataset = steps.prepare(config)
-    found = steps.examine_champion(config, dataset["fingerprint"], max_drop)
+    found = steps.check_champion(config, dataset.fingerprint, max_drop)
     artifacts.champion_table(found)
-    if not found["regressions"]:
-        return Completed(message=f"v{found['version']} is as good as it was", data=found)
-    text = f"v{found['version']} regressed: {' '.join(found['regressions'])}"
-    resource = {"prefect.resource.id": f"mtl.model.{found['model']}", "mtl.version": str(found["version"])}
-    emit_event("mtl.champion.regressed", resource=resource, payload={"regressions": found["regressions"]})
-    key = f"v{found['version']} on {dataset['fingerprint']}"
-    events.data_alarm(found["model"], text, key=key, payload={"regressions": found["regressions"]})
-    return Failed(name=events.REGRESSED, message=text, data=found)
+    document = found.to_json()
+    if not found.regressions:
+        return Completed(message=f"v{found.version} is as good as it was", data=document)
+    text = f"v{found.version} regressed: {' '.join(found.regressions)}"
+    resource = {"prefect.resource.id": f"mtl.model.{found.model}", "mtl.version": str(found.version)}
+    payload = {"regressions": document["regressions"]}
+    emit_event("mtl.champion.regressed", resource=resource, payload=payload)
+    events.data_alarm(found.model, text, key=f"v{found.version} on {dataset.fingerprint}", payload=payload)
+    return Failed(name=events.REGRESSED, message=text, data=document)
 
 
 if __name__ == "__main__":

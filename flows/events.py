@@ -23,17 +23,25 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.events import emit_event
 from prefect.settings import get_current_settings
 
-from mtl.chain import common
+from mtl.config.register import RegisterConfig
 from mtl.config.retrain import load_config
-from mtl.decision import predicate
+from mtl.decision import Decision
 from mtl.errors import DataError, MtlError
+from mtl.pipeline.records import RegisteredVersion
+from mtl.release.journal import read_journal
 from mtl.service.notify import Notice, notify
 from mtl.service.redact import clean
+from mtl.settings import load_settings
 from mtl.settings_service import notify_settings
+from mtl.store.base import ObjectStore
+from mtl.store.open import open_store
+from mtl.workspace import open_workspace
 
 _log = logging.getLogger(__name__)
 _SPACE = uuid.UUID("6d2b7f0e-3c41-5f0a-9a55-0f4f6f2f7a11")
 _LONGEST = 2000
+PATIENCE = 5.0
+"""Seconds for the object store to answer; events do not hold up a retrain."""
 REGRESSED = "Regressed"
 """Name of the failed state of a run that told of a data alarm itself."""
 
@@ -54,7 +62,7 @@ def tell(
 
 def _tell(event: str, model: str, key: str, title: str, text: str, payload: dict[str, Any], url: str | None) -> bool:
     identity = uuid.uuid5(_SPACE, f"{event} {model} {key}")
-    if common.was_told(model, event, identity.hex):
+    if _was_told(model, event, identity.hex):
         return False
     emit_event(
         f"mtl.{event}",
@@ -62,7 +70,7 @@ def _tell(event: str, model: str, key: str, title: str, text: str, payload: dict
         payload={"title": clean(title), "text": clean(text)[:_LONGEST], **payload},
         id=identity,
     )
-    if not common.first_to_tell(model, event, identity.hex):
+    if not _first_to_tell(model, event, identity.hex):
         return False
     took = notify(Notice(event, model, title, text, url, payload, identity.hex), notify_settings())
     if took:
@@ -70,10 +78,35 @@ def _tell(event: str, model: str, key: str, title: str, text: str, payload: dict
     return True
 
 
+def _was_told(model: str, event: str, key: str) -> bool:
+    """Whether an event was marked as told. Where the store does not answer, nobody knows: False."""
+    with suppress(MtlError):
+        return _marks().head(_mark(model, event, key)) is not None
+    return False
+
+
+def _first_to_tell(model: str, event: str, key: str) -> bool:
+    """Mark an event as told; False if it was marked before.
+
+    If the store is unreachable, send anyway: a duplicate is better than a missed notification.
+    """
+    with suppress(MtlError):
+        return _marks().put_if_absent(_mark(model, event, key), b"told")
+    return True
+
+
+def _mark(model: str, event: str, key: str) -> str:
+    return f"told/{model}/{event}/{key}"
+
+
+def _marks() -> ObjectStore:
+    return open_store(load_settings().store, patience=PATIENCE)
+
+
 def champion_changed(model: str) -> None:
     """Tell of the newest entry of the journal, if nobody did."""
     try:
-        journal = common.journal(model)
+        journal = read_journal(open_workspace().store, model)
     except MtlError as error:
         _log.warning("the journal of %s cannot be read: %s", model, error.message)
         return
@@ -92,30 +125,30 @@ def champion_changed(model: str) -> None:
     )
 
 
-def candidate_waiting(registered: dict[str, Any], decision: dict[str, Any], *, form: str | None) -> None:
+def candidate_waiting(registered: RegisteredVersion, decision: Decision, *, form: str | None) -> None:
     """Tell that a version waits for a person, and where to answer. form: address of the run that asks."""
-    _tell_decision("candidate.waiting", registered, decision, url=form or registered.get("report_url"))
+    _tell_decision("candidate.waiting", registered, decision, url=form or registered.report_url)
 
 
-def candidate_refused(registered: dict[str, Any], decision: dict[str, Any]) -> None:
+def candidate_refused(registered: RegisteredVersion, decision: Decision) -> None:
     """Tell that a version was not promoted, by whom and why."""
-    _tell_decision("candidate.refused", registered, decision, url=registered.get("report_url"))
+    _tell_decision("candidate.refused", registered, decision, url=registered.report_url)
 
 
-def _tell_decision(event: str, registered: dict[str, Any], decision: dict[str, Any], *, url: str | None) -> None:
-    reasons = decision["reasons"]
+def _tell_decision(event: str, registered: RegisteredVersion, decision: Decision, *, url: str | None) -> None:
+    reasons = list(decision.reasons)
     tell(
         event,
-        model=registered["model"],
-        key=f"v{registered['version']} {reasons}",
-        title=f"{registered['model']}: v{registered['version']} {predicate(decision['state'], decision['by'])}",
+        model=registered.model,
+        key=f"v{registered.version} {reasons}",
+        title=f"{registered.model}: v{registered.version} {decision.predicate}",
         text="\n".join(f"- {reason}" for reason in reasons),
         payload={
-            "version": registered["version"],
-            "decision": decision["state"],
-            "by": decision["by"],
-            "reasons": list(reasons),
-            "against": decision.get("against"),
+            "version": registered.version,
+            "decision": decision.state.value,
+            "by": decision.by,
+            "reasons": reasons,
+            "against": decision.against,
         },
         url=url,
     )
@@ -159,4 +192,4 @@ def _model_of(run: FlowRun) -> str:
     section = config.get("register") if isinstance(config, dict) else getattr(config, "register_", None)
     name = section.get("model") if isinstance(section, dict) else getattr(section, "model", None)
     given = run.parameters.get("model")
-    return str(name or (given if isinstance(given, str) else None) or common.DEFAULT_MODEL)
+    return str(name or (given if isinstance(given, str) else None) or RegisterConfig().model)

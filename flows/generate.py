@@ -41,10 +41,10 @@ def generate(
     """
     job = steps.plan_generation(source, task, request or {}, name, model, shard_rows, truncate)
     folder = Path(destination)
-    parts = [steps.generate_shard(job, number, str(folder)) for number in range(job["shards"])]
-    refused = sum(part["refused"] for part in parts)
-    get_run_logger().info("%d rows, %d refused, by v%s", job["rows"], refused, job["version"])
-    return {"version": job["version"], "rows": job["rows"], "refused": refused, "parts": [p["part"] for p in parts]}
+    parts = [steps.generate_shard(job, number, str(folder)) for number in range(job.shards)]
+    refused = sum(part.refused for part in parts)
+    get_run_logger().info("%d rows, %d refused, by v%s", job.rows, refused, job.version)
+    return {"version": job.version, "rows": job.rows, "refused": refused, "parts": [part.path for part in parts]}
 
 
 if __name__ == "__main__":

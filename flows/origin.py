@@ -10,8 +10,9 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import PrefectException
 from prefect.runtime import deployment, flow_run
 
-from mtl.chain.pages import NOTE, PREFECT_RUN, PREFECT_RUN_URL, joined, run_note
+from mtl.pipeline.pages import PREFECT_RUN, PREFECT_RUN_URL, joined, run_note
 from mtl.settings import load_settings, prefect_settings
+from mtl.tracking.base import NOTE
 
 _STARTED_BY = {"data": "check-data/look-for-new-data: the data changed", "webhook": "the webhook receiver"}
 """Beginning of an idempotency key -> who uses it."""

@@ -23,8 +23,9 @@ from pydantic import Field
 
 from flows import events
 from flows.retrying import is_transient
-from mtl.chain import learn
 from mtl.config.retrain import RetrainConfig, load_config
+from mtl.pipeline.prepare import prepare as prepare_dataset
+from mtl.workspace import open_workspace
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -68,7 +69,7 @@ def prepare(
     config: RetrainConfig, shards: Annotated[int, Field(ge=1, description="pieces that are worked on at once")] = 2
 ) -> dict[str, Any]:
     """The manifest of the data set; the task runner decides where the pieces are worked on."""
-    return learn.prepare(config, runner=PrefectRunner(shards))
+    return prepare_dataset(open_workspace(), config, runner=PrefectRunner(shards)).to_json()
 
 
 def ray_runner(address: str) -> TaskRunner[Any]:

@@ -13,9 +13,12 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
 from flows import approval, artifacts, events, rerunning, steps, timing, waiting
-from mtl.chain import foresight, hand_over, outcome
 from mtl.config.retrain import RetrainConfig, load_config
+from mtl.pipeline import gate, outcome, promotable
+from mtl.pipeline.records import FlowRunRef, Outcome, PreparedDataset, RegisteredVersion, RetrainSummary
 from mtl.settings import prefect_settings
+from mtl.training.result import TrainedModel
+from mtl.workspace import open_workspace
 
 
 @flow(
@@ -37,56 +40,62 @@ def run_retrain(config: RetrainConfig, *, reason: str = "") -> dict[str, Any]:
     """The retrain of the running flow. reason: why a person started it; recorded with the version."""
     rerunning.refuse_endless()
     with waiting.queue_told():
-        return _retrain(config, reason)
+        return _retrain(config, reason).to_json()
 
 
-def _retrain(config: RetrainConfig, reason: str) -> dict[str, Any]:
-    log = get_run_logger()
+def _retrain(config: RetrainConfig, reason: str) -> RetrainSummary:
+    log, workspace = get_run_logger(), open_workspace()
     if reason:
         log.info("started because: %s", reason)
     dataset = steps.prepare(config)
-    foresight.refuse_unpromotable(config, dataset["counts"])
-    trained = steps.train(config, dataset["fingerprint"])
-    done = outcome.find_judged(config, trained)
+    promotable.refuse_unpromotable(config, dataset.manifest.counts)
+    trained = steps.train(config, dataset.fingerprint)
+    done = outcome.find_outcome(workspace, config, trained)
     if done is not None:
-        log.info("nothing changed: v%s was made and judged from this data and configuration", done["version"])
+        log.info("nothing changed: v%s was made and decided about from this data and configuration", done.version)
         steps.tidy()
-        return outcome.summary(dataset, trained, done, flow_run=_flow_run(), unchanged=True, steps=_spent(None))
-    report = steps.evaluate(config, dataset["fingerprint"], trained)
-    registered = steps.register(config, dataset, trained, report, reason)
-    decision = steps.gate(config, report, registered)
-    if decision["awaits"]:
-        hours = config.gate.approval_hours
-        events.candidate_waiting(registered, decision, form=_flow_run()["url"])
-        answer = approval.ask(
-            hand_over.question(registered, decision, reason=reason), key=decision["awaits"], hours=hours
-        )
-        decision = steps.conclude(report, registered, decision, answer)
-    promoted = steps.promote(config, registered, decision)
-    judged = outcome.keep_judged(config, trained, report, registered, decision, promoted)
+        return _summary(dataset, trained, done, registered=None)
+    evaluation = steps.evaluate(config, dataset.fingerprint, trained)
+    registered = steps.register(config, dataset, trained, evaluation, reason)
+    decision = steps.gate(config, dataset, evaluation, registered)
+    if decision.awaits:
+        events.candidate_waiting(registered, decision, form=_flow_run().url)
+        question = gate.question(registered, decision, reason=reason)
+        answer = approval.ask(question, key=decision.awaits, hours=config.gate.approval_hours)
+        decision = steps.conclude(config, dataset, evaluation, registered, decision, answer)
+    promotion = steps.promote(registered, decision)
+    made = outcome.keep_outcome(workspace, config, trained, evaluation, registered, decision, promotion)
     artifacts.links(registered, dataset)
-    if judged["decision"]["promoted"]:
-        events.champion_changed(registered["model"])
+    if made.decision.promoted:
+        events.champion_changed(registered.model)
     else:
-        events.candidate_refused(registered, judged["decision"])
+        events.candidate_refused(registered, made.decision)
     steps.tidy()
-    log.info("v%s: %s", registered["version"], "; ".join(decision["reasons"]))
-    spent = _spent(registered)
-    return outcome.summary(dataset, trained, judged, flow_run=_flow_run(), unchanged=False, steps=spent)
+    log.info("v%s: %s", registered.version, "; ".join(decision.reasons))
+    return _summary(dataset, trained, made, registered=registered)
 
 
-def _spent(registered: dict[str, Any] | None) -> dict[str, Any]:
-    """Time and cost of each step, kept with the run that was registered."""
+def _summary(
+    dataset: PreparedDataset, trained: TrainedModel, made: Outcome, *, registered: RegisteredVersion | None
+) -> RetrainSummary:
+    """All of the retrain. registered: the version that this run made; its times are kept with the version's run."""
     spent = timing.spent()
     if registered is not None:
-        hand_over.account(registered, spent)
+        outcome.record_times(open_workspace(), registered, spent)
     timing.forget()
-    return spent
+    return RetrainSummary(
+        dataset=dataset,
+        trained=trained,
+        outcome=made,
+        flow_run=_flow_run(),
+        unchanged=registered is None,
+        steps=spent,
+    )
 
 
-def _flow_run() -> dict[str, Any]:
+def _flow_run() -> FlowRunRef:
     url = None if prefect_settings().embedded else flow_run.get_flow_run_ui_url()  # an embedded server has no pages
-    return {"id": flow_run.get_id(), "name": flow_run.get_name(), "url": url}
+    return FlowRunRef(flow_run.get_id(), flow_run.get_name(), url)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The steps of a retrain: each a few lines around a function of `mtl.chain`, with its own retry rule.
+"""The steps of a retrain: each a few lines around a function of `mtl.pipeline`, with its own retry rule.
 
-A step takes and gives ids and plain values, never models or tensors.
+A step opens the workspace, takes the records of the steps before it, and gives one; never models or tensors.
 """
 
 from __future__ import annotations
@@ -16,9 +16,20 @@ from flows import artifacts, origin, waiting
 from flows.retrying import is_resumable, is_transient
 from flows.timing import timed
 from flows.watching import watched
-from mtl.chain import batch, champion, common, data_watch, hand_over, judge, learn, outcome, pages
 from mtl.config.retrain import RetrainConfig
+from mtl.decision import ApprovalResponse, Decision
+from mtl.pipeline import gate as gates
+from mtl.pipeline import generate, monitor, outcome, pages, prune, report
+from mtl.pipeline import promote as promotions
+from mtl.pipeline.evaluate import evaluate as evaluate_model
+from mtl.pipeline.prepare import note_lines
+from mtl.pipeline.prepare import prepare as prepare_dataset
+from mtl.pipeline.records import Evaluation, PreparedDataset, PromotionResult, RegisteredVersion
+from mtl.pipeline.register import register as register_version
+from mtl.pipeline.train import train as train_model
 from mtl.settings import device_limit, prefect_settings
+from mtl.training.result import TrainedModel
+from mtl.workspace import Workspace, open_workspace
 
 # Transient faults of stores and registries pass within seconds to minutes; permanent ones fail at once.
 _PATIENT: dict[str, Any] = {
@@ -33,142 +44,169 @@ _RESUMING: dict[str, Any] = _PATIENT | {"retries": 5, "retry_condition_fn": is_r
 
 
 @task(name="prepare", **_PATIENT)
-def prepare(config: RetrainConfig) -> dict[str, Any]:
-    """Make the data set, or find it unchanged: its manifest."""
+def prepare(config: RetrainConfig) -> PreparedDataset:
+    """Make the data set, or find it unchanged."""
     with watched("prepare"):
-        manifest = learn.prepare(config)
-    for line in learn.note_lines(note for note in manifest["notes"] if not note["usual"]):
+        dataset = prepare_dataset(open_workspace(), config)
+    for line in note_lines(note for note in dataset.notes if not note.usual):
         get_run_logger().warning("%s", line)
-    for item in manifest["unpromotable"]:
-        get_run_logger().warning("%s; %s", item["text"], item["do"])
-    artifacts.dataset_table(manifest)
-    return manifest
+    for item in dataset.unpromotable:
+        get_run_logger().warning("%s; %s", item.text, item.do)
+    artifacts.dataset_table(dataset)
+    return dataset
 
 
 @task(name="train", **_RESUMING)
-def train(config: RetrainConfig, dataset: str) -> dict[str, Any]:
-    """Train in a process of its own, or resume: identity, steps, adapter hash. One at a time on a device.
+def train(config: RetrainConfig, dataset: str) -> TrainedModel:
+    """Train in a process of its own, or resume. One at a time on a device.
 
     A run that has nothing to do does not wait for the device.
     """
+    workspace = open_workspace()
     if prefect_settings().embedded:  # it has no limits, and nobody else's runs
         with watched("train"):
-            return learn.train(config, dataset, origin=origin.tags())
-    done = outcome.find_done(config, dataset) if waiting.is_taken(device_limit()) else None
+            return train_model(workspace, config, dataset, origin=origin.tags())
+    done = outcome.find_done(workspace, config, dataset) if waiting.is_taken(device_limit()) else None
     if done is not None:
         return done
     with waiting.slot(device_limit()), watched("train"):
-        return learn.train(config, dataset, origin=origin.tags())
+        return train_model(workspace, config, dataset, origin=origin.tags())
 
 
 @task(name="evaluate", **_PATIENT)
-def evaluate(config: RetrainConfig, dataset: str, trained: dict[str, Any]) -> dict[str, Any]:
-    """Measure base, candidate and champion on the held-out split: the report."""
+def evaluate(config: RetrainConfig, dataset: str, trained: TrainedModel) -> Evaluation:
+    """Measure base, candidate and champion on the held-out split."""
     with watched("evaluate"):
-        report = judge.evaluate(config, dataset, trained)
-    artifacts.metrics_table(report)
-    return report
+        evaluation = evaluate_model(open_workspace(), config, dataset, trained)
+    artifacts.metrics_table(evaluation.report)
+    return evaluation
 
 
 @task(name="register", **_PATIENT)
 def register(
-    config: RetrainConfig, dataset: dict[str, Any], trained: dict[str, Any], report: dict[str, Any], reason: str
-) -> dict[str, Any]:
-    """Record run, metrics and model; publish the version's release: version and where it is."""
+    config: RetrainConfig, dataset: PreparedDataset, trained: TrainedModel, evaluation: Evaluation, reason: str
+) -> RegisteredVersion:
+    """Record run, metrics and model; publish the version's release."""
     with timed("register"):
-        return hand_over.register(config, dataset, trained, report, origin=origin.tags(), reason=reason)
+        return register_version(
+            open_workspace(), config, dataset, trained, evaluation, origin=origin.tags(), reason=reason
+        )
 
 
 @task(name="gate", **_PATIENT)
-def gate(config: RetrainConfig, report: dict[str, Any], registered: dict[str, Any]) -> dict[str, Any]:
-    """Decide from the report alone; the decision, with its reasons, is recorded."""
+def gate(
+    config: RetrainConfig, dataset: PreparedDataset, evaluation: Evaluation, registered: RegisteredVersion
+) -> Decision:
+    """Decide from the report alone, and show it."""
+    workspace = open_workspace()
     with timed("gate"):
-        decision = hand_over.decide(config, report, registered)
-    passed = bool(decision["promoted"] or decision["awaits"])
-    pages.record_gate(registered["model"], registered["version"], passed=passed)
-    pages.refresh(registered["model"], registered["version"])
-    artifacts.report_page(report, decision)
+        decision = gates.decide(workspace, config, evaluation, registered)
+    _show(workspace, dataset, evaluation, registered, decision)
     return decision
 
 
 @task(name="conclude", **_PATIENT)
 def conclude(
-    report: dict[str, Any],
-    registered: dict[str, Any],
-    decision: dict[str, Any],
-    answer: dict[str, Any],
-) -> dict[str, Any]:
-    """Join the gate's decision and the person's answer; recorded with the person's name."""
-    concluded = hand_over.conclude(registered, decision, answer)
-    pages.refresh(registered["model"], registered["version"])
-    artifacts.report_page(report, concluded)
+    config: RetrainConfig,
+    dataset: PreparedDataset,
+    evaluation: Evaluation,
+    registered: RegisteredVersion,
+    decision: Decision,
+    answer: ApprovalResponse,
+) -> Decision:
+    """Join the gate's decision and the person's answer, and show it."""
+    workspace = open_workspace()
+    concluded = gates.conclude(workspace, config, evaluation, registered, decision, answer)
+    _show(workspace, dataset, evaluation, registered, concluded)
     return concluded
 
 
+def _show(
+    workspace: Workspace,
+    dataset: PreparedDataset,
+    evaluation: Evaluation,
+    registered: RegisteredVersion,
+    decision: Decision,
+) -> None:
+    """The decision on the pages that people read, in MLflow and Prefect."""
+    report.show_decision(workspace, dataset, evaluation, registered, decision)
+    pages.refresh(workspace, registered.model, registered.version)
+    artifacts.report_page(evaluation.report, decision)
+
+
 @task(name="promote", **_PATIENT)
-def promote(config: RetrainConfig, registered: dict[str, Any], decision: dict[str, Any]) -> dict[str, Any]:
-    """Make the version champion if the gate said so: who is champion now."""
+def promote(registered: RegisteredVersion, decision: Decision) -> PromotionResult:
+    """Make the version champion if the decision allows it."""
+    workspace = open_workspace()
     with timed("promote"):
-        promoted = hand_over.promote(config, registered, decision)
-    pages.refresh(registered["model"], registered["version"], decision["against"] if promoted["changed"] else None)
-    return promoted
+        promotion = promotions.promote(workspace, registered, decision)
+    replaced = decision.against if promotion.changed else None
+    pages.refresh(workspace, registered.model, registered.version, replaced)
+    return promotion
 
 
 @task(name="tidy", cache_policy=NO_CACHE)
 def tidy() -> dict[str, Any]:
     """Delete what no checkpoint needs, a day after it was written; nothing hangs on its success."""
     with watched("tidy"):
-        return common.tidy()
+        return prune.prune_afterwards(open_workspace())
 
 
 @task(name="follow-aliases", **_PATIENT)
 def follow_aliases(model: str) -> dict[str, Any]:
     """Take up a champion alias that was moved in MLflow: what was found and done."""
-    return pages.follow(model)
+    return promotions.follow_aliases(open_workspace(), model, describe=True)
 
 
 @task(name="plan-generation", **_PATIENT)
 def plan_generation(
     source: str, task_name: str, request: dict[str, int], model: str, ref: str, shard_rows: int, truncate: bool
-) -> dict[str, Any]:
+) -> generate.BatchJob:
     """Count the rows, fix the model's version: what all shards share."""
-    return batch.plan(
-        Path(source), task=task_name, request=request, model=model, ref=ref, shard_rows=shard_rows, truncate=truncate
+    return generate.plan(
+        open_workspace(),
+        Path(source),
+        task=task_name,
+        request=request,
+        model=model,
+        ref=ref,
+        shard_rows=shard_rows,
+        truncate=truncate,
     )
 
 
 @task(name="generate-shard", task_run_name="generate-{number}", **_PATIENT)
-def generate_shard(job: dict[str, Any], number: int, destination: str) -> dict[str, Any]:
+def generate_shard(job: generate.BatchJob, number: int, destination: str) -> generate.Part:
     """Answer one shard, or find it written."""
-    return batch.run_shard(job, number, Path(destination))
+    return generate.run_shard(job, number, Path(destination))
 
 
-@task(name="examine-champion", **_PATIENT)
-def examine_champion(config: RetrainConfig, dataset: str, max_drop: float) -> dict[str, Any]:
+@task(name="check-champion", **_PATIENT)
+def check_champion(config: RetrainConfig, dataset: str, max_drop: float) -> monitor.ChampionCheck:
     """Measure the champion on a data set: scores now and at its release, and what got worse."""
     with watched("evaluate"):
-        return champion.examine(config, dataset, max_drop=max_drop)
+        return monitor.check_champion(open_workspace(), config, dataset, max_drop=max_drop)
 
 
 @task(name="promote-by-hand", **_PATIENT)
 def promote_by_hand(model: str, version: str, force: str | None, actor: str | None) -> dict[str, Any]:
     """Make a version champion on a person's word."""
-    return champion.promote_version(model, version, force=force, actor=actor)
+    return promotions.promote_by_hand(open_workspace(), model, version, force=force, actor=actor)
 
 
 @task(name="roll-back", **_PATIENT)
 def roll_back(model: str, reason: str, actor: str | None) -> dict[str, Any]:
     """Make the previous champion champion again."""
-    return champion.roll_back(model, reason=reason, actor=actor)
+    return promotions.roll_back(open_workspace(), model, reason=reason, actor=actor)
 
 
 @task(name="compare-data", **_PATIENT)
-def compare_data(config: RetrainConfig, dataset: str) -> dict[str, Any]:
+def compare_data(config: RetrainConfig, dataset: str) -> monitor.DataChange:
     """How much of the training data differs from the champion's."""
-    return data_watch.compare_data(config, dataset)
+    return monitor.compare_data(open_workspace(), config, dataset)
 
 
 @task(name="prune-checkpoints", **_PATIENT)
 def prune_checkpoints(delete: bool) -> dict[str, Any]:
     """Delete (or only find) what no commit needs any more."""
-    return common.prune_checkpoints(delete=delete)
+    return prune.prune_checkpoints(open_workspace(), delete=delete)

@@ -25,7 +25,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from mtl.config.gate import GateConfig
-from mtl.decision import GATE, Decision
+from mtl.data.manifest import SplitCounts
+from mtl.decision import GATE, DecisionState
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport
 from mtl.fingerprint import sha256_json
 
@@ -67,7 +68,7 @@ class PromotionDecision:
 
     def to_dict(self) -> dict[str, Any]:
         """`decision` of `mtl retrain --json`."""
-        state = Decision.PROMOTE if self.promoted else Decision.REJECT
+        state = DecisionState.PROMOTE if self.promoted else DecisionState.REJECT
         return asdict(self) | {"reasons": list(self.reasons), "state": state.value, "by": GATE}
 
 
@@ -100,10 +101,10 @@ def shortages(evaluated: Mapping[str, int], policy: PromotionPolicy) -> list[Sho
 
 
 def will_be_evaluated(
-    counts: Mapping[str, Mapping[str, Mapping[str, Any]]], *, split: str, max_examples: int | None
+    counts: Mapping[str, Mapping[str, SplitCounts]], *, split: str, max_examples: int | None
 ) -> dict[str, int]:
     """task -> examples that a report will be about. counts: of a data set's manifest, after all that leaves it."""
-    have = {task: int(splits.get(split, {}).get("examples", 0)) for task, splits in counts.items()}
+    have = {task: splits[split].examples if split in splits else 0 for task, splits in counts.items()}
     return {task: n if max_examples is None else min(n, max_examples) for task, n in have.items()}
 
 

@@ -7,16 +7,18 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mtl.chain.common import tracking
-from mtl.decision import Decision, label, predicate
+from mtl.decision import DecisionState, label, predicate
 from mtl.errors import InputError, NotFoundError
 from mtl.progress import report as report_progress
 from mtl.service.redact import clean
-from mtl.settings import Settings, load_settings, tracking_is_named
-from mtl.store.open import open_store
+from mtl.settings import load_settings, tracking_is_named
 from mtl.store.searched import searched
+from mtl.workspace import open_workspace
+
+if TYPE_CHECKING:
+    from mtl.release.refs import LocalModel
 
 Document = dict[str, Any]
 _SHARD = 256  # texts that are answered together
@@ -24,8 +26,7 @@ _SHARD = 256  # texts that are answered together
 
 def models(name: str) -> Document:
     """The versions of a registered model."""
-    settings = load_settings()
-    registry = _registry(settings, name)
+    registry = open_workspace().registry(name)
     return {"model": name, "versions": [asdict(version) for version in registry.versions()]}
 
 
@@ -33,30 +34,30 @@ def history(name: str) -> Document:
     """The journal of a model: every change of champion, oldest first."""
     from mtl.release.journal import read_journal
 
-    journal = read_journal(open_store(load_settings().store), name)
+    journal = read_journal(open_workspace().store, name)
     changes = [{"seq": seq, **change.to_dict()} for seq, change in enumerate(journal.changes, start=1)]
     return {"model": name, "champion": journal.champion, "previous": journal.previous, "history": changes}
 
 
 def reconcile(name: str) -> Document:
     """Take up what a person did in MLflow, and make its aliases say who is champion."""
-    from mtl.chain.pages import follow
+    from mtl.pipeline.promote import follow_aliases
 
-    return follow(name)
+    return follow_aliases(open_workspace(), name, describe=True)
 
 
 def promote(name: str, version: str, force: str | None) -> Document:
     """Make a version champion: the gate's decision must be for it, or `force` says why not to ask."""
-    from mtl.chain.champion import promote_version
+    from mtl.pipeline.promote import promote_by_hand
 
-    return promote_version(name, version, force=force)
+    return promote_by_hand(open_workspace(), name, version, force=force)
 
 
 def rollback(name: str, reason: str) -> Document:
     """Make the previous champion champion again."""
-    from mtl.chain.champion import roll_back
+    from mtl.pipeline.promote import roll_back
 
-    return roll_back(name, reason=reason)
+    return roll_back(open_workspace(), name, reason=reason)
 
 
 def is_table(file: Path) -> bool:
@@ -68,9 +69,9 @@ def is_table(file: Path) -> bool:
 
 def repair_journal(name: str, champion: str | None, reason: str) -> Document:
     """Fill in lost and damaged entries of the journal."""
-    from mtl.chain import champion as chain
+    from mtl.pipeline.promote import repair_journal as repair
 
-    return chain.repair_journal(name, champion=champion, reason=reason)
+    return repair(open_workspace(), name, champion=champion, reason=reason)
 
 
 def generate(
@@ -87,14 +88,9 @@ def generate(
     from mtl.serving.batch import read_one
 
     text = read_one(*_content(file))
-    settings = load_settings()
-    store = open_store(settings.store)
-    from mtl.release.refs import resolve_ref
     from mtl.serving.generate import load_generator
 
-    model = resolve_ref(
-        ref, store=store, model=name, cache=settings.cache, versions=_lazy_versions(settings, name, ref)
-    )
+    model = _resolved(name, ref)
     (answer,) = load_generator(model.folder).generate(
         [text], task, request=request, max_new_tokens=max_new_tokens, truncate=truncate
     )
@@ -116,15 +112,11 @@ def generate_many(
 
     Errors: InputError if there was none, or none could be answered.
     """
-    from mtl.release.refs import resolve_ref
     from mtl.serving.batch import ACCEPTED, answer_rows, read_lines, read_rows, shards
     from mtl.serving.generate import load_generator
 
-    settings = load_settings()
     rows = read_lines(getattr(sys.stdin, "buffer", sys.stdin)) if file is None else read_rows(file)
-    versions = _lazy_versions(settings, name, ref)
-    store = open_store(settings.store)
-    model = resolve_ref(ref, store=store, model=name, cache=settings.cache, versions=versions)
+    model = _resolved(name, ref)
     generator = load_generator(model.folder, engine="auto")
     done = refused = 0
     first = ""
@@ -151,22 +143,23 @@ def serve(name: str, ref: str, *, host: str, port: int) -> None:
 
     sockets = hold(host, port)  # before what takes seconds
     from mtl.registry.server import serve as serve_folder
-    from mtl.release.refs import resolve_ref
     from mtl.settings_service import serve_max_body
 
     most = serve_max_body()
-    settings = load_settings()
-    versions = _lazy_versions(settings, name, ref)
-    model = resolve_ref(ref, store=open_store(settings.store), model=name, cache=settings.cache, versions=versions)
+    model = _resolved(name, ref)
     version = f" v{model.version}" if model.version else ""
     print(f"serving {name}{version} on http://{host}:{port}/invocations (interrupt to stop)", flush=True)
     serve_folder(model.folder, sockets, max_body=most)
 
 
-def _lazy_versions(settings: Settings, name: str, ref: str) -> Any:
-    """The registry, which takes seconds to open, only for a ref that needs it: a run id."""
+def _resolved(name: str, ref: str) -> LocalModel:
+    """The model that a ref stands for. The registry, which takes seconds to open, is asked only about a run id."""
+    from mtl.release.refs import resolve_ref
+
+    workspace = open_workspace()
     is_run = len(ref) == 32 and not Path(ref).exists()
-    return _registry(settings, name) if is_run else None
+    versions = workspace.registry(name) if is_run else None
+    return resolve_ref(ref, store=workspace.store, model=name, cache=workspace.cache, versions=versions)
 
 
 def _content(file: Path | None) -> tuple[bytes, str]:
@@ -197,7 +190,7 @@ def pull(name: str, ref: str, dest: Path) -> Document:
             manifest, source = read_links(Path(ref))
             fetch_release(source, manifest, dest, progress=tell)
         else:
-            manifest = pull_release(open_store(load_settings().store), ref, dest, model=name, progress=tell)
+            manifest = pull_release(open_workspace().store, ref, dest, model=name, progress=tell)
     return {
         "model": manifest.model,
         "version": manifest.version,
@@ -212,14 +205,8 @@ def links(name: str, ref: str, hours: float) -> Document:
     from mtl.release.links import make_links
     from mtl.release.pull import find_release
 
-    store = open_store(load_settings().store)
+    store = open_workspace().store
     return make_links(store, find_release(store, ref, model=name), hours=hours)
-
-
-def _registry(settings: Settings, name: str) -> Any:
-    from mtl.registry.registry import Registry
-
-    return Registry(tracking(settings), name)
 
 
 def models_text(result: Document) -> str:
@@ -235,10 +222,10 @@ def models_text(result: Document) -> str:
         for v, decision in zip(result["versions"], decisions, strict=True)
     ]
     newest = result["versions"][0]
-    if newest["decision"] not in ("", Decision.PROMOTE, Decision.APPROVED):
+    if newest["decision"] not in ("", DecisionState.PROMOTE, DecisionState.APPROVED):
         words = predicate(newest["decision"], newest["decision_by"])
         lines += ["", f"v{newest['version']} {words}:", *(f"  - {reason}" for reason in newest["reasons"])]
-    if newest["decision"] == Decision.WAITING:
+    if newest["decision"] == DecisionState.WAITING:
         lines.append("next: answer the form of its run in Prefect, where the run is Suspended (or Paused)")
     return "\n".join(lines)
 
@@ -255,7 +242,7 @@ def _tracking_searched() -> str:
 def history_text(result: Document) -> str:
     """Two lines a change, newest first: what, when and by whom; and why."""
     if not result["history"]:
-        return f"{result['model']} has had no champion yet; {searched(open_store(load_settings().store))}"
+        return f"{result['model']} has had no champion yet; {searched(open_workspace().store)}"
     lines = []
     for change in reversed(result["history"]):
         replaced = f"v{change['replaced']}" if change["replaced"] else "none"

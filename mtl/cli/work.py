@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mtl.cli.embedding import prefect_server
 from mtl.cli.terminal import progress_bars, stoppable
-from mtl.config.retrain import RetrainConfig, load_config
+from mtl.config.retrain import load_config
 from mtl.decision import GATE, headline
 from mtl.errors import MtlError, PermanentError, TransientError
-from mtl.settings import load_settings, prefect_settings
+from mtl.settings import prefect_settings
+from mtl.workspace import open_workspace
 
 Document = dict[str, Any]
 _MANY = 0.2  # of the inputs of a task
@@ -21,20 +23,21 @@ _UNKNOWN = 0.05  # of the tokens of a task
 
 def prepare(config: Path) -> Document:
     """The manifest of the configuration's data set, and under `refused` its first quarantined row for each reason."""
-    from mtl.chain import learn
+    from mtl.pipeline.prepare import prepare as prepare_dataset
+    from mtl.pipeline.prepare import refused_rows
 
-    loaded = load_config(config)
+    loaded, workspace = load_config(config), open_workspace()
     with progress_bars():
-        manifest = learn.prepare(loaded)
-    refused = learn.refused_rows(manifest["fingerprint"]) if manifest["quarantine"] else []
-    return manifest | {"refused": refused}
+        dataset = prepare_dataset(workspace, loaded)
+    refused = refused_rows(workspace, dataset.fingerprint) if dataset.manifest.quarantine else []
+    return dataset.to_json() | {"refused": [asdict(row) for row in refused]}
 
 
 def explain(fingerprint: str) -> Document:
     """A data set in words, under `text`."""
-    from mtl.chain import learn
+    from mtl.pipeline.prepare import explain as explain_dataset
 
-    return {"text": learn.explain(fingerprint)}
+    return {"text": explain_dataset(open_workspace(), fingerprint)}
 
 
 def explain_text(explained: Document) -> str:
@@ -44,36 +47,32 @@ def explain_text(explained: Document) -> str:
 
 def train(config: Path, dataset: str | None, resume: str | None = None) -> Document:
     """The result of the training run; `resume` names the run that it must go on from."""
-    from mtl.chain import learn
+    from mtl.pipeline.prepare import prepare as prepare_dataset
+    from mtl.pipeline.train import train as train_model
 
-    loaded = load_config(config)
+    loaded, workspace = load_config(config), open_workspace()
     with progress_bars():
-        return learn.train(loaded, dataset or learn.prepare(loaded)["fingerprint"], resume=resume)
+        fingerprint = dataset or prepare_dataset(workspace, loaded).fingerprint
+        return train_model(workspace, loaded, fingerprint, resume=resume).to_json()
 
 
 def evaluate(config: Path, model: str, against: str | None) -> Document:
     """The report of `model` beside its base and, if given, `against`."""
-    from mtl.chain import judge, learn
+    from mtl.pipeline.evaluate import measure
+    from mtl.pipeline.prepare import prepare as prepare_dataset
+    from mtl.release.refs import resolve_ref
 
-    loaded = load_config(config)
+    loaded, workspace = load_config(config), open_workspace()
+    name = loaded.register_.model
     refs = {"candidate": model} | ({"champion": against} if against else {})
     with progress_bars():
-        folders = {side: _folder(loaded, ref) for side, ref in refs.items()}
-        report = judge.measure(loaded, learn.prepare(loaded)["fingerprint"], folders)
+        versions = workspace.registry(name)
+        folders = {
+            side: resolve_ref(ref, store=workspace.store, model=name, cache=workspace.cache, versions=versions).folder
+            for side, ref in refs.items()
+        }
+        report = measure(workspace, loaded, prepare_dataset(workspace, loaded).fingerprint, folders)
     return report.to_json() | {"refs": refs}
-
-
-def _folder(config: RetrainConfig, ref: str) -> Path:
-    from mtl.chain.common import tracking
-    from mtl.registry.registry import Registry
-    from mtl.release.refs import resolve_ref
-    from mtl.store.open import open_store
-
-    settings = load_settings()
-    name = config.register_.model
-    versions = Registry(tracking(settings), name)
-    store = open_store(settings.store)
-    return resolve_ref(ref, store=store, model=name, cache=settings.cache, versions=versions).folder
 
 
 def retrain(config: Path) -> Document:
@@ -118,7 +117,8 @@ def _worth_showing(record: logging.LogRecord) -> bool:
 
 def prepare_text(manifest: Document, *, config: Path) -> str:
     """Counts of each task and split, a line each, and what a person may not expect."""
-    from mtl.chain.learn import note_lines
+    from mtl.pipeline.prepare import note_lines
+    from mtl.pipeline.records import SourceNote
 
     lines = [f"data set {manifest['fingerprint']}"]
     for task, splits in manifest["counts"].items():
@@ -150,7 +150,7 @@ def prepare_text(manifest: Document, *, config: Path) -> str:
         lines.append("  quarantined: " + ", ".join(f"{reason} {number}" for reason, number in reasons))
         lines += [f"    {_refused(row)}" for row in manifest.get("refused", ())]
         lines.append(f"  with examples: mtl prepare --explain {manifest['fingerprint'][:12]}")
-    lines += [f"note: {line}" for line in note_lines(manifest["notes"])]
+    lines += [f"note: {line}" for line in note_lines(SourceNote(**note) for note in manifest["notes"])]
     named = shlex.quote(str(config))
     return "\n".join([*lines, f"next: mtl retrain -c {named}, or mtl deploy --config {named}"])
 
@@ -175,9 +175,10 @@ def train_text(result: Document) -> str:
 
 def evaluate_text(report: Document) -> str:
     """The means, a line a task and metric, a column a model."""
-    from mtl.chain.judge import report_markdown
+    from mtl.evaluation.markdown import report_markdown
+    from mtl.evaluation.report import EvalReport
 
-    return report_markdown(report)
+    return report_markdown(EvalReport.from_json(report))
 
 
 def retrain_text(result: Document) -> str:

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mtl.data.manifest import MANIFEST, DatasetManifest
-from mtl.document import check_record
 
 _SIDES = ("inputs", "targets")
 
 
-def write_pages(document: Mapping[str, Any], folder: Path) -> None:
+def write_pages(manifest: DatasetManifest, folder: Path) -> None:
     """The manifest and the picture as `manifest.json` and `lengths.png` in a folder."""
-    manifest = check_record(DatasetManifest, document, MANIFEST)
     (folder / MANIFEST).write_bytes(manifest.to_json())
     (folder / "lengths.png").write_bytes(lengths_png(manifest))
 

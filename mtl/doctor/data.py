@@ -8,20 +8,22 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import islice
 
-from mtl.chain.foresight import unpromotable
-from mtl.chain.learn import find_prepared
 from mtl.config.data import SourceConfig
 from mtl.config.retrain import RetrainConfig
+from mtl.data.manifest import SplitCounts
 from mtl.data.quarantine import Refused, firsts
 from mtl.data.reading import check_columns, open_for, read_row, settled
 from mtl.data.refuse import remedy, told, too_many
 from mtl.doctor.finding import Finding, fault, ok, warning
+from mtl.pipeline.prepare import find_prepared
+from mtl.pipeline.promotable import unpromotable
 from mtl.settings import Settings
 from mtl.sources.base import Note, Source
 from mtl.sources.listing import sentences
 from mtl.sources.open import is_remote
 from mtl.task import BadRow, Task
 from mtl.tasks.table import get_task
+from mtl.workspace import open_workspace
 
 _MANY = 10**9
 """Rows of a source that nobody counted."""
@@ -54,22 +56,22 @@ def data(settings: Settings, config: RetrainConfig | None) -> Iterator[Finding]:
         what = f"{config.name}: no {wanted} examples of {' and '.join(lacking)}, on which a retrain is judged"
         faults.append(fault("data", what, f"data: {{holdout: {{{wanted}: 0.1}}}} makes them out of a tenth of train"))
     if not faults:
-        yield from _promotable(config)
+        yield from _promotable(settings, config)
     yield from faults
     if not faults:
         yield ok("data", f"{config.name}: {len(config.data.sources)} sources, tasks {', '.join(have)}")
 
 
-def _promotable(config: RetrainConfig) -> Iterator[Finding]:
+def _promotable(settings: Settings, config: RetrainConfig) -> Iterator[Finding]:
     """Whether enough examples are evaluated for a promotion: counted if the data set is prepared, else at most."""
-    found = find_prepared(config)
-    counts = found["counts"] if found else _at_most(config)
+    found = find_prepared(open_workspace(settings), config)
+    counts = found.counts if found else _at_most(config)
     say = fault if config.gate.too_few_examples == "refuse" else warning
     for item in unpromotable(config, counts):
-        yield say("data", f"{config.name}: {item['text']}", item["do"])
+        yield say("data", f"{config.name}: {item.text}", item.do)
 
 
-def _at_most(config: RetrainConfig) -> dict[str, dict[str, dict[str, int]]]:
+def _at_most(config: RetrainConfig) -> dict[str, dict[str, SplitCounts]]:
     """Examples of each task that the configuration allows, as far as it limits the rows of its sources."""
     split = config.evaluate.split
     share = config.data.holdout.get(split, 1.0)
@@ -77,7 +79,7 @@ def _at_most(config: RetrainConfig) -> dict[str, dict[str, dict[str, int]]]:
     for source in config.data.sources:
         held_out = math.ceil(share * source.rows["train"]) if "train" in source.rows else _MANY
         rows[source.task] += source.rows.get(split, held_out if split in config.data.holdout else _MANY)
-    return {task: {split: {"examples": number}} for task, number in rows.items()}
+    return {task: {split: SplitCounts(examples=number)} for task, number in rows.items()}
 
 
 def _notes(notes: list[Note], uri: str) -> Iterator[Finding]:

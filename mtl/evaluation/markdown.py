@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mtl.decision import Decision
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
 from mtl.printable import printable
 from mtl.task import Metric
@@ -24,14 +25,9 @@ _LEVELS = ("Easy", "Medium", "Hard")
 _NONE = "–"
 
 
-def report_markdown(
-    report: EvalReport, *, promoted: bool | None = None, reasons: Sequence[str] = (), title: str = ""
-) -> str:
-    """The page of one report. promoted: the gate's decision with its `reasons`, or None where there is none yet.
-
-    title: the decision in words, where more than the gate decided.
-    """
-    blocks = [*_verdict(promoted, reasons, title=title), *_overview(report)]
+def report_markdown(report: EvalReport, *, decision: Decision | None = None) -> str:
+    """The page of one report. decision: about the version, None where there is none yet."""
+    blocks = [*_decided(decision), *_overview(report)]
     for task in report.metrics:
         blocks += [f"## {escape(task)}", f"{report.examples[task]} examples.", _task_table(report, task)]
         blocks += _difficulty_tables(report, task)
@@ -50,11 +46,10 @@ def code(text: str) -> str:
     return f"`{printable(' '.join(text.split())).replace('`', chr(39)).replace('|', chr(39))}`"
 
 
-def _verdict(promoted: bool | None, reasons: Sequence[str], *, title: str) -> list[str]:
-    if promoted is None:
+def _decided(decision: Decision | None) -> list[str]:
+    if decision is None:
         return ["# Evaluation"]
-    words = escape(title) if title else "Promoted" if promoted else "Not promoted"
-    return [f"# {words}", "\n".join(f"- {escape(reason)}" for reason in reasons)]
+    return [f"# {escape(decision.title)}", "\n".join(f"- {escape(reason)}" for reason in decision.reasons)]
 
 
 def _overview(report: EvalReport) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from mtl.decision import Decision
 from mtl.evaluation.dataset_changes import DatasetChange
 from mtl.evaluation.markdown import reader_words
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
@@ -54,12 +55,11 @@ def report_page(
     *,
     title: str,
     tasks: Mapping[str, Task],
-    promoted: bool | None = None,
-    reasons: Sequence[str] = (),
+    decision: Decision | None = None,
     changes: Sequence[DatasetChange] = (),
     facts: Mapping[str, str] | None = None,
 ) -> str:
-    """The page. promoted: the gate's decision with its `reasons`, None where there is none yet.
+    """The page. decision: about the version, None where there is none yet.
 
     tasks: those that can parse their own answers; others are shown as text. changes: of the data set since the
     champion. facts: name -> value of whatever else belongs under the verdict (version, run, data).
@@ -67,8 +67,7 @@ def report_page(
     against = CHAMPION if CHAMPION in report.models else BASE
     return _template().render(
         title=title,
-        promoted=promoted,
-        reasons=reasons,
+        decision=decision,
         facts=facts or {},
         report=report,
         against=against,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,62 +15,21 @@ from typing import Any
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from mtl.decision import GATE, NOBODY, Decision
+from mtl.decision import GATE, NOBODY, Decision, DecisionState
 from mtl.errors import NotFoundError
 from mtl.fingerprint import sha256_file
+from mtl.registry.base import CANDIDATE, Registered, VersionInfo
 from mtl.registry.package import packaged
 from mtl.serving.folder import ADAPTER
 from mtl.tracking.address import redact
 from mtl.tracking.client import Tracking
 from mtl.tracking.faults import mlflow_errors
 
-CANDIDATE = "candidate"
 _KEPT = ("champion", "previous")
 _SYNCED = "journal_seq"
 _PAGE = 200
 _LONGEST_TAG = 4900
 _LONGEST_DESCRIPTION = 5000
-
-
-@dataclass(frozen=True, slots=True)
-class Registered:
-    """A version, and whether this call made it; otherwise it was there from an earlier run of the same identity."""
-
-    version: int
-    created: bool
-    removed: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The recorded decision about a version, and who made it. `against` is the champion of that time, None for none.
-
-    until: when the waiting for a person ends; after it, a version that waits counts as unanswered.
-    """
-
-    decision: Decision
-    reasons: tuple[str, ...]
-    against: int | None
-    by: str = GATE
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class VersionInfo:
-    """One line of `mtl models`."""
-
-    version: int
-    aliases: tuple[str, ...]
-    identity: str
-    fingerprint: str
-    decision: str
-    decision_by: str
-    reasons: tuple[str, ...]
-    created: str
-    run_id: str
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str]
-    description: str = ""
 
 
 class Registry:
@@ -158,28 +116,34 @@ class Registry:
             else:
                 self._client.set_registered_model_tag(self.model, _SYNCED, str(seq))
 
-    def record_verdict(self, version: int, verdict: Verdict, *, policy: str = "") -> None:
-        """Keep the decision in the version's tags."""
+    def record_decision(self, version: int, decision: Decision, *, until: datetime | None = None) -> None:
+        """Keep the decision in the version's tags. until: when the waiting for a person ends."""
         self.set_tags(
             version,
             {
-                "decision": verdict.decision,
-                "decision_by": verdict.by,
-                "decision_reasons": json.dumps(list(verdict.reasons)),
-                "decision_against": "" if verdict.against is None else str(verdict.against),
-                **({"decision_policy": policy} if policy else {}),
-                **({"decision_until": verdict.until.isoformat(timespec="seconds")} if verdict.until else {}),
+                "decision": decision.state,
+                "decision_by": decision.by,
+                "decision_reasons": json.dumps(list(decision.reasons)),
+                "decision_against": "" if decision.against is None else str(decision.against),
+                **({"decision_policy": decision.policy_version} if decision.policy_version else {}),
+                **({"decision_until": until.isoformat(timespec="seconds")} if until else {}),
             },
         )
 
-    def verdict(self, version: int) -> Verdict | None:
-        """The recorded decision about a version; None if it was never judged."""
+    def decision(self, version: int) -> Decision | None:
+        """The recorded decision about a version; None if there is none. One whose waiting ended is unanswered."""
         tags = self._get(version).tags
-        decision, by = _decision(tags)
-        if decision not in list(Decision):
+        state, by = _decision(tags)
+        if state not in list(DecisionState):
             return None
         against = tags.get("decision_against")
-        return Verdict(Decision(decision), _reasons(tags), int(against) if against else None, by)
+        return Decision(
+            state=DecisionState(state),
+            reasons=_reasons(tags),
+            against=int(against) if against else None,
+            by=by,
+            policy_version=tags.get("decision_policy", ""),
+        )
 
     def set_tags(self, version: int, tags: Mapping[str, str]) -> None:
         """Set tags of a version; one without a value is removed, so that no page shows empty ones."""
@@ -294,17 +258,17 @@ class Registry:
                 raise
 
 
-_OF_PEOPLE = {"promote": Decision.APPROVED, "reject": Decision.REFUSED}
+_OF_PEOPLE = {"promote": DecisionState.APPROVED, "reject": DecisionState.REFUSED}
 
 
 def _decision(tags: Mapping[str, str]) -> tuple[str, str]:
     """(decision, who made it). A person's answer was once recorded as the gate's, with the name beside it."""
     decision, by = tags.get("decision", ""), tags.get("decision_by", GATE)
-    if decision == Decision.WAITING and _is_past(tags.get("decision_until", "")):
-        return Decision.UNANSWERED, NOBODY  # the server ends the run that asks, and nobody is left to say so
+    if decision == DecisionState.WAITING and _is_past(tags.get("decision_until", "")):
+        return DecisionState.UNANSWERED, NOBODY  # the server ends the run that asks, and nobody is left to say so
     person = tags.get("approval_by")
     if person and "decision_by" not in tags and decision in _OF_PEOPLE:
-        return Decision.UNANSWERED if person == NOBODY else _OF_PEOPLE[decision], person
+        return DecisionState.UNANSWERED if person == NOBODY else _OF_PEOPLE[decision], person
     return decision, by
 
 

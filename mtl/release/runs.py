@@ -19,11 +19,11 @@ def export_run(store: ObjectStore, identity: str, *, cache: Path) -> Path:
     Errors: NotFoundError for a run that is not finished or whose data set is gone, and those of `export_model`.
     """
     from mtl.training.export import export_model  # torch takes seconds to import
-    from mtl.training.run import read_result
+    from mtl.training.result import read_result
 
     values = {name: json.loads(text) for name, text in load_identity(store, identity).fields}
     try:
-        adapter_sha256 = str(read_result(store, identity)["adapter_sha256"])
+        adapter_sha256 = str(read_result(store, identity).adapter_sha256)
     except NotFoundError:
         hint = "mtl train -c CONF goes on with it"
         raise NotFoundError(f"run {identity[:12]} is not finished", field="model", hint=hint) from None

@@ -13,11 +13,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlflow.entities import Metric
-
 from mtl.errors import DamageError
 from mtl.seal import seal, unseal
-from mtl.tracking.client import Tracking
+from mtl.tracking.base import Point, Tracker
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +25,7 @@ class MetricBuffer:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._points: dict[tuple[str, int], Metric] = {}
+        self._points: dict[tuple[str, int], Point] = {}
         self._sent: set[tuple[str, int]] = set()
         self._asked: set[str] = set()
         self._run = ""
@@ -48,7 +46,7 @@ class MetricBuffer:
             file.write(seal(line) + b"\n")
         self._add(step, now, new)
 
-    def flush(self, tracking: Tracking, run_id: str) -> int:
+    def flush(self, tracker: Tracker, run_id: str) -> int:
         """Send what the run lacks, in order of steps; how many values that was. Another run than last time lacks all.
 
         Raises TransientError while MLflow is away; the values stay here. A batch whose answer was lost is sent again
@@ -57,11 +55,11 @@ class MetricBuffer:
         if run_id != self._run:
             self._run, self._sent, self._asked = run_id, set(), set()
         for name in {name for name, _ in self._points} - self._asked:
-            self._sent.update((name, step) for step in tracking.logged_steps(run_id, name))
+            self._sent.update((name, step) for step in tracker.logged_steps(run_id, name))
             self._asked.add(name)
         due = {key: point for key, point in self._points.items() if key not in self._sent}
-        points = sorted(due.values(), key=lambda point: (point.step, point.key))
-        tracking.log_points(run_id, points)
+        points = sorted(due.values(), key=lambda point: (point.step, point.name))
+        tracker.log_points(run_id, points)
         self._sent.update(due)
         return len(points)
 
@@ -71,7 +69,7 @@ class MetricBuffer:
 
     def _add(self, step: int, now: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
-            self._points.setdefault((name, step), Metric(name, value, now, step))
+            self._points.setdefault((name, step), Point(name, value, now, step))
 
     def _read(self) -> None:
         if not self._path.exists():

@@ -20,13 +20,12 @@ from mlflow.tracking import MlflowClient
 
 from mtl.errors import PermanentError
 from mtl.tracking.address import deleted_experiment, redact
+from mtl.tracking.base import NOTE, Point
 from mtl.tracking.faults import PatientClient, mlflow_errors
 from mtl.tracking.schema import make_database
 
 _PARAMS_A_CALL = 100
 METRICS_A_CALL = 1000
-NOTE = "mlflow.note.content"
-"""Tag of a run that MLflow's page shows as its description, which is Markdown."""
 _LONGEST_VALUE = 5000
 _LONGEST_DIGEST = 36  # MLflow's column; the whole fingerprint stands in the source and in the run's tags
 
@@ -139,17 +138,18 @@ class Tracking:
             known = self.client.get_run(run_id).data.metrics
             now = int(time.time() * 1000)
             new = [
-                Metric(name, float(value), now, step)
+                Point(name, float(value), now, step)
                 for name, value in metrics.items()
                 if not _same(known.get(name), float(value))
             ]
             self.log_points(run_id, new)
 
-    def log_points(self, run_id: str, points: Sequence[Metric]) -> None:
+    def log_points(self, run_id: str, points: Sequence[Point]) -> None:
         """Log measured points as they are, a thousand a call. A point logged again with its own time is no new one."""
+        metrics = [Metric(point.name, point.value, point.timestamp, point.step) for point in points]
         with mlflow_errors("log metrics"):
-            for start in range(0, len(points), METRICS_A_CALL):
-                self.client.log_batch(run_id, metrics=points[start : start + METRICS_A_CALL])
+            for start in range(0, len(metrics), METRICS_A_CALL):
+                self.client.log_batch(run_id, metrics=metrics[start : start + METRICS_A_CALL])
 
     def logged_steps(self, run_id: str, metric: str) -> set[int]:
         """Steps at which the run has a value of `metric`."""

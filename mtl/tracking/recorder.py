@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mtl.errors import InputError, MtlError
+from mtl.tracking.base import Tracker
 from mtl.tracking.buffer import MetricBuffer
-from mtl.tracking.client import Tracking
 
 _log = logging.getLogger(__name__)
 _EVERY = 10.0  # seconds between two sendings
@@ -23,18 +23,18 @@ _BACK_OFF = 60.0  # seconds to leave an absent MLflow alone
 class Recorder:
     """Records one training run.
 
-    connect: opens the tracking (may raise TransientError). folder: where buffers are kept, one file a run identity.
-    at_end: called with the tracking and the run's id once all metrics of a finished run are sent.
+    connect: opens the tracker (may raise TransientError). folder: where buffers are kept, one file a run identity.
+    at_end: called with the tracker and the run's id once all metrics of a finished run are sent.
     """
 
     def __init__(
         self,
-        connect: Callable[[], Tracking],
+        connect: Callable[[], Tracker],
         folder: Path,
         *,
         experiment: str,
         params: Mapping[str, Any],
-        at_end: Callable[[Tracking, str], None] | None = None,
+        at_end: Callable[[Tracker, str], None] | None = None,
     ) -> None:
         self._connect = connect
         self._folder = folder
@@ -92,24 +92,24 @@ class Recorder:
         """Send what is due and, with a status, close the run. False: MLflow does not answer, or refuses."""
         assert self._buffer is not None
         try:
-            tracking = self._connect()
-            run = tracking.run_for(self._identity, experiment=self._experiment, tags=self._tags)
-            tracking.log_params(run, self._params)
+            tracker = self._connect()
+            run = tracker.run_for(self._identity, experiment=self._experiment, tags=self._tags)
+            tracker.log_params(run, self._params)
             if self._run not in ("", run):
                 _log.warning("run %s was deleted in MLflow; %s has its metrics from the first step", self._run, run)
             self._run = run
-            self._buffer.flush(tracking, run)
+            self._buffer.flush(tracker, run)
             if status == "FINISHED" and self._finished is not None:
-                self._finished(tracking, run)
+                self._finished(tracker, run)
             if status is not None:
-                tracking.finish(run, status=status)
+                tracker.finish(run, status=status)
         except MtlError as error:  # a refusal too: registration will say it again, with the trained model at hand
             _log.warning("MLflow did not take the metrics; they wait on disk: %s", error.message)
             return False
         return True
 
 
-def send_kept(tracking: Tracking, run_id: str, folder: Path, *, identity: str) -> int:
+def send_kept(tracker: Tracker, run_id: str, folder: Path, *, identity: str) -> int:
     """Metrics of a finished training that MLflow did not take while it ran: sent now; how many values that was.
 
     folder: as the Recorder's. Raises TransientError while MLflow is away; the values stay where they are.
@@ -118,6 +118,6 @@ def send_kept(tracking: Tracking, run_id: str, folder: Path, *, identity: str) -
     if not path.exists():
         return 0
     buffer = MetricBuffer(path)
-    sent = buffer.flush(tracking, run_id)
+    sent = buffer.flush(tracker, run_id)
     buffer.discard()
     return sent

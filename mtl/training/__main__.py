@@ -41,7 +41,7 @@ def main(plan_file: str, command: int | None = None) -> int:
 
         result = run(plan, events)
         leave()
-        events.emit("done", **result)
+        events.emit("done", **(result.to_json() if result else {}))
         return 0
     except Exception as caught:
         cause, error = cause_of(caught), translate(caught)

@@ -28,6 +28,7 @@ from mtl.training.ending import error_of, last_words, the_better
 from mtl.training.events import parse_event
 from mtl.training.node import announced, torchrun
 from mtl.training.plan import TrainPlan
+from mtl.training.result import TrainedModel
 
 Event = Mapping[str, Any]
 _GRACE = 25.0  # seconds for a stop request; Prefect kills after 30
@@ -40,7 +41,7 @@ def launch_training(
     on_event: Callable[[Event], None],
     *,
     resume: str | None = None,
-) -> dict[str, Any]:
+) -> TrainedModel:
     """Train in a process of its own, so that a crash, an out-of-memory kill or a GPU fault ends only that process.
 
     on_event gets every event as it comes. resume: identity of the run that must be gone on from. How it ended is kept
@@ -62,8 +63,8 @@ def launch_training(
         with others:
             code, last, tail = _follow(work, on_event)
     if code == 0 and last.get("event") == "done":
-        result = {name: value for name, value in last.items() if name != "event"}
-        _keep(settings, config.name, {"exit_code": 0, "cause": "done", "identity": result["identity"]})
+        result = TrainedModel.from_json(last, "the trainer's last event")
+        _keep(settings, config.name, {"exit_code": 0, "cause": "done", "identity": result.identity})
         return result
     words = last_words(code, last, tail)
     _keep(settings, config.name, words)

@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 import statistics
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,17 +14,15 @@ from transformers import set_seed
 
 from mtl.checkpoints.checkpoint_store import CheckpointStore
 from mtl.checkpoints.identity import RunIdentity
-from mtl.checkpoints.related import Lineage, resume_source
+from mtl.checkpoints.related import resume_source
 from mtl.config.retrain import RetrainConfig
 from mtl.data.dataset import Dataset, open_dataset
-from mtl.document import Flag, Line, Number, Sha256, Size, check_record
 from mtl.errors import DamageError, NotFoundError, TransientError
 from mtl.fingerprint import sha256_file
 from mtl.model.adapter import trainable_parameters
 from mtl.model.base import BaseRef, base_sha256, resolve_base
 from mtl.model.precision import device_kind
 from mtl.store.base import ObjectStore
-from mtl.store.documents import put_document, read_document
 from mtl.store.open import open_store
 from mtl.tasks.table import in_order
 from mtl.training import ranks
@@ -37,17 +34,17 @@ from mtl.training.held_out import held_out_batches
 from mtl.training.history import read_log, result_adapter
 from mtl.training.machine import keep_freed_memory
 from mtl.training.plan import TrainPlan, identity_fields, thread_count
+from mtl.training.result import TrainedModel, keep_result, read_result
 from mtl.training.resume import Start, start_run
 from mtl.training.trainer import LoraTrainer
 from mtl.training.uploads import Uploads
 from mtl.training.validation import Validation
 
 _log = logging.getLogger(__name__)
-_AGAIN = "train again: it is made again from the run's last commit"
 
 
-def run(plan: TrainPlan, events: EventWriter) -> dict[str, Any]:
-    """Train, resume or find finished; the result is that of `mtl train --json`. Errors: of mtl.errors."""
+def run(plan: TrainPlan, events: EventWriter) -> TrainedModel | None:
+    """Train, resume or find finished: the result, on the leading process alone. Errors: of mtl.errors."""
     stop = StopRequest()
     config, work = plan.parsed(), Path(plan.work)
     torch.set_num_threads(thread_count(config.train.threads))
@@ -63,9 +60,9 @@ def run(plan: TrainPlan, events: EventWriter) -> dict[str, Any]:
         _bring(begin, checkpoints)
         result = _train(config, data, ref, checkpoints, start=begin, events=events, stop=stop, work=work)
         if ranks.is_leader():
-            checkpoints.finish(result["steps"])
-            put_document(store, result_key(identity.sha256), result)
-    return read_result(store, identity.sha256) if ranks.is_leader() else {}
+            checkpoints.finish(result.steps)
+            keep_result(store, result)
+    return read_result(store, identity.sha256) if ranks.is_leader() else None
 
 
 def _begin(
@@ -108,13 +105,8 @@ def _is_done(checkpoints: CheckpointStore, store: ObjectStore, work: Path) -> bo
     restored = checkpoints.restore(work / "finished")
     if restored is None or restored.commit.step != last.step:
         return False
-    told = [result.get(name) for name in ("identity", "steps", "adapter_sha256")]
-    return told == [checkpoints.identity.sha256, last.step, sha256_file(result_adapter(restored.folder))]
-
-
-def result_key(identity: str) -> str:
-    """Object that holds the result of a finished run."""
-    return f"runs/{identity}/result.json"
+    told = (result.steps, result.adapter_sha256)
+    return told == (last.step, sha256_file(result_adapter(restored.folder)))
 
 
 def _identity(config: RetrainConfig, dataset: str, ref: BaseRef) -> RunIdentity:
@@ -134,7 +126,7 @@ def _train(
     events: EventWriter,
     stop: StopRequest,
     work: Path,
-) -> dict[str, Any]:
+) -> TrainedModel:
     """From `start` to the last step, which is committed; the result (the leader's is the one that counts)."""
     tasks = in_order(data.manifest.counts)
     split = TokenisedSplit(data, "train", tasks)
@@ -165,18 +157,18 @@ def _train(
     finally:
         uploads.close()
     speeds = progress.speeds or speeds_before
-    return {
-        "identity": checkpoints.identity.sha256,
-        "steps": max(start.step, trainer.state.global_step),
-        "max_steps": config.train.max_steps,
-        "adapter_sha256": adapter[-1] if adapter else None,
-        "resumed_from": start.step or None,
-        "bit_exact": start.lineage is None,
-        "continued_from": start.lineage.to_dict() if start.lineage else None,
-        "tokens_per_second": round(statistics.median(speeds), 1) if speeds else None,
-        "loss": progress.loss,
+    return TrainedModel(
+        identity=checkpoints.identity.sha256,
+        steps=max(start.step, trainer.state.global_step),
+        max_steps=config.train.max_steps,
+        adapter_sha256=adapter[-1] if adapter else None,
+        resumed_from=start.step or None,
+        bit_exact=start.lineage is None,
+        continued_from=start.lineage,
+        tokens_per_second=round(statistics.median(speeds), 1) if speeds else None,
+        loss=progress.loss,
         **(validation.summary() if validation else {}),
-    }
+    )
 
 
 def _validation(
@@ -237,27 +229,3 @@ def _start_event(
         "choices": trainer.choices.to_dict(),
         "device": trainer.args.device.type,
     }
-
-
-def read_result(store: ObjectStore, identity: str) -> dict[str, Any]:
-    """The result of a finished run. Errors: NotFoundError; DamageError for what is no result, or another run's."""
-    key = result_key(identity)
-    document = read_document(store, key, hint=_AGAIN)
-    if check_record(_Result, document, key, hint=_AGAIN).identity != identity:
-        raise DamageError(f"{key} is damaged: it is the result of another run", field=key, hint=_AGAIN)
-    return document
-
-
-@dataclass(frozen=True)
-class _Result:
-    """The fields of a result that others go by."""
-
-    identity: Sha256
-    steps: Size
-    max_steps: Size
-    adapter_sha256: Sha256 | None
-    resumed_from: Size | None
-    bit_exact: Flag
-    continued_from: Lineage | None
-    tokens_per_second: Number | None
-    loss: dict[Line, Number]

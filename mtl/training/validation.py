@@ -13,6 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from mtl.model.adapter import ADAPTER_FILES
 from mtl.training.history import BEST_FILE, HISTORY_FILE, Measurement, best_of, is_over, read_history
+from mtl.training.result import BestStep
 
 
 class Validation(TrainerCallback):  # type: ignore[misc]  # transformers is not followed by mypy
@@ -60,13 +61,13 @@ class Validation(TrainerCallback):  # type: ignore[misc]  # transformers is not 
         return next((-measured.value(self._metric) for measured in self.history if measured.step == step), None)
 
     def summary(self) -> dict[str, Any]:
-        """What the result of the run says."""
+        """What the result of the run says: fields of TrainedModel."""
         best = self.best
         if best is None:
             return {}
         return {
             "validation": dict(self.history[-1].loss),
-            "best": {"step": best.step, "metric": self._metric, "value": best.value(self._metric)},
+            "best": BestStep(best.step, self._metric, best.value(self._metric)),
             "stopped_early": self.over,
         }
 

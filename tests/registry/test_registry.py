@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl.decision import Decision
+from mtl.decision import DecisionState
 from mtl.errors import DamageError, NotFoundError, TransientError
 from mtl.fingerprint import sha256_file
 from mtl.registry.registry import Registered, Registry, Verdict
@@ -132,10 +132,10 @@ def test_the_registry_follows_the_journal(registry: Registry, tracking: Tracking
 def test_verdicts(registry: Registry, tracking: Tracking, tmp_path: Path) -> None:
     register(registry, tracking, tmp_path)
     assert registry.verdict(1) is None
-    rejected = Verdict(Decision.REJECT, ("mcq is worse: -0.10 [-0.15, -0.05]", "summarize ties"), None)
+    rejected = Verdict(DecisionState.REJECT, ("mcq is worse: -0.10 [-0.15, -0.05]", "summarize ties"), None)
     registry.record_verdict(1, rejected, policy="1")
     assert registry.verdict(1) == rejected
-    promoted = Verdict(Decision.APPROVED, ("better on mcq",), 7, "Ann")
+    promoted = Verdict(DecisionState.APPROVED, ("better on mcq",), 7, "Ann")
     registry.record_verdict(1, promoted)
     assert registry.verdict(1) == promoted
     (info,) = registry.versions()
@@ -147,10 +147,10 @@ def test_verdicts(registry: Registry, tracking: Tracking, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("decision", "approval_by", "found"),
     [
-        ("promote", "Ann", (Decision.APPROVED, "Ann")),
-        ("reject", "Ann", (Decision.REFUSED, "Ann")),
-        ("reject", "nobody", (Decision.UNANSWERED, "nobody")),
-        ("reject", "", (Decision.REJECT, "gate")),
+        ("promote", "Ann", (DecisionState.APPROVED, "Ann")),
+        ("reject", "Ann", (DecisionState.REFUSED, "Ann")),
+        ("reject", "nobody", (DecisionState.UNANSWERED, "nobody")),
+        ("reject", "", (DecisionState.REJECT, "gate")),
     ],
 )
 def test_answers_of_people_that_an_earlier_release_recorded_are_told_from_the_gates(
@@ -163,14 +163,14 @@ def test_answers_of_people_that_an_earlier_release_recorded_are_told_from_the_ga
     assert (verdict.decision, verdict.by) == found
 
 
-@pytest.mark.parametrize(("hours", "decision"), [(1, Decision.WAITING), (-1, Decision.UNANSWERED)])
+@pytest.mark.parametrize(("hours", "decision"), [(1, DecisionState.WAITING), (-1, DecisionState.UNANSWERED)])
 def test_a_version_that_nobody_answered_for_in_time_waits_no_more(
-    registry: Registry, tracking: Tracking, tmp_path: Path, hours: int, decision: Decision
+    registry: Registry, tracking: Tracking, tmp_path: Path, hours: int, decision: DecisionState
 ) -> None:
     """The run that asks is ended by Prefect's server then, and cannot say so itself."""
     register(registry, tracking, tmp_path)
     until = datetime.now(UTC) + timedelta(hours=hours)
-    registry.record_verdict(1, Verdict(Decision.WAITING, ("better",), None, until=until))
+    registry.record_verdict(1, Verdict(DecisionState.WAITING, ("better",), None, until=until))
     verdict = registry.verdict(1)
     assert verdict is not None
     assert (verdict.decision, registry.versions()[0].decision) == (decision, decision)
@@ -180,7 +180,7 @@ def test_very_long_reasons_are_kept_as_far_as_a_tag_goes(
     registry: Registry, tracking: Tracking, tmp_path: Path
 ) -> None:
     register(registry, tracking, tmp_path)
-    registry.record_verdict(1, Verdict(Decision.REJECT, ("x" * 20_000,), None))
+    registry.record_verdict(1, Verdict(DecisionState.REJECT, ("x" * 20_000,), None))
     verdict = registry.verdict(1)
     assert verdict is not None
     assert len(verdict.reasons[0]) == 4900

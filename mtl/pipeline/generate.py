@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -13,14 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mtl import progress
-from mtl.chain.common import Document
 from mtl.errors import InputError
 from mtl.fingerprint import sha256_file, sha256_json
+from mtl.release.refs import check_model_folder, resolve_ref
 from mtl.serving.batch import answer_rows, read_rows
 from mtl.serving.generate import Generator, load_generator
-from mtl.settings import load_settings
 from mtl.store.files import written_aside
-from mtl.store.open import open_store
+from mtl.workspace import Workspace
 
 SCHEMA = pa.schema(
     [
@@ -36,7 +36,39 @@ SCHEMA = pa.schema(
 _JOB = b"mtl_job"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchJob:
+    """What all shards of a job share. The version is fixed: a promotion meanwhile changes nothing.
+
+    id: hash of the texts, the request and the version; parts of another job are never taken for this one's.
+    """
+
+    id: str
+    source: str
+    task: str
+    request: Mapping[str, int]
+    truncate: bool
+    shard_rows: int
+    rows: int
+    version: int | None
+    folder: str
+
+    @property
+    def shards(self) -> int:
+        return -(-self.rows // self.shard_rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One written shard: its file, its rows, and how many of them were refused."""
+
+    path: str
+    rows: int
+    refused: int
+
+
 def plan(
+    workspace: Workspace,
     source: Path,
     *,
     task: str,
@@ -45,47 +77,46 @@ def plan(
     ref: str,
     shard_rows: int,
     truncate: bool,
-) -> Document:
-    """Everything that the shards share. The version is fixed here: a promotion meanwhile changes nothing."""
-    from mtl.release.refs import resolve_ref
-
-    settings = load_settings()
-    found = resolve_ref(ref, store=open_store(settings.store), model=model, cache=settings.cache)
-    rows = sum(1 for _ in read_rows(source))
-    job: Document = {
-        "source": str(source.absolute()),
+) -> BatchJob:
+    """The job of answering the texts of `source` with the model that `ref` stands for now."""
+    found = resolve_ref(ref, store=workspace.store, model=model, cache=workspace.cache)
+    asked = {
         "task": task,
         "request": dict(request),
         "truncate": truncate,
         "shard_rows": shard_rows,
-        "rows": rows,
-        "shards": -(-rows // shard_rows),
         "version": found.version,
-        "folder": str(found.folder),
     }
-    kept = {name: job[name] for name in ("task", "request", "truncate", "shard_rows", "version")}
-    return job | {"job": sha256_json([kept, sha256_file(source)])}
+    return BatchJob(
+        id=sha256_json([asked, sha256_file(source)]),
+        source=str(source.absolute()),
+        task=task,
+        request=dict(request),
+        truncate=truncate,
+        shard_rows=shard_rows,
+        rows=sum(1 for _ in read_rows(source)),
+        version=found.version,
+        folder=str(found.folder),
+    )
 
 
-def run_shard(job: Document, number: int, destination: Path) -> Document:
+def run_shard(job: BatchJob, number: int, destination: Path) -> Part:
     """Answer shard `number` into `destination/part-NNNNN.parquet`, unless it is there.
 
     Errors: InputError if the part there is of another job, or the request is wrong.
     """
     path = destination / f"part-{number:05}.parquet"
-    kept = _kept(path, job["job"])
+    kept = _kept(path, job.id)
     if kept is None:
-        first = number * job["shard_rows"]
-        rows = list(islice(read_rows(Path(job["source"])), first, first + job["shard_rows"]))
-        answers = answer_rows(
-            _generator(job["folder"]), rows, job["task"], request=job["request"], truncate=job["truncate"]
-        )
+        first = number * job.shard_rows
+        rows = list(islice(read_rows(Path(job.source)), first, first + job.shard_rows))
+        answers = answer_rows(_generator(job.folder), rows, job.task, request=job.request, truncate=job.truncate)
         kept = pa.Table.from_pylist([_columns(answer) for answer in answers], schema=SCHEMA)
-        kept = kept.replace_schema_metadata({_JOB: job["job"].encode()})
+        kept = kept.replace_schema_metadata({_JOB: job.id.encode()})
         with written_aside(path) as out:
             pq.write_table(kept, out, compression="zstd")
-    progress.report("generate", number + 1, job["shards"], path.name)
-    return {"part": str(path), "rows": kept.num_rows, "refused": kept.num_rows - kept["error"].null_count}
+    progress.report("generate", number + 1, job.shards, path.name)
+    return Part(str(path), rows=kept.num_rows, refused=kept.num_rows - kept["error"].null_count)
 
 
 def _kept(path: Path, job: str) -> pa.Table | None:
@@ -101,7 +132,7 @@ def _kept(path: Path, job: str) -> pa.Table | None:
     return table
 
 
-def _columns(answer: Document) -> Document:
+def _columns(answer: Mapping[str, Any]) -> dict[str, Any]:
     error: Any = answer.get("error")
     output = answer.get("output")
     return {
@@ -117,6 +148,4 @@ def _columns(answer: Document) -> Document:
 @lru_cache(maxsize=1)
 def _generator(folder: str) -> Generator:
     """One model in memory for all shards of a process, checked when it is loaded."""
-    from mtl.release.refs import check_model_folder
-
     return load_generator(check_model_folder(Path(folder)), engine="auto")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
-from mtl.chain.common import Document, task_names
 from mtl.config.retrain import RetrainConfig
+from mtl.data.manifest import SplitCounts
 from mtl.errors import InputError
+from mtl.pipeline.records import Unpromotable
 from mtl.promotion import Shortage, policy_from, shortages, will_be_evaluated
 
 _MARGIN = 1.1
@@ -16,8 +16,8 @@ _MARGIN = 1.1
 _MOST_HELD_OUT = 0.5
 
 
-def unpromotable(config: RetrainConfig, counts: Mapping[str, Any]) -> list[Document]:
-    """{task, found, needed, text, do} for each task that keeps every version from being promoted.
+def unpromotable(config: RetrainConfig, counts: Mapping[str, Mapping[str, SplitCounts]]) -> list[Unpromotable]:
+    """One for each task that keeps every version from being promoted.
 
     counts: of the data set's manifest. The gate counts by the same function.
     """
@@ -25,34 +25,35 @@ def unpromotable(config: RetrainConfig, counts: Mapping[str, Any]) -> list[Docum
     evaluated = will_be_evaluated(counts, split=split, max_examples=config.evaluate.max_examples)
     whole = will_be_evaluated(counts, split=split, max_examples=None)
     return [
-        {
-            "task": short.task,
-            "found": short.found,
-            "needed": short.needed,
-            "text": f"{short.task}: no version can be promoted, because {short.found} {split} examples are evaluated "
+        Unpromotable(
+            short.task,
+            short.found,
+            short.needed,
+            text=f"{short.task}: no version can be promoted, because {short.found} {split} examples are evaluated "
             f"and the gate needs {short.needed}",
-            "do": _remedy(config, short, have=whole.get(short.task, 0)),
-        }
+            do=_remedy(config, short, have=whole.get(short.task, 0)),
+        )
         for short in shortages(evaluated, policy_from(config.gate))
     ]
 
 
-def refuse_unpromotable(config: RetrainConfig, counts: Mapping[str, Any]) -> None:
+def refuse_unpromotable(config: RetrainConfig, counts: Mapping[str, Mapping[str, SplitCounts]]) -> None:
     """Errors: InputError for a retrain whose version could not be promoted, unless the configuration wants it so."""
     found = unpromotable(config, counts)
     if found and config.gate.too_few_examples == "refuse":
         raise InputError(
-            "; ".join(item["text"] for item in found),
+            "; ".join(item.text for item in found),
             field="gate.min_examples",
-            hint="; ".join(f"{item['task']}: {item['do']}" for item in found)
+            hint="; ".join(f"{item.task}: {item.do}" for item in found)
             + "; to train and register a version that is not promoted, set gate: {too_few_examples: register}",
         )
 
 
 def _remedy(config: RetrainConfig, short: Shortage, *, have: int) -> str:
     """What to change in the configuration."""
-    if short.task not in task_names(config):
-        kept = {task: metric for task, metric in config.gate.metrics.items() if task in task_names(config)}
+    names = {source.task for source in config.data.sources}
+    if short.task not in names:
+        kept = {task: metric for task, metric in config.gate.metrics.items() if task in names}
         shown = ", ".join(f"{task}: {metric}" for task, metric in kept.items())
         return f"it has no source and the gate names it: gate: {{metrics: {{{shown}}}}}"
     if have >= short.needed:

@@ -15,20 +15,17 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from mtl.chain.common import Document, follow_aliases, tracking
-from mtl.decision import Decision, predicate
+from mtl.decision import DecisionState, predicate
 from mtl.errors import MtlError, NotFoundError
 from mtl.evaluation.markdown import code, escape
 from mtl.release.journal import Change, Journal, read_journal
 from mtl.release.layout import release_prefix
-from mtl.settings import load_settings
-from mtl.store.open import open_store
+from mtl.tracking.base import NOTE
+from mtl.workspace import Workspace
 
 _log = logging.getLogger(__name__)
 REPORT_PAGE = "evaluation/report.html"
 """The report among a run's MLflow artifacts."""
-NOTE = "mlflow.note.content"
-"""Tag of a run that MLflow's page shows as its description."""
 PREFECT_RUN, PREFECT_RUN_URL = "prefect_run", "prefect_run_url"
 """Tags of an MLflow run: name and page of the Prefect run that made it."""
 _BEGIN, _END = "<!-- mtl: begin -->", "<!-- mtl: end -->"
@@ -37,54 +34,33 @@ _MOST_REASONS, _LONGEST_REASON = 12, 300
 _OURS = re.compile(rf"{re.escape(_BEGIN)}.*{re.escape(_END)}", re.DOTALL)
 
 
-def refresh(model: str, *versions: int | None) -> None:
+def refresh(workspace: Workspace, model: str, *versions: int | None) -> None:
     """Describe versions of a model as they stand now. A failure is a warning: the pages are news, not state."""
     for version in dict.fromkeys(versions):
         if version is not None:
             try:
-                _refresh(model, version)
+                _refresh(workspace, model, version)
             except MtlError as error:
                 _log.warning("MLflow's page of %s v%s was not brought up to date: %s", model, version, error.message)
 
 
-def follow(model: str) -> Document:
-    """`follow_aliases`, and the pages of the versions that the newest change of champion was about."""
-    found = follow_aliases(model)
-    head = read_journal(open_store(load_settings().store), model).head
-    if head is not None:
-        refresh(model, head.version, head.replaced)
-    return found
-
-
-def record_gate(model: str, version: int, *, passed: bool) -> None:
-    """Keep the gate's own verdict beside the decision, which a person may have made against it."""
-    from mtl.registry.registry import Registry
-
-    Registry(tracking(load_settings()), model).set_tags(version, {"gate": "passed" if passed else "rejected"})
-
-
-def _refresh(model: str, version: int) -> None:
-    from mtl.registry.registry import Registry
-
-    settings = load_settings()
-    store = open_store(settings.store)
-    mlflow = tracking(settings)
-    registry = Registry(mlflow, model)
+def _refresh(workspace: Workspace, model: str, version: int) -> None:
+    tracker, registry = workspace.tracker, workspace.registry(model)
     try:
         info = registry.version(version)
     except NotFoundError:  # deleted by a person
         return
-    journal = read_journal(store, model)
-    run = mlflow.run_tags(info.run_id) if info.run_id else {}
-    release = f"{str(settings.store).rstrip('/')}/{release_prefix(model, version)}"
-    experiment = mlflow.experiment_of(info.run_id) if info.run_id else None
+    journal = read_journal(workspace.store, model)
+    run = tracker.run_tags(info.run_id) if info.run_id else {}
+    release = f"{workspace.settings.store.rstrip('/')}/{release_prefix(model, version)}"
+    experiment = tracker.experiment_of(info.run_id) if info.run_id else None
     state = state_words(version, info.decision, info.decision_by)
     report = f"#/experiments/{experiment}/runs/{info.run_id}/artifacts/{REPORT_PAGE}" if experiment else None
     text = description(
         version,
         journal,
         state=state,
-        waits=info.decision == Decision.WAITING,
+        waits=info.decision == DecisionState.WAITING,
         reasons=info.reasons,
         report=report,
         release=release,
@@ -99,7 +75,7 @@ def _refresh(model: str, version: int) -> None:
         note = run_note(run, version=f"[{model} v{version}](#/models/{model}/versions/{version}): {state}.")
         whole = joined(run.get(NOTE, ""), note)
         if whole != run.get(NOTE):
-            mlflow.set_tags(info.run_id, {NOTE: whole})
+            tracker.set_tags(info.run_id, {NOTE: whole})
 
 
 def description(

@@ -1,0 +1,105 @@
+"""Evaluate: the run's model beside its base and the champion, on examples that none was trained on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from mtl.config.retrain import RetrainConfig
+from mtl.data.dataset import open_dataset
+from mtl.errors import DamageError, NotFoundError
+from mtl.evaluation.per_example import write_scores
+from mtl.evaluation.report import CANDIDATE, CHAMPION, EvalReport
+from mtl.evaluation.samples import sample_examples
+from mtl.fingerprint import sha256_json
+from mtl.pipeline.models import champion_model, model_folder, task_names
+from mtl.pipeline.records import Evaluation
+from mtl.registry.code_version import code_version
+from mtl.release.refs import check_model_folder
+from mtl.seal import seal, unseal
+from mtl.store.base import ObjectStore
+from mtl.tasks.table import get_task
+from mtl.training.result import TrainedModel
+from mtl.workspace import Workspace
+
+_log = logging.getLogger(__name__)
+
+
+def evaluate(workspace: Workspace, config: RetrainConfig, dataset: str, trained: TrainedModel) -> Evaluation:
+    """Measure the run's model beside its base and the champion; the store keeps the report too.
+
+    A report of the same run, champion and rules is not measured again: a flow that was killed or suspended after its
+    evaluation goes on from there.
+    """
+    champion = champion_model(workspace, config.register_.model)
+    version = champion[0] if champion else None
+    rules = _rules(config, dataset, version)
+    prefix = f"runs/{trained.identity}/evaluation"
+    kept = _kept_report(workspace.store, f"{prefix}/report.json", rules)
+    if kept is not None:
+        return kept
+    folders = {CANDIDATE: model_folder(workspace, config, trained)} | ({CHAMPION: champion[1]} if champion else {})
+    report = measure(workspace, config, dataset, folders)
+    evaluation = Evaluation(report, version, rules)
+    scores = workspace.cache / "scores" / f"{trained.identity}.parquet"
+    write_scores(scores, report.scores)
+    workspace.store.put_file(f"{prefix}/scores.parquet", scores)
+    workspace.store.put(f"{prefix}/report.json", seal(evaluation.to_json()))
+    return evaluation
+
+
+def _rules(config: RetrainConfig, dataset: str, champion: int | None) -> str:
+    """Hash of all that a report of one run depends on, versions of the tasks and their metrics included."""
+    tasks = [get_task(name) for name in task_names(config)]
+    asked = config.evaluate.model_dump(mode="json")
+    metrics = {task.name: [task.version, [asdict(metric) for metric in task.metrics]] for task in tasks}
+    return sha256_json([asked, config.seed, config.gate.confidence, dataset, champion, metrics, code_version()])
+
+
+def _kept_report(store: ObjectStore, key: str, rules: str) -> Evaluation | None:
+    try:
+        found = unseal(store.get(key), key, hint="it is measured again")
+    except NotFoundError:
+        return None
+    except DamageError as error:
+        _log.warning("%s; measuring again", error.message)
+        return None
+    return Evaluation.from_json(found) if found.get("rules") == rules else None
+
+
+def measure(workspace: Workspace, config: RetrainConfig, dataset: str, folders: Mapping[str, Path]) -> EvalReport:
+    """The EvalReport of model folders (candidate, champion) on the configuration's held-out split."""
+    from mtl.evaluation.reader import load_reader  # torch takes seconds to import
+    from mtl.evaluation.run import Reading
+    from mtl.evaluation.run import measure as measure_models
+
+    data = open_dataset(workspace.store, dataset, workspace.cache)
+    chosen = config.evaluate
+    names = task_names(config)
+    if Path(chosen.reader).is_dir():
+        check_model_folder(Path(chosen.reader))
+    load = partial(
+        load_reader,
+        chosen.reader,
+        chosen.reader_revision,
+        candidate=folders[CANDIDATE],
+        max_input_tokens=config.data.max_input_tokens,
+        batch_tokens=chosen.batch_tokens,
+    )
+    examples = [example for name in names for example in data.examples(name, chosen.split)]
+    return measure_models(
+        folders,
+        sample_examples(examples, per_task=chosen.max_examples, seed=config.seed),
+        tasks={name: get_task(name) for name in names},
+        max_new_tokens={name: chosen.max_new_tokens.get(name, config.data.max_target_tokens) for name in names},
+        max_input_tokens=config.data.max_input_tokens,
+        batch_tokens=chosen.batch_tokens,
+        precision=chosen.precision,
+        engine=chosen.engine,
+        seed=config.seed,
+        confidence=config.gate.confidence,
+        reading=None if chosen.reader == "none" else Reading(load, chosen.reader_examples),
+    )

@@ -1,0 +1,178 @@
+"""Promote: make a version champion because gate or person said so; by hand, roll back, follow aliases, repair.
+
+The journal in the object store (`mtl.release`) is what counts; aliases, tags and pages of the registry follow it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mtl.decision import Decision, DecisionState
+from mtl.errors import InputError, NotPromotedError
+from mtl.pipeline.pages import refresh
+from mtl.pipeline.records import PromotionResult, RegisteredVersion
+from mtl.registry.base import ModelRegistry
+from mtl.release import promote as releases
+from mtl.release import repair
+from mtl.release.journal import read_journal
+from mtl.release.layout import parse_version
+from mtl.workspace import Workspace
+
+_IN_MLFLOW = "a person in MLflow"
+
+
+def promote(workspace: Workspace, registered: RegisteredVersion, decision: Decision) -> PromotionResult:
+    """Make the version champion if the decision allows it."""
+    store, model = workspace.store, registered.model
+    if not decision.promoted:
+        return PromotionResult(read_journal(store, model).champion, changed=False)
+    try:
+        promotion = releases.promote(
+            store,
+            registered.version,
+            model=model,
+            expected=decision.against,
+            reason="; ".join(decision.reasons),
+            actor=decision.actor,
+            aliases=workspace.registry(model),
+        )
+    except NotPromotedError as error:  # another was promoted meanwhile, or a person rolled this version back
+        return PromotionResult(read_journal(store, model).champion, changed=False, refused=error.message)
+    return PromotionResult(promotion.version, changed=promotion.changed)
+
+
+def promote_by_hand(
+    workspace: Workspace, model: str, version: str, *, force: str | None, actor: str | None = None
+) -> dict[str, Any]:
+    """Make a version champion: the decision about it must allow that, or `force` says why not to ask.
+
+    actor: who does it; by default what MTL_ACTOR or the user's name says. Gives the document of `mtl promote --json`.
+    Errors: NotPromotedError if nobody allows it.
+    """
+    registry, number = workspace.registry(model), _number(version)
+    decision = registry.decision(number)
+    if force is None:
+        allowing = _allowing(number, decision)
+        against, reason = allowing.against, "; ".join(allowing.reasons)
+    else:
+        against, reason = read_journal(workspace.store, model).champion, force
+    promotion = releases.promote(
+        workspace.store,
+        number,
+        model=model,
+        expected=against,
+        reason=reason,
+        actor=actor or workspace.settings.actor,
+        aliases=registry,
+        forced=force is not None,
+    )
+    if force is not None:
+        _record_force(registry, number, against=against, reason=force, by=promotion.change.actor)
+    return _changed(workspace, model, promotion)
+
+
+def _allowing(version: int, decision: Decision | None) -> Decision:
+    """The decision that lets a version become champion. Errors: NotPromotedError if there is none."""
+    if decision is None:
+        raise NotPromotedError(
+            f"v{version} was never judged", hint='mtl retrain judges it; or overrule the gate with --force "reason"'
+        )
+    if not decision.promoted:
+        reasons = "\n".join(f"  - {reason}" for reason in decision.reasons)
+        waits = decision.state is DecisionState.WAITING
+        raise NotPromotedError(
+            f"v{version} {decision.predicate}:\n{reasons}",
+            hint=("answer the form of its run in Prefect; " if waits else "")
+            + 'overrule this with --force "reason", which is recorded',
+        )
+    return decision
+
+
+def roll_back(workspace: Workspace, model: str, *, reason: str, actor: str | None = None) -> dict[str, Any]:
+    """Make the previous champion champion again; the document of `mtl rollback --json`."""
+    promotion = releases.rollback(
+        workspace.store,
+        model=model,
+        reason=reason,
+        actor=actor or workspace.settings.actor,
+        aliases=workspace.registry(model),
+    )
+    return _changed(workspace, model, promotion)
+
+
+def follow_aliases(workspace: Workspace, model: str, *, describe: bool = False) -> dict[str, Any]:
+    """Take up a champion alias that a person moved in MLflow, and repair aliases that lag behind the journal.
+
+    describe: also bring the pages of the versions that the newest change was about up to date. Gives the document of
+    `mtl reconcile --json`.
+    """
+    registry = workspace.registry(model)
+    followed = releases.follow(workspace.store, model=model, aliases=registry)
+    adopted = followed.adopted
+    if adopted and adopted.forced:
+        _record_force(registry, adopted.version, against=adopted.replaced, reason=adopted.reason, by=_IN_MLFLOW)
+    journal = read_journal(workspace.store, model)
+    if describe and journal.head is not None:
+        refresh(workspace, model, journal.head.version, journal.head.replaced)
+    return {
+        "model": model,
+        "champion": journal.champion,
+        "adopted": adopted.to_dict() if adopted else None,
+        "refused": followed.refused,
+        "mended": dict(followed.mended),
+    }
+
+
+def repair_journal(
+    workspace: Workspace, model: str, *, champion: str | None, reason: str, actor: str | None = None
+) -> dict[str, Any]:
+    """Fill in lost and damaged entries of a model's journal, and make the aliases follow it."""
+    repaired = repair.repair_journal(
+        workspace.store,
+        model=model,
+        champion=None if champion is None else _number(champion),
+        reason=reason,
+        actor=actor or workspace.settings.actor,
+        aliases=workspace.registry(model),
+    )
+    journal = repaired.journal
+    return {
+        "model": model,
+        "champion": journal.champion,
+        "previous": journal.previous,
+        "filled_in": [{"seq": seq, **journal.changes[seq - 1].to_dict()} for seq in repaired.entries],
+        "mended": dict(repaired.mended),
+    }
+
+
+def _record_force(registry: ModelRegistry, version: int, *, against: int | None, reason: str, by: str) -> None:
+    """Say with the version that it was promoted by force; what the gate said stays below that."""
+    before = registry.decision(version)
+    reasons = before.reasons if before else ()
+    if before and before.state is DecisionState.FORCED:
+        reasons = reasons[1:]
+    said = f"Promoted by force by {by}: {reason}"
+    registry.record_decision(
+        version, Decision(state=DecisionState.FORCED, reasons=(said, *reasons), against=against, by=by)
+    )
+
+
+def _number(version: str) -> int:
+    number = parse_version(version)
+    if number is None:
+        raise InputError(f"{version!r} is no version", field="version", hint="give a number, e.g. 3 or v3")
+    return number
+
+
+def _changed(workspace: Workspace, model: str, promotion: releases.Promotion) -> dict[str, Any]:
+    """The document of a promotion or rollback, once the pages of the versions that it was about say so."""
+    refresh(workspace, model, promotion.version, promotion.change.replaced)
+    return {
+        "model": model,
+        "champion": promotion.version,
+        "previous": promotion.previous,
+        "changed": promotion.changed,
+        "reason": promotion.change.reason,
+        "actor": promotion.change.actor,
+        "at": promotion.change.at,
+    }

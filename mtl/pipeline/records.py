@@ -1,0 +1,202 @@
+"""What the steps give each other: frozen records, as JSON only where a command prints them or the store keeps them.
+
+    PreparedDataset -> TrainedModel -> Evaluation -> RegisteredVersion -> Decision -> PromotionResult -> Outcome
+
+TrainedModel is in `mtl.training.result`, Decision in `mtl.decision`. The keys of the JSON are read by others: keys may
+be added, never renamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mtl.data.manifest import DatasetManifest
+from mtl.decision import Decision, DecisionState
+from mtl.evaluation.report import EvalReport
+from mtl.training.result import TrainedModel
+
+
+@dataclass(frozen=True, slots=True)
+class SourceNote:
+    """What was left out of a source, or how its splits were told apart; see `mtl.sources.base.Note`."""
+
+    task: str
+    uri: str
+    name: str
+    text: str
+    usual: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unpromotable:
+    """A task that keeps every version of a configuration and its data from being promoted, and what to do about it."""
+
+    task: str
+    found: int
+    needed: int
+    text: str
+    do: str
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedDataset:
+    """A data set in the store, with what a person should know of its sources."""
+
+    manifest: DatasetManifest
+    notes: tuple[SourceNote, ...] = ()
+    unpromotable: tuple[Unpromotable, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        return self.manifest.fingerprint
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `mtl prepare --json`."""
+        return self.manifest.to_dict() | {
+            "notes": [asdict(note) for note in self.notes],
+            "unpromotable": [asdict(item) for item in self.unpromotable],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The report about a trained model, beside the champion of that time.
+
+    rules: hash of all that the report depends on; equal rules measure the same run alike.
+    """
+
+    report: EvalReport
+    champion_version: int | None
+    rules: str
+
+    def to_json(self) -> dict[str, Any]:
+        return self.report.to_json() | {"champion_version": self.champion_version, "rules": self.rules}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Evaluation:
+        return cls(EvalReport.from_json(document), document["champion_version"], document["rules"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredVersion:
+    """A version in the registry, with its release in the store.
+
+    report: page of this machine; report_url: the page in MLflow, or that file. url: the version's page in MLflow, None
+    where MLflow is no server.
+    """
+
+    model: str
+    version: int
+    created: bool
+    release: str
+    manifest_sha256: str
+    run_id: str
+    url: str | None
+    report: str
+    report_url: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.model} v{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionResult:
+    """Who is champion after a decision, whether that changed, and why a version that may become champion did not."""
+
+    champion: int | None
+    changed: bool
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a trained model: the last thing that a retrain writes."""
+
+    evaluate: Mapping[str, Any]
+    decision: Decision
+    version: int
+    release: str
+    report: str | None
+    champion: int | None
+
+    @classmethod
+    def of(
+        cls, evaluation: Evaluation, registered: RegisteredVersion, decision: Decision, promotion: PromotionResult
+    ) -> Outcome:
+        """A version whose promotion was refused after the decision was overtaken."""
+        if promotion.refused:
+            decision = Decision(
+                state=DecisionState.OVERTAKEN,
+                reasons=(promotion.refused,),
+                against=decision.against,
+                by=decision.by,
+                policy_version=decision.policy_version,
+                compared_with=decision.compared_with,
+                approval=decision.approval,
+            )
+        left_out = ("samples", "metrics")
+        return cls(
+            evaluate={name: value for name, value in evaluation.to_json().items() if name not in left_out},
+            decision=decision,
+            version=registered.version,
+            release=registered.release,
+            report=registered.report,
+            champion=promotion.champion,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "evaluate": dict(self.evaluate),
+            "decision": self.decision.to_json(),
+            "version": self.version,
+            "release": self.release,
+            "report": self.report,
+            "champion": self.champion,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Outcome:
+        return cls(
+            evaluate=document["evaluate"],
+            decision=Decision.from_json(document["decision"]),
+            version=document["version"],
+            release=document["release"],
+            report=document.get("report"),
+            champion=document["champion"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRunRef:
+    """The flow run that a retrain is: id, name, page (None where Prefect has no pages)."""
+
+    id: str | None
+    name: str | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrainSummary:
+    """All of one retrain. steps: step -> seconds, tries, cost. unchanged: nothing was made, all was there."""
+
+    dataset: PreparedDataset
+    trained: TrainedModel
+    outcome: Outcome
+    flow_run: FlowRunRef
+    unchanged: bool
+    steps: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `mtl retrain --json`."""
+        prepared = self.dataset.to_json()
+        return {
+            "dataset": {name: prepared[name] for name in ("fingerprint", "counts", "quarantine", "truncated")},
+            "train": self.trained.to_json(),
+            **self.outcome.to_json(),
+            "unchanged": self.unchanged,
+            "flow_run": asdict(self.flow_run),
+            "steps": dict(self.steps),
+        }

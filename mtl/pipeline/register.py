@@ -1,0 +1,174 @@
+"""Register: record the run with its data set and report, make the version, and publish its release."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mtl.config.retrain import RetrainConfig
+from mtl.data.histogram import write_pages
+from mtl.evaluation.markdown import report_markdown
+from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, EvalReport
+from mtl.pipeline.models import model_folder
+from mtl.pipeline.pages import REPORT_PAGE
+from mtl.pipeline.records import Evaluation, PreparedDataset, RegisteredVersion
+from mtl.pipeline.report import keep_page, version_page
+from mtl.pipeline.train import lineage_tags
+from mtl.registry.code_version import code_version
+from mtl.release.layout import ReleaseFacts, release_prefix
+from mtl.release.licences import licence_of
+from mtl.release.publish import publish
+from mtl.settings import Settings, mlflow_pages
+from mtl.tracking.address import redact
+from mtl.tracking.recorder import send_kept
+from mtl.training.result import TrainedModel
+from mtl.workspace import Workspace
+
+
+def register(
+    workspace: Workspace,
+    config: RetrainConfig,
+    dataset: PreparedDataset,
+    trained: TrainedModel,
+    evaluation: Evaluation,
+    *,
+    origin: Mapping[str, str] | None = None,
+    reason: str = "",
+) -> RegisteredVersion:
+    """The version of a trained model, with its release. The release says what was measured; nothing is decided yet.
+
+    origin: tags of the run that say who started it and where.
+    reason: why a person started this retrain, kept in the version's tag `started_because`.
+    """
+    tracker, model = workspace.tracker, config.register_.model
+    folder = model_folder(workspace, config, trained)
+    run = _record_run(workspace, config, dataset, trained, evaluation)
+    tracker.set_tags(run, origin or {})
+    measured = evaluation.to_json()
+    facts = ReleaseFacts(trained.identity, dataset.fingerprint, code_version(), metrics=measured[CANDIDATE])
+    registry = workspace.registry(model)
+    registered = registry.register(
+        run, folder, identity=facts.identity, fingerprint=facts.fingerprint, code_version=facts.code_version
+    )
+    version = registered.version
+    if reason:
+        registry.set_tags(version, {"started_because": reason})
+    page = version_page(workspace, dataset, evaluation, None, model=model, version=version, facts=facts, run=run)
+    release = publish(
+        workspace.store,
+        folder,
+        model=model,
+        version=version,
+        facts=facts,
+        documents={
+            "report.json": json.dumps(measured, ensure_ascii=False),
+            "report.md": report_markdown(evaluation.report),
+            "report.html": page,
+        },
+        differences=_differences(evaluation.report),
+        licences=_licences(config, dataset),
+        merged=config.register_.merged,
+    )
+    tracker.log_text(run, page, REPORT_PAGE)
+    kept = keep_page(workspace, model, version, page)
+    tracker.finish(run)
+    server = pages_address(workspace.settings)
+    experiment = tracker.experiment(config.register_.experiment)
+    return RegisteredVersion(
+        model=model,
+        version=version,
+        created=registered.created,
+        release=release_prefix(model, version),
+        manifest_sha256=release.sha256,
+        run_id=run,
+        url=f"{server}/#/models/{model}/versions/{version}" if server else None,
+        report=str(kept),
+        report_url=f"{server}/#/experiments/{experiment}/runs/{run}/artifacts/{REPORT_PAGE}"
+        if server
+        else kept.as_uri(),
+    )
+
+
+def _record_run(
+    workspace: Workspace,
+    config: RetrainConfig,
+    dataset: PreparedDataset,
+    trained: TrainedModel,
+    evaluation: Evaluation,
+) -> str:
+    """The run of this identity, with its data set, metrics and report; its id.
+
+    What training could not send to MLflow, which was away then, is sent now.
+    """
+    tracker, identity, report = workspace.tracker, trained.identity, evaluation.report
+    lineage = trained.to_json()["continued_from"]
+    run = tracker.run_for(
+        identity,
+        experiment=config.register_.experiment,
+        tags=lineage_tags(bit_exact=trained.bit_exact, continued_from=lineage),
+    )
+    tracker.log_params(run, config.model_dump(mode="json", by_alias=True))
+    send_kept(tracker, run, workspace.settings.home / "metrics", identity=identity)
+    manifest = dataset.manifest.to_dict()
+    tracker.log_dataset(
+        run,
+        name=config.name,
+        fingerprint=dataset.fingerprint,
+        uri=f"{workspace.settings.store}/datasets/{dataset.fingerprint}",
+        profile={key: manifest[key] for key in ("counts", "quarantine", "truncated", "scheme")},
+    )
+    with TemporaryDirectory() as folder:
+        write_pages(dataset.manifest, Path(folder))
+        tracker.log_folder(run, Path(folder), "dataset")
+    means = {f"{model}/{name}": value for model in report.models for name, value in report.flat(model).items()}
+    tracker.log_metrics(run, _gate_metrics(config, report) | means)
+    tracker.log_text(run, json.dumps(evaluation.to_json(), ensure_ascii=False), "evaluation/report.json")
+    tracker.log_text(run, report_markdown(report), "evaluation/report.md")
+    return run
+
+
+def _gate_metrics(config: RetrainConfig, report: EvalReport) -> dict[str, float]:
+    """What the gate looks at, for each task: the candidate's mean, its opponent's, and the difference.
+
+    MLflow draws charts in the order of these names, capitals first: a run's charts begin with them.
+    """
+    against = CHAMPION if CHAMPION in report.models else BASE
+    found: dict[str, float | None] = {}
+    for task, metrics in report.metrics.items():
+        name = config.gate.metrics.get(task) or metrics[0].name
+        compared = report.comparison(against, task, name)
+        found |= {
+            f"Gate/{task} {name}": report.mean(CANDIDATE, task, name),
+            f"Gate/{task} {name} difference": compared.difference if compared else None,
+            f"Gate/{task} {name} opponent": report.mean(against, task, name),
+        }
+    return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
+
+
+def _differences(report: EvalReport) -> dict[str, dict[str, str]]:
+    """task -> metric -> how far the candidate is from its opponent, with the interval."""
+    against = CHAMPION if CHAMPION in report.models else BASE
+    found: dict[str, dict[str, str]] = {}
+    for item in report.comparisons:
+        if item.against == against and item.group is None and math.isfinite(item.low):
+            words = f"{item.difference:+.4f} [{item.low:+.4f}, {item.high:+.4f}] against the {against}"
+            found.setdefault(item.task, {})[item.metric] = words
+    return found
+
+
+def _licences(config: RetrainConfig, dataset: PreparedDataset) -> dict[str, str]:
+    """base and sources -> their licences; of a folder its name alone, not where it lies on this machine."""
+    names = [config.model.base, *(source["uri"] for source in dataset.manifest.sources)]
+    return {
+        Path(name).name if Path(name).is_absolute() else name: licence_of(name, config.register_.licences)
+        for name in names
+    }
+
+
+def pages_address(settings: Settings) -> str | None:
+    """Address of MLflow's pages, where it is a server; without what stands in it for a password."""
+    server = redact(mlflow_pages() or settings.tracking_uri).rstrip("/")
+    return server if server.startswith("http") else None
