@@ -27,16 +27,17 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mtl.chain import learn
 from mtl.checkpoints.fetch import load_manifest
 from mtl.checkpoints.records import blob_key, manifest_key
 from mtl.checkpoints.state import read_state, run_log
 from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.errors import TransientError
+from mtl.pipeline.prepare import prepare as prepare_dataset
 from mtl.settings import load_settings
 from mtl.store.open import open_store
 from mtl.store.s3 import make_client
 from mtl.training.launch import launch_training
+from mtl.workspace import open_workspace
 from tests.support.radosgw import radosgw_or_moto
 
 _A_MINUTE = 60.0
@@ -122,7 +123,9 @@ def train(config: RetrainConfig, dataset: str, kill_at: int | None = None) -> Cl
 def measure(*, steps: int, save_steps: int, rounds: int, threads: int | None) -> dict[str, Any]:
     """All three figures with both sides of each."""
     plain, saving = [], []
-    dataset = str(learn.prepare(config_of(1, steps=steps, save_steps=steps, threads=threads))["fingerprint"])
+    dataset = prepare_dataset(
+        open_workspace(), config_of(1, steps=steps, save_steps=steps, threads=threads)
+    ).fingerprint
     for seed in range(2, 2 + rounds):
         plain.append(train(config_of(seed, steps=steps, save_steps=steps, threads=threads), dataset))
         saving.append(train(config_of(100 + seed, steps=steps, save_steps=save_steps, threads=threads), dataset))

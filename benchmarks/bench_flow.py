@@ -26,20 +26,26 @@ from tests.support.stacks import PROJECT, Service, running_stack
 
 _DIRECT = """
 import json, sys, time
-from mtl.chain import common, hand_over, judge, learn, outcome
 from mtl.config.retrain import parse_config
+from mtl.pipeline import gate, outcome, promote, prune
+from mtl.pipeline.evaluate import evaluate
+from mtl.pipeline.prepare import prepare
+from mtl.pipeline.register import register
+from mtl.pipeline.train import train
+from mtl.workspace import open_workspace
 config = parse_config(json.loads(sys.argv[1]))
 began = time.monotonic()  # imports are not counted: those of the flow come before Running too
-dataset = learn.prepare(config)
-trained = learn.train(config, dataset["fingerprint"])
-assert outcome.find_judged(config, trained) is None
-report = judge.evaluate(config, dataset["fingerprint"], trained)
-registered = hand_over.register(config, dataset, trained, report)
-decision = hand_over.decide(config, report, registered)
-promoted = hand_over.promote(config, registered, decision)
-outcome.keep_judged(config, trained, report, registered, decision, promoted)
-common.tidy()
-print(json.dumps({"seconds": time.monotonic() - began, "adapter": trained["adapter_sha256"]}))
+workspace = open_workspace()
+dataset = prepare(workspace, config)
+trained = train(workspace, config, dataset.fingerprint)
+assert outcome.find_outcome(workspace, config, trained) is None
+evaluation = evaluate(workspace, config, dataset.fingerprint, trained)
+registered = register(workspace, config, dataset, trained, evaluation)
+decision = gate.decide(workspace, config, evaluation, registered)
+promotion = promote.promote(workspace, registered, decision)
+outcome.keep_outcome(workspace, config, trained, evaluation, registered, decision, promotion)
+prune.prune_afterwards(workspace)
+print(json.dumps({"seconds": time.monotonic() - began, "adapter": trained.adapter_sha256}))
 """
 
 

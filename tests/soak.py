@@ -28,10 +28,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mtl.chain import learn
 from mtl.errors import NotFoundError
+from mtl.pipeline.prepare import prepare as prepare_dataset
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
+from mtl.workspace import open_workspace
 from tests.support.preludes import COMMIT, FINISH, STEP, Slow, Strike
 from tests.support.proxy import FaultProxy
 from tests.support.radosgw import radosgw_or_moto
@@ -54,7 +55,7 @@ class Soak:
         self._config = small_config(folder)
         os.environ["MTL_HOME"] = str(folder / "home")
         os.environ.pop("MTL_STORE", None)
-        self._dataset = str(learn.prepare(self._config)["fingerprint"])
+        self._dataset = prepare_dataset(open_workspace(), self._config).fingerprint
         self._lock = threading.Lock()
         self.faults: Counter[str] = Counter()
         self.differences: list[int] = []

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mtl.config.gate import GateConfig
+from mtl.data.manifest import SplitCounts
 from mtl.evaluation.report import EvalReport
 from mtl.evaluation.score import evaluate_models
 from mtl.example import Example
@@ -295,17 +296,18 @@ def test_a_metric_that_is_neither_better_nor_worse_judges_nothing(place: str) ->
 
 
 @pytest.mark.parametrize(
-    ("counts", "split", "most", "found"),
+    ("examples", "split", "most", "found"),
     [
-        ({"a": {"validation": {"examples": 21}, "test": {"examples": 90}}}, "validation", None, {"a": 21}),
-        ({"a": {"validation": {"examples": 21}, "test": {"examples": 90}}}, "test", None, {"a": 90}),
-        ({"a": {"validation": {"examples": 500}}}, "validation", 20, {"a": 20}),
-        ({"a": {"train": {"examples": 500}}, "b": {"validation": {"examples": 3}}}, "validation", 20, {"a": 0, "b": 3}),
+        ({"a": {"validation": 21, "test": 90}}, "validation", None, {"a": 21}),
+        ({"a": {"validation": 21, "test": 90}}, "test", None, {"a": 90}),
+        ({"a": {"validation": 500}}, "validation", 20, {"a": 20}),
+        ({"a": {"train": 500}, "b": {"validation": 3}}, "validation", 20, {"a": 0, "b": 3}),
     ],
 )
 def test_what_a_report_will_be_about_is_known_from_the_manifest(
-    counts: Any, split: str, most: int | None, found: dict[str, int]
+    examples: dict[str, dict[str, int]], split: str, most: int | None, found: dict[str, int]
 ) -> None:
+    counts = {task: {s: SplitCounts(examples=n) for s, n in splits.items()} for task, splits in examples.items()}
     assert will_be_evaluated(counts, split=split, max_examples=most) == found
 
 

@@ -82,3 +82,15 @@ class Tracker(Protocol):
 
     def finish(self, run_id: str, *, status: str = "FINISHED") -> None:
         """Close the run: FINISHED, FAILED or KILLED. `run_for` opens it again."""
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}; lists stay whole."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, Mapping) and value:
+            flat.update(flatten(value, f"{path}."))
+        else:
+            flat[path] = value
+    return flat

@@ -20,7 +20,7 @@ from mlflow.tracking import MlflowClient
 
 from mtl.errors import PermanentError
 from mtl.tracking.address import deleted_experiment, redact
-from mtl.tracking.base import NOTE, Point
+from mtl.tracking.base import NOTE, Point, flatten
 from mtl.tracking.faults import PatientClient, mlflow_errors
 from mtl.tracking.schema import make_database
 
@@ -206,18 +206,6 @@ class Tracking:
         """Close the run: FINISHED, FAILED or KILLED. `run_for` opens it again."""
         with mlflow_errors("close the run"):
             self.client.set_terminated(run_id, status=status)
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}; lists stay whole."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        path = f"{prefix}{name}"
-        if isinstance(value, Mapping) and value:
-            flat.update(flatten(value, f"{path}."))
-        else:
-            flat[path] = value
-    return flat
 
 
 def _text(value: Any) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from mtl.chain.common import prune_checkpoints
 from mtl.checkpoints.checkpoint_store import CheckpointStore
 from mtl.checkpoints.prune import plan_prune, prune, remove_run
 from mtl.checkpoints.records import blob_key
@@ -18,8 +17,10 @@ from mtl.checkpoints.verify import verify_run
 from mtl.cli import checkpoints as commands
 from mtl.errors import NotFoundError
 from mtl.fingerprint import sha256_bytes
+from mtl.pipeline.prune import prune_checkpoints
 from mtl.store.folder import FolderStore
 from mtl.store.memory import MemoryStore
+from mtl.workspace import open_workspace
 from tests.support.checkpoints import checkpoint_files, checkpoint_folder, identity
 
 RUN = identity()
@@ -169,7 +170,7 @@ def test_a_wrong_clock_of_this_machine_deletes_nothing_young_and_keeps_nothing_o
     now = time.time()
     monkeypatch.setenv("MTL_STORE", str(folder))
     monkeypatch.setattr("time.time", lambda: now + days * DAY)
-    assert prune_checkpoints(delete=True)["deleted"] == 0
+    assert prune_checkpoints(open_workspace(), delete=True)["deleted"] == 0
     assert commands.prune(None, yes=True)["deleted"] == 0
     assert {info.key for info in store.list("")} == before
     for path in folder.rglob("*"):

@@ -264,8 +264,9 @@ def test_a_second_mtl_prepare_imports_no_torch_and_no_transformers(tmp_path: Pat
     )
     code = (
         "import sys; from pathlib import Path\n"
-        "from mtl.chain import learn; from mtl.config.retrain import load_config\n"
-        "print(learn.prepare(load_config(Path(sys.argv[1])))['fingerprint'])\n"
+        "from mtl.config.retrain import load_config; from mtl.pipeline.prepare import prepare\n"
+        "from mtl.workspace import open_workspace\n"
+        "print(prepare(open_workspace(), load_config(Path(sys.argv[1]))).fingerprint)\n"
         "print(*sorted({'torch', 'transformers', 'pandas'} & set(sys.modules)))"
     )
     seen = []

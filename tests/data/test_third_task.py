@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 
 import mtl.tasks
-from mtl.chain import learn
 from mtl.config.data import DataConfig
 from mtl.config.retrain import load_config
 from mtl.data.dataset import open_dataset
 from mtl.data.manifest import DatasetManifest
+from mtl.pipeline.prepare import prepare as prepare_dataset
 from mtl.store.memory import MemoryStore
 from mtl.task import BadRequest, Task
 from mtl.tasks import table
+from mtl.workspace import open_workspace
 from tests.support.rows import write_jsonl
 
 PAGE = Path(__file__).parents[2] / "docs" / "own-task.md"
@@ -53,7 +54,7 @@ def test_the_pages_configuration_prepares(tmp_path: Path, monkeypatch: pytest.Mo
     rows = [{"body": f"Body number {n}.", "title": f"T{n}"} for n in range(30)]
     write_jsonl(tmp_path / "notes" / "train.jsonl", rows)
     (tmp_path / "own.yaml").write_text(block("yaml").replace("uri: demo", "uri: demo, rows: {train: 5, validation: 5}"))
-    counts = learn.prepare(load_config(Path("own.yaml")))["counts"]
+    counts = prepare_dataset(open_workspace(), load_config(Path("own.yaml")))["counts"]
     assert set(counts) == {"summarize", "mcq", "title"}
     assert sum(counts["title"][split]["kept"] for split in ("train", "validation")) == 30
 

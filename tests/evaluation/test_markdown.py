@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from mtl.decision import headline
+from mtl.decision import Decision, DecisionState
 from mtl.evaluation.markdown import TEXT_CHARS, escape, report_markdown
 from mtl.evaluation.report import EvalReport
 from mtl.evaluation.score import evaluate_models
@@ -37,17 +37,20 @@ def _scored() -> EvalReport:
 
 
 @pytest.mark.parametrize(
-    ("promoted", "title"), [(True, "# Promoted"), (False, "# Not promoted"), (None, "# Evaluation")]
+    ("state", "by", "title"),
+    [
+        (DecisionState.PROMOTE, "gate", "# Passed the gate"),
+        (DecisionState.REJECT, "gate", "# Rejected by the gate"),
+        (DecisionState.WAITING, "gate", "# Waits for a person's approval"),
+        (DecisionState.REFUSED, "Ann", "# Refused by Ann"),
+        (None, "", "# Evaluation"),
+    ],
 )
-def test_the_verdict_comes_first(promoted: bool | None, title: str) -> None:
-    page = report_markdown(_scored(), promoted=promoted, reasons=["toy: score is better."])
+def test_the_decision_comes_first_once_there_is_one(state: DecisionState | None, by: str, title: str) -> None:
+    decision = Decision(state=state, by=by, reasons=("toy: score is better.",)) if state else None
+    page = report_markdown(_scored(), decision=decision)
     assert page.splitlines()[0] == title
-    assert ("- toy: score is better." in page) == (promoted is not None)
-
-
-def test_what_waits_for_a_person_is_not_called_refused() -> None:
-    page = report_markdown(_scored(), promoted=False, reasons=["mcq is better."], title=headline("waiting"))
-    assert page.splitlines()[0] == "# Waits for a person's approval"
+    assert ("- toy: score is better." in page) == (state is not None)
 
 
 def test_the_table_of_a_task() -> None:
@@ -81,7 +84,7 @@ def test_what_is_not_finite_is_called_so() -> None:
 
 
 def test_a_page_renders_as_tables_with_the_task_token_visible() -> None:
-    page = _html(report_markdown(_scored(), promoted=True, reasons=["a < b"]))
+    page = _html(report_markdown(_scored(), decision=Decision(state=DecisionState.PROMOTE, reasons=("a < b",))))
     assert page.count("<table>") == 3
     assert "&lt;toy&gt; who?" in page
     assert "a | *reference*" in page

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mtl.decision import Decision, DecisionState
 from mtl.evaluation.dataset_changes import dataset_changes
 from mtl.evaluation.page import report_page
 from mtl.evaluation.report import EvalReport
@@ -54,14 +55,18 @@ def tags(page: str) -> list[tuple[str, dict[str, str | None]]]:
     return parser.seen
 
 
-@pytest.mark.parametrize(("promoted", "verdict"), [(True, "promote"), (False, "do not promote"), (None, "Evaluation")])
-def test_the_verdict_stands_first(report: EvalReport, promoted: bool | None, verdict: str) -> None:
-    page = report_page(
-        report, title="m v1", tasks=TASKS, promoted=promoted, reasons=["mcq: it is so."] if promoted else []
-    )
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [(DecisionState.PROMOTE, "Passed the gate"), (DecisionState.REFUSED, "Refused by Ann"), (None, "Evaluation")],
+)
+def test_the_decision_stands_first_once_there_is_one(
+    report: EvalReport, state: DecisionState | None, words: str
+) -> None:
+    decision = Decision(state=state, by="Ann", reasons=("mcq: it is so.",)) if state else None
+    page = report_page(report, title="m v1", tasks=TASKS, decision=decision)
     heading = re.search(r"<h1>(.*?)</h1>", page)
-    assert heading is not None and heading[1].endswith(verdict)
-    assert ("mcq: it is so." in page) == (promoted is True)
+    assert heading is not None and heading[1] == words
+    assert ("mcq: it is so." in page) == (state is not None)
     assert page.index("<h1>") < page.index("<h2>")
 
 
@@ -117,7 +122,8 @@ def test_nothing_that_a_model_or_a_source_wrote_becomes_markup() -> None:
     task = toy_task("toy", (Metric("score", source=EVIL),), groups=1)
     found = evaluate_models({"base": ["0.1"] * 4, "candidate": ["0.2"] * 4}, examples, tasks={"toy": task}, seed=1)
     changes = dataset_changes({"fingerprint": EVIL}, {"fingerprint": "b"})
-    page = report_page(found, title=EVIL, tasks={}, promoted=False, reasons=[EVIL], changes=changes, facts={EVIL: EVIL})
+    decision = Decision(state=DecisionState.REFUSED, by=EVIL, reasons=(EVIL,))
+    page = report_page(found, title=EVIL, tasks={}, decision=decision, changes=changes, facts={EVIL: EVIL})
     seen = tags(page)
     assert {"script", "img"}.isdisjoint(tag for tag, _ in seen)
     assert not any(name.startswith("on") for _, attributes in seen for name in attributes)

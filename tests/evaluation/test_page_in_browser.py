@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mtl.decision import Decision, DecisionState
 from mtl.evaluation.dataset_changes import DatasetChange
 from mtl.evaluation.markdown import report_markdown
 from mtl.evaluation.page import report_page
@@ -76,8 +77,7 @@ def test_nothing_in_the_page_is_active(tab: Any, report: EvalReport, tmp_path: P
         report,
         title=texts[0],
         tasks={},
-        promoted=True,
-        reasons=texts,
+        decision=Decision(state=DecisionState.APPROVED, by=texts[0], reasons=tuple(texts)),
         changes=[DatasetChange(text, text, text[::-1]) for text in texts],
         facts={text: text for text in texts},
     )
@@ -107,7 +107,8 @@ def test_nothing_in_markdown_and_card_is_active(tab: Any, report: EvalReport, tm
         bundled=False,
         licences={text: text for text in texts},
     )
-    for name, markdown in (("report", report_markdown(report, promoted=True, reasons=texts)), ("card", card)):
+    decision = Decision(state=DecisionState.APPROVED, by=texts[0], reasons=tuple(texts))
+    for name, markdown in (("report", report_markdown(report, decision=decision)), ("card", card)):
         page = tmp_path / f"{name}.html"
         page.write_text(f"<!doctype html><meta charset=utf-8><title>{name}</title>{viewer.render(markdown)}")
         found = looked_at(tab, page)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from mtl.config.gate import GateConfig
+from mtl.decision import Decision, DecisionState
 from mtl.evaluation.markdown import report_markdown
 from mtl.evaluation.report import EvalReport
 from mtl.evaluation.score import evaluate_models
@@ -95,6 +96,9 @@ def test_right_counts_of_bad_questions_do_not_pass() -> None:
 
 
 def test_the_page_shows_questions_and_difficulties() -> None:
-    page = report_markdown(_report(base=ECHOES, candidate=REFERENCES), promoted=True, reasons=["mcq: better."])
+    page = report_markdown(
+        _report(base=ECHOES, candidate=REFERENCES),
+        decision=Decision(state=DecisionState.PROMOTE, reasons=("mcq: better.",)),
+    )
     assert "| counts_obeyed | Easy | 20 |" in page
     assert "&lt;mcq&gt; Generate MCQs (Easy: " in page

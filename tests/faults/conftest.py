@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from mtl.chain import learn
 from mtl.config.retrain import RetrainConfig
+from mtl.pipeline.prepare import prepare as prepare_dataset
 from mtl.store.base import ObjectStore
 from mtl.store.s3 import S3Store, make_client
+from mtl.workspace import open_workspace
 from tests.support.preludes import COMMIT, Strike
 from tests.support.proxy import FaultProxy
 from tests.support.radosgw import radosgw, why_not
@@ -47,7 +48,7 @@ def dataset(workshop: Path, config: RetrainConfig) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MTL_HOME", str(workshop / "home"))
         patch.delenv("MTL_STORE", raising=False)
-        return str(learn.prepare(config)["fingerprint"])
+        return prepare_dataset(open_workspace(), config).fingerprint
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from mtl.chain import learn
 from mtl.config.retrain import RetrainConfig
+from mtl.pipeline.prepare import prepare as prepare_dataset
 from mtl.store.folder import FolderStore
+from mtl.workspace import open_workspace
 from tests.faults.conftest import only_run
 from tests.support.preludes import COMMIT, OtherVersion, Strike
 from tests.support.retrains import small_config
@@ -63,7 +64,7 @@ def test_row_38_changed_data(killed: Machine, halfway: Machine, workshop: Path, 
     monkeypatch.setenv("MTL_HOME", str(halfway.home))
     monkeypatch.delenv("MTL_STORE", raising=False)
     other = changed(small_config(workshop), "data", instruction_dropout=0.5)
-    halfway.dataset = str(learn.prepare(other)["fingerprint"])
+    halfway.dataset = prepare_dataset(open_workspace(), other).fingerprint
     refused = halfway.train(resume=run)
     assert (refused.code, refused.error["field"]) == (2, "dataset")
     end = halfway.train()

@@ -10,17 +10,23 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mtl.chain import hand_over, judge, learn
+from mtl.checkpoints.related import Lineage
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import InputError, TransientError
+from mtl.pipeline.evaluate import evaluate
+from mtl.pipeline.prepare import prepare as prepare_dataset
+from mtl.pipeline.register import register
+from mtl.pipeline.train import train as train_model
 from mtl.registry.registry import Registry
 from mtl.settings import load_settings
 from mtl.tracking.client import Tracking
 from mtl.tracking.recorder import Recorder
+from mtl.workspace import open_workspace
 from tests.support.mlflow_server import MlflowServer
 from tests.support.proxy import FaultProxy
 from tests.support.trained import trained_model
@@ -62,26 +68,29 @@ def test_row_27_mlflow_is_down_during_training(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     server.kill()
-    prepared, trained = learn.prepare(config), learn.train(config, machine.dataset)
-    assert trained["adapter_sha256"] == plain
-    report = judge.evaluate(config, machine.dataset, trained)
+    prepared, trained = (
+        prepare_dataset(open_workspace(), config),
+        train_model(open_workspace(), config, machine.dataset),
+    )
+    assert trained.adapter_sha256 == plain
+    evaluation = evaluate(open_workspace(), config, machine.dataset, trained)
     (kept,) = (machine.home / "metrics").iterdir()
     lines = kept.read_bytes()
     server.start()
     tracking = Tracking(server.url)
-    differing = {"bit_exact": False, "continued_from": {"source": "a" * 64, "step": 2, "differing": ["threads"]}}
+    continued = replace(trained, bit_exact=False, continued_from=Lineage("a" * 64, 2, ("threads",)))
     for _ in range(2):
-        registered = hand_over.register(config, prepared, trained | differing, report)
-        (run,) = runs(tracking, trained["identity"], config.register_.experiment)
-        assert (registered["run_id"], registered["version"]) == (run, 1)
+        registered = register(open_workspace(), config, prepared, continued, evaluation)
+        (run,) = runs(tracking, trained.identity, config.register_.experiment)
+        assert (registered.run_id, registered.version) == (run, 1)
         assert steps(tracking, run) == [1, 2, 3, 4, 5, 6]
         assert tracking.client.get_run(run).data.tags["bit_exact"] == "false"
     assert not kept.exists()
     kept.write_bytes(lines)
     other = config.model_copy(update={"register_": config.register_.model_copy(update={"experiment": "other"})})
     for _ in range(2):
-        assert learn.train(other, machine.dataset) == trained  # found finished
-        (run,) = runs(tracking, trained["identity"], "other")
+        assert train_model(open_workspace(), other, machine.dataset) == trained  # found finished
+        (run,) = runs(tracking, trained.identity, "other")
         assert steps(tracking, run) == [1, 2, 3, 4, 5, 6]
         assert tracking.client.get_run(run).info.status == "FINISHED"
 
@@ -97,12 +106,12 @@ def test_a_deleted_experiment_stops_a_training_at_its_start(
     experiment = tracking.experiment(config.register_.experiment)
     tracking.client.delete_experiment(experiment)
     with pytest.raises(InputError, match=f"was deleted in MLflow\n.*mlflow experiments restore -x {experiment}"):
-        learn.train(config, machine.dataset)
+        train_model(open_workspace(), config, machine.dataset)
     assert not (machine.home / "metrics").exists()
     tracking.client.restore_experiment(experiment)
-    trained = learn.train(config, machine.dataset)
-    assert trained["adapter_sha256"] == plain
-    assert runs(tracking, trained["identity"], config.register_.experiment)
+    trained = train_model(open_workspace(), config, machine.dataset)
+    assert trained.adapter_sha256 == plain
+    assert runs(tracking, trained.identity, config.register_.experiment)
 
 
 @pytest.mark.slow

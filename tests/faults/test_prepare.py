@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mtl.chain import learn
 from mtl.config.retrain import RetrainConfig
+from mtl.pipeline.prepare import prepare as prepare_dataset
+from mtl.workspace import open_workspace
 from tests.support.preludes import WRITE, Strike
 from tests.support.trainers import SERVER, Machine
 
@@ -18,7 +19,7 @@ def _prepare(home: str, config: RetrainConfig, strike: Strike) -> None:
     os.environ["MTL_HOME"] = home
     os.environ.pop("MTL_STORE", None)
     strike()
-    learn.prepare(config)
+    prepare_dataset(open_workspace(), config)
 
 
 @pytest.mark.slow
@@ -38,5 +39,5 @@ def test_row_01_killed_in_data_preparation(
     assert set(ends) <= {0, -signal.SIGKILL}
     monkeypatch.setenv("MTL_HOME", str(home))
     monkeypatch.delenv("MTL_STORE", raising=False)
-    assert learn.prepare(config)["fingerprint"] == dataset
+    assert prepare_dataset(open_workspace(), config).fingerprint == dataset
     assert Machine(home, str(home / "store"), config, dataset).train().adapter == plain

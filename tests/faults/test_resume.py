@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from mtl.chain import learn
 from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.data.dataset import Dataset, open_dataset
+from mtl.pipeline.prepare import prepare as prepare_dataset
 from mtl.store.folder import FolderStore
 from mtl.tasks.table import in_order
 from mtl.training.batches import epoch_batches
 from mtl.training.dataset import TokenisedSplit
+from mtl.workspace import open_workspace
 from tests.support.preludes import COMMIT, Strike
 from tests.support.retrains import small_values
 from tests.support.trainers import Machine, machine_with
@@ -40,7 +41,7 @@ def data(workshop: Path, few: RetrainConfig) -> Dataset:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MTL_HOME", str(workshop / "few"))
         patch.delenv("MTL_STORE", raising=False)
-        fingerprint = learn.prepare(few)["fingerprint"]
+        fingerprint = prepare_dataset(open_workspace(), few).fingerprint
     return open_dataset(FolderStore(workshop / "few" / "store"), fingerprint, workshop / "cache")
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mtl.chain.common import prune_checkpoints
 from mtl.checkpoints.verify import verify_run
+from mtl.pipeline.prune import prune_checkpoints
 from mtl.store.folder import FolderStore
+from mtl.workspace import open_workspace
 from tests.faults.conftest import only_run
 from tests.support.preludes import STEP, ClockJump, Slow
 from tests.support.trainers import Machine
@@ -69,7 +70,7 @@ def test_row_44_prunes_by_clocks_that_are_days_off_while_it_trains(
     while trainer.process.is_alive():
         for days in (2, -2):
             monkeypatch.setattr("time.time", lambda days=days: now + days * 86_400.0)
-            deleted += prune_checkpoints(delete=True)["deleted"]
+            deleted += prune_checkpoints(open_workspace(), delete=True)["deleted"]
     monkeypatch.undo()
     assert trainer.end() == 0
     assert deleted == 0

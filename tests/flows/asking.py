@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,4 +17,4 @@ def asking(log: str, hours: float = 1.0) -> dict[str, Any]:
     """Each start of the process leaves a line in `log`."""
     with Path(log).open("a") as out:
         out.write(f"{os.getpid()}\n")
-    return approval.ask("Make it **champion**?", key="v1-against-nothing", hours=hours)
+    return asdict(approval.ask("Make it **champion**?", key="v1-against-nothing", hours=hours))

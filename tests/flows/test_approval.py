@@ -21,9 +21,9 @@ from prefect.settings import get_current_settings
 
 from flows import approval
 from flows.retrain import retrain
-from mtl.chain import hand_over
 from mtl.cli.main import run as mtl
-from mtl.promotion import PromotionDecision
+from mtl.decision import Decision, DecisionState
+from mtl.pipeline import gate
 from mtl.release.journal import read_journal
 from mtl.store.folder import FolderStore
 from tests.flows.asking import asking
@@ -159,8 +159,8 @@ def state_of(run_id: UUID) -> State:
 def retrain_that_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Thread, list[Any]]:
     """A small retrain that the gate lets through to a person: its thread, and the list that its result goes to."""
     monkeypatch.setenv("MTL_HOME", str(tmp_path / "home"))
-    passed = PromotionDecision(True, ("mcq: it is better.",), "2-test", "base")
-    monkeypatch.setattr(hand_over, "gate_decision", lambda config, report: passed)
+    passed = Decision(state=DecisionState.PROMOTE, reasons=("mcq: it is better.",), policy_version="2-test")
+    monkeypatch.setattr(gate, "gate_decision", lambda config, evaluation: passed)
     config = small_config(tmp_path)
     asking_first = config.model_copy(update={"gate": config.gate.model_copy(update={"approval": "manual"})})
     done: list[Any] = []

@@ -164,7 +164,7 @@ def test_a_run_that_fails_because_the_store_is_away_is_told_all_the_same(
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret key")
-    monkeypatch.setattr("mtl.chain.common._PATIENCE_FOR_NEWS", 0.2)
+    monkeypatch.setattr("flows.events.PATIENCE", 0.2)
 
     @flow(name="homeless", on_failure=[events.run_ended_badly])
     def homeless(model: str) -> None:

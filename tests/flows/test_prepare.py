@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from flows.prepare import prepare, ray_runner
-from mtl.chain import learn
 from mtl.config.retrain import RetrainConfig
+from mtl.pipeline.prepare import prepare as prepare_dataset
+from mtl.workspace import open_workspace
 
 DOCUMENTS = {"train": 60, "validation": 20}
 CONFIG = {
@@ -36,7 +37,7 @@ def home(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 def test_threads_of_a_flow_make_the_same_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = RetrainConfig.model_validate(CONFIG)
     home(monkeypatch, tmp_path / "alone")
-    alone = learn.prepare(config)
+    alone = prepare_dataset(open_workspace(), config).to_json()
     home(monkeypatch, tmp_path / "sharded")
     assert prepare(config, shards=3) == alone
 
@@ -48,7 +49,7 @@ def test_two_workers_of_a_ray_cluster_make_the_same_data_set(tmp_path: Path, mon
 
     config = RetrainConfig.model_validate(CONFIG)
     home(monkeypatch, tmp_path / "alone")
-    alone = learn.prepare(config)
+    alone = prepare_dataset(open_workspace(), config).to_json()
     home(monkeypatch, tmp_path / "sharded")
     monkeypatch.setenv("RAY_DISABLE_IMPORT_WARNING", "1")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)

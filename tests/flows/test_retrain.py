@@ -19,14 +19,15 @@ from prefect.concurrency.sync import concurrency
 from prefect.settings import PREFECT_API_URL
 
 from flows.retrain import retrain
-from mtl.chain import outcome
-from mtl.chain.common import model_folder
 from mtl.cli.main import run
 from mtl.errors import InputError, ModelError
+from mtl.pipeline.models import model_folder
+from mtl.pipeline.outcome import find_outcome
 from mtl.release.journal import read_journal
 from mtl.settings import device_limit
 from mtl.store.folder import FolderStore
-from mtl.training.run import read_result
+from mtl.training.result import TrainedModel, read_result
+from mtl.workspace import open_workspace
 from tests.support.paths import ALL
 from tests.support.retrains import small_config, small_values
 
@@ -213,16 +214,20 @@ def flip_digit(path: Path) -> bytes:
     return whole
 
 
+def trained_model(said: dict[str, Any]) -> TrainedModel:
+    return TrainedModel.from_json(said["train"], "what the retrain said")
+
+
 def test_a_result_or_outcome_that_rotted_is_mended_from_its_copy(
     first: dict[str, Any], workshop: Path, home: Path
 ) -> None:
-    config, trained = small_config(workshop), first["train"]
-    run_folder = home / "store" / "runs" / trained["identity"]
-    judged = outcome.find_judged(config, trained)
+    config, trained = small_config(workshop), trained_model(first)
+    run_folder = home / "store" / "runs" / trained.identity
+    kept = find_outcome(open_workspace(), config, trained)
     for path in (run_folder / "result.json", *run_folder.glob("judged/*.json")):
         whole = flip_digit(path)
-        assert read_result(FolderStore(home / "store"), trained["identity"]) == trained
-        assert outcome.find_judged(config, trained) == judged
+        assert read_result(FolderStore(home / "store"), trained.identity) == trained
+        assert find_outcome(open_workspace(), config, trained) == kept
         assert path.read_bytes() == whole
 
 
@@ -230,7 +235,7 @@ def test_an_exported_model_that_rotted_is_exported_again(first: dict[str, Any], 
     folder = home / "cache" / "models" / first["train"]["identity"]
     for name in ("adapter_config.json", "tokenizer.json", "mtl_model.json"):
         whole = flip_digit(folder / name)
-        assert model_folder(small_config(workshop), first["train"]) == folder
+        assert model_folder(open_workspace(), small_config(workshop), trained_model(first)) == folder
         assert (folder / name).read_bytes() == whole
 
 
@@ -243,10 +248,10 @@ def test_no_model_is_exported_with_another_base_or_tokenizer(first: dict[str, An
         path.write_bytes(whole.replace(b'"d_kv": 8', b'"d_kv": 8 ') if name == "config.json" else other_pieces(whole))
         try:
             with pytest.raises(ModelError, match=words):
-                model_folder(config, first["train"])
+                model_folder(open_workspace(), config, trained_model(first))
         finally:
             path.write_bytes(whole)
-    model_folder(config, first["train"])
+    model_folder(open_workspace(), config, trained_model(first))
 
 
 def other_pieces(tokenizer: bytes) -> bytes:

@@ -9,9 +9,11 @@ import pytest
 from prefect import flow, task
 
 from flows import timing
-from mtl.chain import hand_over
 from mtl.errors import InputError
+from mtl.pipeline.outcome import record_times
+from mtl.pipeline.records import RegisteredVersion
 from mtl.settings_service import cost_per_hour
+from mtl.workspace import open_workspace
 from tests.support.mlflow_db import fresh_tracking
 
 
@@ -63,12 +65,26 @@ def test_without_a_rate_there_is_no_cost(monkeypatch: pytest.MonkeyPatch) -> Non
         cost_per_hour({"MTL_COST_PER_HOUR": "much"})
 
 
+def registered(run: str) -> RegisteredVersion:
+    return RegisteredVersion(
+        model="m",
+        version=1,
+        created=True,
+        release="releases/m/v1",
+        manifest_sha256="0" * 64,
+        run_id=run,
+        url=None,
+        report="r.html",
+        report_url="file:///r.html",
+    )
+
+
 def test_they_become_metrics_of_the_mlflow_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tracking = fresh_tracking(tmp_path / "mlflow")
     run = tracking.run_for("a" * 64, experiment="mtl-retrain")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.uri)
     spent = {"train": {"seconds": 10.0, "tries": 1, "cost": 0.5}, "gate": {"seconds": 1.0, "tries": 1, "cost": 0.25}}
-    hand_over.account({"run_id": run}, spent)
+    record_times(open_workspace(), registered(run), spent)
     metrics = tracking.client.get_run(run).data.metrics
     assert metrics == {
         "seconds/train": 10.0,
@@ -83,5 +99,5 @@ def test_they_become_metrics_of_the_mlflow_run(tmp_path: Path, monkeypatch: pyte
 def test_an_absent_mlflow_stops_nobody(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    hand_over.account({"run_id": "x"}, {"train": {"seconds": 1.0, "tries": 1, "cost": None}})
+    record_times(open_workspace(), registered("x"), {"train": {"seconds": 1.0, "tries": 1, "cost": None}})
     assert "MLflow did not take the times of the steps" in caplog.text

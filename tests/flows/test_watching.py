@@ -31,8 +31,8 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_warnings_of_the_trainer_reach_the_steps_log(caplog: pytest.LogCaptureFixture) -> None:
     with watching.watched("train"):
-        logging.getLogger("mtl.chain.learn").warning("damaged checkpoint: %s", "optimizer.pt")
-    logging.getLogger("mtl.chain.learn").warning("after the step")
+        logging.getLogger("mtl.pipeline.train").warning("damaged checkpoint: %s", "optimizer.pt")
+    logging.getLogger("mtl.pipeline.train").warning("after the step")
     assert told(caplog) == ["damaged checkpoint: optimizer.pt"]
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from mtl.chain import champion, pages
 from mtl.cli.main import run as command
+from mtl.pipeline import pages, promote
 from mtl.registry.registry import Registry
 from mtl.release.journal import Change, Journal
 from mtl.store.folder import FolderStore
 from mtl.tracking.client import Tracking
+from mtl.workspace import open_workspace
 from tests.release.toy import MODEL, publish_toy
 from tests.support.mlflow_db import fresh_tracking
 
@@ -103,7 +104,8 @@ def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracking:
         run = tracking.run_for(f"{version:064}", experiment="retrain", tags=RUN)
         tags = {"decision": decision, "decision_reasons": f'["{REASON}"]', "decision_against": ""}
         tracking.client.create_model_version(MODEL, str(tmp_path), run, tags=tags)
-        pages.record_gate(MODEL, version, passed=decision == "promote")
+        gate = "passed" if decision == "promote" else "rejected"
+        Registry(tracking, MODEL).set_tags(version, {"gate": gate})
     return tracking
 
 
@@ -112,7 +114,7 @@ def version(tracking: Tracking, number: int) -> Any:
 
 
 def test_the_pages_follow_promotion_force_and_rollback(tracking: Tracking) -> None:
-    champion.promote_version(MODEL, "1", force=None)
+    promote.promote_by_hand(open_workspace(), MODEL, "1", force=None)
     assert "**v1 passed the gate.** It is champion since" in version(tracking, 1).description
     assert command(["promote", "2", "--force", "it is needed today", "--name", MODEL]) == 0
     forced = version(tracking, 2)
@@ -125,14 +127,14 @@ def test_the_pages_follow_promotion_force_and_rollback(tracking: Tracking) -> No
     }
     assert forced.tags["promoted_at"].endswith("+00:00")
     assert "It was champion from" in version(tracking, 1).description
-    champion.roll_back(MODEL, reason="worse letters", actor="Bob")
+    promote.roll_back(open_workspace(), MODEL, reason="worse letters", actor="Bob")
     assert "It was rolled back on" in version(tracking, 2).description
     assert "by Bob: worse letters. The champion is v1." in version(tracking, 2).description
     assert "by a rollback by Bob (worse letters)." in version(tracking, 1).description
 
 
 def test_the_run_links_its_version_and_its_prefect_run(tracking: Tracking) -> None:
-    pages.refresh(MODEL, 1)
+    pages.refresh(open_workspace(), MODEL, 1)
     tags = tracking.run_tags(version(tracking, 1).run_id)
     assert f"[{MODEL} v1](#/models/{MODEL}/versions/1): v1 passed the gate." in tags["mlflow.note.content"]
     assert "[Prefect run red-fox](http://prefect/runs/flow-run/1)" in tags["mlflow.note.content"]
@@ -142,23 +144,23 @@ def test_the_run_links_its_version_and_its_prefect_run(tracking: Tracking) -> No
 def test_what_a_person_wrote_around_it_stays(tracking: Tracking) -> None:
     registry = Registry(tracking, MODEL)
     registry.describe(1, "Seen by Cem.")
-    pages.refresh(MODEL, 1)
+    pages.refresh(open_workspace(), MODEL, 1)
     first = registry.version(1).description
     assert first.endswith("\n\nSeen by Cem.")
     registry.describe(1, f"Mind the letters.\n\n{first}")
-    champion.promote_version(MODEL, "1", force=None)
+    promote.promote_by_hand(open_workspace(), MODEL, "1", force=None)
     text = registry.version(1).description
     assert text.startswith("Mind the letters.\n\n") and text.endswith("\n\nSeen by Cem.")
     assert "It is champion since" in text and text.count("passed the gate") == 1
     registry.describe(1, text + "x" * (5000 - len(text)))
-    champion.promote_version(MODEL, "2", force="now")
+    promote.promote_by_hand(open_workspace(), MODEL, "2", force="now")
     assert registry.version(1).description.endswith("xxx")
 
 
 def test_a_moved_alias_reaches_the_pages_of_both_versions(tracking: Tracking) -> None:
-    champion.promote_version(MODEL, "1", force=None)
+    promote.promote_by_hand(open_workspace(), MODEL, "1", force=None)
     Registry(tracking, MODEL).set_alias("champion", 2)
-    pages.follow(MODEL)
+    promote.follow_aliases(open_workspace(), MODEL, describe=True)
     assert "promoted by force by mlflow" in version(tracking, 2).description
     assert "It was champion from" in version(tracking, 1).description
 
@@ -176,6 +178,6 @@ def test_pages_that_cannot_be_written_stop_nobody(
     tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}")
-    pages.refresh(MODEL, 1)
+    pages.refresh(open_workspace(), MODEL, 1)
     assert "MLflow's page of toy v1 was not brought up to date" in caplog.text
-    pages.refresh(MODEL, 99, None)
+    pages.refresh(open_workspace(), MODEL, 99, None)

@@ -16,14 +16,20 @@ from typing import Any
 
 import pytest
 
-from mtl.chain import hand_over, judge, learn, outcome
 from mtl.cli.main import run as mtl
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import MtlError
+from mtl.pipeline import gate, outcome, promote
+from mtl.pipeline.evaluate import evaluate
+from mtl.pipeline.models import model_folder
+from mtl.pipeline.prepare import prepare as prepare_dataset
+from mtl.pipeline.register import register
 from mtl.settings import load_settings
 from mtl.training.events import EventWriter
 from mtl.training.plan import TrainPlan
+from mtl.training.result import TrainedModel, read_result
 from mtl.training.run import run as train
+from mtl.workspace import open_workspace
 from tests.support.retrains import small_config
 
 RANGES = 8
@@ -36,26 +42,28 @@ Damage = Callable[[bytes], bytes]
 
 def chain(config: RetrainConfig, home: Path) -> dict[str, Any]:
     """The steps of the flow in this process; what the retrain says in the end."""
-    dataset = learn.prepare(config)
-    trained = train_here(config, dataset["fingerprint"], home / "train" / "work")
-    judged = outcome.find_judged(config, trained)
-    if judged is None:
-        report = judge.evaluate(config, dataset["fingerprint"], trained)
-        registered = hand_over.register(config, dataset, trained, report)
-        decision = hand_over.decide(config, report, registered)
-        promoted = hand_over.promote(config, registered, decision)
-        judged = outcome.keep_judged(config, trained, report, registered, decision, promoted)
-    measured = {name: judged["evaluate"][name] for name in ("base", "candidate", "comparisons", "champion_version")}
+    workspace = open_workspace()
+    dataset = prepare_dataset(workspace, config)
+    trained = train_here(config, dataset.fingerprint, home / "train" / "work")
+    made = outcome.find_outcome(workspace, config, trained)
+    if made is None:
+        evaluation = evaluate(workspace, config, dataset.fingerprint, trained)
+        registered = register(workspace, config, dataset, trained, evaluation)
+        decision = gate.decide(workspace, config, evaluation, registered)
+        promotion = promote.promote(workspace, registered, decision)
+        made = outcome.keep_outcome(workspace, config, trained, evaluation, registered, decision, promotion)
+    said = made.to_json()
+    measured = {name: said["evaluate"][name] for name in ("base", "candidate", "comparisons", "champion_version")}
     names = ("identity", "steps", "max_steps", "adapter_sha256", "bit_exact", "loss")
     return {
-        "dataset": dataset,
-        "train": {name: trained[name] for name in names},
+        "dataset": dataset.to_json(),
+        "train": {name: trained.to_json()[name] for name in names},
         "evaluate": measured,
-        **{name: judged[name] for name in ("decision", "version", "release", "champion")},
+        **{name: said[name] for name in ("decision", "version", "release", "champion")},
     }
 
 
-def train_here(config: RetrainConfig, dataset: str, work: Path) -> dict[str, Any]:
+def train_here(config: RetrainConfig, dataset: str, work: Path) -> TrainedModel:
     """The trainer without its process, of which there would be hundreds."""
     settings = load_settings()
     shutil.rmtree(work, ignore_errors=True)
@@ -64,7 +72,9 @@ def train_here(config: RetrainConfig, dataset: str, work: Path) -> dict[str, Any
     plan = TrainPlan(values, dataset, settings.store, cache=str(settings.cache), work=str(work), owner="test")
     before = signal.getsignal(signal.SIGTERM)
     try:
-        return train(plan, EventWriter(quiet=True))
+        result = train(plan, EventWriter(quiet=True))
+        assert result is not None, "one process leads itself"
+        return result
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -257,8 +267,6 @@ def test_an_exported_model_that_rotted_is_exported_again(finished: Finished, nam
         else EACH["flipped in part 3"]
     )
     assert finished.rot(path.relative_to(finished.home).as_posix(), damage)
-    identity = {"identity": path.parent.name, "adapter_sha256": finished.said["train"]["adapter_sha256"]}
-    from mtl.chain.common import model_folder
-
-    assert model_folder(finished.config, identity) == path.parent
+    workspace = open_workspace()
+    assert model_folder(workspace, finished.config, read_result(workspace.store, path.parent.name)) == path.parent
     assert path.read_bytes() == whole

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mtl.decision import DecisionState
+from mtl.decision import Decision, DecisionState
 from mtl.errors import DamageError, NotFoundError, TransientError
 from mtl.fingerprint import sha256_file
-from mtl.registry.registry import Registered, Registry, Verdict
+from mtl.registry.base import Registered
+from mtl.registry.registry import Registry
 from mtl.release.promote import follow, promote
 from mtl.store.memory import MemoryStore
 from mtl.tracking.client import Tracking
@@ -129,19 +130,25 @@ def test_the_registry_follows_the_journal(registry: Registry, tracking: Tracking
     assert registry.aliases() == {"candidate": 2, "champion": 2, "previous": 1}
 
 
-def test_verdicts(registry: Registry, tracking: Tracking, tmp_path: Path) -> None:
+def test_decisions(registry: Registry, tracking: Tracking, tmp_path: Path) -> None:
     register(registry, tracking, tmp_path)
-    assert registry.verdict(1) is None
-    rejected = Verdict(DecisionState.REJECT, ("mcq is worse: -0.10 [-0.15, -0.05]", "summarize ties"), None)
-    registry.record_verdict(1, rejected, policy="1")
-    assert registry.verdict(1) == rejected
-    promoted = Verdict(DecisionState.APPROVED, ("better on mcq",), 7, "Ann")
-    registry.record_verdict(1, promoted)
-    assert registry.verdict(1) == promoted
+    assert registry.decision(1) is None
+    rejected = Decision(
+        state=DecisionState.REJECT,
+        reasons=("mcq is worse: -0.10 [-0.15, -0.05]", "summarize ties"),
+        policy_version="1",
+    )
+    registry.record_decision(1, rejected)
+    assert registry.decision(1) == rejected
+    promoted = Decision(
+        state=DecisionState.APPROVED, reasons=("better on mcq",), against=7, by="Ann", policy_version="1"
+    )
+    registry.record_decision(1, promoted)
+    assert registry.decision(1) == promoted
     (info,) = registry.versions()
     assert (info.decision, info.decision_by) == ("approved", "Ann")
     with pytest.raises(NotFoundError, match=r"toy has no v9 in .*\n  known: v1"):
-        registry.verdict(9)
+        registry.decision(9)
 
 
 @pytest.mark.parametrize(
@@ -158,32 +165,32 @@ def test_answers_of_people_that_an_earlier_release_recorded_are_told_from_the_ga
 ) -> None:
     register(registry, tracking, tmp_path)
     registry.set_tags(1, {"decision": decision} | ({"approval_by": approval_by} if approval_by else {}))
-    verdict = registry.verdict(1)
-    assert verdict is not None
-    assert (verdict.decision, verdict.by) == found
+    told = registry.decision(1)
+    assert told is not None
+    assert (told.state, told.by) == found
 
 
-@pytest.mark.parametrize(("hours", "decision"), [(1, DecisionState.WAITING), (-1, DecisionState.UNANSWERED)])
+@pytest.mark.parametrize(("hours", "state"), [(1, DecisionState.WAITING), (-1, DecisionState.UNANSWERED)])
 def test_a_version_that_nobody_answered_for_in_time_waits_no_more(
-    registry: Registry, tracking: Tracking, tmp_path: Path, hours: int, decision: DecisionState
+    registry: Registry, tracking: Tracking, tmp_path: Path, hours: int, state: DecisionState
 ) -> None:
     """The run that asks is ended by Prefect's server then, and cannot say so itself."""
     register(registry, tracking, tmp_path)
     until = datetime.now(UTC) + timedelta(hours=hours)
-    registry.record_verdict(1, Verdict(DecisionState.WAITING, ("better",), None, until=until))
-    verdict = registry.verdict(1)
-    assert verdict is not None
-    assert (verdict.decision, registry.versions()[0].decision) == (decision, decision)
+    registry.record_decision(1, Decision(state=DecisionState.WAITING, reasons=("better",)), until=until)
+    decision = registry.decision(1)
+    assert decision is not None
+    assert (decision.state, registry.versions()[0].decision) == (state, state)
 
 
 def test_very_long_reasons_are_kept_as_far_as_a_tag_goes(
     registry: Registry, tracking: Tracking, tmp_path: Path
 ) -> None:
     register(registry, tracking, tmp_path)
-    registry.record_verdict(1, Verdict(DecisionState.REJECT, ("x" * 20_000,), None))
-    verdict = registry.verdict(1)
-    assert verdict is not None
-    assert len(verdict.reasons[0]) == 4900
+    registry.record_decision(1, Decision(state=DecisionState.REJECT, reasons=("x" * 20_000,)))
+    decision = registry.decision(1)
+    assert decision is not None
+    assert len(decision.reasons[0]) == 4900
 
 
 def test_metrics_of_the_run_are_listed(registry: Registry, tracking: Tracking, tmp_path: Path) -> None:

@@ -78,33 +78,42 @@ def _patiently(work: Trial) -> Any:
 
 
 def _hand_over(config: RetrainConfig, result: dict[str, Any], home: Path) -> dict[str, Any]:
-    from mtl.chain import hand_over, judge, learn, outcome
-    from mtl.promotion import PromotionDecision
+    from mtl.decision import Decision, DecisionState
+    from mtl.pipeline import gate, outcome, promote
+    from mtl.pipeline.evaluate import evaluate
+    from mtl.pipeline.prepare import prepare
+    from mtl.pipeline.register import register
+    from mtl.training.result import TrainedModel
+    from mtl.workspace import open_workspace
 
     _settle_in(home)
-    passed = PromotionDecision(True, ("mcq: it is better.",), "2-test", "base")
-    hand_over.gate_decision = lambda config, report: passed
-    dataset = learn.prepare(config)
-    report = judge.evaluate(config, dataset["fingerprint"], result)
-    registered = hand_over.register(config, dataset, result, report)
-    decision = hand_over.decide(config, report, registered)
-    promoted = hand_over.promote(config, registered, decision)
-    outcome.keep_judged(config, result, report, registered, decision, promoted)
-    return {"report": report, "promoted": promoted}
+    passed = Decision(
+        state=DecisionState.PROMOTE,
+        reasons=("mcq: it is better.",),
+        policy_version="2-test",
+        compared_with="base",
+    )
+    gate.gate_decision = lambda config, evaluation: passed
+    workspace = open_workspace()
+    trained = TrainedModel.from_json(result, "the result")
+    dataset = prepare(workspace, config)
+    evaluation = evaluate(workspace, config, dataset.fingerprint, trained)
+    registered = register(workspace, config, dataset, trained, evaluation)
+    decision = gate.decide(workspace, config, evaluation, registered)
+    promotion = promote.promote(workspace, registered, decision)
+    outcome.keep_outcome(workspace, config, trained, evaluation, registered, decision, promotion)
+    return {"report": evaluation.to_json(), "promoted": {"champion": promotion.champion, "changed": promotion.changed}}
 
 
 def _state(home: Path) -> dict[str, Any]:
     """What others see: versions, aliases, journal, and whether the champion's release is whole."""
     _settle_in(home)
-    from mtl.chain.common import tracking
-    from mtl.registry.registry import Registry
     from mtl.release.journal import read_journal
     from mtl.release.layout import verify_release
-    from mtl.settings import load_settings
-    from mtl.store.open import open_store
+    from mtl.workspace import open_workspace
 
-    settings = load_settings()
-    store, registry = open_store(settings.store), Registry(tracking(settings), MODEL)
+    workspace = open_workspace()
+    store, registry = workspace.store, workspace.registry(MODEL)
     journal = read_journal(store, MODEL)
     if journal.champion is not None:
         verify_release(store, MODEL, journal.champion)

@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mtl.chain import batch as job
 from mtl.cli.main import run
 from mtl.errors import InputError, NotFoundError
+from mtl.pipeline import generate as job
 from mtl.serving.batch import Row, answer_rows, read_lines, read_rows, shards
 from mtl.serving.generate import Generator, load_generator
 from mtl.task import BadRequest
+from mtl.workspace import open_workspace
 from tests.support.trained import trained_model
 
 LINES = [
@@ -201,16 +202,16 @@ def test_a_job_is_written_in_parts_and_goes_on_after_the_last(
     source, out = tmp_path / "t.jsonl", tmp_path / "out"
     source.write_text("\n".join(json.dumps({"text": f"Boat {n} came."}) for n in range(5)) + "\n{bad\n")
     options = {"task": "mcq", "request": {"easy": 1}, "model": "toy", "ref": str(folder), "truncate": True}
-    plan = job.plan(source, shard_rows=2, **options)  # type: ignore[arg-type]
-    assert (plan["rows"], plan["shards"]) == (6, 3)
+    plan = job.plan(open_workspace(), source, shard_rows=2, **options)  # type: ignore[arg-type]
+    assert (plan.rows, plan.shards) == (6, 3)
     job.run_shard(plan, 0, out)
     first = (out / "part-00000.parquet").stat().st_mtime_ns
     done = [job.run_shard(plan, n, out) for n in range(3)]
     assert (out / "part-00000.parquet").stat().st_mtime_ns == first
-    assert [(part["rows"], part["refused"]) for part in done] == [(2, 0), (2, 0), (2, 1)]
+    assert [(part.rows, part.refused) for part in done] == [(2, 0), (2, 0), (2, 1)]
     table = pq.read_table(out)
     assert table["row"].to_pylist() == list(range(6))
     assert table["error"].to_pylist()[:5] == [None] * 5 and "not JSON" in table["error"].to_pylist()[5]
-    other = job.plan(source, shard_rows=2, **{**options, "request": {"easy": 2}})  # type: ignore[arg-type]
+    other = job.plan(open_workspace(), source, shard_rows=2, **{**options, "request": {"easy": 2}})  # type: ignore[arg-type]
     with pytest.raises(InputError, match="part of another job"):
         job.run_shard(other, 0, out)

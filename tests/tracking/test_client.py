@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from mtl.chain.common import tracking as chain_tracking
 from mtl.errors import InputError, NotFoundError, PermanentError, TransientError
 from mtl.settings import load_settings
 from mtl.tracking.address import for_shell
-from mtl.tracking.client import NOTE, Tracking, flatten
+from mtl.tracking.base import NOTE, flatten
+from mtl.tracking.client import Tracking
 from mtl.tracking.schema import schema
+from mtl.workspace import open_workspace
 from tests.support.mlflow_db import fresh_tracking
 from tests.support.paths import ALL, STRANGE
 
@@ -171,7 +172,7 @@ def test_state_stays_in_its_home_whatever_that_is_called(
     monkeypatch.chdir(elsewhere)
     fresh_tracking(home)
     settings = load_settings({"MTL_HOME": str(home)})
-    tracking = chain_tracking(settings)
+    tracking = open_workspace(settings).tracker
     run = run_of(tracking)
     tracking.log_text(run, "# Report", "a/report.md")
     assert {item.path for item in tracking.client.list_artifacts(run)} == {"a"}
@@ -187,7 +188,7 @@ def test_a_database_is_made_in_a_home_of_any_name(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path / "elsewhere")
     home = tmp_path / "homes" / ALL
     home.mkdir(parents=True)
-    run_of(chain_tracking(load_settings({"MTL_HOME": str(home)})))
+    run_of(open_workspace(load_settings({"MTL_HOME": str(home)})).tracker)
     assert [found.name for found in home.parent.iterdir()] == [ALL]
     assert (home / "mlflow.db").is_file()
     assert not list((tmp_path / "elsewhere").iterdir())

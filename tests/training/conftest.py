@@ -11,10 +11,11 @@ from typing import Any
 import psutil
 import pytest
 
-from mtl.chain import learn
 from mtl.config.retrain import RetrainConfig
+from mtl.pipeline.prepare import prepare as prepare_dataset
 from mtl.settings import Settings, load_settings
 from mtl.training.launch import launch_training
+from mtl.workspace import open_workspace
 from tests.support.retrains import small_config
 from tests.support.trainers import Machine, machine_with
 
@@ -31,7 +32,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dataset(workshop: Path) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MTL_HOME", str(workshop / "home"))
-        return str(learn.prepare(small_config(workshop))["fingerprint"])
+        return prepare_dataset(open_workspace(), small_config(workshop)).fingerprint
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def settings(workshop: Path, name: str) -> Settings:
 
 
 def train(config: RetrainConfig, dataset: str, at: Settings, on_event: Callable[[Event], None] | None = None) -> Any:
-    return launch_training(config, dataset, at, on_event or (lambda event: None))
+    return launch_training(config, dataset, at, on_event or (lambda event: None)).to_json()
 
 
 def trainer_of_this_process() -> psutil.Process:

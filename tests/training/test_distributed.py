@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from mtl.chain import learn
 from mtl.config.retrain import RetrainConfig
+from mtl.pipeline.prepare import prepare as prepare_dataset
 from mtl.settings import load_settings
 from mtl.training.launch import launch_training
+from mtl.workspace import open_workspace
 from tests.support.retrains import small_config
 
 
@@ -21,7 +22,7 @@ def losses(workshop: Path, name: str, config: RetrainConfig, dataset: str) -> tu
     home = workshop / name
     shutil.copytree(workshop / "home" / "store" / "datasets", home / "store" / "datasets")
     events: list[Mapping[str, Any]] = []
-    result = launch_training(config, dataset, load_settings({"MTL_HOME": str(home)}), events.append)
+    result = launch_training(config, dataset, load_settings({"MTL_HOME": str(home)}), events.append).to_json()
     return events, result
 
 
@@ -33,7 +34,7 @@ def test_the_losses_are_those_of_one_process_that_accumulates(tmp_path: Path, mo
     one = small_config(tmp_path, base_dropout=0.0, accumulation=2, eval_steps=3)
     one = one.model_copy(update={"lora": one.lora.model_copy(update={"dropout": 0.0})})  # each process draws its own
     two = one.model_copy(update={"train": one.train.model_copy(update={"accumulation": 1})})
-    dataset = str(learn.prepare(one)["fingerprint"])
+    dataset = prepare_dataset(open_workspace(), one).fingerprint
     alone, result_alone = losses(tmp_path, "alone", one, dataset)
     monkeypatch.setenv("MTL_TRAINER_PROCESSES", "2")
     both, result_both = losses(tmp_path, "both", two, dataset)

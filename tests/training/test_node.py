@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from mtl.chain import learn
 from mtl.errors import InputError, TransientError
+from mtl.pipeline.prepare import prepare as prepare_dataset
+from mtl.pipeline.train import train as train_model
 from mtl.settings import TrainerNodes, trainer_nodes
 from mtl.store.memory import MemoryStore
 from mtl.training.node import announced, torchrun
 from mtl.training.plan import TrainPlan
+from mtl.workspace import open_workspace
 from tests.support.retrains import small_config
 
 
@@ -70,9 +72,9 @@ def test_two_nodes_train_what_two_processes_train(tmp_path: Path, monkeypatch: p
     config = small_config(tmp_path)
     monkeypatch.setenv("MTL_HOME", str(tmp_path / "one"))
     monkeypatch.setenv("MTL_STORE", str(tmp_path / "one-store"))
-    dataset = learn.prepare(config)["fingerprint"]
+    dataset = prepare_dataset(open_workspace(), config).fingerprint
     monkeypatch.setenv("MTL_TRAINER_PROCESSES", "2")
-    one = learn.train(config, dataset)
+    one = train_model(open_workspace(), config, dataset).to_json()
 
     monkeypatch.setenv("MTL_TRAINER_PROCESSES", "1")
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -80,14 +82,14 @@ def test_two_nodes_train_what_two_processes_train(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("MTL_STORE", str(tmp_path / "two-store"))
     monkeypatch.setenv("MTL_TRAINER_NODES", f"2@127.0.0.1:{port}")
     monkeypatch.setenv("MTL_HOME", str(tmp_path / "first"))
-    assert learn.prepare(config)["fingerprint"] == dataset
+    assert prepare_dataset(open_workspace(), config).fingerprint == dataset
     environment = {**os.environ, "MTL_HOME": str(tmp_path / "second"), "MTL_TRAINER_NODE": "1"}
     with (tmp_path / "node.log").open("wb") as log:
         node = subprocess.Popen(
             [sys.executable, "-m", "mtl.training.node"], env=environment, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        two = learn.train(config, dataset)
+        two = train_model(open_workspace(), config, dataset).to_json()
     finally:
         os.killpg(node.pid, signal.SIGTERM)
         code = node.wait(60)

@@ -10,7 +10,7 @@ from hypothesis import given
 from mtl.errors import DamageError, MtlError
 from mtl.store.memory import MemoryStore
 from mtl.training.history import HISTORY_FILE, read_history
-from mtl.training.run import read_result, result_key
+from mtl.training.result import read_result, result_key
 from tests.support.mutations import damaged, fuzz
 
 ID = "a" * 64

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mtl.chain.common import task_names
 from mtl.checkpoints.state import read_state
 from mtl.config.retrain import RetrainConfig
 from mtl.fingerprint import sha256_file
+from mtl.pipeline.models import task_names
 from mtl.store.folder import FolderStore
 from mtl.training.export import export_model
 from tests.support.preludes import FINISH, STEP, Strike

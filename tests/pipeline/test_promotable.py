@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from mtl.chain.foresight import refuse_unpromotable, unpromotable
 from mtl.config.retrain import RetrainConfig, parse_config
+from mtl.data.manifest import SplitCounts
 from mtl.errors import InputError
+from mtl.pipeline.promotable import refuse_unpromotable, unpromotable
 
 
 def config(
@@ -19,8 +20,11 @@ def config(
     return parse_config(values)
 
 
-def counts(**examples: int) -> dict[str, Any]:
-    return {task: {"train": {"examples": 500}, "validation": {"examples": n}} for task, n in examples.items()}
+def counts(**examples: int) -> dict[str, dict[str, SplitCounts]]:
+    return {
+        task: {"train": SplitCounts(examples=500), "validation": SplitCounts(examples=n)}
+        for task, n in examples.items()
+    }
 
 
 HELD_OUT = {"holdout": {"validation": 0.1}}
@@ -29,13 +33,13 @@ HELD_OUT = {"holdout": {"validation": 0.1}}
 
 def test_the_quickstarts_own_holdout_of_700_rows_is_foreseen_and_refused() -> None:
     found = unpromotable(config(data=HELD_OUT), counts(mcq=21, summarize=26))
-    assert [(item["task"], item["found"], item["needed"]) for item in found] == [
+    assert [(item.task, item.found, item.needed) for item in found] == [
         ("summarize", 26, 30),
         ("mcq", 21, 30),
     ]
-    assert "holdout: {validation: 0.13}" in found[0]["do"]
-    assert "holdout: {validation: 0.16}" in found[1]["do"]
-    assert "gate: {min_examples: 21}" in found[1]["do"]
+    assert "holdout: {validation: 0.13}" in found[0].do
+    assert "holdout: {validation: 0.16}" in found[1].do
+    assert "gate: {min_examples: 21}" in found[1].do
     with pytest.raises(InputError, match="mcq: no version can be promoted, because 21 validation examples") as caught:
         refuse_unpromotable(config(data=HELD_OUT), counts(mcq=21, summarize=26))
     assert "gate: {too_few_examples: register}" in str(caught.value.hint)
@@ -62,7 +66,7 @@ def test_what_the_configuration_wants_is_not_refused() -> None:
     ],
 )
 def test_the_advice_is_about_what_is_too_small(changes: Any, examples: dict[str, int], do: str) -> None:
-    assert do in unpromotable(config(**changes), counts(**examples))[0]["do"]
+    assert do in unpromotable(config(**changes), counts(**examples))[0].do
 
 
 @pytest.mark.parametrize("task", ["summarize", "mcq"])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mtl.chain.common import tidy
+from mtl.pipeline.prune import prune_afterwards
+from mtl.workspace import open_workspace
 
 
 def test_a_store_that_does_not_answer_is_a_warning(
@@ -22,11 +23,11 @@ def test_a_store_that_does_not_answer_is_a_warning(
     monkeypatch.setenv("MTL_STORE", "s3://bucket/prefix")
     monkeypatch.setenv("MTL_STORE_PATIENCE", "0.1")
     with caplog.at_level(logging.WARNING, logger="mtl"):
-        done = tidy()
+        done = prune_afterwards(open_workspace())
     assert (done["deleted"], "s3://bucket/prefix" in done["failed"]) == (0, True)
     assert "the next retrain tries again" in caplog.text
 
 
 def test_an_empty_store_has_nothing_to_tidy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MTL_STORE", str(tmp_path / "store"))
-    assert tidy()["deleted"] == 0
+    assert prune_afterwards(open_workspace())["deleted"] == 0
