@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from mtl import layout
 from mtl.decision import Decision
 from mtl.evaluation.markdown import report_markdown
 from mtl.evaluation.report import EvalReport
@@ -80,7 +81,7 @@ def _places(registered: RegisteredVersion, dataset: PreparedDataset) -> str:
     store = load_settings().store.rstrip("/")
     lines = [f"- {what}: [{text}]({url})" for what, (text, url) in pages.items() if url]
     lines += [f"- release: `{store}/{registered.release}`"]
-    lines += [f"- data set: `{store}/datasets/{dataset.fingerprint}`"]
+    lines += [f"- data set: `{store}/{layout.dataset_prefix(dataset.fingerprint)}`"]
     return "\n".join([*lines, "", f"`mtl pull v{registered.version} DEST` fetches the release, verified."])
 
 

@@ -23,6 +23,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.events import emit_event
 from prefect.settings import get_current_settings
 
+from mtl import layout
 from mtl.config.register import RegisterConfig
 from mtl.config.retrain import load_config
 from mtl.decision import Decision
@@ -96,7 +97,7 @@ def _first_to_tell(model: str, event: str, key: str) -> bool:
 
 
 def _mark(model: str, event: str, key: str) -> str:
-    return f"told/{model}/{event}/{key}"
+    return layout.mark_key(model, event, key)
 
 
 def _marks() -> ObjectStore:

@@ -14,6 +14,7 @@ from typing import Any
 
 from prefect.runtime import flow_run
 
+from mtl import layout
 from mtl.errors import DamageError
 from mtl.seal import seal, unseal
 from mtl.settings import load_settings
@@ -57,7 +58,7 @@ def forget() -> None:
 
 
 def _file() -> Path:
-    return load_settings().home / "timings" / f"{flow_run.get_id() or 'none'}.jsonl"
+    return layout.home_times(load_settings().home, flow_run.get_id() or "none")
 
 
 def _lines() -> list[dict[str, Any]]:

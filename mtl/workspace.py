@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from mtl import layout
 from mtl.registry.base import ModelRegistry
 from mtl.settings import Settings, load_settings
 from mtl.store.base import ObjectStore
@@ -52,7 +53,7 @@ def open_workspace(settings: Settings | None = None, *, store: ObjectStore | Non
     def tracker() -> Tracker:
         from mtl.tracking.client import Tracking
 
-        return Tracking(found.tracking_uri, artifact_root=(found.home / "mlflow-artifacts").as_uri())
+        return Tracking(found.tracking_uri, artifact_root=layout.home_mlflow_artifacts(found.home).as_uri())
 
     def registry(workspace: Workspace, model: str) -> ModelRegistry:
         from mtl.registry.registry import Registry

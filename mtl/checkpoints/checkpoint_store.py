@@ -27,15 +27,14 @@ from mtl.checkpoints.records import (
     Commit,
     FileRecord,
     Manifest,
-    blob_key,
     commit_of,
     manifest_key,
     name_prefix,
-    run_prefix,
 )
 from mtl.checkpoints.state import RunState, committed, read_state, run_log, state_of
 from mtl.errors import DamageError, FencedError, InputError, NotFoundError, PermanentError, TransientError
 from mtl.fingerprint import sha256_file
+from mtl.layout import blob_key, run_prefix
 from mtl.store.base import ObjectStore
 from mtl.store.files import disk_errors, fsync_tree
 

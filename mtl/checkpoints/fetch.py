@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtl.checkpoints.policies import missing_files, unsafe_names
-from mtl.checkpoints.records import Commit, FileRecord, Manifest, blob_key, manifest_key, read_manifest
+from mtl.checkpoints.records import Commit, FileRecord, Manifest, manifest_key, read_manifest
 from mtl.errors import DamageError, NotFoundError
 from mtl.fingerprint import sha256_file
+from mtl.layout import blob_key
 from mtl.store.base import ObjectStore
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from mtl.checkpoints.fetch import load_manifest
 from mtl.checkpoints.policies import GRACE_SECONDS, collectable
-from mtl.checkpoints.records import NAMES, blob_key, manifest_key, run_prefix
+from mtl.checkpoints.records import NAMES, manifest_key
 from mtl.checkpoints.related import all_runs
 from mtl.checkpoints.state import RunState, read_state
 from mtl.errors import DamageError, NotFoundError
+from mtl.layout import blob_key, run_prefix
 from mtl.store.base import ObjectInfo, ObjectStore
 from mtl.store.searched import searched
 

@@ -18,6 +18,7 @@ from pydantic import StringConstraints
 from mtl.document import FileName, Number, Sha256, Size, check_record, parse_json
 from mtl.errors import DamageError
 from mtl.fingerprint import canonical_json, sha256_bytes
+from mtl.layout import run_prefix
 
 NAMES = "run-names/"
 ManifestKey = Annotated[str, StringConstraints(pattern=r"^manifests/[0-9]{1,16}-[0-9a-f]{64}\.json$")]
@@ -62,17 +63,8 @@ class Commit:
         return {"step": self.step, "manifest": self.manifest, "sha256": self.sha256, "metric": self.metric}
 
 
-def run_prefix(identity: str) -> str:
-    """Where a run is kept."""
-    return f"runs/{identity}"
-
-
-def blob_key(identity: str, sha256: str) -> str:
-    return f"runs/{identity}/blobs/{sha256}"
-
-
 def manifest_key(identity: str, commit: Commit) -> str:
-    return f"runs/{identity}/{commit.manifest}"
+    return f"{run_prefix(identity)}/{commit.manifest}"
 
 
 def name_prefix(name: str) -> str:

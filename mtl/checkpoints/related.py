@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtl.checkpoints.identity import IDENTITY_HINT, ResumeMode, RunIdentity, check_resume, refused_fields
-from mtl.checkpoints.records import NAMES, name_prefix, run_prefix
+from mtl.checkpoints.records import NAMES, name_prefix
 from mtl.checkpoints.state import RunState, read_state
 from mtl.document import Line, Sha256, Size, check_record
 from mtl.errors import DamageError, InputError, NotFoundError
+from mtl.layout import run_prefix
 from mtl.store.base import ObjectInfo, ObjectStore
 from mtl.store.documents import delete_document, put_document, read_document
 from mtl.store.searched import searched

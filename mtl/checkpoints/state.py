@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mtl.checkpoints.policies import retained, with_commit
-from mtl.checkpoints.records import Commit, run_prefix
+from mtl.checkpoints.records import Commit
 from mtl.document import Line, Sha256, Size, check_record
 from mtl.errors import DamageError
+from mtl.layout import run_prefix
 from mtl.store.base import ObjectStore
 from mtl.store.log import Entry, Log
 

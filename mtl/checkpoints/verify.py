@@ -9,10 +9,11 @@ from tempfile import TemporaryDirectory
 
 from mtl.checkpoints.fetch import Damage, fetch_commit
 from mtl.checkpoints.policies import REQUIRED_FILES
-from mtl.checkpoints.records import Commit, run_prefix
+from mtl.checkpoints.records import Commit
 from mtl.checkpoints.related import load_identity
 from mtl.checkpoints.state import read_state, run_log, state_of
 from mtl.errors import DamageError, NotFoundError
+from mtl.layout import run_prefix
 from mtl.store.base import ObjectStore
 from mtl.store.searched import searched
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from mtl import layout
 from mtl.errors import InputError
 from mtl.settings import load_settings
 
@@ -38,5 +39,5 @@ def _close(home: Path) -> None:
     mode = stat.S_IMODE(home.stat().st_mode)
     ours = home.name == ".mtl" or not any(home.iterdir())
     if ours and home.stat().st_uid == os.getuid() and mode & _PRIVATE and not mode & stat.S_ISVTX:
-        passing = 0o011 if (home / "stack").exists() else 0  # PostgreSQL's user must get to its folder
+        passing = 0o011 if layout.home_stack(home).exists() else 0  # PostgreSQL's user must get to its folder
         home.chmod(0o700 | mode & passing)

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Any
 
+from mtl import layout
 from mtl.errors import InputError, MtlError
 from mtl.printable import printable
 from mtl.settings import load_settings, mlflow_credentials, prefect_settings
@@ -30,7 +31,7 @@ def serve(host: str, port: int, *, public_url: str | None, register: bool, name:
     if register:
         _register_soon(trust, public_url or f"http://{host}:{port}")
     api = PrefectApi(prefect)
-    received = Received(FolderStore(settings.home / "webhooks"))
+    received = Received(FolderStore(layout.home_webhooks(settings.home)))
     app = make_app(trust, api.start, received, lambda: metrics_text(settings, prefect, name))
     print(f"receiving on http://{host}:{port}: POST /mlflow, POST /data, GET /health, GET /metrics", flush=True)
     answer(app, sockets, log_level="warning", access_log=False)

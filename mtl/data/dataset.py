@@ -11,7 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mtl.data.manifest import QUARANTINE, DatasetManifest, FileEntry, folder_key, load_manifest, manifest_key
+from mtl import layout
+from mtl.data.manifest import QUARANTINE, DatasetManifest, FileEntry, load_manifest
 from mtl.data.quarantine import Refused, firsts
 from mtl.errors import DamageError, InputError, NotFoundError, did_you_mean
 from mtl.example import Example
@@ -79,7 +80,7 @@ class Dataset:
         if path.is_file() and sha256_file(path) == entry.sha256:
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.store.get_file(f"{folder_key(self.manifest.fingerprint)}/{entry.path}", path)
+        self.store.get_file(f"{layout.dataset_prefix(self.manifest.fingerprint)}/{entry.path}", path)
         if sha256_file(path) != entry.sha256:
             path.unlink()
             raise DamageError(
@@ -95,7 +96,7 @@ def open_dataset(store: ObjectStore, fingerprint: str, cache: Path) -> Dataset:
         raise InputError(f"not a fingerprint: {fingerprint!r}", hint="64 hex digits, as `mtl prepare` prints them")
     manifest = find_manifest(store, fingerprint)
     if manifest is None:
-        known = sorted({info.key.split("/")[1][:12] for info in store.list("datasets/")})
+        known = sorted({info.key.split("/")[1][:12] for info in store.list(layout.DATASETS)})
         hint = f"known: {', '.join(known[:8])}" if known else "run `mtl prepare` first"
         raise NotFoundError(
             f"no data set {fingerprint[:12]} in {store.uri}", field="dataset", hint=f"{hint}; {searched(store)}"
@@ -107,19 +108,19 @@ def resolve_fingerprint(store: ObjectStore, beginning: str) -> str:
     """The one fingerprint that starts so. InputError if several do; what none does is given back."""
     if not beginning.isalnum():
         return beginning
-    found = sorted({info.key.split("/")[1] for info in store.list("datasets/") if _starts(info.key, beginning)})
+    found = sorted({info.key.split("/")[1] for info in store.list(layout.DATASETS) if _starts(info.key, beginning)})
     if len(found) > 1:
         raise InputError(f"{beginning!r} is the beginning of {len(found)} data sets", hint=", ".join(found[:8]))
     return found[0] if found else beginning
 
 
 def _starts(key: str, beginning: str) -> bool:
-    return key.startswith(f"datasets/{beginning}")
+    return key.startswith(layout.dataset_prefix(beginning))
 
 
 def find_manifest(store: ObjectStore, fingerprint: str) -> DatasetManifest | None:
     """The manifest of a data set, or None if there is no complete one."""
-    key = manifest_key(fingerprint)
+    key = layout.dataset_manifest_key(fingerprint)
     if store.head(key) is None:
         return None
     manifest = load_manifest(store.get(key), key)

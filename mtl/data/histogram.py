@@ -8,7 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from mtl.data.manifest import MANIFEST, DatasetManifest
+from mtl.data.manifest import DatasetManifest
+from mtl.layout import MANIFEST
 
 _SIDES = ("inputs", "targets")
 

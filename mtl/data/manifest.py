@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator, 
 from typing_extensions import TypedDict  # pydantic refuses typing's before Python 3.12
 
 from mtl.document import Number, Sha256, Size, check_record
+from mtl.layout import MANIFEST
 from mtl.seal import seal, unseal
 
-MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.jsonl"
 DataFile = Annotated[
     str,
@@ -118,15 +118,6 @@ def load_manifest(data: bytes, name: str = MANIFEST) -> DatasetManifest:
     """The manifest in `data`; DamageError, naming `name`, if it is none, or not as it was written."""
     document = unseal(data, name, hint=_AGAIN, unsealed=True)
     return check_record(DatasetManifest, document, name, hint=_AGAIN)
-
-
-def manifest_key(fingerprint: str) -> str:
-    """Key of a data set's manifest: the marker that all else is there."""
-    return f"{folder_key(fingerprint)}/{MANIFEST}"
-
-
-def folder_key(fingerprint: str) -> str:
-    return f"datasets/{fingerprint}"
 
 
 def summary(counts: Mapping[str, Mapping[str, SplitCounts]], quarantine: Mapping[str, int]) -> str:

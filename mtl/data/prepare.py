@@ -14,12 +14,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mtl import layout
 from mtl.config.data import DataConfig, SourceConfig
 from mtl.data.buckets import bucket_count
 from mtl.data.build import Built, build
 from mtl.data.dataset import look_for_manifest
 from mtl.data.job import Job
-from mtl.data.manifest import DatasetManifest, folder_key, manifest_key
+from mtl.data.manifest import DatasetManifest
 from mtl.data.reading import Progress, settled
 from mtl.data.recipe import Recipe, recipe
 from mtl.data.refuse import refuse_shrunk, rows_of
@@ -205,15 +206,15 @@ def _publish(
 ) -> DatasetManifest:
     """Puts files, then the manifest; the files stay in the cache for whoever reads them next."""
     for file in built.files:
-        store.put_file(f"{folder_key(manifest.fingerprint)}/{file.path}", folder / file.path)
+        store.put_file(f"{layout.dataset_prefix(manifest.fingerprint)}/{file.path}", folder / file.path)
         progress("put", 1)
-    key = manifest_key(manifest.fingerprint)
+    key = layout.dataset_manifest_key(manifest.fingerprint)
     if not store.put_if_absent(key, manifest.to_json()):
         theirs = look_for_manifest(store, manifest.fingerprint)
         if theirs is not None:
             return theirs
         store.put(key, manifest.to_json())  # what was there is damaged
-    kept = cache / folder_key(manifest.fingerprint)
+    kept = cache / layout.dataset_prefix(manifest.fingerprint)
     kept.mkdir(parents=True, exist_ok=True)
     for file in built.files:
         (folder / file.path).replace(kept / file.path)

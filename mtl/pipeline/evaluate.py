@@ -8,6 +8,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from mtl import layout
 from mtl.config.retrain import RetrainConfig
 from mtl.data.dataset import open_dataset
 from mtl.errors import DamageError, NotFoundError
@@ -37,8 +38,7 @@ def evaluate(workspace: Workspace, config: RetrainConfig, dataset: str, trained:
     champion = champion_model(workspace, config.register_.model)
     version = champion[0] if champion else None
     rules = _rules(config, dataset, version)
-    prefix = f"runs/{trained.identity}/evaluation"
-    kept = _kept_report(workspace.store, f"{prefix}/report.json", rules)
+    kept = _kept_report(workspace.store, layout.report_key(trained.identity), rules)
     if kept is not None:
         return kept
     folders = {CANDIDATE: model_folder(workspace, config, trained)} | ({CHAMPION: champion[1]} if champion else {})
@@ -46,8 +46,8 @@ def evaluate(workspace: Workspace, config: RetrainConfig, dataset: str, trained:
     evaluation = Evaluation(report, version, rules)
     scores = workspace.cache / "scores" / f"{trained.identity}.parquet"
     write_scores(scores, report.scores)
-    workspace.store.put_file(f"{prefix}/scores.parquet", scores)
-    workspace.store.put(f"{prefix}/report.json", seal(evaluation.to_json()))
+    workspace.store.put_file(layout.scores_key(trained.identity), scores)
+    workspace.store.put(layout.report_key(trained.identity), seal(evaluation.to_json()))
     return evaluation
 
 

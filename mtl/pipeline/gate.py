@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from mtl import layout
 from mtl.config.retrain import RetrainConfig
 from mtl.decision import NOBODY, ApprovalResponse, Decision, DecisionState, title
 from mtl.errors import NotFoundError
@@ -18,7 +19,6 @@ from mtl.fingerprint import sha256_json
 from mtl.pipeline.records import Evaluation, RegisteredVersion
 from mtl.promotion import decide as decide_promotion
 from mtl.promotion import policy_from
-from mtl.release.layout import model_prefix
 from mtl.seal import seal, unseal
 from mtl.workspace import Workspace
 
@@ -93,7 +93,7 @@ def conclude(
 
 def _key(config: RetrainConfig, evaluation: Evaluation, registered: RegisteredVersion) -> str:
     asked = sha256_json([evaluation.rules, policy_from(config.gate).version, config.gate.approval])
-    return f"{model_prefix(registered.model)}/decisions/v{registered.version}/{asked[:16]}.json"
+    return layout.decision_key(registered.model, registered.version, asked[:16])
 
 
 def _find(

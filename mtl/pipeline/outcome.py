@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from mtl import layout
 from mtl.checkpoints.identity import RunIdentity
 from mtl.config.retrain import RetrainConfig
 from mtl.decision import Decision
@@ -82,7 +83,7 @@ def keep_outcome(
 def _key(config: RetrainConfig, identity: str) -> str:
     rules = config.model_dump(mode="json", by_alias=True, include={"evaluate", "gate", "register_"})
     del rules["gate"]["too_few_examples"]  # whether to judge, not how
-    return f"runs/{identity}/judged/{sha256_json(rules)}.json"
+    return layout.outcome_key(identity, sha256_json(rules))
 
 
 def record_times(workspace: Workspace, registered: RegisteredVersion, spent: Mapping[str, Mapping[str, Any]]) -> None:

@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from mtl.decision import DecisionState, predicate
 from mtl.errors import MtlError, NotFoundError
 from mtl.evaluation.markdown import code, escape
+from mtl.layout import release_prefix
 from mtl.release.journal import Change, Journal, read_journal
-from mtl.release.layout import release_prefix
 from mtl.tracking.base import NOTE
 from mtl.workspace import Workspace
 

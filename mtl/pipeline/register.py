@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from mtl import layout
 from mtl.config.retrain import RetrainConfig
 from mtl.data.histogram import write_pages
 from mtl.evaluation.markdown import report_markdown
@@ -18,7 +19,7 @@ from mtl.pipeline.records import Evaluation, PreparedDataset, RegisteredVersion
 from mtl.pipeline.report import keep_page, version_page
 from mtl.pipeline.train import lineage_tags
 from mtl.registry.code_version import code_version
-from mtl.release.layout import ReleaseFacts, release_prefix
+from mtl.release.layout import ReleaseFacts
 from mtl.release.licences import licence_of
 from mtl.release.publish import publish
 from mtl.settings import Settings, mlflow_pages
@@ -81,7 +82,7 @@ def register(
         model=model,
         version=version,
         created=registered.created,
-        release=release_prefix(model, version),
+        release=layout.release_prefix(model, version),
         manifest_sha256=release.sha256,
         run_id=run,
         url=f"{server}/#/models/{model}/versions/{version}" if server else None,
@@ -111,13 +112,13 @@ def _record_run(
         tags=lineage_tags(bit_exact=trained.bit_exact, continued_from=lineage),
     )
     tracker.log_params(run, config.model_dump(mode="json", by_alias=True))
-    send_kept(tracker, run, workspace.settings.home / "metrics", identity=identity)
+    send_kept(tracker, run, layout.home_metrics(workspace.settings.home), identity=identity)
     manifest = dataset.manifest.to_dict()
     tracker.log_dataset(
         run,
         name=config.name,
         fingerprint=dataset.fingerprint,
-        uri=f"{workspace.settings.store}/datasets/{dataset.fingerprint}",
+        uri=f"{workspace.settings.store}/{layout.dataset_prefix(dataset.fingerprint)}",
         profile={key: manifest[key] for key in ("counts", "quarantine", "truncated", "scheme")},
     )
     with TemporaryDirectory() as folder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mtl import layout
 from mtl.data.dataset import look_for_manifest
 from mtl.data.manifest import DatasetManifest
 from mtl.decision import Decision
@@ -87,7 +88,7 @@ def show_decision(
 
 def keep_page(workspace: Workspace, model: str, version: int, page: str) -> Path:
     """The page as a file of this machine, for a browser where MLflow is no server."""
-    path = workspace.settings.home / "reports" / f"{model}-v{version}.html"
+    path = layout.home_report(workspace.settings.home, model, version)
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_aside(path) as out:
         out.write(page.encode())

@@ -8,7 +8,7 @@ from functools import cache
 from threading import Thread
 from typing import Any
 
-from mtl import progress
+from mtl import layout, progress
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import FencedError
 from mtl.store.files import disk_errors
@@ -86,14 +86,14 @@ def _recorder(workspace: Workspace, config: RetrainConfig) -> Recorder:
     def log_curve(tracker: Tracker, run: str) -> None:
         from mtl.training.curve import draw_curve  # matplotlib
 
-        path = settings.home / "curves" / config.name / "learning-curve.png"
+        path = layout.home_curve(settings.home, config.name)
         with disk_errors("write", path):
             draw_curve(tracker.history(run), path, title=f"{config.name}: learning curve")
         tracker.log_folder(run, path.parent, "curves")
 
     return Recorder(
         lambda: workspace.tracker,
-        settings.home / "metrics",
+        layout.home_metrics(settings.home),
         experiment=config.register_.experiment,
         params=config.model_dump(mode="json", by_alias=True),
         at_end=log_curve,

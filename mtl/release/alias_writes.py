@@ -45,7 +45,7 @@ import uuid
 from dataclasses import dataclass
 
 from mtl.errors import TransientError
-from mtl.release.layout import model_prefix
+from mtl.layout import model_prefix
 from mtl.store.base import ObjectInfo, ObjectStore
 
 _LEFT_AFTER = 3600.0

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from mtl.document import Flag, Line, Positive, Sha256, Size, check_record
 from mtl.errors import DamageError, NotFoundError
+from mtl.layout import journal_prefix, last_entry_key
 from mtl.release.chain import find_faults
-from mtl.release.layout import model_prefix
 from mtl.seal import seal, unseal
 from mtl.store.base import ObjectStore
 from mtl.store.log import AppendResult, Entry, Log
@@ -99,7 +99,7 @@ class Journal:
 
 
 def journal_log(store: ObjectStore, model: str) -> Log:
-    return Log(store, f"{model_prefix(model)}/log")
+    return Log(store, journal_prefix(model))
 
 
 def read_journal(store: ObjectStore, model: str) -> Journal:
@@ -172,7 +172,7 @@ def change_of(entry: Entry, model: str) -> Change:
 
 
 def _last_key(model: str) -> str:
-    return f"{model_prefix(model)}/last-entry.json"
+    return last_entry_key(model)
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,11 @@ from pydantic import AfterValidator, ConfigDict, with_config
 from mtl.document import Line, Positive, Sha256, Size, check_record
 from mtl.errors import DamageError, InputError, NotFoundError
 from mtl.fingerprint import sha256_bytes, sha256_json
+from mtl.layout import MANIFEST, RELEASES, check_model_name, model_prefix, release_manifest_key, release_prefix
 from mtl.seal import unseal
 from mtl.store.base import ObjectStore, check_key
 from mtl.store.searched import searched
 
-MANIFEST = "manifest.json"
-_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VERSION = re.compile(r"v?([1-9][0-9]{0,8})")
 
 
@@ -36,13 +35,6 @@ def check_release_path(path: str) -> str:
     if check_key(path).count("/") > 1 or path == MANIFEST or hidden or len(path) > _LONGEST_PATH:
         raise InputError(f"unsafe name in a release: {path!r}")
     return path
-
-
-def check_model_name(model: str) -> str:
-    """`model`, or InputError if it is no name of a registered model."""
-    if not _MODEL.fullmatch(model) or ".." in model:
-        raise InputError(f"bad model name {model!r}", hint="letters, digits and . _ -, e.g. mtl-flan-t5")
-    return model
 
 
 def _as_fault(check: Callable[[str], str], problem: str) -> AfterValidator:
@@ -129,14 +121,6 @@ def parse_manifest(data: bytes, name: str) -> ReleaseManifest:
     return check_record(ReleaseManifest, document, name, hint=_AGAIN)
 
 
-def model_prefix(model: str) -> str:
-    return f"releases/{check_model_name(model)}"
-
-
-def release_prefix(model: str, version: int) -> str:
-    return f"{model_prefix(model)}/v{version}"
-
-
 def parse_version(ref: str) -> int | None:
     """7 for `v7` or `7`, None for anything else."""
     match = _VERSION.fullmatch(ref)
@@ -157,7 +141,7 @@ def _published(store: ObjectStore, prefix: str) -> Iterator[int]:
 
 def find_manifest(store: ObjectStore, model: str, version: int) -> ReleaseManifest | None:
     """The manifest of a version; None if it is not published. Errors: DamageError."""
-    key = f"{release_prefix(model, version)}/{MANIFEST}"
+    key = release_manifest_key(model, version)
     try:
         data = store.get(key)
     except NotFoundError:
@@ -179,7 +163,7 @@ def read_manifest(store: ObjectStore, model: str, version: int) -> ReleaseManife
 def known_releases(store: ObjectStore, model: str) -> str:
     """'known: v1, v2; looked in STORE' for error messages."""
     versions = ", ".join(f"v{version}" for version in published_versions(store, model))
-    others = ", ".join(sorted({info.key.split("/")[1] for info in store.list("releases/")} - {model}))
+    others = ", ".join(sorted({info.key.split("/")[1] for info in store.list(RELEASES)} - {model}))
     if versions:
         known = f"known: {versions}"
     elif others:

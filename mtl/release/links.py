@@ -21,8 +21,9 @@ from pydantic import AfterValidator, StringConstraints
 
 from mtl.document import Line, Positive, check_record, parse_json
 from mtl.errors import DamageError, InputError, NotFoundError, PermanentError, TransientError
+from mtl.layout import release_prefix
 from mtl.release.fetch import CHUNK
-from mtl.release.layout import ModelName, ReleaseFile, ReleaseManifest, ReleasePath, parse_manifest, release_prefix
+from mtl.release.layout import ModelName, ReleaseFile, ReleaseManifest, ReleasePath, parse_manifest
 from mtl.store.base import ObjectStore
 from mtl.store.retry import Patience, persist
 

@@ -12,17 +12,16 @@ from typing import Any
 
 from mtl.errors import DamageError, InputError, PermanentError
 from mtl.fingerprint import sha256_bytes, sha256_file
+from mtl.layout import MANIFEST, release_prefix
 from mtl.model.load import MODEL_FILE, load_for_generation, load_spec
 from mtl.release.card import render_card
 from mtl.release.layout import (
-    MANIFEST,
     ReleaseFacts,
     ReleaseFile,
     ReleaseManifest,
     check_release_path,
     find_manifest,
     read_manifest,
-    release_prefix,
 )
 from mtl.serving.folder import ADAPTER, ADAPTER_CONFIG, BASE, MERGED, bundled_base, model_files
 from mtl.store.base import ObjectStore

@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mtl.errors import DamageError, InputError, NotFoundError, did_you_mean
+from mtl.layout import MANIFEST, release_prefix
 from mtl.release.fetch import Source, StoreSource, fetch, is_right
 from mtl.release.journal import read_journal
 from mtl.release.layout import (
-    MANIFEST,
     ReleaseFile,
     ReleaseManifest,
     damaged,
@@ -27,7 +27,6 @@ from mtl.release.layout import (
     parse_version,
     published_versions,
     read_manifest,
-    release_prefix,
 )
 from mtl.store.base import ObjectStore
 from mtl.store.files import disk_errors, written_aside

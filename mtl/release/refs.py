@@ -10,8 +10,9 @@ from typing import Protocol
 
 from mtl.checkpoints.records import NAMES as RUNS
 from mtl.errors import DamageError, InputError, NotFoundError
+from mtl.layout import MANIFEST
 from mtl.model.folder import HASHES, check_folder
-from mtl.release.layout import MANIFEST, ReleaseManifest, find_manifest, parse_version, published_versions
+from mtl.release.layout import ReleaseManifest, find_manifest, parse_version, published_versions
 from mtl.release.pull import NAMES, pull, resolve_version, verify_folder
 from mtl.release.runs import export_run
 from mtl.serving.folder import ADAPTER, BASE, MERGED

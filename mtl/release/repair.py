@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 
 from mtl.errors import DamageError, InputError, NotFoundError
 from mtl.fingerprint import sha256_bytes
+from mtl.layout import model_prefix
 from mtl.release.aliases import Aliases
 from mtl.release.chain import find_faults
 from mtl.release.journal import (
@@ -28,7 +29,7 @@ from mtl.release.journal import (
     read_journal,
     write_last_entry,
 )
-from mtl.release.layout import find_manifest, model_prefix, verify_release
+from mtl.release.layout import find_manifest, verify_release
 from mtl.release.promote import reconcile
 from mtl.store.base import ObjectStore
 from mtl.store.log import Entry, Log

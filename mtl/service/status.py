@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from mtl import layout
 from mtl.errors import MtlError
 from mtl.release.journal import read_journal
 from mtl.release.layout import published_versions
@@ -131,7 +132,7 @@ def _disk(home: Path) -> Document:
     """
     folder = next(place for place in (home, *home.parents) if place.is_dir())
     usage = shutil.disk_usage(folder)
-    files = [file.stat() for file in (home / "metrics").glob("*.jsonl")]
+    files = [file.stat() for file in layout.home_metrics(home).glob("*.jsonl")]
     waiting = sum(file.st_size for file in files if _QUIET < time.time() - file.st_mtime < _METRICS_OLD)
     return {"path": str(home), "free": usage.free, "total": usage.total, "metrics_waiting": waiting}
 

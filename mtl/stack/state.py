@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mtl import layout
 from mtl.errors import DamageError, InputError, NotFoundError
 from mtl.settings import account
 
@@ -46,7 +47,7 @@ class Stack:
 
     @property
     def folder(self) -> Path:
-        return self.home / "stack"
+        return layout.home_stack(self.home)
 
     @property
     def logs(self) -> Path:
@@ -64,7 +65,7 @@ class Stack:
 
 def open_stack(home: Path) -> Stack:
     """The stack of an MTL_HOME. Errors: NotFoundError if there is none yet."""
-    folder = home / "stack"
+    folder = layout.home_stack(home)
     try:
         kept = json.loads((folder / "stack.json").read_text())
         return Stack(home, kept["ports"], json.loads((folder / "secrets.json").read_text()), kept["store"])

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+from mtl import layout
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import MtlError, TransientError
 from mtl.fingerprint import canonical_json
@@ -47,7 +48,7 @@ def launch_training(
     on_event gets every event as it comes. resume: identity of the run that must be gone on from. How it ended is kept
     in `last-words/NAME.json` below MTL_HOME. A killed process is a TransientError: the run can be taken up again.
     """
-    with scratch(settings.home / "train") as work:
+    with scratch(layout.home_training(settings.home)) as work:
         plan = TrainPlan(
             config=config.model_dump(mode="json", by_alias=True),
             dataset=dataset,
@@ -73,7 +74,7 @@ def launch_training(
 
 def last_words_file(settings: Settings, name: str) -> Path:
     """Where the end of the last training of a configuration is kept."""
-    return settings.home / "last-words" / f"{name}.json"
+    return layout.home_ending(settings.home, name)
 
 
 def _keep(settings: Settings, name: str, words: Mapping[str, Any]) -> None:

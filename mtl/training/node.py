@@ -21,6 +21,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from mtl import layout
 from mtl.document import check_record, parse_json
 from mtl.errors import InputError, NotFoundError, TransientError
 from mtl.fingerprint import canonical_json
@@ -52,11 +53,11 @@ def announced(store: ObjectStore, nodes: TrainerNodes, plan: TrainPlan) -> Itera
     Errors: TransientError for a port that another program has, which may be what is left of the try before this one.
     """
     _check_port(nodes.port)
-    store.put(_key(nodes), canonical_json({"at": time.time_ns(), "plan": asdict(plan)}))
+    store.put(layout.plan_key(nodes.group), canonical_json({"at": time.time_ns(), "plan": asdict(plan)}))
     try:
         yield
     finally:
-        store.delete(_key(nodes))
+        store.delete(layout.plan_key(nodes.group))
 
 
 def _check_port(port: int) -> None:
@@ -68,10 +69,6 @@ def _check_port(port: int) -> None:
         raise TransientError(error.message, field="MTL_TRAINER_NODES", hint=hint) from None
     for listener in held:
         listener.close()
-
-
-def _key(nodes: TrainerNodes) -> str:
-    return f"nodes/{nodes.group}/plan.json"
 
 
 def follow(store: ObjectStore, nodes: TrainerNodes, work: Path, cache: Path) -> None:
@@ -92,10 +89,10 @@ def follow(store: ObjectStore, nodes: TrainerNodes, work: Path, cache: Path) -> 
 
 def _announced(store: ObjectStore, nodes: TrainerNodes) -> tuple[int, TrainPlan | None]:
     try:
-        data = store.get(_key(nodes))
+        data = store.get(layout.plan_key(nodes.group))
     except NotFoundError:
         return 0, None
-    found = check_record(_Announcement, parse_json(data, _key(nodes)), _key(nodes))
+    found = check_record(_Announcement, parse_json(data, layout.plan_key(nodes.group)), layout.plan_key(nodes.group))
     return found.at, found.plan
 
 
@@ -137,7 +134,7 @@ def main() -> None:
         )
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     settings = load_settings()
-    with scratch(settings.home / "train") as work:
+    with scratch(layout.home_training(settings.home)) as work:
         follow(open_store(settings.store), nodes, work, settings.cache)
 
 

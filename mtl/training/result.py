@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ConfigDict, with_config
 
+from mtl import layout
 from mtl.checkpoints.related import Lineage
 from mtl.document import Flag, Line, Number, Sha256, Size, check_record
 from mtl.errors import DamageError
@@ -61,18 +62,13 @@ class TrainedModel:
         return check_record(cls, document, name, hint=_AGAIN)
 
 
-def result_key(identity: str) -> str:
-    """Object that holds the result of a finished run."""
-    return f"runs/{identity}/result.json"
-
-
 def keep_result(store: ObjectStore, result: TrainedModel) -> None:
-    put_document(store, result_key(result.identity), result.to_json())
+    put_document(store, layout.result_key(result.identity), result.to_json())
 
 
 def read_result(store: ObjectStore, identity: str) -> TrainedModel:
     """The result of a finished run. Errors: NotFoundError; DamageError for what is no result, or another run's."""
-    key = result_key(identity)
+    key = layout.result_key(identity)
     result = TrainedModel.from_json(read_document(store, key, hint=_AGAIN), key)
     if result.identity != identity:
         raise DamageError(f"{key} is damaged: it is the result of another run", field=key, hint=_AGAIN)

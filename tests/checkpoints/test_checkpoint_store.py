@@ -9,9 +9,10 @@ import pytest
 
 from mtl.checkpoints.checkpoint_store import CheckpointStore
 from mtl.checkpoints.policies import REQUIRED_FILES
-from mtl.checkpoints.records import blob_key, manifest_key
+from mtl.checkpoints.records import manifest_key
 from mtl.errors import FencedError, PermanentError, TransientError
 from mtl.fingerprint import sha256_bytes
+from mtl.layout import blob_key
 from mtl.store.base import ObjectStore
 from mtl.store.folder import FolderStore
 from mtl.store.memory import MemoryStore

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtl import layout
 from mtl.data.dataset import open_dataset
 from mtl.data.explain import explain
 from mtl.data.histogram import write_pages
-from mtl.data.manifest import DatasetManifest, load_manifest, manifest_key
+from mtl.data.manifest import DatasetManifest, load_manifest
 from mtl.errors import DamageError, MtlError
 from mtl.store.memory import MemoryStore
 from tests.data.conftest import config
@@ -33,7 +34,10 @@ def test_any_manifest(manifest: DatasetManifest, store: MemoryStore, tmp_path: P
     cache = root / "a" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     (root / "a" / "outside").write_bytes(b"mine")
-    store.put(manifest_key(manifest.fingerprint), data.draw(damaged(json.loads(manifest.to_json()), sealed=True)))
+    store.put(
+        layout.dataset_manifest_key(manifest.fingerprint),
+        data.draw(damaged(json.loads(manifest.to_json()), sealed=True)),
+    )
     try:
         opened = open_dataset(store, manifest.fingerprint, cache)
         explain(opened)
@@ -44,7 +48,7 @@ def test_any_manifest(manifest: DatasetManifest, store: MemoryStore, tmp_path: P
     except MtlError:
         pass
     finally:
-        store.put(manifest_key(manifest.fingerprint), manifest.to_json())
+        store.put(layout.dataset_manifest_key(manifest.fingerprint), manifest.to_json())
     assert {path for path in tree(root) if not path.startswith("a/cache")} == {"a", "a/outside"}
 
 

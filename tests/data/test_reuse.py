@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from mtl import layout
 from mtl.config.data import DataConfig
 from mtl.data.dataset import open_dataset
-from mtl.data.manifest import DatasetManifest, manifest_key
+from mtl.data.manifest import DatasetManifest
 from mtl.errors import DamageError, DataError, TransientError
 from mtl.fingerprint import canonical_json
 from mtl.model.tokenizer import LazyTokenizer
@@ -56,7 +57,7 @@ def test_a_manifest_that_rotted_is_made_again(
     folder: Path, run: Run, store: MemoryStore, tmp_path: Path, damage: str
 ) -> None:
     first = run(config(folder))
-    key = manifest_key(first.fingerprint)
+    key = layout.dataset_manifest_key(first.fingerprint)
     whole = store.get(key)
     rotten = {"digit": whole.replace(b'"rows":', b'"rows":1', 1), "cut": whole[:-9], "zero": bytes(len(whole))}
     store.put(key, rotten[damage])
@@ -68,7 +69,7 @@ def test_a_manifest_that_rotted_is_made_again(
 
 def test_a_manifest_of_an_earlier_version_is_read(folder: Path, run: Run, store: MemoryStore, tmp_path: Path) -> None:
     first = run(config(folder))
-    store.put(manifest_key(first.fingerprint), canonical_json(first.to_dict()))
+    store.put(layout.dataset_manifest_key(first.fingerprint), canonical_json(first.to_dict()))
     assert open_dataset(store, first.fingerprint, tmp_path / "cache").manifest == first
 
 
@@ -218,7 +219,7 @@ def test_a_file_that_comes_while_it_is_read_gives_no_data_set(folder: Path, run:
 
     with pytest.raises(TransientError, match="race of mcq changed while it was read"):
         run(config(folder), progress=meanwhile)
-    assert not list(store.list("datasets/"))
+    assert not list(store.list(layout.DATASETS))
 
 
 @pytest.mark.parametrize("change", ["grows", "is gone"])
@@ -234,7 +235,7 @@ def test_a_source_that_changes_while_it_is_read_gives_no_data_set(
     with pytest.raises(TransientError, match="race of mcq changed while it was read") as caught:
         run(config(folder), progress=meanwhile)
     assert "prepare again" in str(caught.value.hint)
-    assert not list(store.list("datasets/"))
+    assert not list(store.list(layout.DATASETS))
 
 
 def test_what_is_found_is_found_without_loading_a_tokenizer(folder: Path, run: Run) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from mtl.checkpoints.fetch import load_manifest
 from mtl.checkpoints.policies import REQUIRED_FILES
-from mtl.checkpoints.records import blob_key
 from mtl.checkpoints.state import read_state
 from mtl.checkpoints.verify import verify_run
+from mtl.layout import blob_key
 from mtl.store.folder import FolderStore
 from tests.faults.conftest import only_run
 from tests.support.mutations import seal, tree

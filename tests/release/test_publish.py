@@ -13,10 +13,10 @@ import torch
 
 from mtl.errors import DamageError, InputError, ModelError, NotFoundError, PermanentError
 from mtl.fingerprint import sha256_bytes
+from mtl.layout import check_model_name
 from mtl.model.base import base_sha256, resolve_base
 from mtl.model.load import load_for_generation, load_spec
 from mtl.release.layout import (
-    check_model_name,
     check_release_path,
     find_manifest,
     parse_manifest,

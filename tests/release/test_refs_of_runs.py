@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from mtl import layout
 from mtl.checkpoints.checkpoint_store import CheckpointStore
 from mtl.checkpoints.identity import RunIdentity
 from mtl.checkpoints.policies import REQUIRED_FILES
-from mtl.data.manifest import DatasetManifest, manifest_key
+from mtl.data.manifest import DatasetManifest
 from mtl.data.tokens import Encoder
 from mtl.errors import InputError, NotFoundError
 from mtl.fingerprint import canonical_json, sha256_file
@@ -78,7 +79,7 @@ def store() -> MemoryStore:
         tasks={"mcq": 2, "summarize": 2},
         settings={"max_input_tokens": 200, "max_target_tokens": 16},
     )
-    store.put(manifest_key(DATA), manifest.to_json())
+    store.put(layout.dataset_manifest_key(DATA), manifest.to_json())
     return store
 
 
@@ -128,6 +129,6 @@ def test_runs_that_cannot_answer_say_why(store: MemoryStore, tmp_path: Path) -> 
     with pytest.raises(NotFoundError, match=r"no run 123456abcdef\n  mtl checkpoints list and mtl models"):
         resolve(store, "123456abcdef", tmp_path)
     finished = finished_run(store, tmp_path, seed=1).sha256
-    store.delete(manifest_key(DATA))
+    store.delete(layout.dataset_manifest_key(DATA))
     with pytest.raises(NotFoundError, match=f"the data set of run {finished[:12]} is gone"):
         resolve(store, finished, tmp_path)

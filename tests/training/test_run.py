@@ -7,10 +7,11 @@ import json
 import pytest
 from hypothesis import given
 
+from mtl import layout
 from mtl.errors import DamageError, MtlError
 from mtl.store.memory import MemoryStore
 from mtl.training.history import HISTORY_FILE, read_history
-from mtl.training.result import read_result, result_key
+from mtl.training.result import read_result
 from tests.support.mutations import damaged, fuzz
 
 ID = "a" * 64
@@ -33,7 +34,7 @@ HISTORY = [{"step": 2, "loss": {"mcq": 0.5}}, {"step": 4, "loss": {"mcq": 0.25}}
 
 def result(data: bytes) -> object:
     store = MemoryStore()
-    store.put(result_key(ID), data)
+    store.put(layout.result_key(ID), data)
     return read_result(store, ID)
 
 

@@ -1,0 +1,161 @@
+"""Layout: every key of the object store and every file below MTL_HOME, named in one place.
+
+datasets/{fingerprint}/...                     a data set: files, then manifest.json last
+runs/{identity}/log/..., manifests/, blobs/    checkpoints, see mtl.checkpoints
+runs/{identity}/result.json                    the result of a finished training
+runs/{identity}/evaluation/...                 its report, and the scores of single examples
+runs/{identity}/judged/{rules}.json            what became of it under one evaluation and gate
+releases/{model}/v{n}/...                      a release: files, then manifest.json last
+releases/{model}/decisions/v{n}/{asked}.json   the decision about a version, see mtl.pipeline.gate
+releases/{model}/log/{seq}.json                the journal of champions, see mtl.release.journal
+told/{model}/{event}/{key}                     marks of events that people were notified of
+nodes/{group}/plan.json                        the training that several machines share
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mtl.errors import InputError
+
+DATASETS, RUNS, RELEASES = "datasets/", "runs/", "releases/"
+MANIFEST = "manifest.json"
+"""The last file of a data set or a release: without it there is none."""
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def dataset_prefix(fingerprint: str) -> str:
+    return f"{DATASETS}{fingerprint}"
+
+
+def dataset_manifest_key(fingerprint: str) -> str:
+    return f"{dataset_prefix(fingerprint)}/{MANIFEST}"
+
+
+def run_prefix(identity: str) -> str:
+    """Where a run is kept."""
+    return f"{RUNS}{identity}"
+
+
+def blob_key(identity: str, sha256: str) -> str:
+    """A file of a checkpoint, by its content."""
+    return f"{run_prefix(identity)}/blobs/{sha256}"
+
+
+def result_key(identity: str) -> str:
+    return f"{run_prefix(identity)}/result.json"
+
+
+def report_key(identity: str) -> str:
+    return f"{run_prefix(identity)}/evaluation/report.json"
+
+
+def scores_key(identity: str) -> str:
+    return f"{run_prefix(identity)}/evaluation/scores.parquet"
+
+
+def outcome_key(identity: str, rules: str) -> str:
+    """What became of a run. rules: hash of the evaluation and the gate that it went through."""
+    return f"{run_prefix(identity)}/judged/{rules}.json"
+
+
+def check_model_name(model: str) -> str:
+    """`model`, or InputError if it is no name of a registered model."""
+    if not _MODEL.fullmatch(model) or ".." in model:
+        raise InputError(f"bad model name {model!r}", hint="letters, digits and . _ -, e.g. mtl-flan-t5")
+    return model
+
+
+def model_prefix(model: str) -> str:
+    return f"{RELEASES}{check_model_name(model)}"
+
+
+def release_prefix(model: str, version: int) -> str:
+    return f"{model_prefix(model)}/v{version}"
+
+
+def release_manifest_key(model: str, version: int) -> str:
+    return f"{release_prefix(model, version)}/{MANIFEST}"
+
+
+def decision_key(model: str, version: int, asked: str) -> str:
+    """The final decision about a version. asked: hash of what was decided about."""
+    return f"{model_prefix(model)}/decisions/v{version}/{asked}.json"
+
+
+def journal_prefix(model: str) -> str:
+    return f"{model_prefix(model)}/log"
+
+
+def last_entry_key(model: str) -> str:
+    return f"{model_prefix(model)}/last-entry.json"
+
+
+def mark_key(model: str, event: str, key: str) -> str:
+    return f"told/{model}/{event}/{key}"
+
+
+def plan_key(group: str) -> str:
+    return f"nodes/{group}/plan.json"
+
+
+def home_store(home: Path) -> Path:
+    """The object store, where MTL_STORE names no other."""
+    return home / "store"
+
+
+def home_cache(home: Path) -> Path:
+    """Local copies of objects; safe to delete."""
+    return home / "cache"
+
+
+def home_mlflow(home: Path) -> Path:
+    """MLflow's database, where MLFLOW_TRACKING_URI names no other; its artifacts stand beside it."""
+    return home / "mlflow.db"
+
+
+def home_mlflow_artifacts(home: Path) -> Path:
+    return home / "mlflow-artifacts"
+
+
+def home_prefect(home: Path) -> Path:
+    return home / "prefect"
+
+
+def home_stack(home: Path) -> Path:
+    """State of the services of `mtl stack`."""
+    return home / "stack"
+
+
+def home_training(home: Path) -> Path:
+    """Folders of trainers at work."""
+    return home / "train"
+
+
+def home_metrics(home: Path) -> Path:
+    """Metrics that MLflow did not take yet, one file a run."""
+    return home / "metrics"
+
+
+def home_curve(home: Path, configuration: str) -> Path:
+    return home / "curves" / configuration / "learning-curve.png"
+
+
+def home_ending(home: Path, configuration: str) -> Path:
+    """How the last training of a configuration ended."""
+    return home / "last-words" / f"{configuration}.json"
+
+
+def home_report(home: Path, model: str, version: int) -> Path:
+    return home / "reports" / f"{model}-v{version}.html"
+
+
+def home_times(home: Path, flow_run: str) -> Path:
+    """Times of the steps of a flow run that is not over."""
+    return home / "timings" / f"{flow_run}.jsonl"
+
+
+def home_webhooks(home: Path) -> Path:
+    """Webhooks that were received."""
+    return home / "webhooks"
