@@ -57,7 +57,7 @@ def config_of(seed: int, *, steps: int, save_steps: int, threads: int | None) ->
                 "max_steps": steps,
                 "max_tokens_per_batch": 3000,
                 "save_steps": save_steps,
-                "log_steps": 1,
+                "logging_steps": 1,
                 "learning_rate": 0.001,
                 "threads": threads,
             },

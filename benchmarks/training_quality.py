@@ -80,7 +80,7 @@ def _seed(
         per_device_train_batch_size=4,
         gradient_accumulation_steps=4,
         learning_rate=config.train.learning_rate,
-        lr_scheduler_type=config.train.schedule,
+        lr_scheduler_type=config.train.lr_scheduler_type,
         warmup_steps=round(config.train.warmup_steps * steps / config.train.max_steps),
         save_strategy="no",
         report_to=[],

@@ -86,7 +86,7 @@ def configuration(base: Path, **train: Any) -> RetrainConfig:
             },
             "model": {"base": str(base)},
             "lora": {"r": RANK, "alpha": 16, "dropout": 0.05, "target_modules": ["q", "v"]},
-            "train": {"max_steps": 2, "warmup_steps": 0, "save_steps": 1, "log_steps": 1, **train},
+            "train": {"max_steps": 2, "warmup_steps": 0, "save_steps": 1, "logging_steps": 1, **train},
         }
     )
 
@@ -213,7 +213,7 @@ def main() -> None:
     by_length = np.argsort(-(split.sources + split.targets), kind="stable")[:64].tolist()
     if name == "ours":
         keep_freed_memory()  # as the trainer process does
-        config = configuration(base, max_steps=1000, max_tokens_per_batch=job["tokens"], accumulation=3)
+        config = configuration(base, max_steps=1000, max_tokens_per_batch=job["tokens"], gradient_accumulation_steps=3)
         trainer = ours(config, data, home / "work")
         if longest:  # 5 x (512 + 256) padded tokens: the largest batch that there can be
             trainer._batches = [by_length[at : at + 5] for at in range(0, 60, 5)]

@@ -62,7 +62,13 @@ def configuration(base: Path) -> dict[str, Any]:
         },
         "model": {"base": str(base), "tokenizer": str(SHARED / "t5_tokenizer")},
         "lora": {"r": 4, "alpha": 8, "target_modules": ["q", "v"]},
-        "train": {"max_steps": 24, "max_tokens_per_batch": 4096, "save_steps": 12, "warmup_steps": 4, "log_steps": 6},
+        "train": {
+            "max_steps": 24,
+            "max_tokens_per_batch": 4096,
+            "save_steps": 12,
+            "warmup_steps": 4,
+            "logging_steps": 6,
+        },
         "evaluate": {"max_examples": 6, "max_new_tokens": {"summarize": 16, "mcq": 24}},
         "gate": {"min_examples": 2},
     }

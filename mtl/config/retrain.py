@@ -15,7 +15,7 @@ from mtl.config.model import LoraSection, ModelConfig
 from mtl.config.register import RegisterConfig
 from mtl.config.section import Section
 from mtl.config.shipped import find_config
-from mtl.config.train import TrainConfig
+from mtl.config.train import RENAMED, TrainConfig
 from mtl.errors import ConfigError, did_you_mean
 
 _LONGEST = 100
@@ -54,11 +54,14 @@ class RetrainConfig(Section):
     def _check(self) -> RetrainConfig:
         if self.train.save_steps > self.train.max_steps:
             raise ValueError(f"train.save_steps {self.train.save_steps} is over train.max_steps {self.train.max_steps}")
-        if self.train.patience is not None and self.train.eval_steps is None:
-            raise ValueError("train.patience needs train.eval_steps: nothing is measured that could get worse")
-        task = self.train.best_metric.removeprefix("loss").removeprefix("/")
+        if self.train.early_stopping_patience is not None and self.train.eval_steps is None:
+            raise ValueError(
+                "train.early_stopping_patience needs train.eval_steps: nothing is measured that could get worse"
+            )
+        task = self.train.metric_for_best_model.removeprefix("loss").removeprefix("/")
         if task and task not in (known := sorted({source.task for source in self.data.sources})):
-            raise ValueError(f"train.best_metric {self.train.best_metric} is of no task; {did_you_mean(task, known)}")
+            metric = self.train.metric_for_best_model
+            raise ValueError(f"train.metric_for_best_model {metric} is of no task; {did_you_mean(task, known)}")
         return self
 
 
@@ -95,6 +98,8 @@ def _fault(item: Any) -> tuple[str, str]:
     location = tuple(item["loc"])
     name = ".".join(str(part) for part in location) or "(configuration)"
     if item["type"] == "extra_forbidden":
+        if location[:-1] == ("train",) and location[-1] in RENAMED:
+            return name, f"this key is now called {RENAMED[location[-1]]}"
         return name, f"unknown key; {did_you_mean(str(location[-1]), _keys_at(location[:-1]))}"
     message = item["msg"].removeprefix("Value error, ")
     got = "" if item["type"] in ("missing", "value_error") else f", got {_shown(item['input'])}"

@@ -1,4 +1,4 @@
-"""How the adapter is trained."""
+"""How the adapter is trained. Names are those of transformers' TrainingArguments, where it has one for the thing."""
 
 from __future__ import annotations
 
@@ -8,54 +8,114 @@ from pydantic import Field
 
 from mtl.config.section import Section
 
+RENAMED = {
+    "accumulation": "gradient_accumulation_steps",
+    "rows_learning_rate": "embedding_learning_rate",
+    "schedule": "lr_scheduler_type",
+    "attention": "attn_implementation",
+    "compile": "torch_compile",
+    "log_steps": "logging_steps",
+    "best_metric": "metric_for_best_model",
+    "keep": "load_best_model_at_end (true for best, false for last)",
+    "patience": "early_stopping_patience",
+    "workers": "dataloader_num_workers",
+}
+"""Former name of a field -> what it is called now."""
+
 
 class TrainConfig(Section):
-    """Optimisation, batches, checkpoints."""
+    """Optimization, batches and checkpoints."""
 
-    max_steps: int = Field(1000, ge=1, description="optimizer steps")
-    max_tokens_per_batch: int = Field(4096, ge=64, description="padded source + target tokens of one batch")
-    accumulation: int = Field(1, ge=1, description="batches of one optimizer step")
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="peak")
-    rows_learning_rate: float | None = Field(
-        None, gt=0, le=1, description="peak for the task tokens' embedding rows; null: as learning_rate"
+    max_steps: int = Field(1000, ge=1, description="Number of optimizer steps.")
+    max_tokens_per_batch: int = Field(
+        4096,
+        ge=64,
+        description="Source and target tokens of one batch, padding included. Lower it if memory runs out.",
     )
-    schedule: Literal["linear", "cosine", "constant_with_warmup"] = Field("linear", description="after warm-up")
-    warmup_steps: int = Field(20, ge=0, description="steps of linear warm-up")
-    weight_decay: float = Field(0.0, ge=0, lt=1, description="decoupled")
-    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
-    optimizer: Literal["adamw", "adafactor"] = Field("adamw", description="optimizer")
+    gradient_accumulation_steps: int = Field(
+        1, ge=1, description="Number of batches whose gradients are added up for one optimizer step."
+    )
+    learning_rate: float = Field(
+        1e-3, gt=0, le=1, description="Peak learning rate after warm-up. LoRA usually takes 0.0003 to 0.003."
+    )
+    embedding_learning_rate: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Peak learning rate of the embedding rows of the task tokens. If empty, learning_rate.",
+    )
+    lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup"] = Field(
+        "linear", description="How the learning rate changes after warm-up."
+    )
+    warmup_steps: int = Field(
+        20, ge=0, description="Number of steps in which the learning rate rises linearly from 0 to its peak."
+    )
+    weight_decay: float = Field(0.0, ge=0, lt=1, description="Decoupled weight decay (AdamW). 0 turns it off.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients with a larger norm are scaled down to this norm.")
+    optimizer: Literal["adamw", "adafactor"] = Field(
+        "adamw", description="Optimizer. adafactor needs a fraction of the memory of adamw."
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 autocast where the device is faster"
+        "auto",
+        description="Number format of the computation. auto is bf16 autocast where that is faster.",
     )
-    base_dropout: float = Field(0.0, ge=0, lt=1, description="dropout in the frozen base")
+    base_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout in the frozen base model.")
     layout: Literal["auto", "packed", "padded"] = Field(
-        "auto", description="packed: compute real tokens only; padded: transformers' own pass; auto: packed on a CPU"
+        "auto",
+        description="How a batch is computed. packed computes real tokens only, padded is transformers' own forward "
+        "pass, auto is packed on a CPU.",
     )
-    attention: Literal["auto", "sdpa", "eager"] = Field("auto", description="of the padded layout; auto: sdpa")
-    loss_chunk: int | None = Field(None, ge=1, description="target tokens whose logits exist at a time; null: 128")
+    attn_implementation: Literal["auto", "sdpa", "eager"] = Field(
+        "auto", description="Attention of the padded layout. auto is sdpa."
+    )
+    loss_chunk: int | None = Field(
+        None,
+        ge=1,
+        description="Number of target tokens whose logits are held at a time. Lower it to save memory. If empty, 128.",
+    )
     gradient_checkpointing: bool = Field(
-        False, description="compute each block again for its gradient: a third slower, a fraction of the memory"
+        False,
+        description="Compute the activations of each block again for its gradient. It costs a third of the speed and "
+        "saves most of the memory.",
     )
-    compile: bool = Field(False, description="torch.compile, padded layout: costs minutes at the start")
-    save_steps: int = Field(50, ge=1, description="optimizer steps between checkpoints")
-    log_steps: int = Field(10, ge=1, description="optimizer steps between logged losses")
+    torch_compile: bool = Field(
+        False, description="Compile the model with torch.compile (padded layout). It takes minutes at the start."
+    )
+    save_steps: int = Field(50, ge=1, description="A checkpoint is saved every this many optimizer steps.")
+    logging_steps: int = Field(10, ge=1, description="The losses are logged every this many optimizer steps.")
     eval_steps: int | None = Field(
-        None, ge=1, description="optimizer steps between measurements on the validation split; null: none"
+        None,
+        ge=1,
+        description="The validation loss is measured every this many optimizer steps. If empty, it is not measured.",
     )
-    eval_examples: int = Field(64, ge=1, description="of each task: a seeded sample of the validation split")
-    best_metric: str = Field(
+    eval_examples: int = Field(
+        64, ge=1, description="Number of validation examples of each task that the validation loss is measured on."
+    )
+    metric_for_best_model: str = Field(
         "loss",
         pattern="^loss(/.+)?$",
-        description="what the best step is lowest in: loss (mean over tasks) or loss/TASK",
+        description="The validation loss that decides which step is the best: loss (the mean over tasks) or loss/TASK.",
     )
-    keep: Literal["best", "last"] = Field(
-        "best", description="the adapter that comes out, where eval_steps is set: of the best measured step or the last"
+    load_best_model_at_end: bool = Field(
+        True, description="Release the adapter of the best measured step (needs eval_steps) instead of the last step."
     )
-    patience: int | None = Field(
-        None, ge=1, description="end after this many measurements without a better one; null: never"
+    early_stopping_patience: int | None = Field(
+        None,
+        ge=1,
+        description="Stop the training after this many measurements without a better one (needs eval_steps). If empty, "
+        "it never stops early.",
     )
-    threads: int | None = Field(None, ge=1, description="CPU threads; part of the run's identity; default: all cores")
-    workers: int = Field(0, ge=0, le=16, description="data loader processes")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="Number of CPU threads. If empty, all cores. Another number rounds differently, so that it is "
+        "another run.",
+    )
+    dataloader_num_workers: int = Field(
+        0, ge=0, le=16, description="Number of processes that load data. 0 loads in the trainer."
+    )
     resume: Literal["exact", "compatible"] = Field(
-        "exact", description="compatible lets threads, device and world size differ, and says so"
+        "exact",
+        description="Which checkpoints a run may continue from. exact asks for the same threads, device and number of "
+        "processes. compatible allows others, and records that the run is no longer bit-exact.",
     )

@@ -76,17 +76,17 @@ def build_trainer(config: RetrainConfig, model: Any, split: TokenisedSplit, work
         work=work,
         seed=config.seed,
         max_steps=train.max_steps,
-        accumulation=train.accumulation,
+        gradient_accumulation_steps=train.gradient_accumulation_steps,
         learning_rate=train.learning_rate,
-        schedule=train.schedule,
+        lr_scheduler_type=train.lr_scheduler_type,
         warmup_steps=train.warmup_steps,
         weight_decay=train.weight_decay,
         max_grad_norm=train.max_grad_norm,
         choices=choices,
         device=device,
         save_steps=train.save_steps,
-        log_steps=train.log_steps,
-        workers=train.workers,
+        logging_steps=train.logging_steps,
+        dataloader_num_workers=train.dataloader_num_workers,
     )
 
     def stream() -> Iterator[list[int]]:
@@ -100,7 +100,7 @@ def build_trainer(config: RetrainConfig, model: Any, split: TokenisedSplit, work
 
     batches = RankBatches(
         stream,
-        total=train.max_steps * train.accumulation,
+        total=train.max_steps * train.gradient_accumulation_steps,
         rank=arguments.process_index,
         world=arguments.world_size,
     )
@@ -110,5 +110,5 @@ def build_trainer(config: RetrainConfig, model: Any, split: TokenisedSplit, work
         split=split,
         batches=batches,
         choices=choices,
-        rows_learning_rate=train.rows_learning_rate,
+        embedding_learning_rate=train.embedding_learning_rate,
     )

@@ -42,14 +42,14 @@ def choose(train: TrainConfig, *, bf16: bool, device: str, obstacle: str | None)
         problem = ("train.layout", f"packed cannot be had: {obstacle}")
         raise ConfigError("configuration", [problem], hint="train.layout: auto takes what fits the model")
     if layout == "auto":
-        layout = "packed" if device == "cpu" and obstacle is None and not train.compile else "padded"
+        layout = "packed" if device == "cpu" and obstacle is None and not train.torch_compile else "padded"
     optimizers = {"adamw": "adamw_torch_fused", "adafactor": "adafactor"}
     return Choices(
         bf16=bf16,
         layout=layout,
-        attention="sdpa" if train.attention == "auto" else train.attention,
+        attention="sdpa" if train.attn_implementation == "auto" else train.attn_implementation,
         loss_chunk=train.loss_chunk or LOSS_CHUNK,
         optimizer=optimizers[train.optimizer],
-        compile=train.compile,
+        compile=train.torch_compile,
         gradient_checkpointing=train.gradient_checkpointing,
     )

@@ -16,7 +16,7 @@ from mtl.fingerprint import canonical_json, sha256_sources
 _SOURCE = ("mtl.training", "mtl.model", "mtl.mixture")
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "numpy", "safetensors")
 # Fields that change what is watched or kept, never the weights.
-_NEUTRAL = {"train.log_steps", "train.save_steps", "train.resume", "train.workers", "train.threads"}
+_NEUTRAL = {"train.logging_steps", "train.save_steps", "train.resume", "train.dataloader_num_workers", "train.threads"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,9 +198,9 @@ def _validation(
         lambda: trainer.validate(batches),
         events.emit,
         every=train.eval_steps,
-        metric=train.best_metric,
-        patience=train.patience,
-        keep_best=train.keep == "best",
+        metric=train.metric_for_best_model,
+        patience=train.early_stopping_patience,
+        keep_best=train.load_best_model_at_end,
         resumed=resumed,
         work=work,
     )

@@ -36,12 +36,12 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
         split: TokenisedSplit,
         batches: RankBatches,
         choices: Choices,
-        rows_learning_rate: float | None = None,
+        embedding_learning_rate: float | None = None,
     ) -> None:
         super().__init__(model=model, args=args, train_dataset=split)
         self._split = split
         self._batches = batches
-        self._rows_learning_rate = rows_learning_rate
+        self._embedding_learning_rate = embedding_learning_rate
         self.choices = choices
         # Now that the model is on its device: from here on its forward pass gives a loss for each row.
         install(
@@ -66,7 +66,7 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
             groups: list[dict[str, Any]] = [
                 {"params": [p for name, p in trained if "trainable_tokens" not in name]},
-                {"params": rows, "weight_decay": 0.0, "lr": self._rows_learning_rate or self.args.learning_rate},
+                {"params": rows, "weight_decay": 0.0, "lr": self._embedding_learning_rate or self.args.learning_rate},
             ]
             self.optimizer = kind([group for group in groups if group["params"]], **_decayed(options, self.args))
         return self.optimizer
@@ -184,17 +184,17 @@ def training_arguments(
     work: Path,
     seed: int,
     max_steps: int,
-    accumulation: int,
+    gradient_accumulation_steps: int,
     learning_rate: float,
-    schedule: str,
+    lr_scheduler_type: str,
     warmup_steps: int,
     weight_decay: float,
     max_grad_norm: float,
     choices: Choices,
     device: str,
     save_steps: int,
-    log_steps: int,
-    workers: int,
+    logging_steps: int,
+    dataloader_num_workers: int,
 ) -> Seq2SeqTrainingArguments:
     """Arguments of transformers' trainer. Retention, resume and signals are ours, so its own are off."""
     return Seq2SeqTrainingArguments(
@@ -202,9 +202,9 @@ def training_arguments(
         seed=seed,
         data_seed=seed,
         max_steps=max_steps,
-        gradient_accumulation_steps=accumulation,
+        gradient_accumulation_steps=gradient_accumulation_steps,
         learning_rate=learning_rate,
-        lr_scheduler_type=schedule,
+        lr_scheduler_type=lr_scheduler_type,
         warmup_steps=warmup_steps,
         weight_decay=weight_decay,
         max_grad_norm=max_grad_norm,
@@ -215,9 +215,9 @@ def training_arguments(
         save_strategy="steps",
         save_steps=save_steps,
         logging_strategy="steps",
-        logging_steps=log_steps,
+        logging_steps=logging_steps,
         logging_nan_inf_filter=False,
-        dataloader_num_workers=workers,
+        dataloader_num_workers=dataloader_num_workers,
         remove_unused_columns=False,
         report_to=[],
         disable_tqdm=True,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mtl.config.retrain import RetrainConfig, load_config, parse_config
+from mtl.config.train import RENAMED, TrainConfig
 from mtl.errors import ConfigError, NotFoundError
 
 SHIPPED = sorted(Path("conf").glob("*.yaml"))
@@ -31,6 +32,15 @@ def test_all_faults_are_reported_at_once_with_field_and_value() -> None:
     assert "lora.r: input should be greater than or equal to 1, got 0" in text
     assert "trian: unknown key; did you mean 'train'?" in text
     assert {field for field, _ in caught.value.faults} == {"train.max_steps", "train.learning_rate", "lora.r", "trian"}
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_a_key_that_was_renamed_is_refused_with_its_new_name(old: str, new: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(GOOD | {"train": {old: 1, "max_steps": 0}})
+    assert f"train.{old}: this key is now called {new}" in str(caught.value)
+    assert "train.max_steps" in str(caught.value), "the other faults are told too"
+    assert new.partition(" ")[0] in TrainConfig.model_fields
 
 
 def test_an_unknown_key_deep_inside_gets_a_suggestion() -> None:

@@ -22,7 +22,9 @@ JUDGED = ("steps", "best", "validation", "stopped_early", "adapter_sha256")
 def worse(config: RetrainConfig) -> RetrainConfig:
     """A rate so much too high that the loss soon rises; measured and committed after each step."""
     train = {"learning_rate": 0.9, "warmup_steps": 0, "max_steps": 24, "save_steps": 24, "eval_steps": 1}
-    return config.model_copy(update={"train": config.train.model_copy(update=train | {"patience": PATIENCE})})
+    return config.model_copy(
+        update={"train": config.train.model_copy(update=train | {"early_stopping_patience": PATIENCE})}
+    )
 
 
 def judged(end: End) -> dict[str, object]:

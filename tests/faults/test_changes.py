@@ -26,7 +26,7 @@ def changed(config: RetrainConfig, section: str, **values: Any) -> RetrainConfig
 
 CHANGES = [
     ("seed", "", {"seed": 4}),
-    ("train.accumulation", "train", {"accumulation": 2}),
+    ("train.gradient_accumulation_steps", "train", {"gradient_accumulation_steps": 2}),
     ("train.learning_rate", "train", {"learning_rate": 1e-4}),
     ("train.max_steps", "train", {"max_steps": 8}),
     ("lora.r", "lora", {"r": 4}),

@@ -51,7 +51,9 @@ def test_row_03_killed_again_and_again_over_several_epochs(new_machine: NewMachi
 @pytest.mark.parametrize("batch", [5, 6])
 def test_row_04_killed_in_an_accumulated_step(new_machine: NewMachine, config: RetrainConfig, batch: int) -> None:
     """Before the first and the second batch of step 3; the uninterrupted run accumulates as well."""
-    accumulated = config.model_copy(update={"train": config.train.model_copy(update={"accumulation": 2})})
+    accumulated = config.model_copy(
+        update={"train": config.train.model_copy(update={"gradient_accumulation_steps": 2})}
+    )
     whole = new_machine("whole").train(config=accumulated).adapter
     machine = new_machine("killed")
     assert machine.train(Strike(STEP, batch), config=accumulated).code == -signal.SIGKILL

@@ -42,7 +42,7 @@ def fill(disk: Path) -> Path:
 
 @pytest.mark.slow
 def test_row_14_a_data_loader_worker_is_killed(machine: Machine, config: RetrainConfig, plain: str) -> None:
-    loading = config.model_copy(update={"train": config.train.model_copy(update={"workers": 2})})
+    loading = config.model_copy(update={"train": config.train.model_copy(update={"dataloader_num_workers": 2})})
     trainer = machine.start(Slow(STEP, 0.5), config=loading)
     trainer.until("step", 1)
     workers = [p for p in psutil.Process(trainer.pid).children() if "spawn_main" in " ".join(p.cmdline())]

@@ -94,11 +94,11 @@ def test_resumed_at(
     """Mid-epoch, at its end, after it; accumulated or not; data loaded in the trainer or by two workers."""
     at = epoch // accumulation + PLACES[place]
     assert at > 1
-    plain = changed(few, max_steps=epoch // accumulation + 3, accumulation=accumulation)
+    plain = changed(few, max_steps=epoch // accumulation + 3, gradient_accumulation_steps=accumulation)
     if accumulation not in whole:
         whole[accumulation] = new_machine(f"whole-{accumulation}").train(config=plain).adapter
     machine = new_machine(f"killed at {place}, {accumulation}, {workers}")
-    loading = changed(plain, workers=workers)
+    loading = changed(plain, dataloader_num_workers=workers)
     assert machine.train(Strike(COMMIT, at, late=True), config=loading).code == -signal.SIGKILL
     again = machine.train(config=loading)
     assert again.result["resumed_from"] == at

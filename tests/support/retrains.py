@@ -28,9 +28,9 @@ def small_values(base: Path, **train: Any) -> dict[str, Any]:
         "train": {
             "max_steps": 6,
             "max_tokens_per_batch": 3000,
-            "accumulation": 1,
+            "gradient_accumulation_steps": 1,
             "save_steps": 2,
-            "log_steps": 1,
+            "logging_steps": 1,
             "warmup_steps": 2,
             "threads": 1,
             "base_dropout": 0.1,

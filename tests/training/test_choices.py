@@ -21,7 +21,7 @@ def chosen(device: str = "cpu", obstacle: str | None = None, **train: Any) -> Ch
         ("cpu", None, {}, "packed"),
         ("cuda", None, {}, "padded"),
         ("cpu", "activation relu", {}, "padded"),
-        ("cpu", None, {"compile": True}, "padded"),
+        ("cpu", None, {"torch_compile": True}, "padded"),
         ("cuda", None, {"layout": "packed"}, "packed"),
         ("cpu", None, {"layout": "padded"}, "padded"),
     ],
@@ -40,7 +40,13 @@ def test_what_cannot_be_had_is_refused_with_its_reason() -> None:
 def test_the_rest_is_as_configured() -> None:
     plain = chosen()
     assert (plain.attention, plain.loss_chunk, plain.optimizer) == ("sdpa", LOSS_CHUNK, "adamw_torch_fused")
-    named = chosen(attention="eager", loss_chunk=7, optimizer="adafactor", compile=True, gradient_checkpointing=True)
+    named = chosen(
+        attn_implementation="eager",
+        loss_chunk=7,
+        optimizer="adafactor",
+        torch_compile=True,
+        gradient_checkpointing=True,
+    )
     assert named.gradient_checkpointing
     assert not plain.gradient_checkpointing
     assert (named.attention, named.loss_chunk, named.optimizer, named.compile) == ("eager", 7, "adafactor", True)

@@ -31,9 +31,9 @@ def test_the_losses_are_those_of_one_process_that_accumulates(tmp_path: Path, mo
     """A step of two processes is two batches of the stream, and so is one of a process that accumulates two."""
     monkeypatch.setenv("MTL_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MTL_STORE", raising=False)
-    one = small_config(tmp_path, base_dropout=0.0, accumulation=2, eval_steps=3)
+    one = small_config(tmp_path, base_dropout=0.0, gradient_accumulation_steps=2, eval_steps=3)
     one = one.model_copy(update={"lora": one.lora.model_copy(update={"dropout": 0.0})})  # each process draws its own
-    two = one.model_copy(update={"train": one.train.model_copy(update={"accumulation": 1})})
+    two = one.model_copy(update={"train": one.train.model_copy(update={"gradient_accumulation_steps": 1})})
     dataset = prepare_dataset(open_workspace(), one).fingerprint
     alone, result_alone = losses(tmp_path, "alone", one, dataset)
     monkeypatch.setenv("MTL_TRAINER_PROCESSES", "2")

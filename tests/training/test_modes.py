@@ -14,8 +14,8 @@ from tests.training.conftest import NewMachine
 MODES: dict[str, dict[str, Any]] = {
     "packed": {"layout": "packed"},
     "padded": {"layout": "padded"},
-    "adafactor, cosine": {"optimizer": "adafactor", "schedule": "cosine"},
-    "rows of their own": {"rows_learning_rate": 0.05, "weight_decay": 0.1},
+    "adafactor, cosine": {"optimizer": "adafactor", "lr_scheduler_type": "cosine"},
+    "rows of their own": {"embedding_learning_rate": 0.05, "weight_decay": 0.1},
     "bf16": {"precision": "bf16"},
 }
 

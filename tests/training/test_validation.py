@@ -24,7 +24,7 @@ WORSE = {"learning_rate": 0.9, "eval_steps": 1, "max_steps": 24, "save_steps": 2
 
 def test_measuring_changes_no_weight(new_machine: NewMachine) -> None:
     plain = new_machine("plain").train()
-    measured = new_machine("measured", eval_steps=3, keep="last").train()
+    measured = new_machine("measured", eval_steps=3, load_best_model_at_end=False).train()
     assert [(event["step"], set(event["loss_by_task"])) for event in measured.of("validation")] == [
         (3, {"mcq", "summarize"}),
         (6, {"mcq", "summarize"}),
@@ -42,7 +42,7 @@ def exported(machine: Machine, identity: str, adapter: str, folder: Path) -> Pat
 def test_the_best_adapter_comes_out_of_a_run_that_got_worse_and_stopped(
     new_machine: NewMachine, tmp_path: Path
 ) -> None:
-    machine = new_machine("worse", **WORSE, patience=2)
+    machine = new_machine("worse", **WORSE, early_stopping_patience=2)
     end = machine.train()
     losses = [sum(event["loss_by_task"].values()) / 2 for event in end.of("validation")]
     best = losses.index(min(losses)) + 1
@@ -63,8 +63,8 @@ def test_the_best_adapter_comes_out_of_a_run_that_got_worse_and_stopped(
 @pytest.mark.slow
 @pytest.mark.parametrize(("strike", "at"), [(Strike(STEP, 3), 3), (Strike(FINISH), 1)], ids=["between", "unfinished"])
 def test_killed_it_judges_as_if_it_had_not_been(new_machine: NewMachine, strike: Strike, at: int) -> None:
-    whole = new_machine("whole", **WORSE, patience=2).train()
-    machine = new_machine("killed", **WORSE, patience=2)
+    whole = new_machine("whole", **WORSE, early_stopping_patience=2).train()
+    machine = new_machine("killed", **WORSE, early_stopping_patience=2)
     assert machine.train(strike).code == -signal.SIGKILL
     again = machine.train()
     same = ("steps", "best", "validation", "stopped_early", "adapter_sha256")
@@ -74,15 +74,15 @@ def test_killed_it_judges_as_if_it_had_not_been(new_machine: NewMachine, strike:
 @pytest.mark.slow
 def test_asked_to_stop_at_the_step_that_ends_it_it_ends(new_machine: NewMachine) -> None:
     """SIGTERM in the last step of a run that stops early is no preemption."""
-    whole = new_machine("whole", **WORSE, patience=2).train()
-    machine = new_machine("stopped", **WORSE, patience=2)
+    whole = new_machine("whole", **WORSE, early_stopping_patience=2).train()
+    machine = new_machine("stopped", **WORSE, early_stopping_patience=2)
     end = machine.train(Strike(STEP, whole.result["steps"], number=signal.SIGTERM))
     assert end.code == 0
     assert end.adapter == whole.adapter
 
 
 def test_a_named_metric_of_one_task_decides(new_machine: NewMachine) -> None:
-    end = new_machine("one", eval_steps=2, best_metric="loss/mcq").train()
+    end = new_machine("one", eval_steps=2, metric_for_best_model="loss/mcq").train()
     losses = {event["step"]: event["loss_by_task"]["mcq"] for event in end.of("validation")}
     assert end.result["best"]["step"] == min(losses, key=lambda step: losses[step])
     assert end.result["best"]["metric"] == "loss/mcq"
@@ -91,8 +91,8 @@ def test_a_named_metric_of_one_task_decides(new_machine: NewMachine) -> None:
 def test_what_is_measured_must_be_there(workshop: Path) -> None:
     from mtl.errors import ConfigError
 
-    with pytest.raises(ConfigError, match=r"train.patience needs train.eval_steps"):
-        small_config(workshop, patience=1)
-    with pytest.raises(ConfigError, match=r"train.best_metric loss/mqc is of no task; did you mean 'mcq'\?"):
-        small_config(workshop, eval_steps=1, best_metric="loss/mqc")
-    assert isinstance(small_config(workshop, eval_steps=1, best_metric="loss/mcq"), RetrainConfig)
+    with pytest.raises(ConfigError, match=r"train.early_stopping_patience needs train.eval_steps"):
+        small_config(workshop, early_stopping_patience=1)
+    with pytest.raises(ConfigError, match=r"train.metric_for_best_model loss/mqc is of no task; did you mean 'mcq'\?"):
+        small_config(workshop, eval_steps=1, metric_for_best_model="loss/mqc")
+    assert isinstance(small_config(workshop, eval_steps=1, metric_for_best_model="loss/mcq"), RetrainConfig)
