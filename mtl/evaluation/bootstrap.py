@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 _CELLS = 1 << 22  # examples x resamples held in memory at once (32 MB)
 
@@ -22,14 +22,6 @@ class Interval:
     low: float
     high: float
     n: int
-
-
-def paired_interval(
-    first: ArrayLike, second: ArrayLike, *, seed: int, confidence: float = 0.95, resamples: int = 2000
-) -> Interval:
-    """Interval of mean(first - second) of two sequences of scores, aligned example by example."""
-    differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-    return paired_intervals(differences[:, None], seed=seed, confidence=confidence, resamples=resamples)[0]
 
 
 def paired_intervals(

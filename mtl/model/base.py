@@ -37,10 +37,6 @@ class BaseRef:
     location: str
     config: dict[str, Any]
 
-    @property
-    def is_local(self) -> bool:
-        return Path(self.location).is_dir()
-
     def file(self, name: str) -> Path | None:
         """Path of a file of the base, or None if it has no such file."""
         return _file(self.location, self.revision, name)

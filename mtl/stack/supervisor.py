@@ -128,11 +128,6 @@ def stop_process(stack: Stack, name: str) -> None:
         _call(stack, "stopProcess", name)
 
 
-def signal_process(stack: Stack, name: str, signal: str) -> None:
-    """Send a signal, e.g. KILL, to a service's process."""
-    _call(stack, "signalProcess", name, signal)
-
-
 def stop_manager(stack: Stack, *, seconds: float = 120.0) -> None:
     """Stop all services, the latest started first, and supervisord."""
     if manager_runs(stack):

@@ -5,7 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from mtl.evaluation.bootstrap import Interval, paired_interval, paired_intervals
+from mtl.evaluation.bootstrap import Interval, paired_intervals
+
+
+def paired_interval(first: list[float], second: list[float], *, seed: int) -> Interval:
+    return paired_intervals((np.asarray(first) - np.asarray(second))[:, None], seed=seed)[0]
 
 
 def test_equal_scores_tie_exactly() -> None:
