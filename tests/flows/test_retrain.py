@@ -127,7 +127,7 @@ def test_the_flow_run_shows_data_set_metrics_and_report(first: dict[str, Any]) -
     (places,) = [a for a in mine if a.key == "places"]
     assert f"store/releases/{MODEL}/v1`" in str(places.data)
     assert f"store/datasets/{first['dataset']['fingerprint']}`" in str(places.data)
-    assert "do not promote" in Path(first["report"]).read_text()
+    assert "<h1>Rejected by the gate</h1>" in Path(first["report"]).read_text()
 
 
 def test_the_release_is_published_and_pulled(
@@ -137,7 +137,8 @@ def test_the_release_is_published_and_pulled(
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert document["adapter_sha256"] == first["train"]["adapter_sha256"]
     assert (tmp_path / "model" / "report.json").is_file()
-    assert "The gate says: do not promote" in (tmp_path / "model" / "report.html").read_text()
+    released = (tmp_path / "model" / "report.html").read_text()
+    assert "<h1>Evaluation</h1>" in released, "a release says what was measured; the decision came later"
 
 
 def test_models_lists_the_version_and_its_decision(first: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
