@@ -48,7 +48,7 @@ def test_lengths_as_a_picture_beside_the_manifest(folder: Path, run: Run, tmp_pa
     assert all(int(start) % 16 == 0 for start in bars)
     pages = tmp_path / "pages"
     pages.mkdir()
-    write_pages(manifest.to_dict(), pages)
+    write_pages(manifest, pages)
     assert (pages / "lengths.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert load_manifest((pages / "manifest.json").read_bytes()) == manifest
     assert lengths_png(manifest.model_copy(update={"histograms": {}}))[:4] == b"\x89PNG"

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from mtl import layout
 from mtl.data.dataset import open_dataset
 from mtl.data.explain import explain
-from mtl.data.histogram import write_pages
 from mtl.data.manifest import DatasetManifest, load_manifest
 from mtl.errors import DamageError, MtlError
+from mtl.seal import seal
 from mtl.store.memory import MemoryStore
 from tests.data.conftest import config
 from tests.support.mutations import damaged, fuzz, tree
@@ -71,4 +71,4 @@ def test_a_picture_needs_lengths(manifest: DatasetManifest, tmp_path: Path) -> N
     document = manifest.to_dict()
     document["histograms"]["mcq"]["inputs"] = {"x": 1}
     with pytest.raises(DamageError, match=r"histograms\.mcq\.inputs"):
-        write_pages(document, tmp_path)
+        load_manifest(seal(document))

@@ -54,9 +54,9 @@ def test_the_pages_configuration_prepares(tmp_path: Path, monkeypatch: pytest.Mo
     rows = [{"body": f"Body number {n}.", "title": f"T{n}"} for n in range(30)]
     write_jsonl(tmp_path / "notes" / "train.jsonl", rows)
     (tmp_path / "own.yaml").write_text(block("yaml").replace("uri: demo", "uri: demo, rows: {train: 5, validation: 5}"))
-    counts = prepare_dataset(open_workspace(), load_config(Path("own.yaml")))["counts"]
+    counts = prepare_dataset(open_workspace(), load_config(Path("own.yaml"))).manifest.counts
     assert set(counts) == {"summarize", "mcq", "title"}
-    assert sum(counts["title"][split]["kept"] for split in ("train", "validation")) == 30
+    assert sum(counts["title"][split].kept for split in ("train", "validation")) == 30
 
 
 def test_a_folder_of_jsonl_becomes_a_data_set(tmp_path: Path, store: MemoryStore, run: Run, title: Task) -> None:

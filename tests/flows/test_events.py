@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from prefect.settings import PREFECT_API_URL
 from flows import events
 from flows.retrain import retrain
 from mtl.config.retrain import parse_config
+from mtl.decision import Decision, DecisionState
 from mtl.errors import TransientError
+from mtl.pipeline.records import RegisteredVersion
 from mtl.release.journal import Change, journal_log
 from mtl.store.folder import FolderStore
 from tests.support.http import Server, serving
@@ -106,14 +109,27 @@ def test_a_failed_run_is_told_without_its_secrets(told: Server, monkeypatch: pyt
     assert "s3cr3t-word" not in json.dumps(event)
 
 
+def version(model: str, number: int) -> RegisteredVersion:
+    return RegisteredVersion(
+        model=model,
+        version=number,
+        created=True,
+        release=f"releases/{model}/v{number}",
+        manifest_sha256="0" * 64,
+        run_id="r",
+        url=None,
+        report="r.html",
+        report_url="http://report",
+    )
+
+
 def test_a_refused_candidate_is_told_with_the_reasons(told: Server) -> None:
-    registered = {"model": "told-refused", "version": 4, "report_url": "http://report"}
+    registered = version("told-refused", 4)
+    decision = Decision(state=DecisionState.REJECT, reasons=("worse at <mcq>",), against=3)
 
     @flow
     def judged() -> None:
-        events.candidate_refused(
-            registered, {"state": "reject", "by": "gate", "reasons": ["worse at <mcq>"], "against": 3}
-        )
+        events.candidate_refused(registered, decision)
 
     judged()
     judged()
@@ -125,15 +141,14 @@ def test_a_refused_candidate_is_told_with_the_reasons(told: Server) -> None:
 def test_a_waiting_candidate_is_told_with_the_address_of_its_form_and_a_refusal_with_the_persons_name(
     told: Server,
 ) -> None:
-    registered = {"model": "told-waiting", "version": 5, "report_url": "http://report"}
-    decision = {"state": "waiting", "by": "gate", "reasons": ["better at mcq"], "against": 3}
+    registered = version("told-waiting", 5)
+    waiting = Decision(state=DecisionState.WAITING, reasons=("better at mcq",), against=3)
+    refused = replace(waiting, state=DecisionState.REFUSED, by="Ann", reasons=("Refused by Ann: too short",))
 
     @flow
     def judged() -> None:
-        events.candidate_waiting(registered, decision, form="http://form")
-        events.candidate_refused(
-            registered, decision | {"state": "refused", "by": "Ann", "reasons": ["Refused by Ann: too short"]}
-        )
+        events.candidate_waiting(registered, waiting, form="http://form")
+        events.candidate_refused(registered, refused)
 
     judged()
     waiting, refused = texts(told)

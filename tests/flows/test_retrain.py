@@ -120,7 +120,7 @@ def test_the_flow_run_shows_data_set_metrics_and_report(first: dict[str, Any]) -
     mine = [a for a in artifacts if str(a.flow_run_id) == str(first["flow_run"]["id"])]
     assert {a.key for a in mine} >= {"dataset", "metrics", "report", "train-progress", "evaluate-progress"}
     (report,) = [a for a in mine if a.key == "report"]
-    assert "not promoted" in str(report.data).lower()
+    assert str(report.data).startswith("# Rejected by the gate")
     (link,) = [a for a in mine if a.key == "report-page"]
     assert Path(first["report"]).as_uri() in str(link.data)
     assert all(a.description for a in mine)

@@ -11,7 +11,7 @@ from mtl import layout
 from mtl.errors import DamageError, MtlError
 from mtl.store.memory import MemoryStore
 from mtl.training.history import HISTORY_FILE, read_history
-from mtl.training.result import read_result
+from mtl.training.result import TrainedModel, read_result
 from tests.support.mutations import damaged, fuzz
 
 ID = "a" * 64
@@ -32,14 +32,14 @@ RESULT = {
 HISTORY = [{"step": 2, "loss": {"mcq": 0.5}}, {"step": 4, "loss": {"mcq": 0.25}}]
 
 
-def result(data: bytes) -> object:
+def result(data: bytes) -> TrainedModel:
     store = MemoryStore()
     store.put(layout.result_key(ID), data)
     return read_result(store, ID)
 
 
 def test_a_result_is_given_as_it_was_written() -> None:
-    assert result(json.dumps(RESULT).encode()) == RESULT
+    assert result(json.dumps(RESULT).encode()).to_json() == RESULT
 
 
 @given(damaged(RESULT, sealed=True))
@@ -49,10 +49,9 @@ def test_any_result(data: bytes) -> None:
         found = result(data)
     except MtlError:
         return
-    assert isinstance(found, dict)
-    assert found["identity"] == ID
-    assert found["adapter_sha256"] is None or len(found["adapter_sha256"]) == 64
-    assert type(found["steps"]) is int
+    assert found.identity == ID
+    assert found.adapter_sha256 is None or len(found.adapter_sha256) == 64
+    assert type(found.steps) is int
 
 
 @pytest.mark.parametrize(
