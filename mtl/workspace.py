@@ -51,16 +51,16 @@ def open_workspace(settings: Settings | None = None, *, store: ObjectStore | Non
     found = settings or load_settings()
 
     def tracker() -> Tracker:
-        from mtl.tracking.client import Tracking
+        from mtl.mlflow_backend.tracker import MlflowTracker
 
-        return Tracking(found.tracking_uri, artifact_root=layout.home_mlflow_artifacts(found.home).as_uri())
+        return MlflowTracker(found.tracking_uri, artifact_root=layout.home_mlflow_artifacts(found.home).as_uri())
 
     def registry(workspace: Workspace, model: str) -> ModelRegistry:
-        from mtl.registry.registry import Registry
-        from mtl.tracking.client import Tracking
+        from mtl.mlflow_backend.registry import MlflowRegistry
+        from mtl.mlflow_backend.tracker import MlflowTracker
 
         tracking = workspace.tracker
-        assert isinstance(tracking, Tracking), "MLflow's registry belongs to MLflow's tracker"
-        return Registry(tracking, model)
+        assert isinstance(tracking, MlflowTracker), "MLflow's registry belongs to MLflow's tracker"
+        return MlflowRegistry(tracking, model)
 
     return Workspace(found, store or open_store(found.store), tracker, registry)

@@ -125,7 +125,7 @@ def test_prefect_and_mlflow_name_the_variable_of_their_client(tls: str, tmp_path
 
 
 def test_mlflows_own_client_is_not_tried_again(tls: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mtl.tracking.faults import mlflow_errors
+    from mtl.mlflow_backend.faults import mlflow_errors
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(PermanentError, match="is not trusted: self-signed") as caught, mlflow_errors("ask"):

@@ -142,7 +142,7 @@ def serve(name: str, ref: str, *, host: str, port: int) -> None:
     from mtl.ports import hold
 
     sockets = hold(host, port)  # before what takes seconds
-    from mtl.registry.server import serve as serve_folder
+    from mtl.mlflow_backend.server import serve as serve_folder
     from mtl.settings_service import serve_max_body
 
     most = serve_max_body()

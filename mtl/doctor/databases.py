@@ -9,12 +9,12 @@ from pathlib import Path
 
 from mtl.doctor.finding import Finding, fault, ok, warning
 from mtl.errors import InputError, MtlError, PermanentError
+from mtl.mlflow_backend.schema import schema
 from mtl.service.redact import clean
 from mtl.settings import PrefectSettings, Settings
 from mtl.sqlite import database_path, read_only
 from mtl.tracking.address import for_shell
 from mtl.tracking.revisions import check_not_newer, revisions
-from mtl.tracking.schema import schema
 
 
 def mlflow(settings: Settings) -> Iterator[Finding]:
@@ -42,10 +42,10 @@ def experiment(settings: Settings, name: str) -> Iterator[Finding]:
     path = database_path(uri)
     if uri.startswith(("http://", "https://")) or (path is not None and not path.exists()):
         return
-    from mtl.tracking.client import Tracking
+    from mtl.mlflow_backend.tracker import MlflowTracker
 
     try:
-        Tracking(uri).check_experiment(name)
+        MlflowTracker(uri).check_experiment(name)
     except InputError:
         raise
     except MtlError:  # another check says that it does not answer, or refuses

@@ -1,7 +1,7 @@
 """ModelRegistry: what a registry of model versions must do.
 
-`mtl.registry.registry` does it with MLflow, `mtl.registry.memory` in memory; one contract suite runs on both. Another
-registry is one more class with these methods.
+`mtl.mlflow_backend.registry` does it with MLflow, `mtl.registry.memory` in memory; one contract suite runs on both.
+Another registry is one more class with these methods.
 """
 
 from __future__ import annotations

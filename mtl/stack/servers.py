@@ -74,7 +74,7 @@ def _prepare_mlflow(stack: Stack, config: Path) -> None:
         check_not_newer("mlflow", found, where="the stack's database mlflow")
         if found != revisions("mlflow").head:
             address = postgres.address(stack, "mlflow", driver="psycopg2")
-            run(sys.executable, "-m", "mtl.tracking.schema", folder=stack.folder, stdin=address)
+            run(sys.executable, "-m", "mtl.mlflow_backend.schema", folder=stack.folder, stdin=address)
     _write_auth(stack, config)
 
 

@@ -1,13 +1,1 @@
-"""MLflow runs: one for each run identity, however often it is resumed.
-
-from mtl.tracking.client import Tracking
-run = Tracking("sqlite:///mlflow.db").run_for(identity, experiment="mtl-retrain")
-"""
-
-import os
-
-# Before MLflow is imported: its defaults keep a call to a dead server hanging for 246 s, report usage, draw bars.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+"""Runs with parameters, metrics and artifacts: the interface of a tracker, and what waits while it is away."""

@@ -1,4 +1,4 @@
-"""What a tracker of runs must do: `mtl.tracking.client` does it with MLflow, `mtl.tracking.memory` in memory.
+"""What a tracker of runs must do: `mtl.mlflow_backend.tracker` does it with MLflow, `mtl.tracking.memory` in memory.
 
 Every method may be repeated: a retried or resumed retrain repeats its calls. One contract suite runs on both
 (tests/tracking/test_contract.py).

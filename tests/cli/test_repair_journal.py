@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mtl.cli.main import run
-from mtl.registry.registry import Registry
+from mtl.mlflow_backend.registry import MlflowRegistry
 from mtl.release.promote import promote
 from mtl.store.folder import FolderStore
 from tests.release.toy import MODEL, publish_toy
@@ -20,13 +20,13 @@ Mtl = Callable[..., tuple[int, dict[str, Any]]]
 
 
 @pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowRegistry:
     """v1, then v2 as champion, and the newest entry of the journal lost."""
     monkeypatch.setenv("MTL_HOME", str(tmp_path))
     for name in ("MTL_STORE", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     store, tracking = FolderStore(tmp_path / "store"), fresh_tracking(tmp_path)
-    registry = Registry(tracking, MODEL)
+    registry = MlflowRegistry(tracking, MODEL)
     tracking.client.create_registered_model(MODEL)
     for version, expected in ((1, None), (2, 1)):
         publish_toy(store, tmp_path / "made", version)
@@ -46,7 +46,7 @@ def mtl(capsys: pytest.CaptureFixture[str]) -> Mtl:
     return call
 
 
-def test_a_lost_newest_entry_is_refused_and_filled_in(registry: Registry, mtl: Mtl) -> None:
+def test_a_lost_newest_entry_is_refused_and_filled_in(registry: MlflowRegistry, mtl: Mtl) -> None:
     for command in (["rollback"], ["reconcile"], ["promote", "1", "--force", "x"]):
         code, said = mtl(*command)
         assert (code, said["error"]["kind"]) == (1, "damage")
@@ -64,7 +64,7 @@ def test_a_lost_newest_entry_is_refused_and_filled_in(registry: Registry, mtl: M
     assert registry.aliases() == {"champion": 1}
 
 
-def test_it_reads_well(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_reads_well(registry: MlflowRegistry, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["repair-journal", "--reason", "a disk died", "--champion", "1", "--name", MODEL]) == 0
     assert capsys.readouterr().out.splitlines()[-4:] == [
         "entry 2: promote to v1",

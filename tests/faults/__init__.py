@@ -40,7 +40,7 @@ Elsewhere:
     47           tests/release/test_journal.py         each entry of the journal lost, damaged, replaced; and repaired
     48           tests/serving/test_planted.py         pickles planted in a model, a base, a release, MLflow's package
     49           tests/release/test_pull_while_promoting.py  readers see one whole release while champions change
-    50           tests/serving/test_body_limit.py      bodies that are too large, in chunks, slow, many at once
+    50           tests/mlflow_backend/test_body_limit.py      bodies that are too large, in chunks, slow, many at once
     50           tests/serving/test_serve_memory.py    the same on a real server: its memory
     51           tests/serving/test_scoring_server.py  no answer repeats what was sent
     52           tests/chain/test_rot.py               every file of a finished retrain rots, the caches among them
@@ -51,7 +51,7 @@ Elsewhere:
     57           tests/cli/test_embedding.py           full disk, limit of file sizes, read-only home: a reason at once
     57           tests/cli/test_private.py             the same of every command
     58           tests/cli/test_embedding.py           several first Prefect servers of a home, one of them killed
-    58           tests/tracking/test_faults.py         several writers of one row of MLflow's SQLite
+    58           tests/mlflow_backend/test_faults.py         several writers of one row of MLflow's SQLite
     59           tests/cli/test_embedding.py           a page of another origin, a name pointed at loopback, no login
     39           tests/training/test_process.py        a loss that is not finite; tests/test_promotion.py: bad metrics
 

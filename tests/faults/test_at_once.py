@@ -14,15 +14,16 @@ import pytest
 import yaml
 
 from mtl.errors import PermanentError
+from mtl.mlflow_backend.schema import make_database, schema
+from mtl.mlflow_backend.tracker import MlflowTracker
 from mtl.store.scratch import scratch
-from mtl.tracking.client import Tracking
-from mtl.tracking.schema import make_database, schema
 from tests.support.bases import save_base
 from tests.support.retrains import small_values
 
 pytestmark = pytest.mark.timeout(400)
 MAKE = (
-    "import sys; from mtl.tracking.schema import make_database; print('ready', flush=True); make_database(sys.argv[1])"
+    "import sys; from mtl.mlflow_backend.schema import make_database\n"
+    "print('ready', flush=True); make_database(sys.argv[1])"
 )
 
 
@@ -74,7 +75,7 @@ def test_the_embedded_database_is_whole_or_not_there(tmp_path: Path) -> None:
     assert [maker.wait(timeout=200) for maker in makers[1:]] == [0, 0]
     found, expected = schema(f"sqlite:///{path}")
     assert found == expected
-    assert Tracking(f"sqlite:///{path}", artifact_root=str(tmp_path)).experiment("one") == "1"
+    assert MlflowTracker(f"sqlite:///{path}", artifact_root=str(tmp_path)).experiment("one") == "1"
 
 
 def test_what_a_killed_maker_left_is_cleared_away_and_a_living_ones_is_not(tmp_path: Path) -> None:
@@ -93,6 +94,6 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) ->
     path = tmp_path / "mlflow.db"
     path.write_bytes(b"somebody's")
     with pytest.raises(PermanentError, match="file is not a database"):
-        Tracking(f"sqlite:///{path}")
+        MlflowTracker(f"sqlite:///{path}")
     assert path.read_bytes() == b"somebody's"
     assert list(tmp_path.iterdir()) == [path]

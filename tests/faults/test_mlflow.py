@@ -18,13 +18,13 @@ import pytest
 from mtl.checkpoints.related import Lineage
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import InputError, TransientError
+from mtl.mlflow_backend.registry import MlflowRegistry
+from mtl.mlflow_backend.tracker import MlflowTracker
 from mtl.pipeline.evaluate import evaluate
 from mtl.pipeline.prepare import prepare as prepare_dataset
 from mtl.pipeline.register import register
 from mtl.pipeline.train import train as train_model
-from mtl.registry.registry import Registry
 from mtl.settings import load_settings
-from mtl.tracking.client import Tracking
 from mtl.tracking.recorder import Recorder
 from mtl.workspace import open_workspace
 from tests.support.mlflow_server import MlflowServer
@@ -49,11 +49,11 @@ def up(server: MlflowServer) -> MlflowServer:
     return server
 
 
-def steps(tracking: Tracking, run: str, metric: str = "train/loss") -> list[int]:
+def steps(tracking: MlflowTracker, run: str, metric: str = "train/loss") -> list[int]:
     return [point.step for point in tracking.client.get_metric_history(run, metric)]
 
 
-def runs(tracking: Tracking, identity: str, experiment: str = "e") -> list[str]:
+def runs(tracking: MlflowTracker, identity: str, experiment: str = "e") -> list[str]:
     """Ids of all runs of an identity that are not deleted."""
     return [str(run.info.run_id) for run in tracking._runs(identity, tracking.experiment(experiment))]
 
@@ -77,7 +77,7 @@ def test_row_27_mlflow_is_down_during_training(
     (kept,) = (machine.home / "metrics").iterdir()
     lines = kept.read_bytes()
     server.start()
-    tracking = Tracking(server.url)
+    tracking = MlflowTracker(server.url)
     continued = replace(trained, bit_exact=False, continued_from=Lineage("a" * 64, 2, ("threads",)))
     for _ in range(2):
         registered = register(open_workspace(), config, prepared, continued, evaluation)
@@ -102,7 +102,7 @@ def test_a_deleted_experiment_stops_a_training_at_its_start(
     monkeypatch.setenv("MTL_HOME", str(machine.home))
     for name in ("MTL_STORE", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
-    tracking = Tracking(load_settings().tracking_uri)
+    tracking = MlflowTracker(load_settings().tracking_uri)
     experiment = tracking.experiment(config.register_.experiment)
     tracking.client.delete_experiment(experiment)
     with pytest.raises(InputError, match=f"was deleted in MLflow\n.*mlflow experiments restore -x {experiment}"):
@@ -122,7 +122,7 @@ def test_row_27_mlflow_dies_and_hangs_in_the_middle(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with FaultProxy("127.0.0.1", up.port) as proxy:
-        recorder = Recorder(lambda: Tracking(proxy.url), tmp_path / "metrics", experiment="e", params={"a": 1})
+        recorder = Recorder(lambda: MlflowTracker(proxy.url), tmp_path / "metrics", experiment="e", params={"a": 1})
         recorder.start("abc1")
         recorder.step(1, {"train/loss": 3.0})
         up.kill()
@@ -138,11 +138,11 @@ def test_row_27_mlflow_dies_and_hangs_in_the_middle(
         proxy.heal()
         proxy.fail("lose_answer", times=1, containing=b"log-batch")
         recorder.close(status="KILLED")
-        again = Recorder(lambda: Tracking(proxy.url), tmp_path / "metrics", experiment="e", params={"a": 1})
+        again = Recorder(lambda: MlflowTracker(proxy.url), tmp_path / "metrics", experiment="e", params={"a": 1})
         again.start("abc1")
         again.step(5, {"train/loss": 1.0})
         again.close(status="FINISHED")
-    tracking = Tracking(up.url)
+    tracking = MlflowTracker(up.url)
     (run,) = runs(tracking, "abc1")
     assert steps(tracking, run) == [1, 2, 3, 4, 5]
     assert list((tmp_path / "metrics").iterdir()) == []
@@ -155,17 +155,17 @@ def test_row_28_the_answer_to_a_create_is_lost(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     folder = trained_model(tmp_path / "model")
     with FaultProxy("127.0.0.1", up.port) as proxy:
-        lossy = Tracking(proxy.url)
+        lossy = MlflowTracker(proxy.url)
         lossy.experiment("e")
         proxy.fail("lose_answer", containing=b"runs/create")
         run = patiently(lambda: lossy.run_for("abc2", experiment="e"))
         proxy.fail("lose_answer", containing=b"model-versions/create")
         facts = {"identity": "abc2", **FACTS}
-        version = patiently(lambda: Registry(lossy, "lossy").register(run, folder, **facts).version)
+        version = patiently(lambda: MlflowRegistry(lossy, "lossy").register(run, folder, **facts).version)
         assert proxy.injected == ["lose_answer"] * 2
-    tracking = Tracking(up.url)
+    tracking = MlflowTracker(up.url)
     assert runs(tracking, "abc2") == [run]
-    assert [found.version for found in Registry(tracking, "lossy").versions()] == [version] == [1]
+    assert [found.version for found in MlflowRegistry(tracking, "lossy").versions()] == [version] == [1]
 
 
 @pytest.mark.slow
@@ -175,13 +175,13 @@ def test_row_29_mlflow_is_down_at_registration(
     """Told as passing, so that the step tries again; then there is one version, and nobody became champion."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     folder, facts = trained_model(tmp_path / "model"), {"identity": "abc3", **FACTS}
-    tracking = Tracking(up.url)
+    tracking = MlflowTracker(up.url)
     run = tracking.run_for("abc3", experiment="e")
     up.kill()
     with pytest.raises(TransientError):
-        Registry(tracking, "late").register(run, folder, **facts)
+        MlflowRegistry(tracking, "late").register(run, folder, **facts)
     up.start()
-    registry = Registry(tracking, "late")
+    registry = MlflowRegistry(tracking, "late")
     assert registry.register(run, folder, **facts).version == 1
     (version,) = registry.versions()
     assert "champion" not in version.aliases
@@ -198,7 +198,7 @@ def patiently(call: object, tries: int = 5) -> object:
 
 
 def _write_for_ever(uri: str, run: str) -> None:
-    tracking = Tracking(uri)
+    tracking = MlflowTracker(uri)
     for step in range(10**6):
         tracking.log_metrics(run, {f"m{n}": float(step) for n in range(50)}, step=step)
 
@@ -207,7 +207,7 @@ def _write_for_ever(uri: str, run: str) -> None:
 def test_row_34_sqlite_is_locked_or_its_writer_killed(tmp_path: Path) -> None:
     database = tmp_path / "mlflow.db"
     uri = f"sqlite:///{database}"
-    tracking = Tracking(uri, artifact_root=str(tmp_path / "artifacts"))
+    tracking = MlflowTracker(uri, artifact_root=str(tmp_path / "artifacts"))
     run = tracking.run_for("abc4", experiment="e")
     writer = multiprocessing.get_context("spawn").Process(target=_write_for_ever, args=(uri, run))
     writer.start()

@@ -13,7 +13,7 @@ import pytest
 
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import MtlError
-from mtl.tracking.client import Tracking
+from mtl.mlflow_backend.tracker import MlflowTracker
 from tests.support.disks import mounted
 from tests.support.mlflow_db import fresh_tracking
 from tests.support.preludes import STEP, Exhaust, Slow
@@ -83,7 +83,7 @@ def test_row_16_local_disk_full(machine: Machine, plain: str, small_disk: Path) 
 @pytest.mark.slow
 def test_row_17_database_disk_full(small_disk: Path, tmp_path: Path) -> None:
     """A value that did not fit is never taken for logged; with space again everything is there, once."""
-    tracking: Tracking = fresh_tracking(small_disk)
+    tracking: MlflowTracker = fresh_tracking(small_disk)
     run = tracking.run_for("a1", experiment="e")
     ballast, logged = fill(small_disk), -1
     with pytest.raises(MtlError):

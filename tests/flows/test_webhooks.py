@@ -18,12 +18,12 @@ import pytest
 from cryptography.fernet import Fernet
 from prefect.settings import PREFECT_API_URL
 
-from mtl.registry.registry import Registry
+from mtl.mlflow_backend.registry import MlflowRegistry
+from mtl.mlflow_backend.tracker import MlflowTracker
 from mtl.release.journal import read_journal
 from mtl.release.promote import promote
 from mtl.service.signing import sign
 from mtl.store.folder import FolderStore
-from mtl.tracking.client import Tracking
 from tests.release.toy import MODEL, publish_toy
 from tests.support.http import serving
 from tests.support.mlflow_server import MlflowServer
@@ -68,12 +68,12 @@ def test_a_moved_alias_leads_to_the_release_within_thirty_seconds(
     tmp_path: Path, mlflow: str, processes: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = FolderStore(tmp_path / "store")
-    tracking = Tracking(mlflow)
+    tracking = MlflowTracker(mlflow)
     tracking.client.create_registered_model(MODEL)
     for version in (1, 2):
         publish_toy(store, tmp_path, version)
         tracking.client.create_model_version(MODEL, f"s3://toy/v{version}", await_creation_for=0)
-    promote(store, 1, model=MODEL, expected=None, reason="first", actor="gate", aliases=Registry(tracking, MODEL))
+    promote(store, 1, model=MODEL, expected=None, reason="first", actor="gate", aliases=MlflowRegistry(tracking, MODEL))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with serving() as slack:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from mtl.cli.main import run as command
+from mtl.mlflow_backend.registry import MlflowRegistry
+from mtl.mlflow_backend.tracker import MlflowTracker
 from mtl.pipeline import pages, promote
-from mtl.registry.registry import Registry
 from mtl.release.journal import Change, Journal
 from mtl.store.folder import FolderStore
-from mtl.tracking.client import Tracking
 from mtl.workspace import open_workspace
 from tests.release.toy import MODEL, publish_toy
 from tests.support.mlflow_db import fresh_tracking
@@ -91,7 +91,7 @@ def test_names_and_reasons_are_no_markup() -> None:
 
 
 @pytest.fixture
-def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracking:
+def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowTracker:
     """Two versions of a model in an MLflow, with their releases; the gate rejected the second one."""
     for name in ("MTL_STORE", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
@@ -105,15 +105,15 @@ def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracking:
         tags = {"decision": decision, "decision_reasons": f'["{REASON}"]', "decision_against": ""}
         tracking.client.create_model_version(MODEL, str(tmp_path), run, tags=tags)
         gate = "passed" if decision == "promote" else "rejected"
-        Registry(tracking, MODEL).set_tags(version, {"gate": gate})
+        MlflowRegistry(tracking, MODEL).set_tags(version, {"gate": gate})
     return tracking
 
 
-def version(tracking: Tracking, number: int) -> Any:
-    return Registry(tracking, MODEL).version(number)
+def version(tracking: MlflowTracker, number: int) -> Any:
+    return MlflowRegistry(tracking, MODEL).version(number)
 
 
-def test_the_pages_follow_promotion_force_and_rollback(tracking: Tracking) -> None:
+def test_the_pages_follow_promotion_force_and_rollback(tracking: MlflowTracker) -> None:
     promote.promote_by_hand(open_workspace(), MODEL, "1", force=None)
     assert "**v1 passed the gate.** It is champion since" in version(tracking, 1).description
     assert command(["promote", "2", "--force", "it is needed today", "--name", MODEL]) == 0
@@ -133,7 +133,7 @@ def test_the_pages_follow_promotion_force_and_rollback(tracking: Tracking) -> No
     assert "by a rollback by Bob (worse letters)." in version(tracking, 1).description
 
 
-def test_the_run_links_its_version_and_its_prefect_run(tracking: Tracking) -> None:
+def test_the_run_links_its_version_and_its_prefect_run(tracking: MlflowTracker) -> None:
     pages.refresh(open_workspace(), MODEL, 1)
     tags = tracking.run_tags(version(tracking, 1).run_id)
     assert f"[{MODEL} v1](#/models/{MODEL}/versions/1): v1 passed the gate." in tags["mlflow.note.content"]
@@ -141,8 +141,8 @@ def test_the_run_links_its_version_and_its_prefect_run(tracking: Tracking) -> No
     assert "Started by Ann." in tags["mlflow.note.content"]
 
 
-def test_what_a_person_wrote_around_it_stays(tracking: Tracking) -> None:
-    registry = Registry(tracking, MODEL)
+def test_what_a_person_wrote_around_it_stays(tracking: MlflowTracker) -> None:
+    registry = MlflowRegistry(tracking, MODEL)
     registry.describe(1, "Seen by Cem.")
     pages.refresh(open_workspace(), MODEL, 1)
     first = registry.version(1).description
@@ -157,16 +157,16 @@ def test_what_a_person_wrote_around_it_stays(tracking: Tracking) -> None:
     assert registry.version(1).description.endswith("xxx")
 
 
-def test_a_moved_alias_reaches_the_pages_of_both_versions(tracking: Tracking) -> None:
+def test_a_moved_alias_reaches_the_pages_of_both_versions(tracking: MlflowTracker) -> None:
     promote.promote_by_hand(open_workspace(), MODEL, "1", force=None)
-    Registry(tracking, MODEL).set_alias("champion", 2)
+    MlflowRegistry(tracking, MODEL).set_alias("champion", 2)
     promote.follow_aliases(open_workspace(), MODEL, describe=True)
     assert "promoted by force by mlflow" in version(tracking, 2).description
     assert "It was champion from" in version(tracking, 1).description
 
 
-def test_no_page_shows_an_empty_tag(tracking: Tracking) -> None:
-    registry = Registry(tracking, MODEL)
+def test_no_page_shows_an_empty_tag(tracking: MlflowTracker) -> None:
+    registry = MlflowRegistry(tracking, MODEL)
     registry.set_tags(1, {"decision_against": "", "other": "", "kept": "yes"})
     assert "" not in registry.version(1).tags.values()
     assert registry.version(1).tags["kept"] == "yes"
@@ -175,7 +175,7 @@ def test_no_page_shows_an_empty_tag(tracking: Tracking) -> None:
 
 
 def test_pages_that_cannot_be_written_stop_nobody(
-    tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tracking: MlflowTracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}")
     pages.refresh(open_workspace(), MODEL, 1)

@@ -10,9 +10,9 @@ import pytest
 
 from mtl.decision import Decision, DecisionState
 from mtl.errors import DamageError, NotFoundError
+from mtl.mlflow_backend.registry import MlflowRegistry
 from mtl.registry.base import ModelRegistry, Registered
 from mtl.registry.memory import MemoryRegistry
-from mtl.registry.registry import Registry
 from mtl.release.promote import promote
 from mtl.store.memory import MemoryStore
 from tests.release.toy import publish_toy
@@ -36,7 +36,7 @@ def made(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ModelRegistry,
     if request.param == "memory":
         return MemoryRegistry(MODEL), lambda identity: f"run-{identity[:4]}"
     tracking = fresh_tracking(tmp_path / "mlflow")
-    return Registry(tracking, MODEL), lambda identity: tracking.run_for(identity, experiment="retrain")
+    return MlflowRegistry(tracking, MODEL), lambda identity: tracking.run_for(identity, experiment="retrain")
 
 
 @pytest.fixture

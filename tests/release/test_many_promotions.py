@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from mtl.errors import MtlError
-from mtl.registry.registry import Registry
+from mtl.mlflow_backend.registry import MlflowRegistry
+from mtl.mlflow_backend.tracker import MlflowTracker
 from mtl.release.journal import read_journal
 from mtl.release.promote import MOVED_BY, follow, promote, rollback
 from mtl.store.folder import FolderStore
-from mtl.tracking.client import Tracking
 from tests.release.toy import MODEL, publish_toy
 from tests.support.mlflow_db import fresh_tracking
 
@@ -40,8 +40,10 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def opened(home: Path) -> tuple[FolderStore, Registry]:
-    return FolderStore(home / "store"), Registry(Tracking(f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"), MODEL)
+def opened(home: Path) -> tuple[FolderStore, MlflowRegistry]:
+    return FolderStore(home / "store"), MlflowRegistry(
+        MlflowTracker(f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"), MODEL
+    )
 
 
 def work(home: Path, seed: int) -> None:
@@ -55,7 +57,7 @@ def work(home: Path, seed: int) -> None:
             time.sleep(draw.uniform(0, 0.05))
 
 
-def act(store: FolderStore, registry: Registry, draw: random.Random) -> None:
+def act(store: FolderStore, registry: MlflowRegistry, draw: random.Random) -> None:
     chosen = draw.random()
     if chosen < 0.6:
         champion = read_journal(store, MODEL).champion

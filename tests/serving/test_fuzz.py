@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mtl.registry.package import packaged
-from mtl.registry.server import scoring_app
+from mtl.mlflow_backend.package import packaged
+from mtl.mlflow_backend.server import scoring_app
 from tests.support.trained import trained_model
 
 SECONDS = 20.0

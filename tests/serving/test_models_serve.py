@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mtl.registry.package import packaged
+from mtl.mlflow_backend.package import packaged
 from tests.support.trained import trained_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from mtl.errors import MtlError
+from mtl.mlflow_backend.package import packaged
 from mtl.model.base import load_base, resolve_base
-from mtl.registry.package import packaged
 from mtl.release.publish import publish
 from mtl.release.pull import pull
 from mtl.serving.generate import load_generator

@@ -9,8 +9,8 @@ import mlflow
 import pytest
 from fastapi.testclient import TestClient
 
-from mtl.registry.package import packaged
-from mtl.registry.server import scoring_app
+from mtl.mlflow_backend.package import packaged
+from mtl.mlflow_backend.server import scoring_app
 from tests.support.trained import trained_model
 
 

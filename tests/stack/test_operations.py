@@ -13,13 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mtl.registry.registry import Registry
+from mtl.mlflow_backend.registry import MlflowRegistry
+from mtl.mlflow_backend.tracker import MlflowTracker
 from mtl.release.journal import read_journal
 from mtl.release.promote import promote
 from mtl.service.signing import sign
 from mtl.stack.state import open_stack
 from mtl.store.open import open_store
-from mtl.tracking.client import Tracking
 from tests.release.toy import MODEL, publish_toy
 from tests.support.stacks import Service
 
@@ -76,12 +76,12 @@ def test_status_shows_what_is_next_and_who_works(service: Service) -> None:
 
 def test_an_alias_moved_in_mlflow_leads_to_the_release_within_thirty_seconds(inside: Service, tmp_path: Path) -> None:
     store = open_store(inside.environment["MTL_STORE"])
-    tracking = Tracking(inside.environment["MLFLOW_TRACKING_URI"])
+    tracking = MlflowTracker(inside.environment["MLFLOW_TRACKING_URI"])
     tracking.client.create_registered_model(MODEL)
     for version in (1, 2):
         publish_toy(store, tmp_path, version)
         tracking.client.create_model_version(MODEL, "s3://mtl/none", await_creation_for=0)
-    promote(store, 1, model=MODEL, expected=None, reason="first", actor="gate", aliases=Registry(tracking, MODEL))
+    promote(store, 1, model=MODEL, expected=None, reason="first", actor="gate", aliases=MlflowRegistry(tracking, MODEL))
     deadline = time.monotonic() + 60
     while "registered with MLflow" not in inside.log("webhooks"):
         assert time.monotonic() < deadline, inside.log("webhooks")

@@ -7,19 +7,19 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from mtl.mlflow_backend.tracker import MlflowTracker
 from mtl.sqlite import database_url
-from mtl.tracking.client import Tracking
 
 
 @cache
 def _template() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="mtl-mlflow-template-"))
-    Tracking(f"sqlite:///{folder / 'mlflow.db'}", artifact_root=str(folder / "artifacts")).experiment("unused")
+    MlflowTracker(f"sqlite:///{folder / 'mlflow.db'}", artifact_root=str(folder / "artifacts")).experiment("unused")
     return folder / "mlflow.db"
 
 
-def fresh_tracking(folder: Path) -> Tracking:
-    """Tracking on an empty database and artifact folder of its own below `folder`."""
+def fresh_tracking(folder: Path) -> MlflowTracker:
+    """MlflowTracker on an empty database and artifact folder of its own below `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_template(), folder / "mlflow.db")
-    return Tracking(database_url(folder / "mlflow.db"), artifact_root=str(folder / "artifacts"))
+    return MlflowTracker(database_url(folder / "mlflow.db"), artifact_root=str(folder / "artifacts"))

@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 from mtl.errors import TransientError
+from mtl.mlflow_backend.tracker import MlflowTracker
 from mtl.tracking.buffer import MetricBuffer
-from mtl.tracking.client import Tracking
 from tests.support.mlflow_db import fresh_tracking
 
 
 @pytest.fixture
-def tracking(tmp_path: Path) -> Tracking:
+def tracking(tmp_path: Path) -> MlflowTracker:
     return fresh_tracking(tmp_path)
 
 
-def history(tracking: Tracking, run: str, name: str = "loss") -> list[tuple[int, float]]:
+def history(tracking: MlflowTracker, run: str, name: str = "loss") -> list[tuple[int, float]]:
     return [(point.step, point.value) for point in tracking.client.get_metric_history(run, name)]
 
 
-def test_flush_sends_each_step_once(tracking: Tracking, tmp_path: Path) -> None:
+def test_flush_sends_each_step_once(tracking: MlflowTracker, tmp_path: Path) -> None:
     run = tracking.run_for("a1", experiment="e")
     buffer = MetricBuffer(tmp_path / "work" / "metrics.jsonl")
     buffer.append(10, {"loss": 2.0, "loss/mcq": 3.0})
@@ -32,7 +32,7 @@ def test_flush_sends_each_step_once(tracking: Tracking, tmp_path: Path) -> None:
     assert history(tracking, run) == [(10, 2.0), (20, 1.0)]
 
 
-def test_a_resumed_process_repeats_steps_and_doubles_none(tracking: Tracking, tmp_path: Path) -> None:
+def test_a_resumed_process_repeats_steps_and_doubles_none(tracking: MlflowTracker, tmp_path: Path) -> None:
     run = tracking.run_for("a1", experiment="e")
     path = tmp_path / "metrics.jsonl"
     first = MetricBuffer(path)
@@ -46,7 +46,7 @@ def test_a_resumed_process_repeats_steps_and_doubles_none(tracking: Tracking, tm
     assert history(tracking, run) == [(10, 2.0), (20, 1.0), (30, 0.5)]
 
 
-def test_another_machine_without_the_file_doubles_none(tracking: Tracking, tmp_path: Path) -> None:
+def test_another_machine_without_the_file_doubles_none(tracking: MlflowTracker, tmp_path: Path) -> None:
     run = tracking.run_for("a1", experiment="e")
     for machine in ("one", "two"):
         buffer = MetricBuffer(tmp_path / machine / "metrics.jsonl")
@@ -55,13 +55,15 @@ def test_another_machine_without_the_file_doubles_none(tracking: Tracking, tmp_p
     assert history(tracking, run) == [(10, 2.0)]
 
 
-def test_values_wait_while_mlflow_is_away(tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_wait_while_mlflow_is_away(
+    tracking: MlflowTracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     run = tracking.run_for("a1", experiment="e")
     buffer = MetricBuffer(tmp_path / "metrics.jsonl")
     buffer.append(10, {"loss": 2.0})
     with pytest.raises(TransientError):
-        buffer.flush(Tracking("http://127.0.0.1:9"), run)
+        buffer.flush(MlflowTracker("http://127.0.0.1:9"), run)
     assert buffer.flush(tracking, run) == 1
     assert history(tracking, run) == [(10, 2.0)]
 
@@ -75,7 +77,7 @@ def test_a_line_cut_off_by_a_kill_is_dropped(tmp_path: Path) -> None:
     assert len(buffer) == len(MetricBuffer(path)) == 2
 
 
-def test_nan_and_infinity_come_back(tracking: Tracking, tmp_path: Path) -> None:
+def test_nan_and_infinity_come_back(tracking: MlflowTracker, tmp_path: Path) -> None:
     run = tracking.run_for("a1", experiment="e")
     MetricBuffer(tmp_path / "m.jsonl").append(1, {"loss": math.nan, "grad": math.inf})
     assert MetricBuffer(tmp_path / "m.jsonl").flush(tracking, run) == 2
@@ -83,7 +85,7 @@ def test_nan_and_infinity_come_back(tracking: Tracking, tmp_path: Path) -> None:
 
 
 def test_a_line_that_rotted_is_left_out_with_a_warning(
-    tracking: Tracking, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tracking: MlflowTracker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run, path = tracking.run_for("a1", experiment="e"), tmp_path / "metrics.jsonl"
     buffer = MetricBuffer(path)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from mtl.errors import InputError, TransientError
+from mtl.mlflow_backend.tracker import MlflowTracker
 from mtl.sqlite import database_url
 from mtl.tracking import recorder as module
-from mtl.tracking.client import Tracking
 from mtl.tracking.recorder import Recorder
 from tests.support.mlflow_db import fresh_tracking
 
@@ -20,16 +20,16 @@ IDENTITY = "0123456789abcdef" * 4
 
 
 @pytest.fixture
-def tracking(tmp_path: Path) -> Tracking:
+def tracking(tmp_path: Path) -> MlflowTracker:
     return fresh_tracking(tmp_path)
 
 
-def recorder(tracking: Tracking, folder: Path) -> Recorder:
+def recorder(tracking: MlflowTracker, folder: Path) -> Recorder:
     return Recorder(lambda: tracking, folder, experiment="e", params={"a": 1})
 
 
 def test_a_run_that_was_deleted_in_mid_training_is_recorded_again_as_a_whole(
-    tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tracking: MlflowTracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "_EVERY", 0.0)
     training = recorder(tracking, tmp_path / "metrics")
@@ -49,7 +49,7 @@ def test_a_run_that_was_deleted_in_mid_training_is_recorded_again_as_a_whole(
     assert warning == f"run {deleted} was deleted in MLflow; {found} has its metrics from the first step"
 
 
-def test_a_deleted_experiment_is_refused_before_the_first_step(tracking: Tracking, tmp_path: Path) -> None:
+def test_a_deleted_experiment_is_refused_before_the_first_step(tracking: MlflowTracker, tmp_path: Path) -> None:
     recorder(tracking, tmp_path / "metrics").check()
     assert tracking.client.get_experiment_by_name("e") is None
     tracking.client.delete_experiment(tracking.experiment("e"))
@@ -62,7 +62,7 @@ def test_an_mlflow_that_is_away_is_no_reason_to_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    recorder(Tracking("http://127.0.0.1:9"), tmp_path / "metrics").check()
+    recorder(MlflowTracker("http://127.0.0.1:9"), tmp_path / "metrics").check()
     assert "MLflow could not be asked for experiment e" in caplog.text
 
 
@@ -70,7 +70,7 @@ def test_an_mlflow_that_is_away_is_no_reason_to_stop(
 def test_the_hint_for_a_deleted_experiment_works_as_typed(tmp_path: Path) -> None:
     folder = tmp_path / "it's 100%?"
     folder.mkdir()
-    tracking = Tracking(database_url(folder / "mlflow.db"), artifact_root=folder.as_uri())
+    tracking = MlflowTracker(database_url(folder / "mlflow.db"), artifact_root=folder.as_uri())
     tracking.client.delete_experiment(tracking.experiment("e"))
     with pytest.raises(InputError) as caught:
         tracking.experiment("e")
@@ -97,7 +97,7 @@ def test_nothing_waits_on_disk_once_mlflow_has_it(tmp_path: Path, status: str) -
 
 
 def test_what_mlflow_did_not_take_waits(tmp_path: Path) -> None:
-    def away() -> Tracking:
+    def away() -> MlflowTracker:
         raise TransientError("MLflow is away")
 
     recorder = Recorder(away, tmp_path / "metrics", experiment="e", params={})

@@ -13,7 +13,7 @@ from alembic import command
 from mlflow.store.db import utils
 
 from mtl.errors import PermanentError
-from mtl.tracking.client import Tracking
+from mtl.mlflow_backend.tracker import MlflowTracker
 from mtl.tracking.revisions import revisions
 from tests.support.mlflow_db import fresh_tracking
 
@@ -42,7 +42,7 @@ def experiments(path: Path) -> set[str]:
 
 def test_an_older_database_is_upgraded_and_kept_as_it_was(older: Path) -> None:
     before, names = revision(older), experiments(older)
-    tracking = Tracking(f"sqlite:///{older}")
+    tracking = MlflowTracker(f"sqlite:///{older}")
     assert tracking.experiment("kept")
     assert revision(older) == revisions("mlflow").head
     kept = older.with_name(f"mlflow.db.{before}")
@@ -53,7 +53,7 @@ def test_an_older_database_is_upgraded_and_kept_as_it_was(older: Path) -> None:
 
 def test_several_at_once_upgrade_it_once(older: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(lambda _: Tracking(f"sqlite:///{older}").experiment("kept"), range(3)))
+        found = list(pool.map(lambda _: MlflowTracker(f"sqlite:///{older}").experiment("kept"), range(3)))
     assert len(set(found)) == 1
     assert revision(older) == revisions("mlflow").head
     assert len(list(older.parent.glob("mlflow.db.*"))) == 1
@@ -66,7 +66,7 @@ def test_a_newer_database_is_left_as_it_is(tmp_path: Path) -> None:
         database.execute("update alembic_version set version_num = 'from-the-future'")
     before = hashlib.sha256(path.read_bytes()).hexdigest()
     with pytest.raises(PermanentError, match=r"tables of a newer MLflow than .*: revision from-the-future\n  install"):
-        Tracking(f"sqlite:///{path}")
+        MlflowTracker(f"sqlite:///{path}")
     assert hashlib.sha256(path.read_bytes()).hexdigest() == before
 
 

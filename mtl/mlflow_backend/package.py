@@ -21,7 +21,7 @@ from mtl.model.load import load_spec
 from mtl.registry.code_version import package_version
 from mtl.serving.folder import bundled_base, model_files
 
-_CODE = Path(__file__).parent.parent / "serving" / "pyfunc.py"
+_CODE = Path(__file__).parent / "pyfunc.py"
 _ANY = AnyType()  # type: ignore[no-untyped-call]
 _REQUIREMENTS = ("mlflow", "torch", "transformers", "peft", "safetensors", "tokenizers")
 

@@ -19,7 +19,7 @@ _COUNTS = ("easy", "medium", "hard")
 
 
 class MultitaskModel(PythonModel):  # type: ignore[misc, unused-ignore]
-    """Column `text` in; a list of {output, text, truncated} out. Parameters: see mtl.registry.package.signature."""
+    """Column `text` in; a list of {output, text, truncated} out. Parameters: see `package.signature`."""
 
     # Without this MLflow asks at every load for type hints, which would do harm here, see predict.
     _skip_type_hint_validation = True

@@ -15,7 +15,7 @@ import pytest
 import uvicorn
 
 from mtl.errors import InputError
-from mtl.registry.body_limit import SMALL, BodyLimit
+from mtl.mlflow_backend.body_limit import SMALL, BodyLimit
 from mtl.settings_service import serve_max_body
 
 MOST = 4 * SMALL

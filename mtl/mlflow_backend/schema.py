@@ -1,6 +1,6 @@
 """The tables of an MLflow database: are they those that the installed MLflow expects, and how they come to be.
 
-python -m mtl.tracking.schema upgrades the database whose address is on standard input.
+python -m mtl.mlflow_backend.schema upgrades the database whose address is on standard input.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from mtl import progress
+from mtl.mlflow_backend.faults import mlflow_errors
 from mtl.sqlite import database_path, database_url
 from mtl.store.scratch import scratch
 from mtl.tracking.address import redact
-from mtl.tracking.faults import mlflow_errors
 from mtl.tracking.revisions import check_not_newer, revisions
 
 

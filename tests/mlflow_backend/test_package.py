@@ -16,9 +16,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import predictions_to_json
 from transformers import T5Config, T5ForConditionalGeneration
 
+from mtl.mlflow_backend.package import packaged
+from mtl.mlflow_backend.registry import MlflowRegistry
 from mtl.model.adapter import attach_lora, save_adapter
-from mtl.registry.package import packaged
-from mtl.registry.registry import Registry
 from mtl.release.publish import publish
 from mtl.release.pull import pull
 from mtl.serving.generate import load_generator
@@ -41,7 +41,7 @@ def served(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
     """The model as a consumer loads it from the registry."""
     tracking = fresh_tracking(tmp_path_factory.mktemp("mlflow"))
     run = tracking.run_for("a", experiment="retrain")
-    Registry(tracking, "toy").register(run, folder, identity="a", fingerprint="f", code_version="1")
+    MlflowRegistry(tracking, "toy").register(run, folder, identity="a", fingerprint="f", code_version="1")
     patch = pytest.MonkeyPatch()
     patch.setenv("HF_HUB_OFFLINE", "1")
     before = mlflow.get_tracking_uri()

@@ -1,4 +1,4 @@
-"""Registry: versions of one registered model in MLflow, one for each trained adapter.
+"""MlflowRegistry: versions of one registered model in MLflow, one for each trained adapter.
 
 MLflow has no compare-and-set and may lose an answer, so a version is looked for before it is made, and afterwards:
 numbers only rise, so the lowest of equal versions is the one everybody keeps.
@@ -18,12 +18,12 @@ from mlflow.exceptions import MlflowException
 from mtl.decision import GATE, NOBODY, Decision, DecisionState
 from mtl.errors import NotFoundError
 from mtl.fingerprint import sha256_file
+from mtl.mlflow_backend.faults import mlflow_errors
+from mtl.mlflow_backend.package import packaged
+from mtl.mlflow_backend.tracker import MlflowTracker
 from mtl.registry.base import CANDIDATE, Registered, VersionInfo
-from mtl.registry.package import packaged
 from mtl.serving.folder import ADAPTER
 from mtl.tracking.address import redact
-from mtl.tracking.client import Tracking
-from mtl.tracking.faults import mlflow_errors
 
 _KEPT = ("champion", "previous")
 _SYNCED = "journal_seq"
@@ -32,16 +32,16 @@ _LONGEST_TAG = 4900
 _LONGEST_DESCRIPTION = 5000
 
 
-class Registry:
+class MlflowRegistry:
     """Versions of `model`. Errors of all methods: TransientError, PermanentError, NotFoundError."""
 
-    def __init__(self, tracking: Tracking, model: str) -> None:
+    def __init__(self, tracking: MlflowTracker, model: str) -> None:
         self._client = tracking.client
         self._where = redact(tracking.uri)
         self.model = model
 
     def __repr__(self) -> str:
-        return f"Registry({self.model!r})"
+        return f"MlflowRegistry({self.model!r})"
 
     def register(
         self,

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from mtl.errors import InputError, NotFoundError, PermanentError, TransientError
+from mtl.mlflow_backend.schema import schema
+from mtl.mlflow_backend.tracker import MlflowTracker
 from mtl.settings import load_settings
 from mtl.tracking.address import for_shell
 from mtl.tracking.base import NOTE, flatten
-from mtl.tracking.client import Tracking
-from mtl.tracking.schema import schema
 from mtl.workspace import open_workspace
 from tests.support.mlflow_db import fresh_tracking
 from tests.support.paths import ALL, STRANGE
@@ -23,15 +23,15 @@ IDENTITY = "0123456789abcdef" * 4
 
 
 @pytest.fixture
-def tracking(tmp_path: Path) -> Tracking:
+def tracking(tmp_path: Path) -> MlflowTracker:
     return fresh_tracking(tmp_path)
 
 
-def run_of(tracking: Tracking) -> str:
+def run_of(tracking: MlflowTracker) -> str:
     return tracking.run_for(IDENTITY, experiment="retrain")
 
 
-def test_one_run_per_identity_however_often_it_is_resumed(tracking: Tracking) -> None:
+def test_one_run_per_identity_however_often_it_is_resumed(tracking: MlflowTracker) -> None:
     first = run_of(tracking)
     tracking.finish(first)
     assert run_of(tracking) == first
@@ -41,7 +41,7 @@ def test_one_run_per_identity_however_often_it_is_resumed(tracking: Tracking) ->
     assert tracking.find_run(IDENTITY, experiment="another") is None
 
 
-def test_a_description_that_a_run_has_stays_when_it_is_resumed(tracking: Tracking) -> None:
+def test_a_description_that_a_run_has_stays_when_it_is_resumed(tracking: MlflowTracker) -> None:
     tags = {NOTE: "started by Ann", "other": "1", "empty": ""}
     run = tracking.run_for(IDENTITY, experiment="retrain", tags=tags)
     assert tracking.run_tags(run)[NOTE] == "started by Ann"
@@ -51,7 +51,9 @@ def test_a_description_that_a_run_has_stays_when_it_is_resumed(tracking: Trackin
     assert (found[NOTE], found["other"], "empty" in found) == ("a person's words", "2", False)
 
 
-def test_a_run_whose_create_was_answered_twice_is_one_run(tracking: Tracking, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_whose_create_was_answered_twice_is_one_run(
+    tracking: MlflowTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     create = tracking.client.create_run
 
     def lost_answer(*args: object, **kwargs: object) -> object:
@@ -64,12 +66,12 @@ def test_a_run_whose_create_was_answered_twice_is_one_run(tracking: Tracking, mo
     assert [found.info.run_id for found in tracking.client.search_runs([experiment])] == [run]
 
 
-def test_an_experiment_made_by_many_at_once_is_one(tracking: Tracking) -> None:
+def test_an_experiment_made_by_many_at_once_is_one(tracking: MlflowTracker) -> None:
     with ThreadPoolExecutor(6) as pool:
         assert len(set(pool.map(lambda _: tracking.experiment("same"), range(6)))) == 1
 
 
-def test_a_deleted_experiment_says_how_to_go_on(tracking: Tracking) -> None:
+def test_a_deleted_experiment_says_how_to_go_on(tracking: MlflowTracker) -> None:
     tracking.client.delete_experiment(tracking.experiment("gone"))
     with pytest.raises(InputError, match=r"^experiment 'gone' was deleted in MLflow\n.*MLFLOW_TRACKING_URI=sqlite:///"):
         tracking.experiment("gone")
@@ -80,7 +82,7 @@ def test_a_password_in_an_address_is_left_to_the_variable() -> None:
     assert for_shell("sqlite:////srv/my data/x.db") == "'sqlite:////srv/my data/x.db'"
 
 
-def test_artifacts_lie_below_the_artifact_root(tracking: Tracking, tmp_path: Path) -> None:
+def test_artifacts_lie_below_the_artifact_root(tracking: MlflowTracker, tmp_path: Path) -> None:
     run = run_of(tracking)
     tracking.log_text(run, "# Report", "report.md")
     (tmp_path / "out").mkdir()
@@ -90,7 +92,7 @@ def test_artifacts_lie_below_the_artifact_root(tracking: Tracking, tmp_path: Pat
     assert {item.path for item in tracking.client.list_artifacts(run)} == {"report.md", "evaluation"}
 
 
-def test_params_are_logged_once_and_a_changed_one_is_named(tracking: Tracking) -> None:
+def test_params_are_logged_once_and_a_changed_one_is_named(tracking: MlflowTracker) -> None:
     run = run_of(tracking)
     assert tracking.log_params(run, {"train": {"max_steps": 10, "betas": [0.9, 0.99]}, "seed": 1}) == []
     assert tracking.log_params(run, {"train": {"max_steps": 20}, "seed": 1, "new": None}) == ["train.max_steps"]
@@ -98,13 +100,13 @@ def test_params_are_logged_once_and_a_changed_one_is_named(tracking: Tracking) -
     assert params == {"train.max_steps": "10", "train.betas": "[0.9, 0.99]", "seed": "1", "new": "null"}
 
 
-def test_more_params_than_one_call_takes(tracking: Tracking) -> None:
+def test_more_params_than_one_call_takes(tracking: MlflowTracker) -> None:
     run = run_of(tracking)
     tracking.log_params(run, {f"p{n}": n for n in range(230)})
     assert len(tracking.client.get_run(run).data.params) == 230
 
 
-def test_metrics_logged_again_are_not_doubled(tracking: Tracking) -> None:
+def test_metrics_logged_again_are_not_doubled(tracking: MlflowTracker) -> None:
     run = run_of(tracking)
     for value in (0.5, 0.5, 0.75):
         tracking.log_metrics(run, {"summarize/rouge1": value, "broken": math.nan})
@@ -113,7 +115,7 @@ def test_metrics_logged_again_are_not_doubled(tracking: Tracking) -> None:
     assert len(tracking.client.get_metric_history(run, "broken")) == 1
 
 
-def test_the_data_set_is_an_input_once(tracking: Tracking) -> None:
+def test_the_data_set_is_an_input_once(tracking: MlflowTracker) -> None:
     run = run_of(tracking)
     for _ in range(2):
         tracking.log_dataset(
@@ -125,21 +127,21 @@ def test_the_data_set_is_an_input_once(tracking: Tracking) -> None:
     assert json.loads(found.dataset.profile) == {"rows": 3}
 
 
-def test_no_credentials_in_tags_params_or_repr(tracking: Tracking) -> None:
+def test_no_credentials_in_tags_params_or_repr(tracking: MlflowTracker) -> None:
     run = run_of(tracking)
     tracking.set_tags(run, {"store": "https://user:hunter2@host/x"})
     tracking.log_params(run, {"store": "https://user:hunter2@host/x"})
     data = tracking.client.get_run(run).data
     assert data.tags["store"] == data.params["store"] == "https://***@host/x"
-    assert "hunter2" not in repr(Tracking("https://user:hunter2@host"))
+    assert "hunter2" not in repr(MlflowTracker("https://user:hunter2@host"))
 
 
-def test_a_missing_run_is_not_found(tracking: Tracking) -> None:
+def test_a_missing_run_is_not_found(tracking: MlflowTracker) -> None:
     with pytest.raises(NotFoundError, match=r"could not log parameters: Run with id=0+ not found"):
         tracking.log_params("0" * 32, {"a": 1})
 
 
-def test_a_bad_name_is_permanent(tracking: Tracking) -> None:
+def test_a_bad_name_is_permanent(tracking: MlflowTracker) -> None:
     with pytest.raises(PermanentError, match="could not log metrics: Invalid value"):
         tracking.log_metrics(run_of(tracking), {"no; such": 1.0})
     with pytest.raises(PermanentError, match="an identity is letters, digits and dashes"):
@@ -149,14 +151,14 @@ def test_a_bad_name_is_permanent(tracking: Tracking) -> None:
 def test_a_dead_server_is_transient_and_its_password_stays_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(TransientError, match="could not open experiment 'retrain'") as caught:
-        Tracking("http://user:hunter2@127.0.0.1:9").experiment("retrain")
+        MlflowTracker("http://user:hunter2@127.0.0.1:9").experiment("retrain")
     assert "hunter2" not in str(caught.value)
 
 
 def test_a_database_that_cannot_be_made_is_permanent(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PermanentError, match="could not open sqlite"):
-        Tracking(f"sqlite:///{tmp_path}/file/mlflow.db")
+        MlflowTracker(f"sqlite:///{tmp_path}/file/mlflow.db")
 
 
 def test_flatten() -> None:

@@ -16,8 +16,8 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST, TEMPORARILY_UNAVAILABLE
 from sqlalchemy.exc import OperationalError
 
 from mtl.errors import PermanentError, TransientError
-from mtl.tracking.client import Tracking
-from mtl.tracking.faults import PatientClient, mlflow_errors
+from mtl.mlflow_backend.faults import PatientClient, mlflow_errors
+from mtl.mlflow_backend.tracker import MlflowTracker
 from tests.support.http import Answer, serving
 from tests.support.mlflow_db import fresh_tracking
 from tests.support.proxy import FaultProxy
@@ -94,7 +94,7 @@ def test_many_writers_of_one_row_all_come_to_an_end(tmp_path: Path) -> None:
     first = fresh_tracking(tmp_path)
     first.client.create_registered_model("m")
     version = first.client.create_model_version("m", "s3://x/y", await_creation_for=0).version
-    writers: list[Any] = [Tracking(first.uri).client for _ in range(6)]
+    writers: list[Any] = [MlflowTracker(first.uri).client for _ in range(6)]
     together = threading.Barrier(len(writers))
 
     def work(writer: Any) -> None:
@@ -113,7 +113,7 @@ def test_a_database_that_cannot_be_opened_is_refused_at_once(tmp_path: Path) -> 
     """MLflow itself tries for two minutes."""
     (tmp_path / "mlflow.db").mkdir()
     with pytest.raises(PermanentError, match="a database could not be opened or written"):
-        Tracking(f"sqlite:///{tmp_path / 'mlflow.db'}")
+        MlflowTracker(f"sqlite:///{tmp_path / 'mlflow.db'}")
 
 
 @pytest.mark.parametrize("kind", ["cut_body", "end_body", "stall_body"])

@@ -25,8 +25,8 @@ from mlflow.pyfunc import load_model
 from mlflow.pyfunc.scoring_server import init
 
 from mtl.connections import serve as answer
-from mtl.registry.body_limit import BodyLimit
-from mtl.registry.package import packaged
+from mtl.mlflow_backend.body_limit import BodyLimit
+from mtl.mlflow_backend.package import packaged
 
 _log = logging.getLogger(__name__)
 _ANSWERED_AT_ONCE = 4

@@ -11,35 +11,35 @@ import pytest
 from mtl.decision import Decision, DecisionState
 from mtl.errors import DamageError, NotFoundError, TransientError
 from mtl.fingerprint import sha256_file
+from mtl.mlflow_backend.registry import MlflowRegistry
+from mtl.mlflow_backend.tracker import MlflowTracker
 from mtl.registry.base import Registered
-from mtl.registry.registry import Registry
 from mtl.release.promote import follow, promote
 from mtl.store.memory import MemoryStore
-from mtl.tracking.client import Tracking
 from tests.release.toy import facts, publish_toy
 from tests.support.mlflow_db import fresh_tracking
 from tests.support.trained import trained_model
 
 
 @pytest.fixture
-def tracking(tmp_path: Path) -> Tracking:
+def tracking(tmp_path: Path) -> MlflowTracker:
     return fresh_tracking(tmp_path / "mlflow")
 
 
 @pytest.fixture
-def registry(tracking: Tracking) -> Registry:
-    return Registry(tracking, "toy")
+def registry(tracking: MlflowTracker) -> MlflowRegistry:
+    return MlflowRegistry(tracking, "toy")
 
 
 def register(
-    registry: Registry, tracking: Tracking, folder: Path, *, identity: str = "a" * 64, seed: int = 0
+    registry: MlflowRegistry, tracking: MlflowTracker, folder: Path, *, identity: str = "a" * 64, seed: int = 0
 ) -> Registered:
     model = trained_model(folder / f"seed-{seed}", base="demo", seed=seed)
     run = tracking.run_for(identity, experiment="retrain")
     return registry.register(run, model, identity=identity, fingerprint="f" * 64, code_version="1.0")
 
 
-def test_a_version_with_its_tags_and_alias(registry: Registry, tracking: Tracking, tmp_path: Path) -> None:
+def test_a_version_with_its_tags_and_alias(registry: MlflowRegistry, tracking: MlflowTracker, tmp_path: Path) -> None:
     assert register(registry, tracking, tmp_path) == Registered(1, created=True)
     (info,) = registry.versions()
     assert (info.version, info.aliases, info.identity, info.fingerprint) == (1, ("candidate",), "a" * 64, "f" * 64)
@@ -48,13 +48,15 @@ def test_a_version_with_its_tags_and_alias(registry: Registry, tracking: Trackin
     assert registry.version_of_run(info.run_id) == registry.find("a" * 64) == 1
 
 
-def test_registering_again_finds_it(registry: Registry, tracking: Tracking, tmp_path: Path) -> None:
+def test_registering_again_finds_it(registry: MlflowRegistry, tracking: MlflowTracker, tmp_path: Path) -> None:
     register(registry, tracking, tmp_path)
     assert register(registry, tracking, tmp_path) == Registered(1, created=False)
     assert len(registry.versions()) == 1
 
 
-def test_another_identity_or_adapter_is_another_version(registry: Registry, tracking: Tracking, tmp_path: Path) -> None:
+def test_another_identity_or_adapter_is_another_version(
+    registry: MlflowRegistry, tracking: MlflowTracker, tmp_path: Path
+) -> None:
     register(registry, tracking, tmp_path)
     assert register(registry, tracking, tmp_path, identity="b" * 64).version == 2
     assert register(registry, tracking, tmp_path, seed=1).version == 3
@@ -64,7 +66,7 @@ def test_another_identity_or_adapter_is_another_version(registry: Registry, trac
 
 
 def test_a_create_that_was_answered_twice_is_one_version(
-    registry: Registry, tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: MlflowRegistry, tracking: MlflowTracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create = tracking.client.create_model_version
 
@@ -78,7 +80,7 @@ def test_a_create_that_was_answered_twice_is_one_version(
 
 
 def test_two_at_once_agree_on_the_lowest(
-    registry: Registry, tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: MlflowRegistry, tracking: MlflowTracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = tracking.client.log_artifacts
     other: list[Registered] = []
@@ -96,7 +98,7 @@ def test_two_at_once_agree_on_the_lowest(
     assert registry.aliases() == {"candidate": 1}
 
 
-def test_a_double_that_is_champion_stays(registry: Registry, tracking: Tracking, tmp_path: Path) -> None:
+def test_a_double_that_is_champion_stays(registry: MlflowRegistry, tracking: MlflowTracker, tmp_path: Path) -> None:
     register(registry, tracking, tmp_path)
     source = tracking.client.get_model_version("toy", "1")
     tracking.client.create_model_version("toy", source.source, source.run_id, tags=source.tags)
@@ -105,7 +107,7 @@ def test_a_double_that_is_champion_stays(registry: Registry, tracking: Tracking,
     assert registry.aliases()["champion"] == 2
 
 
-def test_aliases(registry: Registry, tracking: Tracking, tmp_path: Path) -> None:
+def test_aliases(registry: MlflowRegistry, tracking: MlflowTracker, tmp_path: Path) -> None:
     assert registry.aliases() == {}
     register(registry, tracking, tmp_path)
     registry.set_alias("champion", 1)
@@ -118,7 +120,7 @@ def test_aliases(registry: Registry, tracking: Tracking, tmp_path: Path) -> None
         registry.set_alias("champion", 9)
 
 
-def test_the_registry_follows_the_journal(registry: Registry, tracking: Tracking, tmp_path: Path) -> None:
+def test_the_registry_follows_the_journal(registry: MlflowRegistry, tracking: MlflowTracker, tmp_path: Path) -> None:
     from mtl.release.publish import publish
 
     store = MemoryStore()
@@ -130,7 +132,7 @@ def test_the_registry_follows_the_journal(registry: Registry, tracking: Tracking
     assert registry.aliases() == {"candidate": 2, "champion": 2, "previous": 1}
 
 
-def test_decisions(registry: Registry, tracking: Tracking, tmp_path: Path) -> None:
+def test_decisions(registry: MlflowRegistry, tracking: MlflowTracker, tmp_path: Path) -> None:
     register(registry, tracking, tmp_path)
     assert registry.decision(1) is None
     rejected = Decision(
@@ -161,7 +163,12 @@ def test_decisions(registry: Registry, tracking: Tracking, tmp_path: Path) -> No
     ],
 )
 def test_answers_of_people_that_an_earlier_release_recorded_are_told_from_the_gates(
-    registry: Registry, tracking: Tracking, tmp_path: Path, decision: str, approval_by: str, found: tuple[str, str]
+    registry: MlflowRegistry,
+    tracking: MlflowTracker,
+    tmp_path: Path,
+    decision: str,
+    approval_by: str,
+    found: tuple[str, str],
 ) -> None:
     register(registry, tracking, tmp_path)
     registry.set_tags(1, {"decision": decision} | ({"approval_by": approval_by} if approval_by else {}))
@@ -172,7 +179,7 @@ def test_answers_of_people_that_an_earlier_release_recorded_are_told_from_the_ga
 
 @pytest.mark.parametrize(("hours", "state"), [(1, DecisionState.WAITING), (-1, DecisionState.UNANSWERED)])
 def test_a_version_that_nobody_answered_for_in_time_waits_no_more(
-    registry: Registry, tracking: Tracking, tmp_path: Path, hours: int, state: DecisionState
+    registry: MlflowRegistry, tracking: MlflowTracker, tmp_path: Path, hours: int, state: DecisionState
 ) -> None:
     """The run that asks is ended by Prefect's server then, and cannot say so itself."""
     register(registry, tracking, tmp_path)
@@ -184,7 +191,7 @@ def test_a_version_that_nobody_answered_for_in_time_waits_no_more(
 
 
 def test_very_long_reasons_are_kept_as_far_as_a_tag_goes(
-    registry: Registry, tracking: Tracking, tmp_path: Path
+    registry: MlflowRegistry, tracking: MlflowTracker, tmp_path: Path
 ) -> None:
     register(registry, tracking, tmp_path)
     registry.record_decision(1, Decision(state=DecisionState.REJECT, reasons=("x" * 20_000,)))
@@ -193,14 +200,16 @@ def test_very_long_reasons_are_kept_as_far_as_a_tag_goes(
     assert len(decision.reasons[0]) == 4900
 
 
-def test_metrics_of_the_run_are_listed(registry: Registry, tracking: Tracking, tmp_path: Path) -> None:
+def test_metrics_of_the_run_are_listed(registry: MlflowRegistry, tracking: MlflowTracker, tmp_path: Path) -> None:
     register(registry, tracking, tmp_path)
     run = tracking.run_for("a" * 64, experiment="retrain")
     tracking.log_metrics(run, {"candidate/mcq/parsed": 0.9})
     assert registry.versions()[0].metrics == {"candidate/mcq/parsed": 0.9}
 
 
-def test_no_version_from_a_folder_that_is_no_adapter(registry: Registry, tracking: Tracking, tmp_path: Path) -> None:
+def test_no_version_from_a_folder_that_is_no_adapter(
+    registry: MlflowRegistry, tracking: MlflowTracker, tmp_path: Path
+) -> None:
     run = tracking.run_for("a", experiment="retrain")
     with pytest.raises(DamageError, match="is not a trained model"):
         registry.register(run, tmp_path, identity="a", fingerprint="f", code_version="1")
@@ -210,15 +219,17 @@ def test_no_version_from_a_folder_that_is_no_adapter(registry: Registry, trackin
 def test_a_dead_server_is_transient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(TransientError, match="could not read the aliases of toy"):
-        Registry(Tracking("http://127.0.0.1:9"), "toy").aliases()
+        MlflowRegistry(MlflowTracker("http://127.0.0.1:9"), "toy").aliases()
 
 
-def test_nothing_of_this_machine_in_the_tags(registry: Registry, tracking: Tracking, tmp_path: Path) -> None:
+def test_nothing_of_this_machine_in_the_tags(registry: MlflowRegistry, tracking: MlflowTracker, tmp_path: Path) -> None:
     register(registry, tracking, tmp_path)
     assert str(tmp_path) not in json.dumps(dict(registry.versions()[0].tags))
 
 
-def test_an_alias_moved_in_mlflow_is_taken_up(registry: Registry, tracking: Tracking, tmp_path: Path) -> None:
+def test_an_alias_moved_in_mlflow_is_taken_up(
+    registry: MlflowRegistry, tracking: MlflowTracker, tmp_path: Path
+) -> None:
     store = MemoryStore()
     for seed in (0, 1):
         register(registry, tracking, tmp_path, seed=seed)

@@ -1,4 +1,4 @@
-"""Tracking: the few things this project records in MLflow, each safe to do twice.
+"""MlflowTracker: the few things this project records in MLflow, each safe to do twice.
 
 A retried or resumed retrain repeats its calls; MLflow itself would open a second run, double a metric's history and
 refuse a parameter. Only `MlflowClient` is used, never the fluent API, whose active run and address are global.
@@ -19,10 +19,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from mtl.errors import PermanentError
+from mtl.mlflow_backend.faults import PatientClient, mlflow_errors
+from mtl.mlflow_backend.schema import make_database
 from mtl.tracking.address import deleted_experiment, redact
 from mtl.tracking.base import NOTE, Point, flatten
-from mtl.tracking.faults import PatientClient, mlflow_errors
-from mtl.tracking.schema import make_database
 
 _PARAMS_A_CALL = 100
 METRICS_A_CALL = 1000
@@ -30,7 +30,7 @@ _LONGEST_VALUE = 5000
 _LONGEST_DIGEST = 36  # MLflow's column; the whole fingerprint stands in the source and in the run's tags
 
 
-class Tracking:
+class MlflowTracker:
     """Runs of one MLflow server or database.
 
     uri: MLFLOW_TRACKING_URI. artifact_root: where new experiments keep artifacts when no server decides that
@@ -46,7 +46,7 @@ class Tracking:
             self.client: Any = PatientClient(MlflowClient(tracking_uri=uri, registry_uri=uri))
 
     def __repr__(self) -> str:
-        return f"Tracking({redact(self.uri)!r})"
+        return f"MlflowTracker({redact(self.uri)!r})"
 
     def experiment(self, name: str) -> str:
         """Id of the experiment, created if missing; safe when several processes do it at once."""

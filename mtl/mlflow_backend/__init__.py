@@ -1,0 +1,13 @@
+"""MLflow behind the interfaces of `mtl.tracking` and `mtl.registry`, and its models and server. Only it imports MLflow.
+
+from mtl.mlflow_backend.tracker import MlflowTracker
+run = MlflowTracker("sqlite:///mlflow.db").run_for(identity, experiment="mtl-retrain")
+"""
+
+import os
+
+# Before MLflow is imported: its defaults keep a call to a dead server hanging for 246 s, report usage, draw bars.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
