@@ -27,7 +27,7 @@ from mtl.data.dataset import Dataset
 from mtl.model.base import resolve_base
 from mtl.training.build import build_model, build_trainer
 from mtl.training.dataset import TokenisedSplit
-from mtl.training.held_out import held_out_batches
+from mtl.training.validation import held_out_batches
 
 CONF = Path(__file__).parents[1] / "conf" / "demo.yaml"
 

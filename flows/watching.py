@@ -21,7 +21,7 @@ from prefect.runtime import flow_run
 
 from flows.timing import timed
 from mtl.errors import PermanentError
-from mtl.progress import Moment, listening
+from mtl.progress import ProgressEvent, subscribe
 from mtl.settings import prefect_settings
 
 _SECONDS_BETWEEN_UPDATES = 5.0
@@ -39,7 +39,7 @@ def watched(stage: str) -> Iterator[None]:
     logger = logging.getLogger("mtl")
     logger.addHandler(forwarder)
     try:
-        with timed(stage), listening(_Watcher(stage)):
+        with timed(stage), subscribe(_Watcher(stage)):
             yield
     finally:
         logger.removeHandler(forwarder)
@@ -75,7 +75,7 @@ class _Watcher:
         self._looked = time.monotonic()
         self._gone = 0
 
-    def __call__(self, moment: Moment) -> None:
+    def __call__(self, moment: ProgressEvent) -> None:
         if moment.stage != self._stage:
             return
         share = moment.done / moment.total if moment.total else 0.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class ProgressEvent:
     """`done` of `total` units (0: nobody knows yet) of a stage (prepare, train, …); `note` is for people."""
 
     stage: str
@@ -17,18 +17,18 @@ class Moment:
     note: str = ""
 
 
-Listener = Callable[[Moment], None]
+Listener = Callable[[ProgressEvent], None]
 _listeners: list[Listener] = []
 
 
 def report(stage: str, done: int, total: int, note: str = "") -> None:
     """Tell every listener. Cheap where nobody listens."""
     for listener in tuple(_listeners):
-        listener(Moment(stage, done, total, note))
+        listener(ProgressEvent(stage, done, total, note))
 
 
 @contextmanager
-def listening(listener: Listener) -> Iterator[None]:
+def subscribe(listener: Listener) -> Iterator[None]:
     """Have `listener` called, from any thread of this process, until the block ends."""
     _listeners.append(listener)
     try:

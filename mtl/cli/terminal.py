@@ -18,7 +18,7 @@ from typing import Any
 
 from mtl.errors import MtlError, PreemptedError
 from mtl.printable import printable, printable_json
-from mtl.progress import Moment, listening
+from mtl.progress import ProgressEvent, subscribe
 from mtl.service.redact import clean as redact
 
 
@@ -82,7 +82,7 @@ def close_output() -> None:
 def progress_bars() -> Iterator[None]:
     """A bar for each stage that reports progress while the block runs; plain lines where there is no terminal."""
     if not sys.stderr.isatty():
-        with listening(_PlainLines()):
+        with subscribe(_PlainLines()):
             yield
         return
     from rich.console import Console
@@ -98,13 +98,13 @@ def progress_bars() -> Iterator[None]:
     with Progress(*columns, console=Console(stderr=True)) as bars:
         ids: dict[str, Any] = {}
 
-        def show(moment: Moment) -> None:
+        def show(moment: ProgressEvent) -> None:
             if moment.stage not in ids:
                 ids[moment.stage] = bars.add_task("", total=moment.total or None, stage=moment.stage)
             note = printable(moment.note)
             bars.update(ids[moment.stage], completed=moment.done, total=moment.total or None, description=note)
 
-        with listening(show):
+        with subscribe(show):
             yield
 
 
@@ -134,7 +134,7 @@ class _PlainLines:
     def __init__(self) -> None:
         self._tenth: dict[str, int] = {}
 
-    def __call__(self, moment: Moment) -> None:
+    def __call__(self, moment: ProgressEvent) -> None:
         tenth = 10 * moment.done // moment.total if moment.total else 0
         if tenth > self._tenth.get(moment.stage, -1):
             self._tenth[moment.stage] = tenth

@@ -37,7 +37,7 @@ def main(plan_file: str, command: int | None = None) -> int:
     logging.getLogger("mtl").addHandler(EventLog(events))
     plan = TrainPlan(**json.loads(Path(plan_file).read_text(encoding="utf-8")))
     try:
-        from mtl.training.run import run
+        from mtl.training.recipe import run
 
         result = run(plan, events)
         leave()

@@ -18,7 +18,7 @@ from mtl.model.precision import device_kind, use_bf16
 from mtl.model.tokenizer import load_tokenizer
 from mtl.tasks.table import get_task
 from mtl.training.batches import RankBatches, batch_stream
-from mtl.training.choices import choose
+from mtl.training.compute import resolve_compute
 from mtl.training.dataset import TokenisedSplit
 from mtl.training.trainer import LoraTrainer, training_arguments
 
@@ -65,13 +65,13 @@ def build_trainer(config: RetrainConfig, model: Any, split: TokenisedSplit, work
     """The trainer, with the batches of this rank."""
     train = config.train
     device = device_kind()
-    choices = choose(
+    compute = resolve_compute(
         train,
         bf16=use_bf16(train.precision, d_model=model.config.d_model, device=device),
         device=device,
         obstacle=why_not(model.get_base_model()),
     )
-    model.get_base_model().set_attn_implementation(choices.attention)
+    model.get_base_model().set_attn_implementation(compute.attention)
     arguments = training_arguments(
         work=work,
         seed=config.seed,
@@ -82,7 +82,7 @@ def build_trainer(config: RetrainConfig, model: Any, split: TokenisedSplit, work
         warmup_steps=train.warmup_steps,
         weight_decay=train.weight_decay,
         max_grad_norm=train.max_grad_norm,
-        choices=choices,
+        compute=compute,
         device=device,
         save_steps=train.save_steps,
         logging_steps=train.logging_steps,
@@ -109,6 +109,6 @@ def build_trainer(config: RetrainConfig, model: Any, split: TokenisedSplit, work
         arguments,
         split=split,
         batches=batches,
-        choices=choices,
+        compute=compute,
         embedding_learning_rate=train.embedding_learning_rate,
     )

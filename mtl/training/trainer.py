@@ -17,7 +17,7 @@ from mtl.model.padded import IGNORED
 from mtl.model.step import install
 from mtl.training import ranks
 from mtl.training.batches import RankBatches
-from mtl.training.choices import Choices
+from mtl.training.compute import ComputeSettings
 from mtl.training.dataset import TokenisedSplit, collate
 
 
@@ -35,21 +35,21 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
         *,
         split: TokenisedSplit,
         batches: RankBatches,
-        choices: Choices,
+        compute: ComputeSettings,
         embedding_learning_rate: float | None = None,
     ) -> None:
         super().__init__(model=model, args=args, train_dataset=split)
         self._split = split
         self._batches = batches
         self._embedding_learning_rate = embedding_learning_rate
-        self.choices = choices
+        self.compute = compute
         # Now that the model is on its device: from here on its forward pass gives a loss for each row.
         install(
             model.get_base_model(),
-            layout=choices.layout,
-            bf16=choices.bf16,
-            chunk=choices.loss_chunk,
-            recompute=choices.gradient_checkpointing,
+            layout=compute.layout,
+            bf16=compute.bf16,
+            chunk=compute.loss_chunk,
+            recompute=compute.gradient_checkpointing,
         )
         # compute_loss below divides by the token count of the whole accumulated step.
         self.model_accepts_loss_kwargs = True
@@ -190,7 +190,7 @@ def training_arguments(
     warmup_steps: int,
     weight_decay: float,
     max_grad_norm: float,
-    choices: Choices,
+    compute: ComputeSettings,
     device: str,
     save_steps: int,
     logging_steps: int,
@@ -208,9 +208,9 @@ def training_arguments(
         warmup_steps=warmup_steps,
         weight_decay=weight_decay,
         max_grad_norm=max_grad_norm,
-        optim=choices.optimizer,
-        bf16=choices.bf16,
-        torch_compile=choices.compile,
+        optim=compute.optimizer,
+        bf16=compute.bf16,
+        torch_compile=compute.compile,
         use_cpu=device == "cpu",
         save_strategy="steps",
         save_steps=save_steps,

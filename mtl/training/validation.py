@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from mtl.data.dataset import Dataset
 from mtl.model.adapter import ADAPTER_FILES
+from mtl.training.batches import epoch_batches
+from mtl.training.dataset import TokenisedSplit, collate
 from mtl.training.history import BEST_FILE, HISTORY_FILE, Measurement, best_of, is_over, read_history
 from mtl.training.result import BestStep
+
+Batch = dict[str, torch.Tensor]
 
 
 class Validation(TrainerCallback):  # type: ignore[misc]  # transformers is not followed by mypy
@@ -100,3 +107,18 @@ class Validation(TrainerCallback):  # type: ignore[misc]  # transformers is not 
                     shutil.copyfile(folder / ADAPTER_FILES[0], self._best_file)
                 shutil.copyfile(self._best_file, folder / BEST_FILE)
         return control
+
+
+def held_out_batches(
+    data: Dataset, tasks: Sequence[str], *, per_task: int, seed: int, max_tokens: int, rank: int = 0, world: int = 1
+) -> list[Batch]:
+    """This rank's share of at most `per_task` validation examples of each task, as collated batches.
+
+    Errors: NotFoundError, saying what to do, for a task without a validation split.
+    """
+    split = TokenisedSplit(data, "validation", tasks)
+    chosen: list[int] = []
+    for first, size in zip(np.cumsum([0, *split.sizes[:-1]]), split.sizes, strict=True):
+        chosen += sorted(int(first) + index for index in np.random.default_rng(seed).permutation(size)[:per_task])
+    batches = epoch_batches(chosen, split.sources, split.targets, max_tokens=max_tokens, seed=seed, epoch=0)
+    return [collate([split[i] for i in batch]) for number, batch in enumerate(batches) if number % world == rank]

@@ -13,7 +13,7 @@ from mtl.evaluation import ctranslate, engine, run
 from mtl.evaluation.engine import EnginesDisagree, Mode, choose_mode, make_predictor
 from mtl.example import Example
 from mtl.model.load import load_for_generation, load_spec
-from mtl.progress import Moment, listening
+from mtl.progress import ProgressEvent, subscribe
 from mtl.tasks.table import TASKS
 from tests.support.trained import MAX_INPUT_TOKENS, trained_model
 
@@ -107,8 +107,8 @@ def test_then_all_sides_are_written_by_transformers(tmp_path: Path, monkeypatch:
         "seed": 1,
         "confidence": 0.95,
     }
-    moments: list[Moment] = []
-    with listening(moments.append):
+    moments: list[ProgressEvent] = []
+    with subscribe(moments.append):
         report = run.measure(folders, examples, **options)
     assert (moments[0].done, moments[0].note) == (0, "base summarize"), "said before the first text is there"
     assert (moments[-1].done, moments[-1].total) == (12, 12)

@@ -17,7 +17,7 @@ from prefect.states import Cancelled
 from flows import watching
 from mtl import progress
 from mtl.errors import PermanentError
-from mtl.progress import Moment
+from mtl.progress import ProgressEvent
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def test_progress_of_unknown_length_shows_no_share(
     caplog.set_level(logging.INFO, logger="run")
     watch = watching._Watcher("prepare")
     monkeypatch.setattr(watch, "_show", lambda percent, note: None)
-    watch(Moment("prepare", 2000, 0, "2000 rows read"))
+    watch(ProgressEvent("prepare", 2000, 0, "2000 rows read"))
     assert told(caplog) == ["prepare 2000 rows read"]
 
 

@@ -27,8 +27,8 @@ from mtl.pipeline.register import register
 from mtl.settings import load_settings
 from mtl.training.events import EventWriter
 from mtl.training.plan import TrainPlan
+from mtl.training.recipe import run as train
 from mtl.training.result import TrainedModel, read_result
-from mtl.training.run import run as train
 from mtl.workspace import open_workspace
 from tests.support.retrains import small_config
 

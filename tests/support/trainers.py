@@ -26,7 +26,7 @@ from mtl.training.plan import TrainPlan
 Event = Mapping[str, Any]
 Prelude = Callable[[], None]
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["mtl.training.run", "tests.support.trainers"])
+SERVER.set_forkserver_preload(["mtl.training.recipe", "tests.support.trainers"])
 
 
 @dataclass

@@ -1,4 +1,12 @@
-"""One training run, from plan to finished checkpoint; this is what the trainer process does."""
+"""One training run, from its plan to the finished checkpoint. This is all that the trainer process does:
+
+run        threads, data set, base; the run's identity; its lease on the checkpoints
+_begin     found finished, or restored from its newest good commit, or a compatible run's, or begun
+_train     the model with its adapter (`build`), the batches, and the callbacks beside transformers' loop:
+           Progress (losses as events), Validation (held-out loss, best step, early stop), Checkpoints (every
+           save_steps, carried to the store by Uploads while training goes on)
+finish     the last commit is marked, and the result is kept
+"""
 
 from __future__ import annotations
 
@@ -30,7 +38,6 @@ from mtl.training.build import build_model, build_trainer
 from mtl.training.callbacks import Checkpoints, Progress, StopRequest
 from mtl.training.dataset import TokenisedSplit
 from mtl.training.events import EventWriter
-from mtl.training.held_out import held_out_batches
 from mtl.training.history import read_log, result_adapter
 from mtl.training.machine import keep_freed_memory
 from mtl.training.plan import TrainPlan, identity_fields, thread_count
@@ -38,7 +45,7 @@ from mtl.training.result import TrainedModel, keep_result, read_result
 from mtl.training.resume import Start, start_run
 from mtl.training.trainer import LoraTrainer
 from mtl.training.uploads import Uploads
-from mtl.training.validation import Validation
+from mtl.training.validation import Validation, held_out_batches
 
 _log = logging.getLogger(__name__)
 
@@ -225,7 +232,7 @@ def _start_event(
         "examples": dict(zip(tasks, split.sizes, strict=True)),
         "trainable": trainable,
         "parameters": total,
-        "precision": "bf16" if trainer.choices.bf16 else "fp32",
-        "choices": trainer.choices.to_dict(),
+        "precision": "bf16" if trainer.compute.bf16 else "fp32",
+        "choices": trainer.compute.to_dict(),
         "device": trainer.args.device.type,
     }

@@ -8,11 +8,11 @@ import pytest
 
 from mtl.config.train import TrainConfig
 from mtl.errors import ConfigError
-from mtl.training.choices import LOSS_CHUNK, Choices, choose
+from mtl.training.compute import LOSS_CHUNK, ComputeSettings, resolve_compute
 
 
-def chosen(device: str = "cpu", obstacle: str | None = None, **train: Any) -> Choices:
-    return choose(TrainConfig(**train), bf16=True, device=device, obstacle=obstacle)
+def chosen(device: str = "cpu", obstacle: str | None = None, **train: Any) -> ComputeSettings:
+    return resolve_compute(TrainConfig(**train), bf16=True, device=device, obstacle=obstacle)
 
 
 @pytest.mark.parametrize(

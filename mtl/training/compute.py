@@ -16,7 +16,7 @@ LOSS_CHUNK = 128  # target tokens: 128 x 32128 logits are 16 MB, about what a CP
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class ComputeSettings:
     """layout: packed or padded. attention: of the padded layout. loss_chunk: target tokens with logits at a time."""
 
     bf16: bool
@@ -32,7 +32,7 @@ class Choices:
         return asdict(self)
 
 
-def choose(train: TrainConfig, *, bf16: bool, device: str, obstacle: str | None) -> Choices:
+def resolve_compute(train: TrainConfig, *, bf16: bool, device: str, obstacle: str | None) -> ComputeSettings:
     """bf16: whether precision asks for it. obstacle: why the packed layout cannot compute this model, if it cannot.
 
     Errors: ConfigError, saying why, if the packed layout is asked for by name and cannot be had.
@@ -44,7 +44,7 @@ def choose(train: TrainConfig, *, bf16: bool, device: str, obstacle: str | None)
     if layout == "auto":
         layout = "packed" if device == "cpu" and obstacle is None and not train.torch_compile else "padded"
     optimizers = {"adamw": "adamw_torch_fused", "adafactor": "adafactor"}
-    return Choices(
+    return ComputeSettings(
         bf16=bf16,
         layout=layout,
         attention="sdpa" if train.attn_implementation == "auto" else train.attn_implementation,
