@@ -31,7 +31,7 @@ from flows import deployed
 from flows.clock_changes import skipped_time
 from flows.forms import described, offer, tidy
 from flows.renaming import carry_over, paused_kept
-from flows.rerunning import MAX_RUNS, VARIABLE
+from flows.retrying import MAX_RUNS, VARIABLE
 from mtl.errors import InputError, TransientError
 from mtl.settings import device_limit
 

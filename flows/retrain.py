@@ -12,7 +12,7 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from flows import approval, artifacts, events, rerunning, steps, timing, waiting
+from flows import approval, artifacts, events, retrying, steps, timing, waiting
 from mtl.config.retrain import RetrainConfig, load_config
 from mtl.pipeline import gate, outcome, promotable
 from mtl.pipeline.records import FlowRunRef, Outcome, PreparedDataset, RegisteredVersion, RetrainSummary
@@ -38,7 +38,7 @@ def retrain(config: RetrainConfig) -> dict[str, Any]:
 
 def run_retrain(config: RetrainConfig, *, reason: str = "") -> dict[str, Any]:
     """The retrain of the running flow. reason: why a person started it; recorded with the version."""
-    rerunning.refuse_endless()
+    retrying.refuse_endless()
     with waiting.queue_told():
         return _retrain(config, reason).to_json()
 

@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long one generated example takes depends on what else the machine does, which no test is about.
+settings.register_profile("mtl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mtl")
 
 # Set before torch is imported: tiny models on several threads wait for each other more than they compute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -10,11 +10,15 @@ from mtl.config.section import Section
 class RegisterConfig(Section):
     """Where the model is recorded."""
 
-    model: str = Field("mtl-flan-t5", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="registered model")
-    experiment: str = Field("mtl-retrain", min_length=1, description="MLflow experiment")
+    model: str = Field(
+        "mtl-flan-t5", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the registered model."
+    )
+    experiment: str = Field("mtl-retrain", min_length=1, description="MLflow experiment of the runs.")
     merged: bool = Field(
-        False, description="add the merged model to each release (merged/), for consumers without peft; large"
+        False,
+        description="Add the merged model, as large as the base, to each release, for consumers without peft.",
     )
     licences: dict[str, str] = Field(
-        default_factory=dict, description="base or source uri -> its licence, for the model card; some are known"
+        default_factory=dict,
+        description="Licence of the base or of a source, by its uri, for the model card. Some are built in.",
     )

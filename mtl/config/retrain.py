@@ -28,16 +28,16 @@ class RetrainConfig(Section):
     name: str = Field(
         "retrain",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-        description="what people call runs of this configuration",
+        description="Name of this configuration, by which people find its runs.",
     )
-    seed: int = Field(17, ge=0, lt=2**31, description="of sampling, rendering, initialisation and dropout")
-    data: DataConfig = Field(description="sources, cleaning, mixture")
-    model: ModelConfig = Field(ModelConfig(), description="frozen base")
-    lora: LoraSection = Field(LoraSection(), description="adapter")
-    train: TrainConfig = Field(TrainConfig(), description="optimisation and checkpoints")
-    evaluate: EvaluateConfig = Field(EvaluateConfig(), description="held-out measurement")
-    gate: GateConfig = Field(GateConfig(), description="promotion rules")
-    register_: RegisterConfig = Field(RegisterConfig(), alias="register", description="registry")
+    seed: int = Field(17, ge=0, lt=2**31, description="Seed of sampling, rendering, initialization and dropout.")
+    data: DataConfig = Field(description="Sources of the rows, and how they become examples.")
+    model: ModelConfig = Field(ModelConfig(), description="The frozen base model.")
+    lora: LoraSection = Field(LoraSection(), description="The LoRA adapter.")
+    train: TrainConfig = Field(TrainConfig(), description="Optimization, batches and checkpoints.")
+    evaluate: EvaluateConfig = Field(EvaluateConfig(), description="How a version is measured.")
+    gate: GateConfig = Field(GateConfig(), description="When a version becomes champion.")
+    register_: RegisterConfig = Field(RegisterConfig(), alias="register", description="Where versions are recorded.")
 
     @model_validator(mode="before")
     @classmethod
