@@ -34,7 +34,7 @@ class RetrainConfig(Section):
     data: DataConfig = Field(description="Sources of the rows, and how they become examples.")
     model: ModelConfig = Field(ModelConfig(), description="The frozen base model.")
     lora: LoraSection = Field(LoraSection(), description="The LoRA adapter.")
-    train: TrainConfig = Field(TrainConfig(), description="Optimization, batches and checkpoints.")
+    train: TrainConfig = Field(TrainConfig(), description="How the adapter is trained.")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="How a version is measured.")
     gate: GateConfig = Field(GateConfig(), description="When a version becomes champion.")
     register_: RegisterConfig = Field(RegisterConfig(), alias="register", description="Where versions are recorded.")
