@@ -29,7 +29,7 @@ from mtl.decision import predicate
 from mtl.errors import DataError, MtlError
 from mtl.service.notify import Notice, notify
 from mtl.service.redact import clean
-from mtl.settings_service import notify_settings
+from mtl.settings.service import notify_settings
 
 _log = logging.getLogger(__name__)
 _SPACE = uuid.UUID("6d2b7f0e-3c41-5f0a-9a55-0f4f6f2f7a11")

@@ -17,7 +17,7 @@ from prefect.runtime import flow_run
 from mtl.errors import DamageError
 from mtl.seal import seal, unseal
 from mtl.settings import load_settings
-from mtl.settings_service import cost_per_hour
+from mtl.settings.service import cost_per_hour
 
 
 @contextmanager

@@ -152,7 +152,7 @@ def serve(name: str, ref: str, *, host: str, port: int) -> None:
     sockets = hold(host, port)  # before what takes seconds
     from mtl.registry.server import serve as serve_folder
     from mtl.release.refs import resolve_ref
-    from mtl.settings_service import serve_max_body
+    from mtl.settings.service import serve_max_body
 
     most = serve_max_body()
     settings = load_settings()

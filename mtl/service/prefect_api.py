@@ -15,6 +15,7 @@ from mtl.errors import NotFoundError, PermanentError, TransientError
 from mtl.service.deployments import RENAMED
 from mtl.service.redact import clean
 from mtl.settings import PrefectSettings, proxy_variable
+from mtl.settings.variables import shown
 
 Document = dict[str, Any]
 
@@ -27,12 +28,12 @@ class PrefectApi:
         self.url = settings.url
         proxy = proxy_variable(settings.url)
         self._proxy = f"; requests go through the proxy named in {proxy}, which may be what refuses" if proxy else ""
-        user, _, password = (settings.auth or "").partition(":")
+        user, _, password = (shown(settings.auth) or "").partition(":")
         self._client = httpx.Client(
             base_url=settings.url,
             timeout=timeout,
             auth=(user, password) if settings.auth else None,
-            headers={"Authorization": f"Bearer {settings.key}"} if settings.key and not settings.auth else {},
+            headers={"Authorization": f"Bearer {shown(settings.key)}"} if settings.key and not settings.auth else {},
         )
 
     def __enter__(self) -> PrefectApi:

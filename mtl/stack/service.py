@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import os
 import subprocess
 import urllib.error
 import urllib.request
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.errors import TransientError
+from mtl.settings import child_environment
 
 _SECONDS = 120
 
@@ -70,7 +70,7 @@ def run(
             check=False,
             user=user,
             cwd=folder,
-            env={**os.environ, **(environment or {})},
+            env=child_environment(environment),
         )
     except (subprocess.TimeoutExpired, OSError) as error:
         raise TransientError(f"{command[0]} did not end in order: {error}") from None

@@ -17,7 +17,7 @@ import yaml
 
 from mtl.cli.main import app
 from mtl.config.retrain import load_config
-from mtl.settings_service import KNOWN
+from mtl.settings.table import KNOWN
 from tools.reference import PAGES
 
 ROOT = Path(__file__).parents[2]

@@ -20,12 +20,14 @@ from tests.support.paths import STRANGE
 
 
 def mlflow(uri: str) -> Finding:
-    (found,) = guarded("mlflow", lambda: databases.mlflow(Settings(Path("unused"), "unused", uri, "me")))
+    (found,) = guarded(
+        "mlflow", lambda: databases.mlflow(Settings(home=Path("unused"), store="unused", tracking_uri=uri, actor="me"))
+    )
     return found
 
 
 def prefect(home: Path) -> list[Finding]:
-    return list(guarded("prefect", lambda: databases.prefect(PrefectSettings(None, home))))
+    return list(guarded("prefect", lambda: databases.prefect(PrefectSettings(home=home))))
 
 
 def make_prefect(home: Path, revision: str) -> None:
@@ -112,7 +114,7 @@ def test_a_healthy_database_is_healthy_in_a_home_of_any_name(tmp_path: Path, nam
 def test_a_deleted_experiment_is_a_fault_with_the_command_that_restores_it(tmp_path: Path) -> None:
     tracking = fresh_tracking(tmp_path)
     tracking.client.delete_experiment(tracking.experiment("gone"))
-    settings = Settings(tmp_path, "unused", tracking.uri, "me")
+    settings = Settings(home=tmp_path, store="unused", tracking_uri=tracking.uri, actor="me")
     (found,) = guarded("mlflow", lambda: databases.experiment(settings, "gone"))
     assert (found.level, found.detail) == ("fault", "experiment 'gone' was deleted in MLflow")
     assert f"MLFLOW_TRACKING_URI={tracking.uri} mlflow experiments restore -x 2" in str(found.do)
@@ -122,9 +124,16 @@ def test_a_deleted_experiment_is_a_fault_with_the_command_that_restores_it(tmp_p
 
 
 def test_looking_for_an_experiment_makes_no_database_and_leaves_absence_to_another_check(tmp_path: Path) -> None:
-    settings = Settings(tmp_path, "unused", database_url(tmp_path / "none.db"), "me")
+    settings = Settings(home=tmp_path, store="unused", tracking_uri=database_url(tmp_path / "none.db"), actor="me")
     assert list(databases.experiment(settings, "e")) == []
     assert not list(tmp_path.iterdir())
     damaged = tmp_path / "text.db"
     damaged.write_text("no database at all " * 100)
-    assert list(databases.experiment(Settings(tmp_path, "unused", database_url(damaged), "me"), "e")) == []
+    assert (
+        list(
+            databases.experiment(
+                Settings(home=tmp_path, store="unused", tracking_uri=database_url(damaged), actor="me"), "e"
+            )
+        )
+        == []
+    )

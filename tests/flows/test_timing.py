@@ -11,7 +11,7 @@ from prefect import flow, task
 from flows import timing
 from mtl.chain import hand_over
 from mtl.errors import InputError
-from mtl.settings_service import cost_per_hour
+from mtl.settings.service import cost_per_hour
 from tests.support.mlflow_db import fresh_tracking
 
 

@@ -21,7 +21,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from mtl.service.notify import Notice, notify
 from mtl.service.signing import verify
-from mtl.settings_service import NotifySettings, notify_settings
+from mtl.settings.service import NotifySettings, notify_settings
 from tests.support.http import Answer, serving
 
 NOTICE = Notice(
