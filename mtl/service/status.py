@@ -114,7 +114,7 @@ def _champion(settings: Settings, model: str) -> Document:
 
 def _runs(prefect: PrefectSettings) -> Runs:
     if prefect.url is None:
-        return embedded_runs(prefect.home / "prefect.db")
+        return embedded_runs(prefect.home)
     with PrefectApi(prefect, timeout=_PATIENCE) as api:
         return served_runs(api)
 

@@ -11,7 +11,6 @@ import pytest
 
 from mtl.doctor import databases
 from mtl.doctor.finding import Finding, guarded
-from mtl.service.runs import embedded_runs
 from mtl.settings import PrefectSettings, Settings
 from mtl.sqlite import database_url
 from mtl.tracking.revisions import revisions
@@ -99,13 +98,6 @@ def test_a_healthy_database_is_healthy_in_a_home_of_any_name(tmp_path: Path, nam
     head = revisions("prefect").head
     make_prefect(home, head)
     assert [found.level for found in prefect(home)] == ["ok"]
-    with closing(sqlite3.connect(home / "prefect.db")) as database, database:
-        database.execute("create table flow (id, name)")
-        database.execute("create table flow_run (id, name, flow_id, state_name, start_time, end_time, total_run_time)")
-        database.execute("insert into flow values (1, 'retrain')")
-        started = "2026-11-26 03:00:00.000000"
-        database.execute("insert into flow_run values (1, 'happy', 1, 'Running', ?, null, 0)", [started])
-    assert [(run["name"], run["flow"]) for run in embedded_runs(home / "prefect.db").last] == [("happy", "retrain")]
     fresh_tracking(home)
     assert mlflow(database_url(home / "mlflow.db")).level == "ok"
     assert [found.name for found in tmp_path.iterdir()] == [name]
