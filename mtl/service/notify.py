@@ -62,7 +62,7 @@ def _sent(name: str, send: Callable[[], None]) -> bool:
     for attempt in range(1, _TRIES + 1):
         try:
             send()
-        except (httpx.HTTPError, OSError, smtplib.SMTPException) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, smtplib.SMTPException) as error:
             if attempt == _TRIES:
                 # The text of these errors may hold the address, which is a secret.
                 status = getattr(getattr(error, "response", None), "status_code", "")

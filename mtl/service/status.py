@@ -10,8 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from mtl.errors import MtlError
 from mtl.release.journal import read_journal
 from mtl.release.layout import published_versions
@@ -88,7 +86,7 @@ def _try(ask: Callable[[], Any]) -> tuple[Any, str | None]:
         return ask(), None
     except MtlError as error:
         return None, clean(f"{error.message}; {error.hint}" if error.hint else error.message)
-    except (OSError, ValueError, KeyError, TypeError, httpx.HTTPError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         return None, clean(f"{type(error).__name__}: {error}")
 
 
