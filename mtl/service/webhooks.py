@@ -110,7 +110,6 @@ class _Route:
                 timestamp=timestamp,
                 body=body,
                 signature=signature,
-                now=time.time(),
             )
             return JSONResponse(await asyncio.to_thread(self._act, message_id, body))
         except MtlError as error:
