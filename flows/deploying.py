@@ -6,7 +6,6 @@ The deployments are in prefect.yaml beside this file, so that plain `prefect dep
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
 import subprocess
 import sys
@@ -33,7 +32,7 @@ from flows.forms import described, offer, tidy
 from flows.renaming import carry_over, paused_kept
 from flows.retrying import MAX_RUNS, VARIABLE
 from mtl.errors import InputError, TransientError
-from mtl.settings import device_limit
+from mtl.settings import child_environment, device_limit
 
 POOL = "mtl"
 DEAD_AFTER = timedelta(seconds=90)
@@ -149,7 +148,7 @@ def _make_deployments(folder: Path, chosen: deployed.Choices) -> None:
     }
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
     done = subprocess.run(
-        command, env={**os.environ, **values}, cwd=folder, capture_output=True, text=True, check=False
+        command, env=child_environment(values), cwd=folder, capture_output=True, text=True, check=False
     )
     if done.returncode != 0 or "Skipping" in done.stdout:
         raise TransientError(f"prefect deploy ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")

@@ -33,7 +33,7 @@ from mtl.release.journal import read_journal
 from mtl.service.notify import Notice, notify
 from mtl.service.redact import clean
 from mtl.settings import load_settings
-from mtl.settings_service import notify_settings
+from mtl.settings.service import notify_settings
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
 from mtl.workspace import open_workspace

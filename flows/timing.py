@@ -18,7 +18,7 @@ from mtl import layout
 from mtl.errors import DamageError
 from mtl.seal import seal, unseal
 from mtl.settings import load_settings
-from mtl.settings_service import cost_per_hour
+from mtl.settings.service import cost_per_hour
 
 
 @contextmanager

@@ -31,16 +31,21 @@ def certificate_fault(error: BaseException, *, server: str, variable: str) -> Pe
             hint=f"if its authority is private, set {variable} to the file with the authority's certificate (PEM)",
         )
     if any(map(_BUNDLE.search, texts)) or (of_tls and any(map(_NO_FILE.search, texts))):
-        return PermanentError(
-            f"the file of certificate authorities cannot be used for {server}: {texts[0][:300]}",
-            field=variable,
-            hint=f"set {variable} to a file that exists and holds certificates in PEM format, or unset it",
-        )
+        return bundle_fault(texts[0], server=server, variable=variable)
     if any(map(_PLAIN.search, texts)):
         return PermanentError(
             f"{server} does not speak TLS", field=variable, hint="its address begins with http://, not https://"
         )
     return None
+
+
+def bundle_fault(text: str, *, server: str, variable: str) -> PermanentError:
+    """The fault of a file of certificate authorities that cannot be read. text: what the library said."""
+    return PermanentError(
+        f"the file of certificate authorities cannot be used for {server}: {text[:300]}",
+        field=variable,
+        hint=f"set {variable} to a file that exists and holds certificates in PEM format, or unset it",
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

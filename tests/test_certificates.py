@@ -116,11 +116,11 @@ def test_s3_with_the_authority_in_the_bundle_is_trusted(s3: str, pem: Path, monk
 
 
 def test_prefect_and_mlflow_name_the_variable_of_their_client(tls: str, tmp_path: Path) -> None:
-    with PrefectApi(PrefectSettings(f"{tls}/api", tmp_path)) as api, pytest.raises(PermanentError) as caught:
+    with PrefectApi(PrefectSettings(url=f"{tls}/api", home=tmp_path)) as api, pytest.raises(PermanentError) as caught:
         api.version()
     assert caught.value.field == "SSL_CERT_FILE"
     with pytest.raises(PermanentError, match="is not trusted") as caught:
-        list(examine_mlflow(Settings(tmp_path, str(tmp_path), tls, "me")))
+        list(examine_mlflow(Settings(home=tmp_path, store=str(tmp_path), tracking_uri=tls, actor="me")))
     assert "REQUESTS_CA_BUNDLE" in str(caught.value.field)
 
 
@@ -138,7 +138,7 @@ def test_mlflows_own_client_is_not_tried_again(tls: str, monkeypatch: pytest.Mon
 def test_a_server_without_tls_is_named_as_such(tmp_path: Path) -> None:
     server = serve(None)
     with (
-        PrefectApi(PrefectSettings(f"https://127.0.0.1:{server.server_port}/api", tmp_path)) as api,
+        PrefectApi(PrefectSettings(url=f"https://127.0.0.1:{server.server_port}/api", home=tmp_path)) as api,
         pytest.raises(PermanentError, match="does not speak TLS"),
     ):
         api.version()

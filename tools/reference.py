@@ -15,7 +15,7 @@ from typing import Any
 
 from mtl.cli.main import app
 from mtl.config.retrain import RetrainConfig
-from mtl.settings_service import KNOWN
+from mtl.settings.table import KNOWN
 
 DOCS = Path(__file__).parents[1] / "docs"
 _NOTE = "<!-- made by tools/reference.py; do not edit -->"

@@ -22,6 +22,7 @@ from pathlib import Path
 from mtl.errors import MtlError, PermanentError, TransientError
 from mtl.service.prefect_api import PrefectApi
 from mtl.settings import EMBEDDED_USER, PrefectSettings, prefect_settings
+from mtl.settings.environment import child_environment, current, set_defaults, set_variables
 from mtl.shortages import by_text, explained, reported
 from mtl.sqlite import database_url
 
@@ -44,8 +45,7 @@ class _Server:
 
 def quiet_prefect() -> None:
     """Before Prefect is imported: it sends nothing home."""
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
+    set_defaults({"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"})
 
 
 def check_server(settings: PrefectSettings) -> None:
@@ -72,7 +72,7 @@ def prefect_server() -> Iterator[None]:
         _try_writing(settings.home)
         server = _start(settings.home)
     atexit.register(_stop, server.process)
-    os.environ.update(server.environment)
+    set_variables(server.environment)
     try:
         import flows.retrain  # noqa: F401  # takes as long as the server's start, so it goes on beside it
 
@@ -98,7 +98,7 @@ def _start(home: Path) -> _Server:
             begin = output.truncate(0)
         process = subprocess.Popen(
             [sys.executable, "-m", "flows.server", str(listener.fileno()), str(os.getpid())],
-            env={**os.environ, **environment},
+            env=child_environment(environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -119,9 +119,9 @@ def _environment(home: Path, port: int) -> dict[str, str]:
         "PREFECT_SERVER_API_AUTH_STRING": login,
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": origin,
         "PREFECT_UI_URL": "",  # there is no page to link to
-        "PREFECT_LOGGING_LEVEL": os.environ.get("PREFECT_LOGGING_LEVEL", "WARNING"),
+        "PREFECT_LOGGING_LEVEL": current().get("PREFECT_LOGGING_LEVEL", "WARNING"),
         # A server of this machine that does not answer is gone; the usual five tries take minutes to find out.
-        "PREFECT_CLIENT_MAX_RETRIES": os.environ.get("PREFECT_CLIENT_MAX_RETRIES", "3"),
+        "PREFECT_CLIENT_MAX_RETRIES": current().get("PREFECT_CLIENT_MAX_RETRIES", "3"),
     }
 
 

@@ -12,8 +12,7 @@ import typer
 from mtl.cli import operations, private, terminal
 from mtl.errors import InputError, InternalError, InterruptedByUser, MtlError
 from mtl.service.redact import clean as redact
-from mtl.settings import bypass_proxy_for_loopback, give_home
-from mtl.settings_file import apply_settings_file
+from mtl.settings import bypass_proxy_for_loopback
 from mtl.shortages import explained
 
 app = typer.Typer(
@@ -49,8 +48,6 @@ def run(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     bypass_proxy_for_loopback()
     try:
-        give_home()
-        apply_settings_file()
         code = app(arguments, standalone_mode=False)
         sys.stdout.flush()
         if code == InterruptedByUser.exit_code:  # what typer makes of Ctrl-C

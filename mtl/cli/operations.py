@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from mtl.cli import terminal
+from mtl.settings.environment import give_home
+from mtl.settings.file import apply_settings_file
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document, last on standard output")]
 JsonErrors = Annotated[bool, typer.Option("--json", help="print an error as one JSON document on standard output")]
@@ -38,7 +40,9 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and stop")
     ] = False,
 ) -> None:
-    """Options of `mtl` itself; they act by their callbacks."""
+    """Before any command, but not before the help of `mtl` itself, which would wait for the settings file."""
+    give_home()
+    apply_settings_file()
 
 
 def init(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mtl import layout
 from mtl.errors import InputError
-from mtl.settings import load_settings
+from mtl.settings.environment import state_folder
 
 _PRIVATE = 0o077
 _usual = _PRIVATE
@@ -21,7 +21,7 @@ def begin() -> None:
     global _usual
     _usual = os.umask(_PRIVATE)
     with suppress(OSError, InputError):  # not there yet, or another user's; of one that is refused the command tells
-        _close(load_settings().home)
+        _close(state_folder())
 
 
 @contextmanager

@@ -9,8 +9,7 @@ from typing import Any
 from mtl import layout
 from mtl.errors import InputError, MtlError
 from mtl.printable import printable
-from mtl.settings import load_settings, mlflow_credentials, prefect_settings
-from mtl.settings_service import WebhookSettings, webhook_settings
+from mtl.settings import WebhookSettings, load_settings, mlflow_credentials, prefect_settings, webhook_settings
 
 Document = dict[str, Any]
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -58,7 +57,7 @@ def _register_soon(trust: WebhookSettings, url: str) -> None:
     """Register with MLflow, beside serving and again until it works: MLflow may start later than this."""
     if trust.mlflow_secret is None:
         raise InputError("--register needs the key that MLflow signs with", field="MTL_WEBHOOK_MLFLOW_SECRET")
-    secret = trust.mlflow_secret
+    secret = trust.mlflow_secret.get_secret_value()
     address, credentials = load_settings().tracking_uri, mlflow_credentials()
 
     def work() -> None:

@@ -143,7 +143,7 @@ def serve(name: str, ref: str, *, host: str, port: int) -> None:
 
     sockets = hold(host, port)  # before what takes seconds
     from mtl.mlflow_backend.server import serve as serve_folder
-    from mtl.settings_service import serve_max_body
+    from mtl.settings.service import serve_max_body
 
     most = serve_max_body()
     model = _resolved(name, ref)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from mtl.cli.embedding import check_server, quiet_prefect
 from mtl.cli.terminal import progress_bars
 from mtl.errors import InputError
-from mtl.settings import load_settings, local_path, prefect_settings
+from mtl.settings import current, load_settings, local_path, prefect_settings
 from mtl.stack.state import Stack, make_stack, open_stack
 
 Document = dict[str, Any]
@@ -38,7 +37,7 @@ def env() -> Document:
     """The variables that lead to the stack, logins included."""
     from mtl.stack.environment import client_environment
 
-    direct = {name: os.environ[name] for name in ("NO_PROXY", "no_proxy") if name in os.environ}
+    direct = {name: value for name, value in current().items() if name in ("NO_PROXY", "no_proxy")}
     return client_environment(_stack()) | direct
 
 
@@ -70,7 +69,7 @@ def down(wait: float) -> Document:
 
 def deploy(config: Path | None, cron: str | None, timezone: str | None) -> Document:
     """Register everything with the Prefect server. Errors: InputError without one."""
-    if "PREFECT_API_URL" not in os.environ:
+    if prefect_settings().url is None:
         raise InputError(
             "no Prefect server to deploy to",
             field="PREFECT_API_URL",

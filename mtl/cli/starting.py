@@ -9,7 +9,7 @@ from typing import Any
 
 from mtl.config.shipped import shipped
 from mtl.errors import InputError
-from mtl.settings_file import NAME
+from mtl.settings.file import NAME
 
 Document = dict[str, Any]
 _README = """# {name}

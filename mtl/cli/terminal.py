@@ -20,6 +20,7 @@ from mtl.errors import MtlError, PreemptedError
 from mtl.printable import printable, printable_json
 from mtl.progress import ProgressEvent, subscribe
 from mtl.service.redact import clean as redact
+from mtl.settings.environment import set_defaults
 
 
 def quiet_libraries() -> None:
@@ -27,8 +28,7 @@ def quiet_libraries() -> None:
 
     Before they are imported, because they read these once.
     """
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    set_defaults({"TRANSFORMERS_VERBOSITY": "error", "MLFLOW_LOGGING_LEVEL": "WARNING"})
     for module in ("transformers", "peft", "mlflow"):
         warnings.filterwarnings("ignore", module=rf"{module}\b")
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs with a traceback

@@ -17,6 +17,7 @@ from multiprocessing.connection import wait as wait_for
 from typing import Protocol, TypeVar
 
 from mtl.errors import TransientError
+from mtl.settings.environment import set_variables
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -93,8 +94,7 @@ def processes_for(size: int, wanted: int | None) -> int:
 
 def _begin() -> None:
     """One thread a worker; and a worker whose parent was killed, which would wait for work for ever, ends."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    os.environ["RAYON_NUM_THREADS"] = "1"
+    set_variables({"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"})
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True).start()

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 from mtl.doctor.finding import Finding, fault, ok, warning
-from mtl.errors import InputError, MtlError, PermanentError
+from mtl.errors import InputError, MtlError
 from mtl.mlflow_backend.schema import schema
 from mtl.service.redact import clean
 from mtl.settings import PrefectSettings, Settings
-from mtl.sqlite import database_path, read_only
+from mtl.sqlite import database_path
 from mtl.tracking.address import for_shell
-from mtl.tracking.revisions import check_not_newer, revisions
+from mtl.tracking.revisions import check_not_newer, revision_of, revisions
 
 
 def mlflow(settings: Settings) -> Iterator[Finding]:
@@ -58,7 +55,7 @@ def prefect(settings: PrefectSettings) -> Iterator[Finding]:
     path = settings.home / "prefect.db"
     if settings.url is not None or not path.exists():
         return
-    found, known = _sqlite_revision(path), revisions("prefect")
+    found, known = revision_of(path), revisions("prefect")
     if found == known.head:
         yield ok("prefect", f"{path}: tables up to date ({found})")
     elif found in known.known:
@@ -66,15 +63,3 @@ def prefect(settings: PrefectSettings) -> Iterator[Finding]:
     else:
         do = "install the Prefect that made it, or move the file away: it holds the history of embedded runs only"
         yield fault("prefect", f"{path} is of revision {found}, which this Prefect does not know", do)
-
-
-def _sqlite_revision(path: Path) -> str | None:
-    try:
-        with closing(sqlite3.connect(read_only(path), uri=True)) as database:
-            row = database.execute("select version_num from alembic_version").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise PermanentError(
-            f"{path} is no whole database ({error})",
-            hint="move it away: it holds the history of embedded runs only; models and releases are elsewhere",
-        ) from None
-    return str(row[0]) if row else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -13,7 +12,7 @@ from mtl.doctor import databases, machine, models, services, storage, variables
 from mtl.doctor.data import data, training
 from mtl.doctor.finding import Finding, guarded
 from mtl.doctor.worker import worker
-from mtl.settings import load_settings, prefect_settings, s3_endpoint
+from mtl.settings import current, load_settings, prefect_settings, s3_endpoint
 
 
 def examine(config: RetrainConfig | None = None) -> Iterator[Finding]:
@@ -21,7 +20,7 @@ def examine(config: RetrainConfig | None = None) -> Iterator[Finding]:
     settings, prefect = load_settings(), prefect_settings()
     servers = _servers(settings.store, settings.tracking_uri, prefect.url)
     checks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
-        ("settings", partial(variables.variables, os.environ)),
+        ("settings", partial(variables.variables, current())),
         ("proxy", partial(services.proxies, servers)),
         ("versions", machine.versions),
         ("state", partial(machine.writable, settings.home)),

@@ -12,6 +12,7 @@ import httpx
 
 from mtl.doctor.finding import Finding, fault, ok, warning
 from mtl.errors import MtlError
+from mtl.http import Server, ask
 from mtl.service.deployments import missing_parts, on_this_machine
 from mtl.service.mlflow_api import check_mlflow, experiments, mlflow_get
 from mtl.service.prefect_api import PrefectApi
@@ -115,7 +116,9 @@ def _open_to_all(check: str, address: str, url: str, *, method: str = "GET") -> 
     """A server that answers without credentials: a fault where others can reach it, a remark on loopback."""
     parts = urlsplit(address)
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    answer = httpx.request(method, bare, timeout=_TIMEOUT, json={} if method == "POST" else None, trust_env=False)
+    with httpx.Client(trust_env=False) as stranger:  # who has no login in a .netrc either
+        body: dict[str, str] | None = {} if method == "POST" else None
+        answer = ask(Server(check, clean(url)), method, bare, timeout=_TIMEOUT, client=stranger, json=body)
     if answer.status_code >= 300:
         yield ok(check, f"asks for credentials ({answer.status_code} without)")
         return
@@ -149,8 +152,8 @@ def clocks(addresses: Mapping[str, str]) -> Iterator[Finding]:
     for name, address in addresses.items():
         before = time.time()
         try:
-            answer = httpx.get(address, timeout=_TIMEOUT)
-        except httpx.HTTPError:
+            answer = ask(Server(name, clean(address)), "GET", address, timeout=_TIMEOUT)
+        except MtlError:
             continue  # another check says that it does not answer
         if "date" not in answer.headers:
             continue

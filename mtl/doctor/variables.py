@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from mtl.doctor.finding import Finding, fault, ok, warning
-from mtl.errors import InputError, did_you_mean
-from mtl.settings import store_patience, trainer_processes
-from mtl.settings_service import KNOWN, notify_settings, webhook_settings
+from mtl.errors import did_you_mean
+from mtl.settings.table import GROUPS, KNOWN
 
 _PAIRS = (
     ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
@@ -31,7 +30,7 @@ def _unknown(environ: Mapping[str, str]) -> Iterator[Finding]:
     for name in sorted(environ):
         if name.startswith("MTL_") and name not in KNOWN and not name.startswith(_OTHERS):
             own = [known for known in KNOWN if known.startswith("MTL_")]
-            yield warning("settings", f"{name} means nothing", did_you_mean(name, own))
+            yield warning("settings", f"Unknown setting {name}", did_you_mean(name, own))
 
 
 def _halves(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -42,11 +41,9 @@ def _halves(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _values(environ: Mapping[str, str]) -> Iterator[Finding]:
-    for read in (trainer_processes, store_patience, notify_settings, webhook_settings):
-        try:
-            read(environ)
-        except InputError as error:
-            yield fault("settings", error.message, error.hint or "correct it")
+    errors = [error for group in GROUPS for error in group.examine(environ)[1]]
+    for message, error in {error.message: error for error in errors}.items():
+        yield fault("settings", message, error.hint or "correct it")
 
 
 def _addresses(environ: Mapping[str, str]) -> Iterator[Finding]:

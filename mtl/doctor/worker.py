@@ -9,8 +9,8 @@ import psutil
 from mtl.doctor.finding import Finding, ok, warning
 from mtl.errors import NotFoundError
 from mtl.settings import Settings
-from mtl.settings_file import NAME, read_settings
-from mtl.settings_service import KNOWN
+from mtl.settings.file import NAME, read_settings
+from mtl.settings.table import KNOWN
 from mtl.stack import supervisor
 from mtl.stack.state import open_stack
 

@@ -4,10 +4,14 @@ from mtl.mlflow_backend.tracker import MlflowTracker
 run = MlflowTracker("sqlite:///mlflow.db").run_for(identity, experiment="mtl-retrain")
 """
 
-import os
+from mtl.settings.environment import set_defaults
 
 # Before MLflow is imported: its defaults keep a call to a dead server hanging for 246 s, report usage, draw bars.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+set_defaults(
+    {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    }
+)

@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from mtl.certificates import certificate_fault
 from mtl.errors import PermanentError, TransientError
+from mtl.http import Server, ask, through_proxy
 from mtl.service.redact import clean
-from mtl.settings import mlflow_credentials, proxy_variable
+from mtl.settings import mlflow_credentials
 
 _CREDENTIALS = (
     "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user of the server (mtl stack env prints them)"
@@ -34,7 +34,7 @@ def check_mlflow(uri: str, *, timeout: float) -> None:
         raise PermanentError(
             f"MLflow refuses the credentials at {clean(uri)} ({listed.status_code}): {given}",
             field="MLFLOW_TRACKING_USERNAME",
-            hint=_CREDENTIALS + _through_proxy(uri),
+            hint=_CREDENTIALS + through_proxy(uri),
         )
     if listed.status_code != 200:
         raise TransientError(
@@ -45,17 +45,12 @@ def check_mlflow(uri: str, *, timeout: float) -> None:
 
 def mlflow_get(uri: str, path: str, *, timeout: float) -> httpx.Response:
     """An answer of the server, with the credentials of this environment. Errors: TransientError, PermanentError."""
-    try:
-        return httpx.get(f"{uri.rstrip('/')}/{path.lstrip('/')}", timeout=timeout, auth=mlflow_login(uri))
-    except httpx.HTTPError as error:
-        untrusted = certificate_fault(error, server=clean(uri), variable="SSL_CERT_FILE and REQUESTS_CA_BUNDLE")
-        if untrusted is not None:
-            raise untrusted from None
-        raise TransientError(
-            f"MLflow does not answer at {clean(uri)} ({type(error).__name__})",
-            field="MLFLOW_TRACKING_URI",
-            hint="is the server up (mtl stack status), and is MLFLOW_TRACKING_URI its address?" + _through_proxy(uri),
-        ) from None
+    return ask(_server(uri), "GET", f"{uri.rstrip('/')}/{path.lstrip('/')}", timeout=timeout, auth=mlflow_login(uri))
+
+
+def _server(uri: str) -> Server:
+    hint = "is the server up (mtl stack status), and is MLFLOW_TRACKING_URI its address?" + through_proxy(uri)
+    return Server("MLflow", clean(uri), "MLFLOW_TRACKING_URI", hint, "SSL_CERT_FILE and REQUESTS_CA_BUNDLE")
 
 
 def experiments(uri: str) -> str:
@@ -67,8 +62,3 @@ def mlflow_login(uri: str) -> tuple[str, str] | None:
     """User and password: of the environment, else of the address."""
     parts = urlsplit(uri)
     return mlflow_credentials() or ((parts.username, parts.password) if parts.username and parts.password else None)
-
-
-def _through_proxy(uri: str) -> str:
-    proxy = proxy_variable(uri)
-    return f"; requests go through the proxy named in {proxy}, which may be what refuses" if proxy else ""

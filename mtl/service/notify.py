@@ -21,7 +21,8 @@ import httpx
 
 from mtl.service.redact import clean
 from mtl.service.signing import sign
-from mtl.settings_service import NotifySettings
+from mtl.settings.service import NotifySettings
+from mtl.settings.variables import shown
 
 _log = logging.getLogger(__name__)
 _TIMEOUT = 5.0
@@ -32,7 +33,7 @@ _SUBMISSION = {"smtp": 587, "smtps": 465}
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """event: one of settings_service.EVENTS. title: a line. text: a few. id: of the event, however often it is told."""
+    """event: one of mtl.settings.EVENTS. title: a line. text: a few. id: of the event, however often it is told."""
 
     event: str
     model: str
@@ -49,11 +50,11 @@ def notify(notice: Notice, settings: NotifySettings) -> list[str]:
         return []
     channels: dict[str, Callable[[], None]] = {}
     if settings.slack:
-        channels["slack"] = lambda: _post_slack(notice, settings.slack or "")
+        channels["slack"] = lambda: _post_slack(notice, shown(settings.slack) or "")
     if settings.smtp:
         channels["email"] = lambda: _mail(notice, settings)
     if settings.url:
-        channels["url"] = lambda: _post(notice, settings.url or "", settings.secret or "")
+        channels["url"] = lambda: _post(notice, shown(settings.url) or "", shown(settings.secret) or "")
     return [name for name, send in channels.items() if _sent(name, send)]
 
 
@@ -61,7 +62,7 @@ def _sent(name: str, send: Callable[[], None]) -> bool:
     for attempt in range(1, _TRIES + 1):
         try:
             send()
-        except (httpx.HTTPError, OSError, smtplib.SMTPException) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, smtplib.SMTPException) as error:
             if attempt == _TRIES:
                 # The text of these errors may hold the address, which is a secret.
                 status = getattr(getattr(error, "response", None), "status_code", "")
@@ -103,7 +104,7 @@ def _mail(notice: Notice, settings: NotifySettings) -> None:
     message["From"], message["To"] = settings.sender, ", ".join(settings.email)
     message["Message-ID"] = f"<{notice.id}@mtl>"
     message.set_content(_words(notice))
-    parts = urlsplit(settings.smtp or "")
+    parts = urlsplit(shown(settings.smtp) or "")
     host, port = parts.hostname or "", parts.port or _SUBMISSION[parts.scheme]
     trust = ssl.create_default_context()
     with (

@@ -10,11 +10,12 @@ from typing import Any
 
 import httpx
 
-from mtl.certificates import certificate_fault
-from mtl.errors import NotFoundError, PermanentError, TransientError
+from mtl.errors import NotFoundError, PermanentError
+from mtl.http import Server, ask, http_errors, through_proxy
 from mtl.service.deployments import RENAMED
 from mtl.service.redact import clean
-from mtl.settings import PrefectSettings, proxy_variable
+from mtl.settings import PrefectSettings
+from mtl.settings.variables import shown
 
 Document = dict[str, Any]
 
@@ -25,15 +26,18 @@ class PrefectApi:
     def __init__(self, settings: PrefectSettings, *, timeout: float = 5.0) -> None:
         assert settings.url, "an embedded Prefect has no address"
         self.url = settings.url
-        proxy = proxy_variable(settings.url)
-        self._proxy = f"; requests go through the proxy named in {proxy}, which may be what refuses" if proxy else ""
-        user, _, password = (settings.auth or "").partition(":")
-        self._client = httpx.Client(
-            base_url=settings.url,
-            timeout=timeout,
-            auth=(user, password) if settings.auth else None,
-            headers={"Authorization": f"Bearer {settings.key}"} if settings.key and not settings.auth else {},
-        )
+        self._timeout = timeout
+        hint = "is the server up (mtl stack status), and is PREFECT_API_URL its address with /api at the end?"
+        self._proxy = through_proxy(settings.url)
+        self._server = Server("Prefect", clean(settings.url), "PREFECT_API_URL", hint + self._proxy)
+        user, _, password = (shown(settings.auth) or "").partition(":")
+        bearer = {"Authorization": f"Bearer {shown(settings.key)}"} if settings.key and not settings.auth else {}
+        with http_errors(self._server):
+            self._client = httpx.Client(
+                base_url=settings.url,
+                auth=(user, password) if settings.auth else None,
+                headers=bearer,
+            )
 
     def __enter__(self) -> PrefectApi:
         return self
@@ -83,31 +87,22 @@ class PrefectApi:
         return run
 
     def _ask(self, method: str, path: str, **arguments: Any) -> Any:
-        where = f"{clean(self.url)}{path}"
-        try:
-            answer = self._client.request(method, path, **arguments)
-        except httpx.HTTPError as error:
-            untrusted = certificate_fault(error, server=clean(self.url), variable="SSL_CERT_FILE")
-            if untrusted is not None:
-                raise untrusted from None
-            raise TransientError(
-                f"Prefect does not answer at {clean(self.url)} ({type(error).__name__})",
-                field="PREFECT_API_URL",
-                hint="is the server up (mtl stack status), and is PREFECT_API_URL its address with /api at the end?"
-                + self._proxy,
-            ) from None
+        where = f"{self._server.address}{path}"
+        answer = ask(self._server, method, path, timeout=self._timeout, client=self._client, **arguments)
         if answer.status_code in (401, 403):
-            raise PermanentError(
+            raise self._server.refused(
+                answer.status_code,
                 f"Prefect refuses the credentials at {where} ({answer.status_code})",
                 field="PREFECT_API_AUTH_STRING",
                 hint="set PREFECT_API_AUTH_STRING to user:password of the server (mtl stack env prints it)"
                 + self._proxy,
             )
         if answer.status_code == 404:
-            raise NotFoundError(f"Prefect knows nothing at {where}", hint="mtl deploy registers the deployments")
+            hint = "mtl deploy registers the deployments"
+            raise self._server.refused(404, f"Prefect knows nothing at {where}", hint=hint)
         if answer.status_code >= 300:
-            kind = TransientError if answer.status_code >= 500 else PermanentError
-            raise kind(f"Prefect answered {answer.status_code} at {where}: {clean(answer.text[:300])}")
+            said = f"Prefect answered {answer.status_code} at {where}: {clean(answer.text[:300])}"
+            raise self._server.refused(answer.status_code, said)
         return _json(answer, where)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from mtl.errors import PermanentError, TransientError
+from mtl.http import Server, ask
 from mtl.service.redact import clean
 
 _EVENTS = [{"entity": "MODEL_VERSION_ALIAS", "action": action} for action in ("CREATED", "DELETED")]
@@ -28,7 +28,7 @@ def ensure_webhook(
     """
     wanted = {"name": name, "url": url, "events": _EVENTS, "secret": secret, "status": "ACTIVE"}
     base = f"{tracking_uri.rstrip('/')}/api/2.0/mlflow/webhooks"
-    with httpx.Client(auth=credentials, timeout=_TIMEOUT) as client:
+    with httpx.Client(auth=credentials) as client:
         found = [webhook for webhook in _all(client, base) if webhook["name"] == name]
         for double in found[1:]:
             _ask(client, "DELETE", f"{base}/{double['webhook_id']}")
@@ -52,14 +52,10 @@ def _all(client: httpx.Client, base: str) -> list[dict[str, Any]]:
 
 
 def _ask(client: httpx.Client, method: str, url: str, **arguments: Any) -> Any:
-    try:
-        answer = client.request(method, url, **arguments)
-    except httpx.HTTPError as error:
-        raise TransientError(f"MLflow does not answer at {clean(url)} ({type(error).__name__})") from None
+    server = Server("MLflow", clean(url), "MLFLOW_TRACKING_URI")
+    answer = ask(server, method, url, timeout=_TIMEOUT, client=client, **arguments)
     if answer.status_code >= 300:
-        kind = TransientError if answer.status_code >= 500 else PermanentError
-        raise kind(
-            f"MLflow answered {answer.status_code} to {method} {clean(url)}: {clean(answer.text[:300])}",
-            hint="the user must be an administrator of MLflow, and the server must allow the address to post to",
-        )
+        said = f"MLflow answered {answer.status_code} to {method} {clean(url)}: {clean(answer.text[:300])}"
+        hint = "the user must be an administrator of MLflow, and the server must allow the address to post to"
+        raise server.refused(answer.status_code, said, hint=hint)
     return answer.json() if answer.content else {}

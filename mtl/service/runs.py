@@ -1,24 +1,25 @@
-"""Runs of flows: the last ones, the next ones and how many wait, from a Prefect server or the embedded database."""
+"""Runs of flows: the last ones, the next ones and how many wait, as a Prefect server says, or said before it ended."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
-from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mtl.errors import PermanentError
+from mtl.document import check_record, parse_json
+from mtl.fingerprint import canonical_json
 from mtl.service.deployments import missing_parts, on_this_machine, planned_runs, without_next_run
 from mtl.service.prefect_api import PrefectApi
 from mtl.service.redact import clean
-from mtl.sqlite import read_only
+from mtl.settings import PrefectSettings
+from mtl.store.files import written_aside
 
 Document = dict[str, Any]
 _LAST = 10
 _OF_EACH = 2
+_KEPT = "runs.json"
 _QUEUED = ("RUNNING", "PENDING", "PAUSED")
 QUEUED = "AwaitingConcurrencySlot"
 """Name of the state of a run that waits for another one of its deployment."""
@@ -150,36 +151,45 @@ def _pool(api: PrefectApi, pool: Document) -> Document:
     }
 
 
-def embedded_runs(database: Path) -> Runs:
-    """Of the embedded Prefect, whose server is gone with its command: read from its file. Errors: PermanentError."""
-    if not database.exists():
-        return Runs()
-    query = (
-        "select run.id, run.name, flow.name, run.state_name, run.start_time, run.end_time, run.total_run_time"
-        " from flow_run run join flow on flow.id = run.flow_id"
-        " where run.start_time is not null order by run.start_time desc limit ?"
-    )
+@dataclass(frozen=True)
+class _KeptRun:
+    """One run of an embedded Prefect. seconds: None for one that has not ended, or whose command was killed."""
+
+    id: str
+    name: str
+    flow: str
+    state: str
+    started: str
+    seconds: float | None
+    message: str | None
+
+
+@dataclass(frozen=True)
+class _KeptRuns:
+    runs: list[_KeptRun]
+
+
+def keep_runs(settings: PrefectSettings) -> None:
+    """Have `embedded_runs` find the last runs of a server that is gone with its command. Called while it answers.
+
+    Errors: those of PrefectApi and of writing.
+    """
+    started = {"start_time": {"is_null_": False}}
+    with PrefectApi(settings) as api:
+        flows = api.flows()
+        found = api.post("/flow_runs/filter", {"sort": "START_TIME_DESC", "limit": _LAST, "flow_runs": started})
+    runs = [_run(run, {}, flows) | ({} if run["end_time"] else {"seconds": None}) for run in found]
+    with written_aside(settings.home / _KEPT) as file:
+        file.write(canonical_json({"runs": runs}))
+
+
+def embedded_runs(home: Path) -> Runs:
+    """Of the embedded Prefect whose state is in `home`: as its server said last. Errors: DamageError."""
+    file = home / _KEPT
     try:
-        with closing(sqlite3.connect(read_only(database), uri=True, timeout=2)) as opened:
-            rows = opened.execute(query, [_LAST]).fetchall()
-    except sqlite3.DatabaseError as error:
-        raise PermanentError(f"cannot read {database}: {error}", hint="mtl doctor says what may be done") from None
-    names = ("id", "name", "flow", "state", "started")
-    last = [
-        dict(zip(names, (*row[:4], _utc(row[4])), strict=True))
-        | {"seconds": _seconds(*row[4:]), "message": None, "progress": None}
-        for row in rows
-    ]
-    return Runs(last=last)
-
-
-def _utc(moment: str) -> str:
-    """SQLite keeps UTC without saying so."""
-    return datetime.fromisoformat(moment).replace(tzinfo=UTC).isoformat()
-
-
-def _seconds(start: str, end: str | None, _total: object) -> float | None:
-    """Between two of SQLite's texts; None for a run that has not ended, or whose command was killed."""
-    if not end:
-        return None
-    return round((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds(), 1)
+        data = file.read_bytes()
+    except FileNotFoundError:
+        return Runs()
+    hint = "remove it: the next command writes it anew"
+    kept = check_record(_KeptRuns, parse_json(data, str(file), hint=hint), str(file), hint=hint)
+    return Runs(last=[asdict(run) | {"progress": None} for run in kept.runs])

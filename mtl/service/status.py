@@ -10,8 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from mtl import layout
 from mtl.errors import MtlError
 from mtl.release.journal import read_journal
@@ -89,7 +87,7 @@ def _try(ask: Callable[[], Any]) -> tuple[Any, str | None]:
         return ask(), None
     except MtlError as error:
         return None, clean(f"{error.message}; {error.hint}" if error.hint else error.message)
-    except (OSError, ValueError, KeyError, TypeError, httpx.HTTPError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         return None, clean(f"{type(error).__name__}: {error}")
 
 
@@ -115,7 +113,7 @@ def _champion(settings: Settings, model: str) -> Document:
 
 def _runs(prefect: PrefectSettings) -> Runs:
     if prefect.url is None:
-        return embedded_runs(prefect.home / "prefect.db")
+        return embedded_runs(prefect.home)
     with PrefectApi(prefect, timeout=_PATIENCE) as api:
         return served_runs(api)
 

@@ -17,18 +17,20 @@ import hmac
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from pydantic import SecretStr
 from starlette.requests import ClientDisconnect
 
 from mtl.errors import InputError, MtlError, NotFoundError, TransientError
 from mtl.fingerprint import sha256_bytes
 from mtl.service.signing import SignatureError, verify
-from mtl.settings_service import WebhookSettings
+from mtl.settings.service import WebhookSettings
+from mtl.settings.variables import shown
 from mtl.store.base import ObjectStore
 
 Document = dict[str, Any]
@@ -85,7 +87,7 @@ class _Route:
     """How posts of one source are checked, and what follows from them."""
 
     source: str
-    secret: str | None = field(repr=False)
+    secret: SecretStr | None
     headers: tuple[str, str, str]
     choose: Callable[[Document], tuple[str, Document] | None]
     start: Starter
@@ -103,7 +105,11 @@ class _Route:
         message_id, timestamp, signature = (request.headers.get(name, "") for name in self.headers)
         try:
             verify(
-                self.secret, message_id=message_id, timestamp=timestamp, body=body, signature=signature, now=time.time()
+                self.secret.get_secret_value(),
+                message_id=message_id,
+                timestamp=timestamp,
+                body=body,
+                signature=signature,
             )
             return JSONResponse(await asyncio.to_thread(self._act, message_id, body))
         except MtlError as error:
@@ -138,7 +144,7 @@ def make_app(
     @app.get("/metrics")
     def prometheus(request: Request) -> Response:
         given = request.headers.get("authorization", "").encode()
-        token = settings.metrics_token
+        token = shown(settings.metrics_token)
         if token is None or not hmac.compare_digest(given, f"Bearer {token}".encode()):
             return _refusal(404 if token is None else 401, "signature", "GET /metrics needs the bearer token")
         return PlainTextResponse(metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")

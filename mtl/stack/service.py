@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import http.client
-import json
-import os
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mtl.errors import TransientError
+import httpx
+
+from mtl import http
+from mtl.errors import MtlError, TransientError
+from mtl.http import Server
+from mtl.settings import child_environment
 
 _SECONDS = 120
 
@@ -70,7 +70,7 @@ def run(
             check=False,
             user=user,
             cwd=folder,
-            env={**os.environ, **(environment or {})},
+            env=child_environment(environment),
         )
     except (subprocess.TimeoutExpired, OSError) as error:
         raise TransientError(f"{command[0]} did not end in order: {error}") from None
@@ -82,28 +82,28 @@ def run(
 
 def ask(url: str, *, user: str | None = None, password: str = "", body: Any = None, method: str | None = None) -> Any:
     """The JSON (or text) that an HTTP service answers. Errors: TransientError if it does not answer with 2xx."""
-    request = urllib.request.Request(url, method=method)  # noqa: S310  # addresses of our own, always http on loopback
-    if user is not None:
-        token = base64.b64encode(f"{user}:{password}".encode()).decode()
-        request.add_header("Authorization", f"Basic {token}")
-    if body is not None:
-        request.data = json.dumps(body).encode()
-        request.add_header("Content-Type", "application/json")
+    content = {} if body is None else {"json": body}
+    auth = None if user is None else (user, password)
+    method = method or ("GET" if body is None else "POST")
+    answer = http.ask(Server("the service", url), method, url, timeout=10, client=_client(), auth=auth, **content)
+    if answer.status_code >= 300:
+        raise TransientError(f"{url} answers {answer.status_code}")
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-            text = answer.read().decode()
-    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-        raise TransientError(f"{url} does not answer: {error}") from None
-    try:
-        return json.loads(text)
+        return answer.json()
     except ValueError:
-        return text
+        return answer.text
+
+
+@cache
+def _client() -> httpx.Client:
+    """For addresses of our own on loopback: without a proxy, and without connections that outlive a service."""
+    return httpx.Client(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 def answers(url: str, **options: Any) -> bool:
     """Whether an HTTP service answers with 2xx."""
     try:
         ask(url, **options)
-    except TransientError:
+    except MtlError:
         return False
     return True

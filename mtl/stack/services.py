@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
-from mtl.settings import load_settings
-from mtl.settings_file import apply_settings_file
+from mtl.settings import child_environment, load_settings
+from mtl.settings.file import apply_settings_file
 from mtl.stack import postgres, s3, servers
 from mtl.stack.service import Service
 from mtl.stack.state import Stack, open_stack
@@ -37,7 +37,7 @@ def become(name: str) -> None:
     (service,) = (service for service in all_services(stack) if service.name == name)
     # In a shared /tmp, Prefect's workers use one folder and MLflow one lock for each port: the first user's alone.
     own = {"TMPDIR": str(stack.temporary)}
-    os.execvpe(service.command[0], list(service.command), {**os.environ, **own, **service.environment})  # noqa: S606
+    os.execvpe(service.command[0], list(service.command), child_environment({**own, **service.environment}))  # noqa: S606
 
 
 if __name__ == "__main__":

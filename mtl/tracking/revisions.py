@@ -5,6 +5,7 @@ Importing either takes seconds.
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from mtl.errors import PermanentError
+from mtl.sqlite import read_only
 
 _FOLDERS = {
     "mlflow": ("store/db_migrations", "versions"),
@@ -48,6 +50,29 @@ def revisions(program: Program) -> Revisions:
     script = ScriptDirectory.from_config(config)
     known = frozenset(revision.revision for revision in script.walk_revisions())
     return Revisions(script.get_current_head() or "", known)
+
+
+def revision_of(path: Path) -> str | None:
+    """Revision of the tables in the file of an embedded Prefect, as Alembic reads it; None for no tables.
+
+    Prefect itself tells it only of a database that it has opened as its own, and opening upgrades it.
+    Errors: PermanentError for a file that is no database.
+    """
+    from alembic.runtime.migration import MigrationContext
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import DatabaseError
+
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(read_only(path), uri=True))
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    except DatabaseError as error:
+        raise PermanentError(
+            f"{path} is no whole database ({error.orig})",
+            hint="move it away: it holds the history of embedded runs only; models and releases are elsewhere",
+        ) from None
+    finally:
+        engine.dispose()
 
 
 def check_not_newer(program: Program, found: str, *, where: str) -> None:

@@ -15,6 +15,7 @@ import traceback
 from pathlib import Path
 
 from mtl.parent import when_gone
+from mtl.settings.environment import set_defaults
 from mtl.training.ending import cause_of, exit_code, translate
 from mtl.training.events import EventLog, EventWriter
 from mtl.training.plan import TrainPlan
@@ -29,7 +30,7 @@ def main(plan_file: str, command: int | None = None) -> int:
     end_with_launcher()
     if command is not None:
         when_gone(command, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    set_defaults({"TOKENIZERS_PARALLELISM": "false"})
     for library in _UNUSED:
         sys.modules.setdefault(library, None)  # type: ignore[arg-type]  # to an import it is not installed
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)

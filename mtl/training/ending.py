@@ -6,14 +6,13 @@
 70   a crash (a bug)               71   out of memory
 73   the disk is full              74   a data loader process died
 76   another process of the same training is gone
--N   killed by signal N
+-N   killed by signal N            128+N  the same of one of several processes (mtl.training.agent)
 """
 
 from __future__ import annotations
 
 import errno
 import pickle
-import re
 import signal
 from collections.abc import Mapping
 from typing import Any
@@ -54,8 +53,6 @@ _PLANTED = "find out who wrote to the store; mtl checkpoints prune --run RUN --y
 _MEMORY = f"lower train.max_tokens_per_batch or give it more memory; then {_AGAIN}"
 _SPACE = f"free space, then {_AGAIN}"
 _NO_SPACE = ("No space left on device", "Disk quota exceeded", "the disk is full", "the disk quota is used up")
-_BY_TORCHRUN = re.compile(r"Signal (\d+) \(\w+\) received by PID")  # its summary of a rank that was killed
-_TORCHRUN_STOPPED = f"got signal: {int(signal.SIGTERM)}"
 _NO_MEMORY = ("can't allocate memory", "CUDA out of memory", "not enough memory", "Cannot allocate memory")
 
 
@@ -119,29 +116,33 @@ def last_words(code: int, last: Mapping[str, Any], tail: str) -> dict[str, Any]:
 
     last: the event that says most. tail: the last lines of standard error, told only where nothing better is known.
     """
-    by_torchrun = _BY_TORCHRUN.findall(tail)
-    if by_torchrun and last.get("cause") in (None, "peer_lost"):
-        return _killed(-int(by_torchrun[-1]))  # the last one is the root cause
+    number = _signal(code)
+    if number not in (0, signal.SIGTERM) and last.get("cause") in (None, "peer_lost"):
+        return _killed(number)
     if last.get("event") == "error":
         words = {name: last.get(name) for name in ("cause", "kind", "message", "field", "hint")}
         if last["cause"] == "crash" and tail:
             words["message"] = f"{last['message']}\n{tail}"
-        return {"exit_code": last["exit_code"], "signal": None, **words}  # torchrun's own code says less
-    if code == -signal.SIGTERM or _TORCHRUN_STOPPED in tail:  # before its own handler was there
+        return {"exit_code": last["exit_code"], "signal": None, **words}
+    if number == signal.SIGTERM:  # before its own handler was there
         words = {"cause": "preempted", "kind": "preempted", "message": "stopped on request; the last commit counts"}
         return {"exit_code": code, "signal": "SIGTERM", **words, "field": None, "hint": _AGAIN}
-    if code < 0:
-        return _killed(code)
     message = f"the trainer ended with exit code {code} and said nothing\n{tail}".strip()
     words = {"cause": "crash", "kind": "permanent", "message": message}
     return {"exit_code": code, "signal": None, **words, "field": None, "hint": None}
 
 
-def _killed(code: int) -> dict[str, Any]:
-    name = signal.Signals(-code).name
-    memory = "; SIGKILL without a cause is often the kernel's answer to too little memory" if -code == 9 else ""
+def _signal(code: int) -> int:
+    """The signal that ended the trainer or, by torchrun's code, a rank of it; 0 for none."""
+    number = -code if code < 0 else code - 128
+    return number if number in set(signal.Signals) else 0
+
+
+def _killed(number: int) -> dict[str, Any]:
+    name = signal.Signals(number).name
+    memory = "; SIGKILL without a cause is often the kernel's answer to too little memory" if number == 9 else ""
     words = {"cause": "killed", "kind": "transient", "message": f"the trainer was killed by {name}"}
-    return {"exit_code": code, "signal": name, **words, "field": None, "hint": _AGAIN + memory}
+    return {"exit_code": -number, "signal": name, **words, "field": None, "hint": _AGAIN + memory}
 
 
 def error_of(words: Mapping[str, Any]) -> MtlError:

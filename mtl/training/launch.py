@@ -124,7 +124,7 @@ def _command(plan: Path, processes: int, nodes: TrainerNodes | None = None) -> l
     trainer = ["-m", "mtl.training", str(plan), str(os.getpid())]
     if processes == 1:
         return [sys.executable, *trainer]
-    together = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    together = ["-m", "mtl.training.agent", "--standalone", f"--nproc-per-node={processes}"]
     return [sys.executable, *together, *trainer]
 
 

@@ -39,7 +39,7 @@ _GRACE = 25.0
 def torchrun(nodes: TrainerNodes, plan: Path) -> list[str]:
     """The command of one node."""
     return [
-        *(sys.executable, "-m", "torch.distributed.run"),
+        *(sys.executable, "-m", "mtl.training.agent"),
         *(f"--nnodes={nodes.count}", f"--nproc-per-node={trainer_processes()}", f"--node-rank={nodes.index}"),
         *(f"--master-addr={nodes.host}", f"--master-port={nodes.port}"),
         *("-m", "mtl.training", str(plan), str(os.getpid())),

@@ -7,26 +7,32 @@ ends them.
 from __future__ import annotations
 
 import ctypes
-import os
 import signal
 import sys
 from typing import TypeVar
+
+from mtl.settings.environment import launched_rank
 
 T = TypeVar("T")
 
 
 def world_size() -> int:
     """Processes of this training."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return launched_rank().world_size
+
+
+def rank() -> int:
+    """Which of them this is."""
+    return launched_rank().rank
 
 
 def is_leader() -> bool:
-    return os.environ.get("RANK", "0") == "0"
+    return rank() == 0
 
 
 def is_first_here() -> bool:
     """Whether this process is the first one on its machine."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"
+    return launched_rank().local_rank == 0
 
 
 def end_with_launcher() -> None:

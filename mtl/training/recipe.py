@@ -11,7 +11,6 @@ finish     the last commit is marked, and the result is kept
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import statistics
 from pathlib import Path
@@ -90,7 +89,7 @@ def _bring(start: Start, checkpoints: CheckpointStore) -> None:
     if start.folder is not None and not start.folder.exists() and ranks.is_first_here():
         restored = checkpoints.restore(start.folder)
         if restored is None or restored.commit.step != start.step:
-            raise TransientError(f"rank {os.environ['RANK']} finds another commit than step {start.step}")
+            raise TransientError(f"rank {ranks.rank()} finds another commit than step {start.step}")
     ranks.gather(True)
 
 

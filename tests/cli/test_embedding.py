@@ -20,6 +20,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from mtl.service.runs import embedded_runs
 from tests.support.disks import mounted
 from tests.support.paths import ALL
 
@@ -83,6 +84,29 @@ def test_it_answers_the_login_of_this_run_alone(command: Command) -> None:
     assert command.ask(login=False).status_code == 401
     assert httpx.post(f"{command.url}/flow_runs/count", json={}, auth=("admin", "admin")).status_code == 401
     assert len(command.login.partition(":")[2]) >= 32
+
+
+def test_its_runs_are_kept_for_status_as_soon_as_their_state_changes(command: Command) -> None:
+    """Another shell has neither its address nor its login."""
+    user, _, password = command.login.partition(":")
+    with httpx.Client(base_url=command.url, auth=(user, password), timeout=20) as client:
+        flow = client.post("/flows/", json={"name": "retrain"}).json()["id"]
+        made = client.post("/flow_runs/", json={"flow_id": flow, "name": "happy", "state": {"type": "PENDING"}}).json()
+        client.post(f"/flow_runs/{made['id']}/set_state", json={"state": {"type": "RUNNING"}, "force": True})
+        assert kept(command)[0] == {"flow": "retrain", "name": "happy", "state": "Running", "seconds": None}
+        ended = {"type": "FAILED", "name": "Failed", "message": "the disk is full"}
+        client.post(f"/flow_runs/{made['id']}/set_state", json={"state": ended, "force": True})
+    (run,) = kept(command, state="Failed")
+    assert run["seconds"] is not None
+
+
+def kept(command: Command, state: str = "Running") -> list[dict[str, object]]:
+    deadline = time.monotonic() + 20
+    last: list[dict[str, object]] = []
+    while time.monotonic() < deadline and (not last or last[0]["state"] != state):
+        time.sleep(0.05)
+        last = embedded_runs(command.home / "prefect").last
+    return [{name: run[name] for name in ("flow", "name", "state", "seconds")} for run in last]
 
 
 def test_a_page_of_another_origin_reads_nothing(command: Command) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from mtl.cli.main import run
 from mtl.config.retrain import load_config
-from mtl.settings_file import read_settings
+from mtl.settings.file import read_settings
 from tests.support.paths import ALL
 
 

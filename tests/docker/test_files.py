@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from mtl.errors import PermanentError
-from mtl.settings_service import KNOWN
+from mtl.settings.table import KNOWN
 from mtl.store.probe import probe_store
 from mtl.store.s3 import S3Store
 

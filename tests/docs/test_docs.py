@@ -17,7 +17,7 @@ import yaml
 
 from mtl.cli.main import app
 from mtl.config.retrain import load_config
-from mtl.settings_service import KNOWN
+from mtl.settings.table import KNOWN
 from tools.reference import PAGES
 
 ROOT = Path(__file__).parents[2]
@@ -130,8 +130,6 @@ def test_shipped_configurations_name_real_fields() -> None:
 
 def test_the_sender_in_the_how_to_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python lines of the page, sent to the receiver's own check."""
-    import time
-
     from mtl.service.signing import verify
     from tests.support.http import serving
 
@@ -147,5 +145,4 @@ def test_the_sender_in_the_how_to_is_understood(tmp_path: Path, monkeypatch: pyt
         timestamp=asked.headers["webhook-timestamp"],
         body=asked.body,
         signature=asked.headers["webhook-signature"],
-        now=time.time(),
     )

@@ -11,7 +11,6 @@ import pytest
 
 from mtl.doctor import databases
 from mtl.doctor.finding import Finding, guarded
-from mtl.service.runs import embedded_runs
 from mtl.settings import PrefectSettings, Settings
 from mtl.sqlite import database_url
 from mtl.tracking.revisions import revisions
@@ -20,12 +19,14 @@ from tests.support.paths import STRANGE
 
 
 def mlflow(uri: str) -> Finding:
-    (found,) = guarded("mlflow", lambda: databases.mlflow(Settings(Path("unused"), "unused", uri, "me")))
+    (found,) = guarded(
+        "mlflow", lambda: databases.mlflow(Settings(home=Path("unused"), store="unused", tracking_uri=uri, actor="me"))
+    )
     return found
 
 
 def prefect(home: Path) -> list[Finding]:
-    return list(guarded("prefect", lambda: databases.prefect(PrefectSettings(None, home))))
+    return list(guarded("prefect", lambda: databases.prefect(PrefectSettings(home=home))))
 
 
 def make_prefect(home: Path, revision: str) -> None:
@@ -97,13 +98,6 @@ def test_a_healthy_database_is_healthy_in_a_home_of_any_name(tmp_path: Path, nam
     head = revisions("prefect").head
     make_prefect(home, head)
     assert [found.level for found in prefect(home)] == ["ok"]
-    with closing(sqlite3.connect(home / "prefect.db")) as database, database:
-        database.execute("create table flow (id, name)")
-        database.execute("create table flow_run (id, name, flow_id, state_name, start_time, end_time, total_run_time)")
-        database.execute("insert into flow values (1, 'retrain')")
-        started = "2026-11-26 03:00:00.000000"
-        database.execute("insert into flow_run values (1, 'happy', 1, 'Running', ?, null, 0)", [started])
-    assert [(run["name"], run["flow"]) for run in embedded_runs(home / "prefect.db").last] == [("happy", "retrain")]
     fresh_tracking(home)
     assert mlflow(database_url(home / "mlflow.db")).level == "ok"
     assert [found.name for found in tmp_path.iterdir()] == [name]
@@ -112,7 +106,7 @@ def test_a_healthy_database_is_healthy_in_a_home_of_any_name(tmp_path: Path, nam
 def test_a_deleted_experiment_is_a_fault_with_the_command_that_restores_it(tmp_path: Path) -> None:
     tracking = fresh_tracking(tmp_path)
     tracking.client.delete_experiment(tracking.experiment("gone"))
-    settings = Settings(tmp_path, "unused", tracking.uri, "me")
+    settings = Settings(home=tmp_path, store="unused", tracking_uri=tracking.uri, actor="me")
     (found,) = guarded("mlflow", lambda: databases.experiment(settings, "gone"))
     assert (found.level, found.detail) == ("fault", "experiment 'gone' was deleted in MLflow")
     assert f"MLFLOW_TRACKING_URI={tracking.uri} mlflow experiments restore -x 2" in str(found.do)
@@ -122,9 +116,16 @@ def test_a_deleted_experiment_is_a_fault_with_the_command_that_restores_it(tmp_p
 
 
 def test_looking_for_an_experiment_makes_no_database_and_leaves_absence_to_another_check(tmp_path: Path) -> None:
-    settings = Settings(tmp_path, "unused", database_url(tmp_path / "none.db"), "me")
+    settings = Settings(home=tmp_path, store="unused", tracking_uri=database_url(tmp_path / "none.db"), actor="me")
     assert list(databases.experiment(settings, "e")) == []
     assert not list(tmp_path.iterdir())
     damaged = tmp_path / "text.db"
     damaged.write_text("no database at all " * 100)
-    assert list(databases.experiment(Settings(tmp_path, "unused", database_url(damaged), "me"), "e")) == []
+    assert (
+        list(
+            databases.experiment(
+                Settings(home=tmp_path, store="unused", tracking_uri=database_url(damaged), actor="me"), "e"
+            )
+        )
+        == []
+    )

@@ -21,12 +21,17 @@ BASIC = "Basic " + base64.b64encode(b"admin:correct-horse").decode()
 
 
 def prefect(url: str, auth: str | None = None) -> list[Finding]:
-    settings = PrefectSettings(f"{url}/api", Path("unused"), auth=auth)
+    settings = PrefectSettings(url=f"{url}/api", home=Path("unused"), auth=auth)
     return list(guarded("prefect", lambda: services.prefect(settings)))
 
 
 def mlflow(uri: str) -> list[Finding]:
-    return list(guarded("mlflow", lambda: services.mlflow(Settings(Path("unused"), "unused", uri, "me"))))
+    return list(
+        guarded(
+            "mlflow",
+            lambda: services.mlflow(Settings(home=Path("unused"), store="unused", tracking_uri=uri, actor="me")),
+        )
+    )
 
 
 def answers(version: str, user: str | None = None) -> dict[str, Answer]:
@@ -120,7 +125,7 @@ def test_a_server_that_is_away_is_left_to_its_own_check() -> None:
 def test_an_experiment_that_was_deleted_on_a_server(stage: str, level: str) -> None:
     body = json.dumps({"experiment": {"experiment_id": "7", "lifecycle_stage": stage}}).encode()
     with serving({"/api/2.0/mlflow/experiments/get-by-name": Answer(body=body)}) as server:
-        settings = Settings(Path("unused"), "unused", server.url, "me")
+        settings = Settings(home=Path("unused"), store="unused", tracking_uri=server.url, actor="me")
         (found,) = guarded("mlflow", lambda: services.experiment(settings, "my runs&more"))
     (asked,) = server.asked
     assert asked.path.endswith("?experiment_name=my%20runs%26more")
@@ -130,5 +135,5 @@ def test_an_experiment_that_was_deleted_on_a_server(stage: str, level: str) -> N
 
 
 def test_of_an_experiment_nothing_is_said_where_the_server_does_not_answer() -> None:
-    settings = Settings(Path("unused"), "unused", closed_port(), "me")
+    settings = Settings(home=Path("unused"), store="unused", tracking_uri=closed_port(), actor="me")
     assert list(guarded("mlflow", lambda: services.experiment(settings, "e"))) == []

@@ -1,4 +1,4 @@
-"""`mtl status` on a real Prefect server, on its database alone, and with nobody there."""
+"""`mtl status` on a real Prefect server, after an embedded one has ended, and with nobody there."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_URL
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running, Scheduled
 
 from mtl.cli.health import status_text
 from mtl.cli.main import run
+from mtl.errors import DamageError
 from mtl.release.journal import Change, journal_log
-from mtl.service.runs import embedded_runs
+from mtl.service.runs import embedded_runs, keep_runs
 from mtl.service.status import run_warnings
+from mtl.settings import PrefectSettings
 from mtl.stack.environment import client_environment
 from mtl.stack.state import USUAL, make_stack
 from mtl.stack.supervisor import MARK
@@ -171,13 +173,23 @@ def test_a_poll_hides_neither_the_next_run_of_the_night_nor_the_last_retrain(
     assert len(document["runs"]) <= 10
 
 
-def test_the_embedded_database_is_read_without_a_server(home: Path) -> None:
+def test_the_runs_of_an_embedded_server_are_told_when_it_is_gone(home: Path) -> None:
     works()
-    database = Path(PREFECT_API_DATABASE_CONNECTION_URL.value().partition("///")[2].partition("?")[0])
-    last = embedded_runs(database).last
+    assert embedded_runs(home).last == []
+    home.mkdir()
+    keep_runs(PrefectSettings(url=PREFECT_API_URL.value(), home=home))
+    last = embedded_runs(home).last
     assert {"flow", "state", "started", "seconds"} <= set(last[0])
-    assert last[0]["started"].endswith("+00:00")
+    assert datetime.fromisoformat(last[0]["started"]).utcoffset() == timedelta(0)
     assert ("works", "Completed") in {(run["flow"], run["state"]) for run in last}
+
+
+def test_kept_runs_that_are_damaged_say_what_to_do(home: Path) -> None:
+    home.mkdir()
+    (home / "runs.json").write_text('{"runs": [{"id": 1}]}')
+    with pytest.raises(DamageError, match=r"runs\.json is damaged") as caught:
+        embedded_runs(home)
+    assert caught.value.hint == "remove it: the next command writes it anew"
 
 
 @pytest.mark.usefixtures("served")

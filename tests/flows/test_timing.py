@@ -12,7 +12,7 @@ from flows import timing
 from mtl.errors import InputError
 from mtl.pipeline.outcome import record_times
 from mtl.pipeline.records import RegisteredVersion
-from mtl.settings_service import cost_per_hour
+from mtl.settings.service import cost_per_hour
 from mtl.workspace import open_workspace
 from tests.support.mlflow_db import fresh_tracking
 

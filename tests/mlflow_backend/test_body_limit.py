@@ -16,7 +16,7 @@ import uvicorn
 
 from mtl.errors import InputError
 from mtl.mlflow_backend.body_limit import SMALL, BodyLimit
-from mtl.settings_service import serve_max_body
+from mtl.settings.service import serve_max_body
 
 MOST = 4 * SMALL
 

@@ -21,8 +21,8 @@ def test_champion_disk_and_who_is_up(tmp_path: Path) -> None:
     store = tmp_path / "store"
     change = Change("promote", 3, None, None, "better", "ann", "2026-11-23T00:00:00+00:00", False, "0" * 64)
     journal_log(FolderStore(store), "m").append(1, change.to_dict())
-    settings = Settings(tmp_path, str(store), "http://127.0.0.1:9", "me")
-    found = values(metrics_text(settings, PrefectSettings(None, tmp_path), "m"))
+    settings = Settings(home=tmp_path, store=str(store), tracking_uri="http://127.0.0.1:9", actor="me")
+    found = values(metrics_text(settings, PrefectSettings(home=tmp_path), "m"))
     assert found["mtl_champion_version", "m"] == 3
     assert found["mtl_champion_since_seconds", "m"] == 1795392000
     assert (found["mtl_up", "store"], found["mtl_up", "mlflow"]) == (1, 0)

@@ -15,7 +15,7 @@ from httpx import Response
 from mtl.errors import MtlError, NotFoundError, TransientError
 from mtl.service.signing import sign
 from mtl.service.webhooks import MOST_BYTES, Received, make_app
-from mtl.settings_service import WebhookSettings
+from mtl.settings.service import WebhookSettings
 from mtl.store.folder import FolderStore
 
 KEY, MLFLOW_KEY, TOKEN = "key for new data here", "key of mlflow's posts", "token for prometheus"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mtl.cli.main import run
-from mtl.errors import InputError
-from mtl.settings_file import apply_settings_file, read_settings
+from mtl.errors import ConfigError, InputError
+from mtl.settings.file import apply_settings_file, read_settings
 from tests.support.accounts import as_nobody
 from tests.support.paths import ALL
 
@@ -39,7 +39,7 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
 
 
 def test_the_lines_of_the_how_to_on_certificates_are_taken(tmp_path: Path) -> None:
-    page = Path(__file__).parents[1] / "docs" / "how-to" / "proxies-and-certificates.md"
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "proxies-and-certificates.md"
     block = next(text for text in re.findall(r"```sh\n(.*?)```", page.read_text(), re.S) if "CA_BUNDLE" in text)
     lines = [line.removeprefix("export ") for line in block.splitlines() if line.startswith("export ")]
     given = read_settings(write(tmp_path, "\n".join(lines) + "\n"))
@@ -60,7 +60,7 @@ def test_values_are_taken_as_they_stand(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("MTL_NOTIFY_EMIAL=a@example.org\n", "MTL_NOTIFY_EMIAL is no setting; did you mean 'MTL_NOTIFY_EMAIL'"),
+        ("MTL_NOTIFY_EMIAL=a@example.org\n", "Unknown setting MTL_NOTIFY_EMIAL; did you mean 'MTL_NOTIFY_EMAIL'"),
         ("MTL_ACTOR\n", "'MTL_ACTOR' has no value"),
         ("MTL_HOME=/elsewhere\n", "MTL_HOME decides where this file is"),
     ],
@@ -69,6 +69,12 @@ def test_what_is_no_setting_is_refused(tmp_path: Path, text: str, message: str) 
     with pytest.raises(InputError, match=r"settings\.env") as caught:
         read_settings(write(tmp_path, text))
     assert message in caught.value.message
+
+
+def test_all_faults_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"settings\.env: 2 faults") as caught:
+        read_settings(write(tmp_path, "MTL_NOTIFY_EMIAL=a@example.org\nMTL_HOEM=/x\n"))
+    assert [field for field, _ in caught.value.faults] == ["MTL_NOTIFY_EMIAL", "MTL_HOEM"]
 
 
 def test_a_file_that_others_can_read_stops_every_command(

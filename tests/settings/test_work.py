@@ -1,4 +1,4 @@
-"""Where settings come from when nobody sets them."""
+"""Settings of the work: what they are when nobody sets them, and what is refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mtl.errors import InputError
-from mtl.settings import account, give_home, load_settings, local_path
+from mtl.settings import PrefectSettings, load_settings, prefect_settings, s3_endpoint, trainer_processes
 
 
 def test_the_actor_is_the_account_where_no_variable_names_one() -> None:
@@ -19,17 +19,6 @@ def test_the_actor_is_the_account_where_no_variable_names_one() -> None:
     assert load_settings({"MTL_ACTOR": "release-bot", "LOGNAME": "ann"}).actor == "release-bot"
 
 
-def test_an_account_without_a_name_gets_a_home_folder_and_a_user_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prefect and torch fail without them."""
-    environ = {"MTL_HOME": "/srv/state"}
-    give_home(environ)
-    assert environ == {"MTL_HOME": "/srv/state"}
-    monkeypatch.setattr(os, "getuid", lambda: 54321)
-    give_home(environ)
-    assert environ == {"MTL_HOME": "/srv/state", "HOME": "/srv/state", "USER": "uid54321"}
-    assert account(54321) == load_settings({}).actor == "uid54321"
-
-
 def test_a_leading_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """As env files and unit files have it, where no shell has expanded it."""
     monkeypatch.setenv("HOME", "/home/ann")
@@ -37,7 +26,6 @@ def test_a_leading_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> 
     assert (str(its.home), its.store) == ("/home/ann/state", "/home/ann/store")
     assert load_settings({"MTL_HOME": "~/state"}).store == "/home/ann/state/store"
     assert load_settings({"MTL_STORE": "s3://bucket/~x"}).store == "s3://bucket/~x"
-    assert local_path("~no-such-user/x") == Path("~no-such-user/x")
 
 
 def test_a_state_folder_that_is_not_utf8_is_refused() -> None:
@@ -51,3 +39,21 @@ def test_a_state_folder_with_a_control_character_is_refused_before_anything_is_m
         load_settings({"MTL_HOME": str(tmp_path / name)})
     assert name not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_empty_is_unset_and_only_the_documented_names_are_read() -> None:
+    """A variable that happens to be named as a field is not a setting."""
+    assert load_settings({"MTL_STORE": "", "MTL_HOME": "/h", "store": "/x", "home": "/y"}).store == "/h/store"
+    assert s3_endpoint({"AWS_ENDPOINT_URL": "http://other", "AWS_ENDPOINT_URL_S3": ""}) == "http://other"
+    assert trainer_processes({"MTL_TRAINER_PROCESSES": ""}) == 1
+
+
+def test_an_embedded_prefect_keeps_its_state_in_the_state_folder() -> None:
+    assert prefect_settings({"MTL_HOME": "/h"}).home == Path("/h/prefect")
+    assert prefect_settings({"MTL_HOME": "/h", "PREFECT_HOME": "/p"}).home == Path("/p")
+    assert prefect_settings({"PREFECT_API_URL": "http://x/api/"}).url == "http://x/api"
+
+
+def test_what_is_made_by_hand_does_not_read_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
+    assert PrefectSettings(home=Path("/p")).url is None

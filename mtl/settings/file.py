@@ -9,14 +9,13 @@ from __future__ import annotations
 import io
 import os
 import shlex
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from pathlib import Path
 
 from dotenv import dotenv_values
 
 from mtl.errors import InputError, did_you_mean
-from mtl.settings import load_settings, secrets_folder
-from mtl.settings_service import KNOWN
+from mtl.settings.environment import secrets_folder, state_folder
 from mtl.shortages import reported
 
 NAME = "settings.env"
@@ -33,7 +32,7 @@ def apply_settings_file(environ: MutableMapping[str, str] | None = None) -> None
     env = os.environ if environ is None else environ
     for name, value in read_secrets(secrets_folder(env)).items():
         env[name] = env.get(name) or value
-    for name, value in read_settings(load_settings(env).home / NAME).items():
+    for name, value in read_settings(state_folder(env) / NAME).items():
         env.setdefault(name, value)
 
 
@@ -42,6 +41,10 @@ def read_secrets(folder: Path) -> Mapping[str, str]:
 
     Other files may be there for other programs. Errors: InputError for a file that cannot be read.
     """
+    if not folder.is_dir():
+        return {}
+    from mtl.settings.table import KNOWN  # takes as long as `mtl --help`
+
     found = {}
     for name in KNOWN:
         file = folder / name
@@ -74,12 +77,23 @@ def read_settings(file: Path) -> Mapping[str, str]:
             field=NAME,
             hint=f"chmod 600 {shlex.quote(str(file))}",
         )
-    found = dotenv_values(stream=io.StringIO(text), interpolate=False)
-    for name, value in found.items():
-        if value is None:
-            raise InputError(f"{file}: {name!r} has no value", field=NAME, hint="each line is NAME=VALUE")
-        if name not in (*KNOWN, *CERTIFICATES) or name == "MTL_HOME":
-            known = did_you_mean(name, (*KNOWN, *CERTIFICATES))
-            reason = "decides where this file is" if name == "MTL_HOME" else f"is no setting; {known}"
-            raise InputError(f"{file}: {name} {reason}", field=name, hint="mtl doctor and docs list the settings")
+    from mtl.settings.table import KNOWN
+    from mtl.settings.variables import all_of
+
+    found, known = dotenv_values(stream=io.StringIO(text), interpolate=False), (*KNOWN, *CERTIFICATES)
+    faults = [fault for name, value in found.items() if (fault := _fault(file, name, value, known)) is not None]
+    if faults:
+        raise faults[0] if len(faults) == 1 else all_of(str(file), faults)
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _fault(file: Path, name: str, value: str | None, known: Collection[str]) -> InputError | None:
+    """What is wrong with a line, if anything is."""
+    if value is None:
+        return InputError(f"{file}: {name!r} has no value", field=NAME, hint="each line is NAME=VALUE")
+    hint = "mtl doctor and docs/reference-configuration.md list the settings"
+    if name == "MTL_HOME":
+        return InputError(f"{file}: MTL_HOME decides where this file is", field=name, hint=hint)
+    if name not in known:
+        return InputError(f"{file}: Unknown setting {name}; {did_you_mean(name, known)}", field=name, hint=hint)
+    return None
