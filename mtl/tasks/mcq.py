@@ -15,11 +15,15 @@ from typing import Any
 
 from mtl.example import Example
 from mtl.fingerprint import sha256_bytes
+from mtl.parameter import Parameter
 from mtl.task import (
     Agreed,
     BadRequest,
     BadRow,
     Dropped,
+    GateDefaults,
+    Groups,
+    Item,
     ReadingQuestion,
     Rendered,
     RenderOptions,
@@ -42,7 +46,7 @@ from mtl.tasks.mcq_form import (
     well_formed,
     without_letters,
 )
-from mtl.tasks.mcq_requests import ALL, Choice, choose, pack
+from mtl.tasks.mcq_requests import ALL, OPTIONS, Choice, choose, pack
 from mtl.tasks.text import (
     check_text,
     clean,
@@ -241,14 +245,8 @@ def _example(passage: str, questions: Sequence[Mapping[str, Any]], key: str, opt
 
 
 def prompt(text: str, request: Mapping[str, Any]) -> str:
-    """The inputs for a passage and {easy, medium, hard} counts, each at least 0, together 1 to MAX_REQUEST."""
-    unknown = sorted(set(request) - set(REQUEST))
-    if unknown:
-        raise BadRequest(f"unknown difficulty {unknown[0]!r}", field=unknown[0], hint=f"known: {', '.join(REQUEST)}")
+    """The inputs for a passage and {easy, medium, hard} counts, together 1 to MAX_REQUEST."""
     counts = {name: request.get(name, 0) for name in REQUEST}
-    for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise BadRequest(f"{name} must be a whole number from 0 on, got {count!r}", field=name)
     if not 0 < sum(counts.values()) <= MAX_REQUEST:
         hint = f"ask for 1 to {MAX_REQUEST} questions in all, for example easy 2, medium 1, hard 1"
         raise BadRequest(f"asked for {sum(counts.values())} questions", field="easy", hint=hint)
@@ -300,6 +298,17 @@ def group(example: Example) -> Iterable[str]:
     return [level for level in DIFFICULTIES if request[level.lower()]]
 
 
+def draw(output: Sequence[Mapping[str, Any]]) -> list[Item]:
+    """The questions as a quiz: options, and the key where the reader asks for it."""
+    return [Item(item["question"], item["difficulty"], tuple(item["options"]), item["correct"]) for item in output]
+
+
+def settle(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with `scheme`, the version in force of the scheme that `difficulty` names, in its place."""
+    scheme = next(name for name in SCHEMES if name.rpartition("-")[0] == options["difficulty"])
+    return {"scheme": scheme, **{name: value for name, value in options.items() if name != "difficulty"}}
+
+
 def _dump(record: Question) -> dict[str, Any]:
     return {name: getattr(record, name) for name in Question.__slots__}
 
@@ -329,5 +338,12 @@ TASK = Task(
     questions=questions,
     optional=("level", "example_id", "hub_config", "questions", "answers", "id", mcq_answers.COLUMN),
     agreed=Agreed("answer", mcq_answers.COLUMN, mcq_answers.form_of),
-    request_defaults=REQUEST,
+    request=tuple(Parameter(name, f"{name} questions", 0, low=0) for name in REQUEST),
+    default_request=REQUEST,
+    options=OPTIONS,
+    settle=settle,
+    groups=Groups("difficulty", DIFFICULTIES),
+    gate=GateDefaults("counts_obeyed", guards=("four_options", "valid_key", "question_overlap", "key_supported")),
+    draw=draw,
+    caveat="A question's key can be wrong.",
 )
