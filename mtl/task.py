@@ -81,7 +81,7 @@ class Metric:
 class ReadingQuestion:
     """A multiple-choice question about a passage, as a reader is asked it.
 
-    key: index of the option that is said to be right. label: the difficulty that it says to have.
+    key: index of the option that is said to be right. label: the group that it says to be of.
     """
 
     passage: str
