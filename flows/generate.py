@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from flows import events, steps
 from mtl.config.parameters import with_fields
@@ -44,6 +44,7 @@ def generate(
     request: Annotated[
         Request,
         BeforeValidator(lambda given: {} if given is None else given),
+        WithJsonSchema(Request.model_json_schema()),  # in its place, not by reference: there the server takes no null
         Field(description="what is asked for; empty: the task's default"),
     ] = Request(),  # noqa: B008  # frozen
     model: Annotated[str, Field(description="champion, previous, candidate, or a version such as v3")] = "champion",

@@ -10,17 +10,17 @@ from pydantic import AfterValidator, Field, create_model
 from mtl.config.section import Section
 from mtl.parameter import Parameter
 
-S = TypeVar("S", bound=type[Section])
+S = TypeVar("S", bound=Section)
 
 
-def with_fields(parameters: Iterable[Parameter], *, optional: bool = False) -> Callable[[S], S]:
+def with_fields(parameters: Iterable[Parameter], *, optional: bool = False) -> Callable[[type[S]], type[S]]:
     """Decorator: the section with a field for each parameter behind its own.
 
     optional: each field may also be null, which is its default. Errors: TypeError for a name that the section has.
     """
     chosen = {parameter.name: parameter for parameter in parameters}
 
-    def extend(section: S) -> S:
+    def extend(section: type[S]) -> type[S]:
         if taken := chosen.keys() & section.model_fields.keys():
             raise TypeError(f"a task's parameter cannot be called {min(taken)!r}: {section.__name__} has that field")
         return _model(section, chosen, optional=optional)
@@ -28,9 +28,9 @@ def with_fields(parameters: Iterable[Parameter], *, optional: bool = False) -> C
     return extend
 
 
-def _model(section: S, parameters: Mapping[str, Parameter], *, optional: bool) -> S:
+def _model(section: type[S], parameters: Mapping[str, Parameter], *, optional: bool) -> type[S]:
     fields: Any = {name: _field(parameter, optional=optional) for name, parameter in parameters.items()}
-    return create_model(  # type: ignore[return-value]  # a subclass of the section, which S is
+    return create_model(
         section.__name__, __base__=section, __module__=section.__module__, __doc__=section.__doc__, **fields
     )
 

@@ -77,14 +77,14 @@ def test_every_parameter_of_every_deployment_is_described() -> None:
 
 def test_the_batch_form_has_a_field_for_each_parameter_of_a_request() -> None:
     made = schema(generate)
-    fields = made["definitions"]["Request"]["properties"]
+    fields = made["properties"]["request"]["properties"]
     assert {name: (its["type"], its["minimum"], its["description"]) for name, its in fields.items()} == {
         level: ("integer", 0, f"mcq: {level} questions") for level in ("easy", "medium", "hard")
     }
     assert nullable(made) == []
     given = {"source": "a.jsonl", "destination": "out", "task": "mcq"}
     for request in ({"easy": 1}, {"easy": 1, "hard": None}, {}, None):
-        assert validate(given | {"request": request}, made) == []
+        assert validate(given | {"request": request}, made, allow_none_with_default=True) == []
         assert generate.validate_parameters(given | {"request": request})
     (error,) = validate(given | {"request": {"esay": 1}}, made)
     assert "esay" in error.message

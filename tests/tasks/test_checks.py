@@ -53,7 +53,7 @@ def test_a_task_that_does_not_fit_together_is_refused(changes: dict[str, Any], p
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(ValueError, match="the table of tasks is wrong") as caught:
-        table([summaries(version=0, token="x")])
+        table([summaries(version=0, gate=GateDefaults("rougeX"))])
     assert str(caught.value).count("task 'summarize': ") == 2
 
 

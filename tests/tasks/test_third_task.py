@@ -84,7 +84,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Program, dict[str, A
     write_jsonl(its.folder / "notes" / "dev.jsonl", rows(100, 6))
     values = small_values(save_base(its.folder / "base"), max_steps=2, save_steps=1, warmup_steps=1)
     values["data"]["sources"].append({"task": "title", "uri": "notes"})
-    values["data"] |= {"title_words": 5, "near_duplicates": None}
+    values["data"] |= {"title_words": 5, "near_duplicates": None, "max_bad_share": 0.5}
+    values["data"]["mixture"] = {"kind": "explicit", "rates": dict.fromkeys(("summarize", "mcq", "title"), 1.0)}
     values["evaluate"]["max_new_tokens"]["title"] = 8
     (its.folder / "own.yaml").write_text(yaml.safe_dump(values))
     return its, its.mtl("retrain", "-c", "own.yaml")
@@ -101,7 +102,6 @@ class TestTheWholeWay:
         counts = result["dataset"]["counts"]["title"]
         assert (counts["train"]["kept"], counts["validation"]["kept"]) == (24, 5)
         assert result["dataset"]["quarantine"]["title over title_words"] == 6 + 1 + 1
-        assert result["dataset"]["settings"]["title_words"] == 5
         explained = its.mtl("prepare", "--explain", result["dataset"]["fingerprint"])["text"]
         assert "an example of title, short" in explained
 
