@@ -40,6 +40,7 @@ class Parameter:
         words = _WORDS[self.kind]
         if self.low is None and self.high is None:
             return words
+        words += ", the ends excluded," if self.open else ""
         if self.high is None:
             return f"{words} from {self.low} on"
         return f"{words} up to {self.high}" if self.low is None else f"{words} from {self.low} to {self.high}"
@@ -53,4 +54,6 @@ class Parameter:
             return value in self.choices
         if self.kind not in (int, float):
             return True
+        if self.open and value in (self.low, self.high):
+            return False
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)

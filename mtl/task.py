@@ -201,7 +201,8 @@ class Task:
     group: (example) -> names of the groups that it counts for.
     questions: (example, text) -> the questions in the text, for a reader to answer; None for a task that asks none.
     request: what a request may say; it becomes options of `mtl generate`, parameters of the served model, and fields of
-    the batch form. default_request: what is asked for where a request says nothing.
+    the batch form. default_request: what is asked for where a request says nothing; only for a task whose parameters at
+    their defaults ask for nothing that `prompt` could serve.
     options: what `data` of the configuration may say about rendering. settle: those values -> what the recipe keeps of
     them and `render` gets, for an option whose meaning has versions.
     gate: how the gate judges it by default. draw: a parsed answer -> its items; none: it is shown as text.

@@ -9,6 +9,7 @@ from mtl.parameter import Parameter
 COUNT = Parameter("count", "", 3, low=1, high=9)
 FROM_0 = Parameter("count", "", 0, low=0)
 SHARE = Parameter("share", "", 0.5, low=0, high=1)
+INSIDE = Parameter("share", "", 0.5, low=0, high=1, open=True)
 STYLE = Parameter("style", "", "plain", choices=("plain", "formal"))
 FLAG = Parameter("flag", "", False)
 
@@ -19,6 +20,7 @@ FLAG = Parameter("flag", "", False)
         (COUNT, [1, 9], [0, 10, 1.0, "3", True, None]),
         (FROM_0, [0, 10**9], [-1]),
         (SHARE, [0, 0.5, 1.0], [1.5, "x", True, float("nan")]),
+        (INSIDE, [0.5], [0, 1]),
         (STYLE, ["plain", "formal"], ["", "Plain", 1]),
         (FLAG, [True, False], [0, 1, "true"]),
     ],
@@ -34,6 +36,7 @@ def test_what_it_allows(parameter: Parameter, good: list[Any], bad: list[Any]) -
         (COUNT, "a whole number from 1 to 9"),
         (FROM_0, "a whole number from 0 on"),
         (SHARE, "a number from 0 to 1"),
+        (INSIDE, "a number, the ends excluded, from 0 to 1"),
         (STYLE, "one of plain, formal"),
         (FLAG, "true or false"),
         (Parameter("title", "", ""), "a text"),

@@ -25,7 +25,7 @@ from mtl.evaluation.report import (
 from mtl.evaluation.samples import pick_samples
 from mtl.example import Example
 from mtl.metrics.task_metric import TaskMetric, aggregate, references
-from mtl.task import Task
+from mtl.task import Groups, Task
 
 
 def evaluate_models(
@@ -70,7 +70,7 @@ def evaluate_models(
         seconds=dict(seconds or {}),
         settings=dict(settings or {}) | {"seed": seed, "resamples": resamples},
         scores=tuple(row for model in MODELS for row in scores.get(model, ())),
-        groups={task: tasks[task].groups for task in present if tasks[task].groups.names},
+        groups={task: tasks[task].groups for task in present if tasks[task].groups != Groups()},
     )
 
 

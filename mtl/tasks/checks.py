@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from inspect import signature
 
 from mtl.parameter import Parameter
-from mtl.task import Task
+from mtl.task import BadRequest, Task
 
 _ARGUMENTS = {
     "read": ("row",),
@@ -49,8 +49,21 @@ def _problems(task: Task) -> Iterator[str]:
     if task.version < 1:
         yield f"its version must be 1 or more, got {task.version}"
     yield from (wrong := [*_functions(task), *_metrics(task), *_request(task)])
-    if not wrong and not task.prompt("...", task.complete({})).startswith(task.token):
+    if wrong:
+        return
+    if not task.prompt("...", task.complete({})).startswith(task.token):
         yield f"the inputs that its prompt gives must begin with {task.token}"
+    if task.default_request and _serves_defaults(task):
+        yield "its default request would stand for a request of its parameters' defaults, which its prompt serves too"
+
+
+def _serves_defaults(task: Task) -> bool:
+    """Nobody can tell a parameter that is asked for at its default from one that is not given."""
+    try:
+        task.prompt("...", {parameter.name: parameter.default for parameter in task.request})
+    except BadRequest:
+        return False
+    return True
 
 
 def _functions(task: Task) -> Iterator[str]:
