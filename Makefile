@@ -34,9 +34,10 @@ test: install  ## the quick tier: linters, types, layers and tests, under 5 minu
 FAULTS := tests/faults tests/training tests/checkpoints tests/store tests/release/test_fetch.py tests/release/test_layout.py \
 	tests/release/test_replay.py tests/release/test_overlap.py tests/release/test_many_promotions.py \
 	tests/release/test_journal.py tests/release/test_pull_while_promoting.py tests/serving/test_planted.py \
-	tests/chain/test_rot.py tests/mlflow_backend/test_body_limit.py tests/serving/test_serve_memory.py \
+	tests/pipeline/test_rot.py tests/mlflow_backend/test_body_limit.py tests/serving/test_serve_memory.py \
 	tests/cli/test_embedding.py tests/cli/test_private.py tests/test_connections.py tests/mlflow_backend/test_faults.py
-CHAIN := tests/test_real_data.py tests/flows/test_retrain.py tests/serving tests/docker tests/release/test_worse_candidate.py
+CHAIN := tests/test_real_data.py tests/tasks/test_third_task.py tests/flows/test_retrain.py tests/serving tests/docker \
+	tests/release/test_worse_candidate.py
 
 ci: test  ## what the gate runs: the quick tier, then what is slow of the fault tier and of the chain on real data, killed and served
 	$(BIN)/pytest -n 2 --dist loadfile -m slow $(FAULTS) $(CHAIN)

@@ -6,14 +6,28 @@ python -m flows.generate texts.jsonl answers/ mcq
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from flows import events, steps
+from mtl.config.parameters import with_fields
 from mtl.config.register import RegisterConfig
+from mtl.config.section import Section
+from mtl.tasks.table import names_in_words, request_parameters
+
+_FIELDS = (
+    replace(parameter, description=f"{tasks}: {parameter.description}")
+    for parameter, tasks in request_parameters().values()
+)
+
+
+@with_fields(_FIELDS, optional=True)
+class Request(Section):
+    """What is asked for; where nothing is, the task's default."""
 
 
 @flow(
@@ -26,10 +40,13 @@ from mtl.config.register import RegisterConfig
 def generate(
     source: Annotated[str, Field(description="table (.jsonl, .json, .csv, .parquet) with `text` or `article`")],
     destination: Annotated[str, Field(description="folder for the answers, in parquet parts")],
-    task: Annotated[str, Field(description="summarize, mcq, or one of your own")] = "summarize",
+    task: Annotated[str, Field(description=names_in_words())] = "summarize",
     request: Annotated[
-        dict[str, int] | None, Field(description="what is asked for, e.g. {Easy: 1}; empty: the task's default")
-    ] = None,
+        Request,
+        BeforeValidator(lambda given: {} if given is None else given),
+        WithJsonSchema(Request.model_json_schema()),  # in its place, not by reference: there the server takes no null
+        Field(description="what is asked for; empty: the task's default"),
+    ] = Request(),  # noqa: B008  # frozen
     model: Annotated[str, Field(description="champion, previous, candidate, or a version such as v3")] = "champion",
     name: Annotated[str, Field(description="registered model")] = RegisterConfig().model,
     shard_rows: Annotated[int, Field(ge=1, le=100_000, description="rows of one part")] = 256,
@@ -39,7 +56,8 @@ def generate(
 
     A row that is refused has its reason in column `error`.
     """
-    job = steps.plan_generation(source, task, request or {}, name, model, shard_rows, truncate)
+    asked = request.model_dump(exclude_none=True)
+    job = steps.plan_generation(source, task, asked, name, model, shard_rows, truncate)
     folder = Path(destination)
     parts = [steps.generate_shard(job, number, str(folder)) for number in range(job.shards)]
     refused = sum(part.refused for part in parts)

@@ -10,8 +10,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mtl.errors import MtlError
+from mtl.errors import MtlError, did_you_mean
 from mtl.example import Example
+from mtl.parameter import Parameter
 
 _SHOWN = 60
 _KINDS: tuple[tuple[Any, str], ...] = (
@@ -80,7 +81,7 @@ class Metric:
 class ReadingQuestion:
     """A multiple-choice question about a passage, as a reader is asked it.
 
-    key: index of the option that is said to be right. label: the difficulty that it says to have.
+    key: index of the option that is said to be right. label: the group that it says to be of.
     """
 
     passage: str
@@ -99,7 +100,7 @@ class RenderOptions:
     instruction_dropout: share of training examples whose inputs carry the token without the instruction sentence.
     max_target_tokens: no example's target is longer (questions are split over examples, never cut).
     count: token count of a text, `</s>` included. tokens: what the model sees of a text; equal tokens, equal to it.
-    options: what one task alone needs (mcq: scheme, requests, requests_per_passage).
+    options: what single tasks need: each task's `options` as its `settle` gives them, and max_input_tokens.
     key: `passage_key` of the record's passage where it is known already, else empty.
     """
 
@@ -119,7 +120,7 @@ Dropped = list[tuple[int, BadRow]]
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Examples of one joined record, the parts that fit in none, and the label (a difficulty) of each record kept."""
+    """Examples of one joined record, the parts that fit in none, and the label (a group) of each record kept."""
 
     examples: list[Example]
     dropped: Dropped
@@ -139,8 +140,51 @@ class Agreed:
 
 
 @dataclass(frozen=True, slots=True)
+class Groups:
+    """Names of a task's groups of examples in reading order; `kind` is what one of them is called."""
+
+    kind: str = "group"
+    names: tuple[str, ...] = ()
+
+    def ordered(self, names: Iterable[str]) -> list[str]:
+        """`names` in reading order; those that the task does not name come last, by name."""
+        return sorted(names, key=lambda name: (self.names.index(name) if name in self.names else len(self.names), name))
+
+
+@dataclass(frozen=True, slots=True)
+class GateDefaults:
+    """What the gate asks of a task where the configuration does not say; see `mtl.promotion`.
+
+    metric: the one that decides; empty: the task's first. floors: metric -> worst acceptable mean. guards: metrics that
+    must not be clearly worse.
+    """
+
+    metric: str = ""
+    floors: Mapping[str, float] = field(default_factory=dict)
+    guards: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of an answer, as plain text for a terminal or a page to draw.
+
+    tag: a word or two beside it. options: lettered from A. answer: hidden on a page until the reader asks for it.
+    """
+
+    text: str
+    tag: str = ""
+    options: tuple[str, ...] = ()
+    answer: str = ""
+
+
+def items_of_list(output: Any) -> list[Item]:
+    """Each member of a list is an item; anything else has none, and is shown as the model wrote it."""
+    return [Item(str(member)) for member in output] if isinstance(output, list) else []
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
-    """Name, version, token, and the pure functions of one task.
+    """Name, version and token of one task, its pure functions, and all that the rest of the service must know of it.
 
     columns: what a row must have. optional: what else `read` looks at; None if that may be anything, and then every
     column of a file is read.
@@ -153,9 +197,16 @@ class Task:
     bare: inputs -> the same inputs with the task token but without the instruction sentence.
     parse: what a model wrote -> a JSON value, or None where it is not of the task's form.
     score: (example, prediction) -> one score per metric; None where a metric does not apply.
-    group: (example) -> names of the groups of `by_difficulty` that it counts for.
+    groups: of examples, for the report; `labels` that `render` gives are names of groups too.
+    group: (example) -> names of the groups that it counts for.
     questions: (example, text) -> the questions in the text, for a reader to answer; None for a task that asks none.
-    request_defaults: the keys a request may have.
+    request: what a request may say; it becomes options of `mtl generate`, parameters of the served model, and fields of
+    the batch form. default_request: what is asked for where a request says nothing; only for a task whose parameters at
+    their defaults ask for nothing that `prompt` could serve.
+    options: what `data` of the configuration may say about rendering. settle: those values -> what the recipe keeps of
+    them and `render` gets, for an option whose meaning has versions.
+    gate: how the gate judges it by default. draw: a parsed answer -> its items; none: it is shown as text.
+    caveat: a sentence for the model card about what may be wrong with an answer.
     version changes whenever a prompt, a parser or a rule does.
     """
 
@@ -174,8 +225,27 @@ class Task:
     bare: Callable[[str], str]
     parse: Callable[[str], Any | None]
     score: Callable[[Example, str], Scores]
+    groups: Groups = Groups()
     group: Callable[[Example], Iterable[str]] = lambda example: ()
     questions: Callable[[Example, str], list[ReadingQuestion]] | None = None
     optional: tuple[str, ...] | None = None
     agreed: Agreed | None = None
-    request_defaults: Mapping[str, Any] = field(default_factory=dict)
+    request: tuple[Parameter, ...] = ()
+    default_request: Mapping[str, Any] = field(default_factory=dict)
+    options: tuple[Parameter, ...] = ()
+    settle: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+    gate: GateDefaults = GateDefaults()
+    draw: Callable[[Any], Sequence[Item]] = items_of_list
+    caveat: str = ""
+
+    def complete(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The request with a value for each parameter. Errors: BadRequest, naming the one that cannot be."""
+        known = {parameter.name: parameter for parameter in self.request}
+        given = request or self.default_request
+        for name, value in given.items():
+            if name not in known:
+                hint = did_you_mean(name, known) if known else "leave it out: this task has no parameters"
+                raise BadRequest(f"{self.name} takes no {name!r}", field=name, hint=hint)
+            if not known[name].allows(value):
+                raise BadRequest(f"{name} must be {known[name].expected}, got {value!r}", field=name)
+        return {name: given.get(name, parameter.default) for name, parameter in known.items()}

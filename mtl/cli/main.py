@@ -10,10 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from mtl.cli import operations, private, terminal
+from mtl.cli.requests import with_request
 from mtl.errors import InputError, InternalError, InterruptedByUser, MtlError
 from mtl.service.redact import clean as redact
 from mtl.settings import bypass_proxy_for_loopback
 from mtl.shortages import explained
+from mtl.tasks.table import names_in_words
 
 app = typer.Typer(
     name="mtl",
@@ -207,6 +209,7 @@ def repair_journal(
 
 
 @app.command()
+@with_request
 def generate(
     file: Annotated[
         Path | None,
@@ -215,10 +218,8 @@ def generate(
             "default: standard input"
         ),
     ] = None,
-    task: Annotated[str, typer.Option(help="summarize or mcq")] = "summarize",
-    easy: Annotated[int, typer.Option(min=0, help="mcq: easy questions")] = 0,
-    medium: Annotated[int, typer.Option(min=0, help="mcq: medium questions")] = 0,
-    hard: Annotated[int, typer.Option(min=0, help="mcq: hard questions")] = 0,
+    task: Annotated[str, typer.Option(help=names_in_words())] = "summarize",
+    request: dict[str, Any] | None = None,  # an option for each parameter of the tasks stands here
     model: Annotated[str, typer.Option(help="champion, candidate, vN, a run, or a folder")] = "champion",
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="default: as trained")] = None,
     truncate: Annotated[bool, typer.Option(help="cut a text over the limit instead of refusing it")] = False,
@@ -226,11 +227,9 @@ def generate(
     name: Model = DEFAULT_MODEL,
     as_json: Json = False,
 ) -> None:
-    """Answer one text with a summary or with multiple-choice questions; or many, with a JSON line for each."""
+    """Answer one text as a task asks for it, such as with a summary; or many, with a JSON line for each."""
     from mtl.cli import releases
 
-    counts = {"easy": easy, "medium": medium, "hard": hard}
-    request = {level: count for level, count in counts.items() if count}
     options: dict[str, Any] = {"name": name, "ref": model, "max_new_tokens": max_new_tokens, "truncate": truncate}
     if lines or (file is not None and releases.is_table(file)):
         summary = releases.generate_many(file, task, request, **options, out=sys.stdout)

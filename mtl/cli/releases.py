@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 from mtl.decision import DecisionState, label, predicate
@@ -15,6 +16,8 @@ from mtl.progress import report as report_progress
 from mtl.service.redact import clean
 from mtl.settings import load_settings, tracking_is_named
 from mtl.store.searched import searched
+from mtl.task import Item
+from mtl.tasks.table import get_task
 from mtl.workspace import open_workspace
 
 if TYPE_CHECKING:
@@ -77,7 +80,7 @@ def repair_journal(name: str, champion: str | None, reason: str) -> Document:
 def generate(
     file: Path | None,
     task: str,
-    request: Mapping[str, int],
+    request: Mapping[str, Any] | None,
     *,
     name: str,
     ref: str,
@@ -100,7 +103,7 @@ def generate(
 def generate_many(
     file: Path | None,
     task: str,
-    request: Mapping[str, int],
+    request: Mapping[str, Any] | None,
     *,
     name: str,
     ref: str,
@@ -283,17 +286,20 @@ def promote_text(result: Document) -> str:
 
 
 def generate_text(result: Document) -> str:
-    """The summary, or the questions one under the other."""
-    if result["output"] is None:
+    """The answer as its task draws it, one item under the other; or as text."""
+    output = result["output"]
+    if output is None:
         return f"the model's answer is not of the form of {result['task']}:\n{result['text']}"
-    if isinstance(result["output"], str):
-        return result["output"]
-    return "\n\n".join(_question(number, item) for number, item in enumerate(result["output"], start=1))
+    items = get_task(result["task"]).draw(output)
+    if items:
+        return "\n\n".join(_item(number, item) for number, item in enumerate(items, start=1))
+    return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
 
 
-def _question(number: int, item: Document) -> str:
-    marks = (f"   {letter}. {option}" for letter, option in zip("ABCD", item["options"], strict=True))
-    return "\n".join([f"{number}. {item['question']}  [{item['difficulty']}]", *marks, f"   answer: {item['correct']}"])
+def _item(number: int, item: Item) -> str:
+    marks = (f"   {letter}. {option}" for letter, option in zip(ascii_uppercase, item.options, strict=False))
+    answer = [f"   answer: {item.answer}"] if item.answer else []
+    return "\n".join([f"{number}. {item.text}" + (f"  [{item.tag}]" if item.tag else ""), *marks, *answer])
 
 
 def pull_text(result: Document) -> str:

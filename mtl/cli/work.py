@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mtl.cli.embedding import prefect_server
+from mtl.cli.requests import command_line
 from mtl.cli.terminal import progress_bars, stoppable
 from mtl.config.retrain import load_config
 from mtl.decision import GATE, headline
 from mtl.errors import MtlError, PermanentError, TransientError
 from mtl.settings import prefect_settings
+from mtl.tasks.table import get_task
 from mtl.workspace import open_workspace
 
 Document = dict[str, Any]
@@ -195,7 +197,10 @@ def retrain_text(result: Document) -> str:
     lines.append(f"  release {result['release']}, {champion}")
     lines += [f"  report {_from_here(Path(result['report']))}"] if result.get("report") else []
     lines += ["", *_means(result["evaluate"]), ""]
-    return "\n".join([*lines, "next: mtl generate --task mcq --easy 1 --medium 1 --hard 1 FILE, or mtl models"])
+    task = get_task([*result["evaluate"]["examples"]][-1])
+    return "\n".join(
+        [*lines, f"next: mtl generate {command_line(task.name, task.default_request)} FILE, or mtl models"]
+    )
 
 
 def _from_here(path: Path) -> Path:

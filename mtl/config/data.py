@@ -6,8 +6,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from mtl.config.parameters import with_fields
 from mtl.config.section import Section
 from mtl.errors import did_you_mean
+from mtl.tasks.table import TASKS, names_in_words
 
 Split = Literal["train", "validation", "test"]
 
@@ -15,7 +17,7 @@ Split = Literal["train", "validation", "test"]
 class SourceConfig(Section):
     """Where the rows of one task come from."""
 
-    task: str = Field(description="task that reads these rows: summarize, mcq, or one of your own")
+    task: str = Field(description=f"task that reads these rows: {names_in_words()}")
     uri: str = Field(
         description="demo (generated), hub:OWNER/NAME, s3://BUCKET/PREFIX, or a file, folder, glob or tar archive of "
         "jsonl, ndjson, json, csv, tsv, parquet, arrow (also gzip or zstd), CNN/DailyMail's .story or RACE's N.txt"
@@ -94,42 +96,15 @@ class MixtureConfig(Section):
     rates: dict[str, float] = Field(default_factory=dict, description="explicit: task -> rate, any positive numbers")
 
 
-class RequestsConfig(Section):
-    """How often a training example asks for which of its passage's questions (any numbers; shares of their sum)."""
-
-    all: float = Field(0.4, ge=0, description="all of the passage's questions")
-    one: float = Field(0.2, ge=0, description="one of them")
-    level: float = Field(0.2, ge=0, description="those of one difficulty")
-    subset: float = Field(0.2, ge=0, description="some of them, each count of each difficulty as likely")
-
-    @model_validator(mode="after")
-    def _some(self) -> RequestsConfig:
-        if self.all + self.one + self.level + self.subset <= 0:
-            raise ValueError("at least one of all, one, level, subset must be over 0")
-        return self
-
-
+@with_fields(parameter for task in TASKS.values() for parameter in task.options)
 class DataConfig(Section):
     """Sources and how their rows become examples."""
 
+    # What single tasks need besides is among the fields too: see `options` of the tasks.
+
     sources: list[SourceConfig] = Field(min_length=1, description="one or more, at least one a task")
     mixture: MixtureConfig = Field(MixtureConfig(), description="rates of the tasks in training")
-    difficulty: Literal["overlap", "levels"] = Field(
-        "overlap",
-        description="overlap: high is Medium or Hard by evidence in the passage; levels: high is Medium, college Hard",
-    )
-    requests: RequestsConfig = Field(RequestsConfig(), description="which counts mcq training examples ask for")
-    requests_per_passage: int = Field(2, ge=1, le=8, description="different requests for one passage in training")
-    evaluation_requests: Literal["all", "mixed"] = Field(
-        "all", description="validation and test: all questions of a passage, or one request drawn as in training"
-    )
     max_input_tokens: int = Field(512, ge=16, le=4096, description="longer inputs are cut at the end, and counted")
-    long_inputs: Literal["truncate", "windows"] = Field(
-        "truncate",
-        description="articles over max_input_tokens: truncate, or in training also their lead with later windows",
-    )
-    windows: int = Field(2, ge=1, le=8, description="long_inputs windows: at most this many later windows an article")
-    lead_share: float = Field(0.25, gt=0, lt=1, description="long_inputs windows: share of the input that is the lead")
     max_target_tokens: int = Field(
         256, ge=16, le=1024, description="targets never exceed this; questions are never cut"
     )

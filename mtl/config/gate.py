@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 from pydantic import Field
 
 from mtl.config.section import Section
+from mtl.task import GateDefaults
+from mtl.tasks.table import TASKS
+
+
+def _as_tasks_say(part: Callable[[GateDefaults], Any]) -> dict[str, Any]:
+    """task -> what its gate defaults say, for those that say anything."""
+    return {name: said for name, task in TASKS.items() if (said := part(task.gate))}
 
 
 class GateConfig(Section):
     """Rules of the gate; `mtl.promotion` says how they are applied."""
 
     metrics: dict[str, str] = Field(
-        default={"summarize": "rougeLsum", "mcq": "counts_obeyed"},
+        default=_as_tasks_say(lambda gate: gate.metric),
         description="task -> the metric that decides; a named task must be in the report; "
         "a task that is not named is decided by its first metric",
     )
     floors: dict[str, dict[str, float]] = Field(
-        default_factory=dict,
+        default=_as_tasks_say(lambda gate: dict(gate.floors)),
         description="task -> metric -> worst acceptable mean (the highest one where lower is better)",
     )
     guards: dict[str, list[str]] = Field(
-        default={
-            "summarize": ["rouge1", "rouge2", "kind_obeyed"],
-            "mcq": ["four_options", "valid_key", "question_overlap", "key_supported"],
-        },
+        default=_as_tasks_say(lambda gate: list(gate.guards)),
         description="task -> metrics that must not be clearly worse, i.e. with the whole interval below -tolerance",
     )
     guard_groups: bool = Field(
-        True, description="the deciding metric must not be clearly worse in any difficulty with min_examples"
+        True,
+        description="the deciding metric must not be clearly worse in any group of a task's examples, such as a "
+        "difficulty, with min_examples",
     )
     min_examples: int = Field(30, ge=2, description="fewer evaluated examples of a task: not promoted")
     too_few_examples: Literal["refuse", "register"] = Field(

@@ -1,4 +1,4 @@
-"""What a data set is, for a person: counts, reasons, lengths, and real examples of each task and difficulty."""
+"""What a data set is, for a person: counts, reasons, lengths, and real examples of each task and group."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from itertools import islice
 from mtl.data.dataset import Dataset
 from mtl.data.manifest import DatasetManifest, SplitCounts
 from mtl.example import Example
-from mtl.tasks.difficulty import DIFFICULTIES
+from mtl.task import Task
 from mtl.tasks.table import get_task
 
 _STATISTICS = ("mean", "median", "p90", "p99", "max")
 _LOOK = 2000
-"""Examples of a split among which one of each difficulty is looked for."""
+"""Examples of a split among which one of each group is looked for."""
 _SHOWN = 400
 """Characters of an example's inputs."""
 
@@ -24,7 +24,7 @@ def explain(data: Dataset) -> str:
     lines = [f"data set {manifest.fingerprint}", *_sources(manifest), "", *_settings(manifest)]
     for task, splits in manifest.counts.items():
         lines += ["", f"{task} (version {manifest.tasks.get(task, '?')})"]
-        lines += [line for split, counts in splits.items() for line in _split(split, counts)]
+        lines += [line for split, counts in splits.items() for line in _split(get_task(task), split, counts)]
         lines += _lengths(manifest, task)
     if manifest.quarantine:
         first = {row.reason: row for row in data.refused()}
@@ -44,22 +44,24 @@ def _sources(manifest: DatasetManifest) -> Iterator[str]:
 
 def _settings(manifest: DatasetManifest) -> Iterator[str]:
     settings = manifest.settings
-    yield f"difficulty by scheme {manifest.scheme}, tokenizer {manifest.tokenizer['name']}, seed {settings.get('seed')}"
+    kinds = [kind for task in manifest.counts if (kind := get_task(task).groups.kind) != "group"]
+    scheme = f"{kinds[0]} by scheme {manifest.scheme}, " if kinds and manifest.scheme else ""
+    yield f"{scheme}tokenizer {manifest.tokenizer['name']}, seed {settings.get('seed')}"
     yield (
         f"inputs of at most {settings.get('max_input_tokens')} tokens ({settings.get('long_inputs')}), targets of "
         f"{settings.get('max_target_tokens')}; {settings.get('instruction_dropout', 0.0):.0%} without the instruction"
     )
 
 
-def _split(split: str, counts: SplitCounts) -> Iterator[str]:
+def _split(task: Task, split: str, counts: SplitCounts) -> Iterator[str]:
     yield (
         f"  {split:<11}{counts.rows:>8} rows = {counts.kept} kept + {counts.merged} merged + "
         f"{counts.quarantined} quarantined -> {counts.examples} examples"
     )
     total = sum(counts.by_difficulty.values())
     if total:
-        labels = sorted(counts.by_difficulty.items(), key=lambda item: _rank(item[0]))
-        shares = (f"{label} {number} ({number / total:.0%})" for label, number in labels)
+        numbers = counts.by_difficulty
+        shares = (f"{label} {numbers[label]} ({numbers[label] / total:.0%})" for label in task.groups.ordered(numbers))
         yield f"  {'':<11}{', '.join(shares)}"
 
 
@@ -84,22 +86,17 @@ def _examples(data: Dataset) -> Iterator[str]:
 
 
 def _one_of_each(data: Dataset, task: str) -> dict[str, Example]:
-    """For each group of the task (a difficulty) an example of it, one asked for nothing else if there is one."""
+    """For each group of the task an example of it, one asked for nothing else if there is one."""
     found: dict[str, Example] = {}
     alone: set[str] = set()
-    of = get_task(task).group
+    its = get_task(task)
     for example in islice(data.examples(task, "train"), _LOOK):
-        groups = tuple(of(example)) or ("",)
+        groups = tuple(its.group(example)) or ("",)
         for group in groups:
             if group not in found or (len(groups) == 1 and group not in alone):
                 found[group] = example
                 alone |= {group} if len(groups) == 1 else set()
-    return dict(sorted(found.items(), key=lambda item: _rank(item[0])))
-
-
-def _rank(label: str) -> tuple[int, str]:
-    """Difficulties in their own order; labels of other tasks by name."""
-    return (DIFFICULTIES.index(label) if label in DIFFICULTIES else 0), label
+    return {group: found[group] for group in its.groups.ordered(found)}
 
 
 def _short(text: str) -> str:

@@ -71,7 +71,7 @@ class _Renderer:
         encoder = job.encoder
         splits = ("train", "validation", "test")
         self._options: dict[str, RenderOptions] = {
-            split: job.recipe.options(split, encoder.count, encoder.tokens) for split in splits
+            split: job.recipe.render_options(split, encoder.count, encoder.tokens) for split in splits
         }
 
     def passage(self, key: str, pieces: Sequence[Piece], examples: dict[str, list[Example]]) -> None:

@@ -18,7 +18,6 @@ from mtl.evaluation.reader import Reader
 from mtl.evaluation.samples import sample_examples
 from mtl.example import Example
 from mtl.task import Metric, ReadingQuestion, Scores, Task
-from mtl.tasks.difficulty import DIFFICULTIES
 
 METRICS = (
     Metric("answerable", source="share of questions whose key the reader picks; chance 0.25 (Raina and Gales 2022)"),
@@ -70,8 +69,8 @@ def with_reader(
     ]
     reference = [q for example in chosen for q in _questions(asking[example.task], example, example.targets)]
     readings = _read(reader, [*reference, *written])
-    labels = sorted({question.label for question in reference}, key=_reading_order)
-    extended = {name: _extended(task, labels, uids, readings) for name, task in asking.items()}
+    labels = {question.label for question in reference}
+    extended = {name: _extended(task, task.groups.ordered(labels), uids, readings) for name, task in asking.items()}
     return dict(tasks) | extended, _note(reader, reference, readings, examples=len(chosen))
 
 
@@ -91,30 +90,37 @@ def _read(reader: Reader, questions: Sequence[ReadingQuestion]) -> dict[ReadingQ
 
 
 def _extended(task: Task, labels: Sequence[str], uids: set[str], readings: Readings) -> Task:
-    difficulty = tuple(
+    measured = tuple(
         Metric(
-            f"difficulty_{label}",
+            _measured(task, label),
             higher_is_better=None,
             source=f"share of the questions labelled {label} that the reader gets wrong with the passage",
         )
         for label in labels
     )
-    return replace(task, metrics=(*task.metrics, *METRICS, *difficulty), score=_scorer(task, labels, uids, readings))
+    return replace(task, metrics=(*task.metrics, *METRICS, *measured), score=_scorer(task, labels, uids, readings))
 
 
 def _scorer(task: Task, labels: Sequence[str], uids: set[str], readings: Readings) -> Callable[[Example, str], Scores]:
     def score(example: Example, text: str) -> Scores:
         questions = _questions(task, example, text) if example.uid in uids else []
-        return {**task.score(example, text), **_scores(questions, labels, readings)}
+        return {**task.score(example, text), **_scores(task, questions, labels, readings)}
 
     return score
 
 
-def _scores(questions: Sequence[ReadingQuestion], labels: Sequence[str], readings: Readings) -> dict[str, float | None]:
+def _measured(task: Task, label: str) -> str:
+    """Name of the metric of how hard a label is: `difficulty_Easy`."""
+    return f"{task.groups.kind}_{label}"
+
+
+def _scores(
+    task: Task, questions: Sequence[ReadingQuestion], labels: Sequence[str], readings: Readings
+) -> dict[str, float | None]:
     seen = _share(readings[question].seen for question in questions)
     blind = _share(readings[question].blind for question in questions)
     wrong = {
-        f"difficulty_{label}": _share(not readings[question].seen for question in questions if question.label == label)
+        _measured(task, label): _share(not readings[question].seen for question in questions if question.label == label)
         for label in labels
     }
     gain = None if seen is None or blind is None else seen - blind
@@ -135,7 +141,3 @@ def _note(reader: Reader, reference: Sequence[ReadingQuestion], readings: Readin
         "reference_with_passage": _share(readings[question].seen for question in reference),
         "reference_without_passage": _share(readings[question].blind for question in reference),
     }
-
-
-def _reading_order(label: str) -> tuple[int, str]:
-    return (DIFFICULTIES.index(label) if label in DIFFICULTIES else len(DIFFICULTIES), label)

@@ -23,7 +23,7 @@ class DatasetChange:
 
 
 def dataset_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[DatasetChange, ...]:
-    """Fingerprint, sources, scheme, counts and difficulties of two manifests (the documents of manifest.json)."""
+    """Fingerprint, sources, scheme, counts and labels of two manifests (the documents of manifest.json)."""
     found = [DatasetChange("fingerprint", before["fingerprint"][:12], now["fingerprint"][:12])]
     found += _paired("source", _sources(before), _sources(now))
     found += _paired("counts", dict(_counts(before)), dict(_counts(now)))

@@ -1,4 +1,4 @@
-"""The report as Markdown: the verdict first, one table a task, difficulties, samples side by side.
+"""The report as Markdown: the verdict first, one table a task, its groups, samples side by side.
 
 Plain GitHub tables, so that it reads in Prefect's UI and in a terminal alike. What models wrote is data: everything in
 it that Markdown or HTML would act on is escaped.
@@ -14,14 +14,13 @@ from typing import Any
 from mtl.decision import Decision
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
 from mtl.printable import printable
-from mtl.task import Metric
+from mtl.task import Groups, Metric
 
 INPUT_CHARS, TEXT_CHARS = 600, 1200
 """Longest input and longest text of a sample that is shown."""
 
 _ACTIVE = re.compile(r"([\\`*\[\]|~#<>&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-_LEVELS = ("Easy", "Medium", "Hard")
 _NONE = "–"
 
 
@@ -30,7 +29,7 @@ def report_markdown(report: EvalReport, *, decision: Decision | None = None) -> 
     blocks = [*_decided(decision), *_overview(report)]
     for task in report.metrics:
         blocks += [f"## {escape(task)}", f"{report.examples[task]} examples.", _task_table(report, task)]
-        blocks += _difficulty_tables(report, task)
+        blocks += _group_tables(report, task)
     blocks += _samples(report)
     return "\n\n".join(blocks) + "\n"
 
@@ -102,15 +101,15 @@ def _task_table(report: EvalReport, task: str) -> str:
     return _table(["metric", *report.models, *(f"candidate − {against}" for against in opponents)], rows)
 
 
-def _difficulty_tables(report: EvalReport, task: str) -> list[str]:
-    """A line a metric and difficulty; those without a value anywhere are left out."""
-    results = [report.results[model][task] for model in report.models]
-    names = sorted({name for result in results for name in result.groups}, key=_reading_order)
+def _group_tables(report: EvalReport, task: str) -> list[str]:
+    """A line a metric and group; those without a value anywhere are left out."""
+    names = report.group_names(task)
     rows = [
         row for metric in report.metrics[task] for name in names if (row := _group_row(report, task, metric, name=name))
     ]
+    kind = escape(report.groups.get(task, Groups()).kind)
     compared = [f"candidate − {against}" for against in _opponents(report)]
-    return ["### By difficulty", _table(["metric", "difficulty", "n", *report.models, *compared], rows)] if rows else []
+    return [f"### By {kind}", _table(["metric", kind, "n", *report.models, *compared], rows)] if rows else []
 
 
 def _group_row(report: EvalReport, task: str, metric: Metric, *, name: str) -> list[str] | None:
@@ -126,10 +125,6 @@ def _group_row(report: EvalReport, task: str, metric: Metric, *, name: str) -> l
         *map(_number, means),
         *(_difference(comparison, metric) for comparison in compared),
     ]
-
-
-def _reading_order(name: str) -> tuple[int, str]:
-    return (_LEVELS.index(name) if name in _LEVELS else len(_LEVELS), name)
 
 
 def _samples(report: EvalReport) -> list[str]:

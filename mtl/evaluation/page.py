@@ -19,12 +19,11 @@ from mtl.evaluation.dataset_changes import DatasetChange
 from mtl.evaluation.markdown import reader_words
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
 from mtl.printable import printable
-from mtl.task import Metric, Task
+from mtl.task import Groups, Metric, Task
 
 INPUT_CHARS = 6000
 """Longest input, and longest text of a model, that is shown; the rest is in the data set and in the report."""
 
-_LEVELS = ("Easy", "Medium", "Hard")
 _WIDTH, _MIDDLE, _REACH = 240.0, 120.0, 112.0  # of a plot, in units of its viewBox
 
 
@@ -39,7 +38,7 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One metric of a task or of a difficulty: the models' means, and the difference with its plot."""
+    """One metric of a task or of a group: the models' means, and the difference with its plot."""
 
     metric: Metric
     group: str | None
@@ -100,17 +99,17 @@ def _template() -> Template:
 
 def _task_view(report: EvalReport, task: str, *, against: str) -> dict[str, Any]:
     whole = [_row(report, task, metric, against=against, group=None) for metric in report.metrics[task]]
-    groups = sorted(
-        {name for results in report.results.values() for name in results[task].groups},
-        key=lambda name: (_LEVELS.index(name) if name in _LEVELS else len(_LEVELS), name),
-    )
-    by_group = [{"name": name, "rows": list(_group_rows(report, task, name, against=against))} for name in groups]
+    by_group = [
+        {"name": name, "rows": list(_group_rows(report, task, name, against=against))}
+        for name in report.group_names(task)
+    ]
     return {
         "name": task,
         "n": report.examples[task],
         "rows": [row for row in whole if row.metric.higher_is_better is not None],
         "neutral": [row for row in whole if row.metric.higher_is_better is None],
         "groups": by_group,
+        "kind": report.groups.get(task, Groups()).kind,
         "note": reader_words(report) if report.metric(task, "answerable") else "",
     }
 
@@ -197,13 +196,12 @@ def _order(names: Mapping[str, str]) -> list[str]:
 
 
 def _text_view(name: str, text: str, task: Task | None) -> dict[str, Any]:
-    """`quiz`: questions with options, where the text is of that form."""
+    """`items`: how the task draws its answer, where the text is one."""
     parsed = task.parse(text) if task is not None else None
-    questions = parsed if isinstance(parsed, list) and all("options" in item for item in parsed) else None
     return {
         "name": name,
         "text": _cut(" ".join(text.split())),
-        "quiz": questions,
+        "items": task.draw(parsed) if task is not None and parsed is not None else [],
         "unread": task is not None and parsed is None and name != "reference",
     }
 

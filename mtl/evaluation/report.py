@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from mtl.task import Metric
+from mtl.task import Groups, Metric
 
 BASE, CANDIDATE, CHAMPION = "base", "candidate", "champion"
 MODELS = (BASE, CHAMPION, CANDIDATE)
@@ -29,7 +29,7 @@ class GroupResult:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """One model on one task; `groups` are the difficulties, or whatever else Task.group names."""
+    """One model on one task; `groups` are those that Task.group names."""
 
     n: int
     means: Means
@@ -87,7 +87,8 @@ class ExampleScores:
 class EvalReport:
     """results: model -> task -> means. `settings` says how texts were generated and examples were chosen.
 
-    `seconds` is the time each model took; `confidence` that of all intervals. `scores` holds every single example,
+    `seconds` is the time each model took; `confidence` that of all intervals. `groups` says of each task that has some
+    what its groups are called, in reading order. `scores` holds every single example,
     models one after the other in the same order of examples; it is not part of the JSON.
     """
 
@@ -99,6 +100,7 @@ class EvalReport:
     seconds: Mapping[str, float]
     settings: Mapping[str, Any]
     scores: tuple[ExampleScores, ...] = ()
+    groups: Mapping[str, Groups] = field(default_factory=dict)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -118,6 +120,11 @@ class EvalReport:
     def metric(self, task: str, name: str) -> Metric | None:
         """What the task says about one of its metrics."""
         return next((metric for metric in self.metrics.get(task, ()) if metric.name == name), None)
+
+    def group_names(self, task: str) -> list[str]:
+        """The groups of a task that some example is in, in reading order."""
+        names = {name for results in self.results.values() if task in results for name in results[task].groups}
+        return self.groups.get(task, Groups()).ordered(names)
 
     def comparison(self, against: str, task: str, metric: str, *, group: str | None = None) -> Comparison | None:
         """Candidate against `against`, or None where they were not compared on that."""
@@ -146,6 +153,7 @@ class EvalReport:
             "not_finite": ["/".join(path) for path, value in _values(self.results) if _not_finite(value)],
             "comparisons": [_comparison_json(comparison) for comparison in self.comparisons],
             "metrics": {task: [asdict(metric) for metric in metrics] for task, metrics in self.metrics.items()},
+            "groups": {task: {"kind": its.kind, "names": list(its.names)} for task, its in self.groups.items()},
             "samples": [asdict(sample) for sample in self.samples],
             "settings": dict(self.settings),
         }
@@ -163,6 +171,7 @@ class EvalReport:
             confidence=document["confidence"],
             seconds=document["seconds_by_model"],
             settings=document["settings"],
+            groups={task: Groups(its["kind"], tuple(its["names"])) for task, its in document.get("groups", {}).items()},
         )
 
 

@@ -24,7 +24,8 @@ from mtl.evaluation.report import (
 )
 from mtl.evaluation.samples import pick_samples
 from mtl.example import Example
-from mtl.task import Task
+from mtl.metrics.task_metric import TaskMetric, aggregate, references
+from mtl.task import Groups, Task
 
 
 def evaluate_models(
@@ -69,6 +70,7 @@ def evaluate_models(
         seconds=dict(seconds or {}),
         settings=dict(settings or {}) | {"seed": seed, "resamples": resamples},
         scores=tuple(row for model in MODELS for row in scores.get(model, ())),
+        groups={task: tasks[task].groups for task in present if tasks[task].groups != Groups()},
     )
 
 
@@ -123,24 +125,28 @@ def _check(predictions: Mapping[str, Sequence[str]], examples: Sequence[Example]
 def _score(
     model: str, texts: Sequence[str], *, examples: Sequence[Example], tasks: Mapping[str, Task]
 ) -> list[ExampleScores]:
-    names = {name: [metric.name for metric in task.metrics] for name, task in tasks.items()}
-    rows = []
-    for example, text in zip(examples, texts, strict=True):
-        task = tasks[example.task]
-        scores = task.score(example, text)
-        if unknown := scores.keys() - set(names[task.name]):
-            raise ValueError(f"task {task.name} scores {sorted(unknown)}, which its metrics do not describe")
-        rows.append(
-            ExampleScores(
-                model=model,
-                task=task.name,
-                uid=example.uid,
-                groups=tuple(task.group(example)),
-                prediction=text,
-                scores={name: scores.get(name) for name in names[task.name]},
-            )
+    """Rows in the order of the examples; the scores of each task come out of one call."""
+    scores: list[Means] = [{}] * len(examples)
+    for name in dict.fromkeys(example.task for example in examples):
+        own = [index for index, example in enumerate(examples) if example.task == name]
+        values: Mapping[str, Sequence[float | None]] = TaskMetric(tasks[name]).compute(
+            predictions=[texts[index] for index in own],
+            references=references(examples[index] for index in own),
+            use_aggregator=False,
         )
-    return rows
+        for place, index in enumerate(own):
+            scores[index] = {metric: column[place] for metric, column in values.items()}
+    return [
+        ExampleScores(
+            model=model,
+            task=example.task,
+            uid=example.uid,
+            groups=tuple(tasks[example.task].group(example)),
+            prediction=text,
+            scores=row,
+        )
+        for example, text, row in zip(examples, texts, scores, strict=True)
+    ]
 
 
 def _groups(rows: Iterable[ExampleScores]) -> list[str]:
@@ -159,13 +165,7 @@ def _task_result(rows: Sequence[ExampleScores], task: Task) -> TaskResult:
 
 
 def _means(rows: Sequence[ExampleScores], task: Task) -> dict[str, float | None]:
-    """Mean of the values that are not None; NaN where one is not finite, whatever its sign."""
-    means: dict[str, float | None] = {}
-    for metric in task.metrics:
-        values = [value for row in rows if (value := row.scores[metric.name]) is not None]
-        finite = all(math.isfinite(value) for value in values)
-        means[metric.name] = (math.fsum(values) / len(values) if finite else math.nan) if values else None
-    return means
+    return {metric.name: aggregate([row.scores[metric.name] for row in rows]) for metric in task.metrics}
 
 
 def _matrix(scores: Sequence[Means], names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -20,17 +20,19 @@ from mtl.model.folder import seal_folder
 from mtl.model.load import load_spec
 from mtl.registry.code_version import package_version
 from mtl.serving.folder import bundled_base, model_files
+from mtl.tasks.table import request_parameters
 
 _CODE = Path(__file__).parent / "pyfunc.py"
 _ANY = AnyType()  # type: ignore[no-untyped-call]
+_TYPES = {bool: DataType.boolean, int: DataType.long, float: DataType.double, str: DataType.string}
 _REQUIREMENTS = ("mlflow", "torch", "transformers", "peft", "safetensors", "tokenizers")
 
 
 def signature() -> ModelSignature:
     """Column `text` in, {output, text, truncated} out.
 
-    Parameters: task; easy, medium, hard (all 0: the task's default request); max_new_tokens (0: the model's limit for
-    the task); truncate (cut an over-long text instead of refusing it).
+    Parameters: task; those of the tasks' requests (all at their defaults: the task's default request); max_new_tokens
+    (0: the model's limit for the task); truncate (cut an over-long text instead of refusing it).
     """
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.string, "text")]),
@@ -40,9 +42,10 @@ def signature() -> ModelSignature:
         params=ParamSchema(
             [
                 ParamSpec("task", DataType.string, "summarize"),
-                ParamSpec("easy", DataType.long, 0),
-                ParamSpec("medium", DataType.long, 0),
-                ParamSpec("hard", DataType.long, 0),
+                *(
+                    ParamSpec(name, _TYPES[parameter.kind], parameter.default)
+                    for name, (parameter, _) in request_parameters().items()
+                ),
                 ParamSpec("max_new_tokens", DataType.long, 0),
                 ParamSpec("truncate", DataType.boolean, False),
             ]

@@ -15,8 +15,6 @@ from mlflow.pyfunc.model import PythonModel
 
 from mtl.errors import MtlError, NotFoundError, did_you_mean
 
-_COUNTS = ("easy", "medium", "hard")
-
 
 class MultitaskModel(PythonModel):  # type: ignore[misc, unused-ignore]
     """Column `text` in; a list of {output, text, truncated} out. Parameters: see `package.signature`."""
@@ -43,7 +41,7 @@ class MultitaskModel(PythonModel):  # type: ignore[misc, unused-ignore]
             answers = self._generator.generate(
                 texts,
                 given.get("task", "summarize"),
-                request={name: int(given[name]) for name in _COUNTS if given.get(name)},
+                request=_request(given),
                 max_new_tokens=int(given["max_new_tokens"]) if given.get("max_new_tokens") else None,
                 truncate=bool(given.get("truncate", False)),
             )
@@ -53,6 +51,15 @@ class MultitaskModel(PythonModel):  # type: ignore[misc, unused-ignore]
                 raise MlflowException.invalid_parameter_value(str(error), refusal=refusal) from error
             raise MlflowException(str(error)) from error
         return [answer.to_dict() for answer in answers]
+
+
+def _request(given: dict[str, Any]) -> dict[str, Any]:
+    """What is asked of the task: MLflow fills in the defaults of all parameters, and those are left out again."""
+    from mtl.tasks.table import request_parameters
+
+    known = {name: parameter for name, (parameter, _) in request_parameters().items()}
+    asked = {name: known[name].kind(value) for name, value in given.items() if name in known and value is not None}
+    return {name: value for name, value in asked.items() if value != known[name].default}
 
 
 def _check_task(name: Any) -> None:

@@ -27,12 +27,15 @@ from mlflow.pyfunc.scoring_server import init
 from mtl.connections import serve as answer
 from mtl.mlflow_backend.body_limit import BodyLimit
 from mtl.mlflow_backend.package import packaged
+from mtl.tasks.table import request_parameters
 
 _log = logging.getLogger(__name__)
 _ANSWERED_AT_ONCE = 4
+_VALUES = {bool: "true", int: "N", float: "X", str: "TEXT"}
+_REQUEST = "".join(f'"{name}": {_VALUES[its.kind]}, ' for name, (its, _) in request_parameters().items())
 _FORM = (
     'send {"inputs": [TEXT, ...]} or {"dataframe_records": [{"text": TEXT}, ...]} as application/json, if need be with '
-    '"params": {"task": NAME, "easy": N, "medium": N, "hard": N, "max_new_tokens": N, "truncate": true}'
+    f'"params": {{"task": NAME, {_REQUEST}"max_new_tokens": N, "truncate": true}}'
 )
 _UNREADABLE = "the request could not be read"
 # What MLflow says of a request -> the same without the request. Its own texts repeat what they were given.
@@ -41,8 +44,8 @@ _KNOWN = {
     "exactly one of the input fields": "the body must be an object with exactly one of the input fields",
     "Parameters must be a dictionary": "Parameters must be a dictionary",
     "Model is missing inputs": "Model is missing inputs: it needs the column text, as strings",
-    "for param": "a parameter has the wrong type: task is a text, truncate true or false, easy, medium, hard and "
-    "max_new_tokens are whole numbers",
+    "for param": "a parameter has the wrong type: task is a text, truncate true or false, max_new_tokens a whole number"
+    + "".join(f", {name} {its.expected}" for name, (its, _) in request_parameters().items()),
     "only supports UTF-8": "the scoring server only supports UTF-8",
     "content type": "the Content-Type is not one that this server reads",
     "CSV-formatted": "the body is not a valid CSV file",

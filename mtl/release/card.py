@@ -10,6 +10,7 @@ from typing import Any
 
 from mtl.evaluation.markdown import code, escape
 from mtl.release.layout import ReleaseFacts
+from mtl.tasks.table import TASKS
 
 _CARD = """\
 ---
@@ -56,8 +57,7 @@ report.md and report.json hold the whole evaluation.
 | task versions | {task_versions} |
 
 ## Limits
-Inputs are cut or refused beyond {max_input_tokens} tokens. Answers are generated greedily; they can be wrong, and a
-question's key can be wrong too.
+Inputs are cut or refused beyond {max_input_tokens} tokens. Answers are generated greedily; they can be wrong.{caveats}
 
 ## Licences
 {licences}
@@ -70,10 +70,6 @@ _MERGED = """\
 """
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
-_PROMPTS = {
-    "summarize": "<summarize> Summarize the following article: ...",
-    "mcq": "<mcq> Generate MCQs (Easy: 1): ...",
-}
 
 
 def render_card(
@@ -94,7 +90,9 @@ def render_card(
     """
     tokens: Mapping[str, str] = spec.get("tokens", {})
     limits: Mapping[str, int] = spec.get("max_new_tokens", {})
-    task = next((name for name in _PROMPTS if name in tokens), next(iter(tokens), ""))
+    known = [task for name, task in TASKS.items() if name in tokens]
+    task = known[0].name if known else next(iter(tokens), "")
+    example = known[0].prompt("...", known[0].complete({})) if known else f"{tokens.get(task, '')} ..."
     return _CARD.format(
         model=model,
         version=version,
@@ -103,7 +101,8 @@ def render_card(
         base_words="the base in `base/`" if bundled else code(spec["base"]),
         load='"base"' if bundled else _hub_arguments(spec),
         tokens=", ".join(f"{escape(name)} ({code(token)})" for name, token in sorted(tokens.items())) or "none",
-        prompt=json.dumps(_PROMPTS.get(task, f"{tokens.get(task, '')} ...")),
+        prompt=json.dumps(example),
+        caveats="".join(f" {task.caveat}" for task in known if task.caveat),
         limit=limits.get(task, 128),
         merged=_MERGED if merged else "",
         metrics=_metrics_table(facts.metrics, differences or {}),

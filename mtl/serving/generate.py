@@ -33,7 +33,8 @@ _CHARACTERS_PER_TOKEN = 64  # no piece of the vocabulary stands for more, so a l
 class Answer:
     """What the model made of one text.
 
-    output: the summary, or the list of questions; None if the text is not of the task's form. text: as written.
+    output: what the task reads in it, such as a summary or a list of questions; None if it is not of the task's form.
+    text: as written.
     """
 
     output: Any
@@ -69,7 +70,7 @@ class Generator:
     ) -> list[Answer]:
         """One answer for each text, greedy, so the same every time.
 
-        request: the task's own parameters (mcq: easy, medium, hard); empty: the task's default.
+        request: values of the task's own parameters; empty: the task's default.
         truncate: cut over-long texts at their end, and say so in the answer, instead of refusing them.
         Errors: InputError (wrong type, over-long text), BadRequest (the task cannot serve it), NotFoundError (no such
         task, did you mean).
@@ -77,7 +78,7 @@ class Generator:
         chosen = self._task(task)
         limit = self._new_tokens(task, max_new_tokens)
         _check_texts(texts)
-        wanted = dict(request) if request else dict(chosen.request_defaults)
+        wanted = chosen.complete(request or {})
         prepared = [self._prompt(chosen, text, wanted, f"text {n}", truncate) for n, text in enumerate(texts, start=1)]
         written = self._predict([inputs for inputs, _ in prepared], max_new_tokens=limit)
         return [
@@ -89,7 +90,7 @@ class Generator:
     ) -> MtlError | None:
         """Why `generate` would refuse this text; None if it would not. Errors: those of task and request."""
         chosen = self._task(task)
-        wanted = dict(request) if request else dict(chosen.request_defaults)
+        wanted = chosen.complete(request or {})
         chosen.prompt("a text", wanted)  # what is wrong with the request is wrong for every text
         try:
             _check_texts([text])
@@ -183,7 +184,7 @@ def load_generator(
 def _probe(limits: Mapping[str, int]) -> list[tuple[str, int]]:
     """An input of each task that another engine must answer as transformers does."""
     tasks = [(TASKS[name], limit) for name, limit in limits.items() if name in TASKS]
-    return [(task.prompt(_PROBE, dict(task.request_defaults)), limit) for task, limit in tasks]
+    return [(task.prompt(_PROBE, task.complete({})), limit) for task, limit in tasks]
 
 
 def _warn_of_other_tasks(versions: Mapping[str, int]) -> None:

@@ -15,66 +15,35 @@ from typing import Any
 
 from mtl.example import Example
 from mtl.fingerprint import sha256_bytes
+from mtl.parameter import Parameter
 from mtl.task import (
     Agreed,
     BadRequest,
     BadRow,
     Dropped,
+    GateDefaults,
+    Groups,
+    Item,
     ReadingQuestion,
     Rendered,
     RenderOptions,
-    Row,
     Scores,
     Task,
-    shown,
-    wrong_type,
 )
 from mtl.tasks import mcq_answers, mcq_score
-from mtl.tasks.difficulty import DIFFICULTIES, LEVELS, SCHEMES, reading
-from mtl.tasks.lists import read_list
-from mtl.tasks.mcq_form import (
-    HEAD,
-    LETTERS,
-    escape,
-    parse,
-    render_question,
-    render_target,
-    well_formed,
-    without_letters,
-)
-from mtl.tasks.mcq_requests import ALL, Choice, choose, pack
-from mtl.tasks.text import (
-    check_text,
-    clean,
-    is_missing,
-    passage_key,
-    read_passage,
-    read_text,
-)
+from mtl.tasks.difficulty import DIFFICULTIES, SCHEMES, reading
+from mtl.tasks.mcq_form import HEAD, LETTERS, parse, render_question, render_target, well_formed
+from mtl.tasks.mcq_requests import ALL, OPTIONS, Choice, choose, pack
+from mtl.tasks.mcq_rows import Question, read
+from mtl.tasks.text import clean, passage_key
 
 TAG = "<mcq>"
 MAX_REQUEST = 20
 """Most questions of all levels together that one request may ask for."""
 
 _INPUTS = re.compile(r"<mcq> (?:Generate MCQs )?\(Easy: (\d+), Medium: (\d+), Hard: (\d+)\): (.*)", re.DOTALL)
-_LEVEL = re.compile(rf"(?:^|/)({'|'.join(LEVELS)})(?=\d|/|$)")
 _MARGIN = 8
 """Tokens by which the sum over questions may miss the true length of a target before it is counted itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One row: a question about a passage, with the level of the examination it was set in."""
-
-    passage: str
-    level: str
-    question: str
-    options: tuple[str, str, str, str]
-    correct: str
-
-    @property
-    def right(self) -> str:
-        return self.options[LETTERS.index(self.correct)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,64 +52,6 @@ class Passage:
 
     text: str
     questions: tuple[tuple[int, Question], ...]
-
-
-def read(row: Row) -> Question:
-    """A question from {article, question, options, answer} and a level: `level`, example_id or Hub configuration."""
-    passage = read_passage(row, "article")
-    asked = escape(clean(read_text(row, "question")))
-    if not asked:
-        raise BadRow("no question", "question")
-    level, options = _level(row), _options(row.get("options"))
-    return Question(passage, level, asked, options, _answer(row, options))
-
-
-def _options(value: Any) -> tuple[str, str, str, str]:
-    if is_missing(value):
-        raise BadRow("missing value", "options", detail="" if value is None else f"got {shown(value)}")
-    if isinstance(value, str):
-        value = read_list(check_text(value, "options"), "options")
-    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
-        raise wrong_type(value, "options", "a list of four texts")
-    if len(value) != 4:
-        reason = "fewer than four options" if len(value) < 4 else "more than four options"
-        raise BadRow(reason, "options", detail=f"got {len(value)}, expected four")
-    options = tuple(map(escape, without_letters([_option(option) for option in value])))
-    if not all(options):
-        raise BadRow("empty option", "options", detail=f"got {shown(str(list(value)))}")
-    if len({option.casefold() for option in options}) < 4:
-        raise BadRow("repeated option", "options", detail=f"got {shown(str(list(value)))}")
-    return options[0], options[1], options[2], options[3]
-
-
-def _option(value: Any) -> str:
-    """The cleaned option. "None" and "NaN" are answers like any other; a null is none."""
-    if not isinstance(value, str) and is_missing(value):
-        raise BadRow("missing value", "options", detail=f"got {shown(value)} in the list")
-    return clean(check_text(value, "options"))
-
-
-def _answer(row: Row, options: Sequence[str]) -> str:
-    form = row.get(mcq_answers.COLUMN)
-    if form is not None:
-        return mcq_answers.read_answer(row.get("answer"), options, str(form))
-    answer = read_text(row, "answer").strip()
-    if len(answer) != 1 or answer not in LETTERS:
-        raise BadRow("answer outside A-D", "answer", detail=f"got {shown(answer)}, expected A, B, C or D")
-    return answer
-
-
-def _level(row: Row) -> str:
-    given = row.get("level")
-    if not is_missing(given) and given != "":
-        if given not in LEVELS:
-            raise BadRow("unknown level", "level", detail=f"got {shown(given)}, expected {', '.join(LEVELS)}")
-        return str(given)
-    for name in ("example_id", "hub_config"):
-        found = _LEVEL.search(str(row.get(name) or ""))
-        if found:
-            return found[1]
-    raise BadRow("no level", "level")
 
 
 def join(records: Sequence[Question]) -> tuple[Passage | None, Dropped]:
@@ -241,14 +152,8 @@ def _example(passage: str, questions: Sequence[Mapping[str, Any]], key: str, opt
 
 
 def prompt(text: str, request: Mapping[str, Any]) -> str:
-    """The inputs for a passage and {easy, medium, hard} counts, each at least 0, together 1 to MAX_REQUEST."""
-    unknown = sorted(set(request) - set(REQUEST))
-    if unknown:
-        raise BadRequest(f"unknown difficulty {unknown[0]!r}", field=unknown[0], hint=f"known: {', '.join(REQUEST)}")
+    """The inputs for a passage and {easy, medium, hard} counts, together 1 to MAX_REQUEST."""
     counts = {name: request.get(name, 0) for name in REQUEST}
-    for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise BadRequest(f"{name} must be a whole number from 0 on, got {count!r}", field=name)
     if not 0 < sum(counts.values()) <= MAX_REQUEST:
         hint = f"ask for 1 to {MAX_REQUEST} questions in all, for example easy 2, medium 1, hard 1"
         raise BadRequest(f"asked for {sum(counts.values())} questions", field="easy", hint=hint)
@@ -300,6 +205,17 @@ def group(example: Example) -> Iterable[str]:
     return [level for level in DIFFICULTIES if request[level.lower()]]
 
 
+def draw(output: Sequence[Mapping[str, Any]]) -> list[Item]:
+    """The questions as a quiz: options, and the key where the reader asks for it."""
+    return [Item(item["question"], item["difficulty"], tuple(item["options"]), item["correct"]) for item in output]
+
+
+def settle(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with `scheme`, the version in force of the scheme that `difficulty` names, in its place."""
+    scheme = next(name for name in SCHEMES if name.rpartition("-")[0] == options["difficulty"])
+    return {"scheme": scheme, **{name: value for name, value in options.items() if name != "difficulty"}}
+
+
 def _dump(record: Question) -> dict[str, Any]:
     return {name: getattr(record, name) for name in Question.__slots__}
 
@@ -329,5 +245,12 @@ TASK = Task(
     questions=questions,
     optional=("level", "example_id", "hub_config", "questions", "answers", "id", mcq_answers.COLUMN),
     agreed=Agreed("answer", mcq_answers.COLUMN, mcq_answers.form_of),
-    request_defaults=REQUEST,
+    request=tuple(Parameter(name, f"{name} questions", 0, low=0) for name in REQUEST),
+    default_request=REQUEST,
+    options=OPTIONS,
+    settle=settle,
+    groups=Groups("difficulty", DIFFICULTIES),
+    gate=GateDefaults("counts_obeyed", guards=("four_options", "valid_key", "question_overlap", "key_supported")),
+    draw=draw,
+    caveat="A question's key can be wrong.",
 )

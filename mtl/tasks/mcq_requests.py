@@ -5,10 +5,46 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 
+from mtl.parameter import Parameter
+
 Choice = tuple[int, ...]
 """Positions of questions, in rising order."""
 
 ALL: Mapping[str, float] = {"all": 1.0}
+SHARES = (
+    Parameter("all", "all of the passage's questions", 0.4, low=0),
+    Parameter("one", "one of them", 0.2, low=0),
+    Parameter("level", "those of one difficulty", 0.2, low=0),
+    Parameter("subset", "some of them, each count of each difficulty as likely", 0.2, low=0),
+)
+
+
+def _none(shares: Mapping[str, float]) -> str | None:
+    return None if sum(shares.values()) > 0 else f"at least one of {', '.join(shares)} must be over 0"
+
+
+OPTIONS = (
+    Parameter(
+        "difficulty",
+        "overlap: high is Medium or Hard by evidence in the passage; levels: high is Medium, college Hard",
+        "overlap",
+        choices=("overlap", "levels"),
+    ),
+    Parameter(
+        "requests",
+        "how often an mcq training example asks for which of its passage's questions: any numbers, shares of their sum",
+        parts=SHARES,
+        check=_none,
+    ),
+    Parameter("requests_per_passage", "different requests for one passage in training", 2, low=1, high=8),
+    Parameter(
+        "evaluation_requests",
+        "validation and test: all questions of a passage, or one request drawn as in training",
+        "all",
+        choices=("all", "mixed"),
+    ),
+)
+"""What `data` of the configuration says about the requests of examples."""
 
 
 def choose(labels: Sequence[str], *, shares: Mapping[str, float], wanted: int, rng: random.Random) -> list[Choice]:

@@ -13,7 +13,20 @@ from mtl.example import Example
 from mtl.fingerprint import sha256_bytes
 from mtl.metrics.rouge import rouge_scores
 from mtl.metrics.text import copy_rate
-from mtl.task import BadRequest, BadRow, Dropped, Metric, Rendered, RenderOptions, Row, Scores, Task, shown
+from mtl.parameter import Parameter
+from mtl.task import (
+    BadRequest,
+    BadRow,
+    Dropped,
+    GateDefaults,
+    Metric,
+    Rendered,
+    RenderOptions,
+    Row,
+    Scores,
+    Task,
+    shown,
+)
 from mtl.tasks.text import clean, has_word, mapped_controls, passage_key, read_lines, read_passage, words
 from mtl.tasks.windows import windows
 
@@ -90,9 +103,6 @@ def _later(article: str, options: RenderOptions) -> Iterable[tuple[int, str]]:
 
 def prompt(text: str, request: Mapping[str, Any]) -> str:
     """The inputs for an article; a summary takes no request."""
-    if request:
-        name = min(request)
-        raise BadRequest(f"summarize takes no {name!r}", field=name, hint="leave it out, or ask task mcq")
     article = clean(text)
     if not article:
         raise BadRequest("the article is empty", field="text")
@@ -136,6 +146,23 @@ def _article(inputs: str) -> str:
     return bare(inputs).removeprefix(f"{TAG} ")
 
 
+_OPTIONS = (
+    Parameter(
+        "long_inputs",
+        "articles over max_input_tokens: truncate, or in training also their lead with later windows",
+        "truncate",
+        choices=("truncate", "windows"),
+    ),
+    Parameter("windows", "long_inputs windows: at most this many later windows an article", 2, low=1, high=8),
+    Parameter(
+        "lead_share",
+        "long_inputs windows: share of the input that is the lead",
+        0.25,
+        low=0,
+        high=1,
+        open=True,
+    ),
+)
 _ROUGE = "rouge_score with stemming (Lin 2004)"
 TASK = Task(
     name="summarize",
@@ -172,4 +199,6 @@ TASK = Task(
     parse=parse,
     score=score,
     optional=(),
+    options=_OPTIONS,
+    gate=GateDefaults("rougeLsum", guards=("rouge1", "rouge2", "kind_obeyed")),
 )

@@ -15,7 +15,7 @@ from mtl.evaluation.markdown import TEXT_CHARS, escape, report_markdown
 from mtl.evaluation.report import EvalReport
 from mtl.evaluation.score import evaluate_models
 from mtl.example import Example
-from mtl.task import Metric
+from mtl.task import Groups, Metric
 from tests.support.toy_task import toy_task
 
 METRICS = (Metric("score"), Metric("repeated", higher_is_better=False), Metric("never"))
@@ -124,15 +124,14 @@ def test_an_empty_answer_is_shown_as_such() -> None:
     assert "| **base** | *(nothing)* |" in report_markdown(dataclasses.replace(report, samples=samples))
 
 
-def test_difficulties_stand_from_easy_to_hard() -> None:
-    report = _scored()
-    names = {"g0": "Hard", "g1": "Easy", "g2": "Medium"}
-    results = {
-        model: {
-            task: dataclasses.replace(result, groups={names[name]: group for name, group in result.groups.items()})
-            for task, result in tasks.items()
-        }
-        for model, tasks in report.results.items()
-    }
-    page = report_markdown(dataclasses.replace(report, results=results))
-    assert re.findall(r"\| score \| (\w+) \|", page) == ["Easy", "Medium", "Hard"]
+def test_groups_stand_in_the_order_of_their_task() -> None:
+    names = ("Hard", "Easy", "Medium")
+    task = dataclasses.replace(
+        toy_task("toy", METRICS, groups=3, names=names), groups=Groups("difficulty", ("Easy", "Medium", "Hard"))
+    )
+    examples = [Example("", "", "toy", f"u{i}", {"group": i % 3}) for i in range(6)]
+    report = evaluate_models({"base": ["0.1"] * 6, "candidate": ["0.2"] * 6}, examples, tasks={"toy": task}, seed=1)
+    for its in (report, EvalReport.from_json(report.to_json())):
+        page = report_markdown(its)
+        assert "### By difficulty" in page
+        assert re.findall(r"\| score \| (\w+) \|", page) == ["Easy", "Medium", "Hard"]

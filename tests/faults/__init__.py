@@ -43,9 +43,9 @@ Elsewhere:
     50           tests/mlflow_backend/test_body_limit.py      bodies that are too large, in chunks, slow, many at once
     50           tests/serving/test_serve_memory.py    the same on a real server: its memory
     51           tests/serving/test_scoring_server.py  no answer repeats what was sent
-    52           tests/chain/test_rot.py               every file of a finished retrain rots, the caches among them
+    52           tests/pipeline/test_rot.py            every file of a finished retrain rots, the caches among them
     52           tests/release/test_refs.py            a pulled folder, or a release in the cache, that was changed
-    53           tests/chain/test_rot.py               every part of every small document of the store rots
+    53           tests/pipeline/test_rot.py            every part of every small document of the store rots
     54           tests/flows/test_retrain.py           another base or tokenizer than the run was trained with
     56           tests/test_connections.py             hundreds of half-open connections; callers that go away
     57           tests/cli/test_embedding.py           full disk, limit of file sizes, read-only home: a reason at once

@@ -12,6 +12,7 @@ from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import validate
 
 from flows.forms import described, offer, tidy
+from flows.generate import generate
 from flows.retrain import retrain
 from flows.short import retrain_short
 from mtl.config.retrain import load_config
@@ -72,3 +73,18 @@ def test_every_parameter_of_every_deployment_is_described() -> None:
         module, _, name = item["entrypoint"].rpartition(".")
         fields = schema(getattr(import_module(module), name))["properties"]
         assert [field for field, its in fields.items() if not its.get("description") and field != "config"] == []
+
+
+def test_the_batch_form_has_a_field_for_each_parameter_of_a_request() -> None:
+    made = schema(generate)
+    fields = made["properties"]["request"]["properties"]
+    assert {name: (its["type"], its["minimum"], its["description"]) for name, its in fields.items()} == {
+        level: ("integer", 0, f"mcq: {level} questions") for level in ("easy", "medium", "hard")
+    }
+    assert nullable(made) == []
+    given = {"source": "a.jsonl", "destination": "out", "task": "mcq"}
+    for request in ({"easy": 1}, {"easy": 1, "hard": None}, {}, None):
+        assert validate(given | {"request": request}, made, allow_none_with_default=True) == []
+        assert generate.validate_parameters(given | {"request": request})
+    (error,) = validate(given | {"request": {"esay": 1}}, made)
+    assert "esay" in error.message

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
@@ -83,25 +81,3 @@ def test_sentence_order_does_not_lower_rouge_lsum() -> None:
 )
 def test_split_sentences(text: str, sentences: list[str]) -> None:
     assert split_sentences(text) == sentences
-
-
-def test_the_metric_is_the_mean_and_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise AssertionError("the network was asked for")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    from mtl.metrics.rouge_metric import OfflineRouge
-
-    predictions, references = zip(*PAIRS, strict=True)
-    result = OfflineRouge().compute(predictions=predictions, references=references)
-    single = [rouge_scores(prediction, reference) for prediction, reference in PAIRS]
-    assert result == pytest.approx({name: sum(s[name] for s in single) / len(single) for name in ROUGE_TYPES})
-
-
-def test_the_metric_adds_up_over_batches() -> None:
-    from mtl.metrics.rouge_metric import OfflineRouge
-
-    metric = OfflineRouge()
-    metric.add_batch(predictions=["a cat"], references=["the cat"])
-    metric.add(prediction="a dog", reference="a dog")
-    assert metric.compute()["rouge1"] == pytest.approx(0.75)

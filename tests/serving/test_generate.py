@@ -119,8 +119,8 @@ def test_a_text_that_fits_is_not_cut(generator: Generator) -> None:
     [
         ({"task": "sumarize"}, NotFoundError, "no task 'sumarize'\n  did you mean 'summarize'"),
         ({"task": None}, InputError, "task must be a name"),
-        ({"request": {"easy": 1}}, BadRequest, "text 1: summarize takes no 'easy'"),
-        ({"task": "mcq", "request": {"simple": 1}}, BadRequest, "text 1: unknown difficulty 'simple'"),
+        ({"request": {"easy": 1}}, BadRequest, "summarize takes no 'easy'"),
+        ({"task": "mcq", "request": {"simple": 1}}, BadRequest, "mcq takes no 'simple'\n  known: easy, hard, medium"),
         ({"task": "mcq", "request": {"easy": -1}}, BadRequest, "easy must be a whole number from 0 on, got -1"),
         ({"task": "mcq", "request": {"easy": 10**9}}, BadRequest, "asked for 1000000000 questions"),
         ({"max_new_tokens": 0}, InputError, "max_new_tokens must be 1 to 4096, got 0"),

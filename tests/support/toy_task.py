@@ -5,14 +5,18 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from mtl.example import Example
-from mtl.task import Metric, Scores, Task
+from mtl.task import Groups, Metric, Scores, Task
 
 
-def toy_task(name: str, metrics: tuple[Metric, ...], *, groups: int = 0) -> Task:
-    """A number is the score of the first metric; a mapping names its metrics. Groups are `g0`, `g1`, ..."""
+def toy_task(name: str, metrics: tuple[Metric, ...], *, groups: int = 0, names: tuple[str, ...] = ()) -> Task:
+    """A number is the score of the first metric; a mapping names its metrics.
+
+    Groups are by `meta["group"]`: `g0`, `g1`, ..., or the one of `names` at that place.
+    """
 
     def score(example: Example, prediction: str) -> Scores:
         value: Any = ast.literal_eval(_spelled(prediction))
@@ -20,14 +24,29 @@ def toy_task(name: str, metrics: tuple[Metric, ...], *, groups: int = 0) -> Task
         return {key: _number(inner) for key, inner in named.items()}
 
     def group(example: Example) -> Iterable[str]:
-        return [f"g{example.meta['group']}"] if groups else []
+        if not groups:
+            return []
+        return [names[example.meta["group"]] if names else f"g{example.meta['group']}"]
 
     unused: Any = None
-    others = {field: unused for field in Task.__dataclass_fields__ if field not in _OWN}
-    return Task(name=name, version=1, token=f"<{name}>", metrics=metrics, score=score, group=group, **others)
+    others = {field.name: unused for field in fields(Task) if field.name not in _OWN and _is_required(field)}
+    return Task(
+        name=name,
+        version=1,
+        token=f"<{name}>",
+        metrics=metrics,
+        score=score,
+        group=group,
+        groups=Groups("level", names),
+        **others,
+    )
 
 
-_OWN = ("name", "version", "token", "metrics", "score", "group")
+def _is_required(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+_OWN = ("name", "version", "token", "metrics", "score", "group", "groups")
 
 
 def _spelled(prediction: str) -> str:

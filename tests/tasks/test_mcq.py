@@ -248,7 +248,7 @@ def test_prompt() -> None:
 @pytest.mark.parametrize(
     ("text", "request_", "message", "field"),
     [
-        ("x", {"esay": 1}, "unknown difficulty 'esay'", "esay"),
+        ("x", {"esay": 1}, "mcq takes no 'esay'", "esay"),
         ("x", {"easy": -1}, "easy must be a whole number from 0 on, got -1", "easy"),
         ("x", {"hard": 1.0}, "hard must be a whole number from 0 on, got 1.0", "hard"),
         ("x", {"hard": True}, "hard must be a whole number from 0 on, got True", "hard"),
@@ -260,7 +260,7 @@ def test_prompt() -> None:
 )
 def test_a_request_that_cannot_be_served(text: str, request_: dict[str, Any], message: str, field: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        mcq.prompt(text, request_)
+        mcq.prompt(text, mcq.TASK.complete(request_))
     assert (caught.value.message, caught.value.field) == (message, field)
 
 

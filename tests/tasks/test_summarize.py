@@ -113,7 +113,7 @@ def test_instruction_is_dropped_in_the_configured_share_of_training() -> None:
 def test_requests() -> None:
     assert summarize.prompt("a\nb", {}) == "<summarize> Summarize the following article: a b"
     with pytest.raises(BadRequest, match="summarize takes no 'easy'"):
-        summarize.prompt("a", {"easy": 1})
+        summarize.TASK.complete({"easy": 1})
     with pytest.raises(BadRequest, match="the article is empty"):
         summarize.prompt(" ", {})
 

@@ -1,0 +1,136 @@
+"""What a task must be to stand in the table: its functions take what they are given, and its names fit together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from inspect import signature
+
+from mtl.parameter import Parameter
+from mtl.task import BadRequest, Task
+
+_ARGUMENTS = {
+    "read": ("row",),
+    "dump": ("record",),
+    "load": ("value",),
+    "passage": ("record",),
+    "join": ("records",),
+    "render": ("record", "options"),
+    "prompt": ("text", "request"),
+    "bare": ("inputs",),
+    "parse": ("text",),
+    "score": ("example", "prediction"),
+    "group": ("example",),
+    "questions": ("example", "text"),
+    "settle": ("options",),
+    "draw": ("output",),
+}
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_TOKEN = re.compile(r"<[a-z][a-z0-9_]*>")
+TAKEN = frozenset(["task", "max_new_tokens", "truncate", "file", "model", "lines", "name", "as_json", "json", "help"])
+"""Names that `mtl generate` and the served model have for something else."""
+
+
+def table(tasks: Iterable[Task]) -> dict[str, Task]:
+    """The tasks by name. Errors: ValueError, all that is wrong with them at once."""
+    chosen = list(tasks)
+    wrong = [f"task {task.name!r}: {problem}" for task in chosen for problem in _problems(task)]
+    wrong += _shared(chosen)
+    if wrong:
+        raise ValueError("the table of tasks is wrong:\n" + "\n".join(f"  {problem}" for problem in wrong))
+    return {task.name: task for task in chosen}
+
+
+def _problems(task: Task) -> Iterator[str]:
+    if not _NAME.fullmatch(task.name):
+        yield "its name must be small letters, digits and _"
+    if not _TOKEN.fullmatch(task.token):
+        yield f"its token must be a word in angle brackets, got {task.token!r}"
+    if task.version < 1:
+        yield f"its version must be 1 or more, got {task.version}"
+    yield from (wrong := [*_functions(task), *_metrics(task), *_request(task)])
+    if wrong:
+        return
+    if not task.prompt("...", task.complete({})).startswith(task.token):
+        yield f"the inputs that its prompt gives must begin with {task.token}"
+    if task.default_request and _serves_defaults(task):
+        yield "its default request would stand for a request of its parameters' defaults, which its prompt serves too"
+
+
+def _serves_defaults(task: Task) -> bool:
+    """Nobody can tell a parameter that is asked for at its default from one that is not given."""
+    try:
+        task.prompt("...", {parameter.name: parameter.default for parameter in task.request})
+    except BadRequest:
+        return False
+    return True
+
+
+def _functions(task: Task) -> Iterator[str]:
+    for name, arguments in _ARGUMENTS.items():
+        function = getattr(task, name)
+        if function is None and name == "questions":
+            continue
+        if not callable(function):
+            yield f"{name} must be a function, got {function!r}"
+        elif function is not dict:
+            try:
+                signature(function).bind(*arguments)
+            except TypeError as error:
+                yield f"{name} must take ({', '.join(arguments)}): {error}"
+
+
+def _metrics(task: Task) -> Iterator[str]:
+    names = [metric.name for metric in task.metrics]
+    judged = {metric.name for metric in task.metrics if metric.higher_is_better is not None}
+    if not names:
+        yield "it has no metric, so that the gate could not judge it"
+    yield from (f"two metrics are called {name!r}" for name in _repeated(names))
+    deciding = [task.gate.metric] if task.gate.metric else names[:1]
+    for name in dict.fromkeys([*deciding, *task.gate.floors, *task.gate.guards]):
+        if name not in judged:
+            yield f"the gate cannot judge it by {name!r}, which is none of its metrics that have a better end"
+    yield from (f"two groups are called {name!r}" for name in _repeated(task.groups.names))
+
+
+def _request(task: Task) -> Iterator[str]:
+    names = [parameter.name for parameter in (*task.request, *task.options)]
+    yield from (f"two parameters are called {name!r}" for name in _repeated(names))
+    for parameter in task.request:
+        if parameter.name in TAKEN:
+            yield f"a request parameter cannot be called {parameter.name!r}, which has a meaning already"
+    for parameter in (*task.request, *task.options):
+        yield from _parameter(parameter)
+    known = {parameter.name: parameter for parameter in task.request}
+    for name, value in task.default_request.items():
+        if name not in known or not known[name].allows(value):
+            yield f"its default request cannot say {name}={value!r}"
+
+
+def _parameter(parameter: Parameter) -> Iterator[str]:
+    if not _NAME.fullmatch(parameter.name):
+        yield f"the name of parameter {parameter.name!r} must be small letters, digits and _"
+    if parameter.parts:
+        for part in parameter.parts:
+            yield from _parameter(part)
+    elif parameter.kind not in (bool, int, float, str):
+        yield f"parameter {parameter.name!r} needs a default that is true or false, a number or a text"
+    elif not parameter.allows(parameter.default):
+        yield f"the default of {parameter.name!r} must be {parameter.expected}, got {parameter.default!r}"
+
+
+def _shared(tasks: list[Task]) -> Iterator[str]:
+    for what, names in (("name", [task.name for task in tasks]), ("token", [task.token for task in tasks])):
+        yield from (f"two tasks have the {what} {name!r}" for name in _repeated(names))
+    asked: dict[str, Parameter] = {}
+    for task in tasks:
+        for parameter in task.request:
+            if asked.setdefault(parameter.name, parameter) != parameter:
+                yield f"two tasks have another request parameter {parameter.name!r} each: give one another name"
+    options = [parameter.name for task in tasks for parameter in task.options]
+    yield from (f"two tasks have an option {name!r}: give one another name" for name in _repeated(options))
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    seen = list(names)
+    return sorted({name for name in seen if seen.count(name) > 1})
