@@ -17,7 +17,8 @@ from prefect.runtime import deployment, flow_run
 from prefect.states import Running
 from pydantic import Field, model_validator
 
-_POLL_SECONDS = 5
+POLL_SECONDS = 5
+"""Seconds after which a run that is paused in its process looks for an answer."""
 
 
 def _position(number: int) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def ask(question: str, *, key: str, hours: float) -> dict[str, Any]:
         if deployment.get_id():
             answer = suspend_flow_run(wait_for_input=form, timeout=seconds, key=key)
         else:
-            answer = pause_flow_run(wait_for_input=form, timeout=seconds, key=key, poll_interval=_POLL_SECONDS)
+            answer = pause_flow_run(wait_for_input=form, timeout=seconds, key=key, poll_interval=POLL_SECONDS)
     except FlowPauseTimeout:
         _go_on()
         return {"approved": False, "by": None, "reason": f"nobody answered within {hours:g} hours"}

@@ -19,6 +19,7 @@ from mtl.config.retrain import RetrainConfig
 from mtl.errors import InputError, TransientError
 from mtl.registry.registry import Registry
 from mtl.settings import load_settings
+from mtl.tracking import recorder as recording
 from mtl.tracking.client import Tracking
 from mtl.tracking.recorder import Recorder
 from tests.support.mlflow_server import MlflowServer
@@ -49,7 +50,10 @@ def steps(tracking: Tracking, run: str, metric: str = "train/loss") -> list[int]
 
 def runs(tracking: Tracking, identity: str, experiment: str = "e") -> list[str]:
     """Ids of all runs of an identity that are not deleted."""
-    return [str(run.info.run_id) for run in tracking._runs(identity, tracking.experiment(experiment))]
+    found = tracking.client.search_runs(
+        [tracking.experiment(experiment)], filter_string=f"tags.identity = '{identity}'"
+    )
+    return [str(run.info.run_id) for run in found]
 
 
 @pytest.mark.slow
@@ -112,18 +116,18 @@ def test_row_27_mlflow_dies_and_hangs_in_the_middle(
     """Killed, started again, a black hole: no step waits long, and each is recorded once in the end."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    for pause in ("EVERY_SECONDS", "BACK_OFF_SECONDS"):
+        monkeypatch.setattr(recording, pause, 0.0)
     with FaultProxy("127.0.0.1", up.port) as proxy:
         recorder = Recorder(lambda: Tracking(proxy.url), tmp_path / "metrics", experiment="e", params={"a": 1})
         recorder.start("abc1")
         recorder.step(1, {"train/loss": 3.0})
         up.kill()
         for step in (2, 3):
-            recorder._next = 0.0  # as if the pause were over
             recorder.step(step, {"train/loss": 2.0})
         up.start()
         proxy.fail("black_hole", times=None)
         began = time.monotonic()
-        recorder._next = 0.0
         recorder.step(4, {"train/loss": 1.0})
         assert time.monotonic() - began < 10
         proxy.heal()

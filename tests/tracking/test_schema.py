@@ -25,7 +25,7 @@ def older(tmp_path: Path) -> Path:
     """A database that holds an experiment, with the tables of an older MLflow."""
     fresh_tracking(tmp_path).experiment("kept")
     path = tmp_path / "mlflow.db"
-    command.downgrade(utils._get_alembic_config(f"sqlite:///{path}"), f"-{STEPS_BACK}")
+    command.downgrade(utils._get_alembic_config(f"sqlite:///{path}"), f"-{STEPS_BACK}")  # noqa: SLF001  # MLflow has no public way back
     assert revision(path) != revisions("mlflow").head
     return path
 
