@@ -293,7 +293,7 @@ def _passages() -> dict[str, list[list[Row]]]:
         rows = _shared("race", split) if SHARED.is_dir() else iter(demo_passages(seed, 400))
         grouped: dict[str, list[Row]] = {}
         for row in rows:
-            grouped.setdefault(row["article"], []).append(row)
+            grouped.setdefault(str(row["article"]), []).append(row)
         found[split] = list(grouped.values())
     return found
 

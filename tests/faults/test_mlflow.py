@@ -8,9 +8,10 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,7 +156,7 @@ def test_row_28_the_answer_to_a_create_is_lost(
         proxy.fail("lose_answer", containing=b"runs/create")
         run = patiently(lambda: lossy.run_for("abc2", experiment="e"))
         proxy.fail("lose_answer", containing=b"model-versions/create")
-        facts = {"identity": "abc2", **FACTS}
+        facts: dict[str, Any] = {"identity": "abc2", **FACTS}
         version = patiently(lambda: Registry(lossy, "lossy").register(run, folder, **facts).version)
         assert proxy.injected == ["lose_answer"] * 2
     tracking = Tracking(up.url)
@@ -169,7 +170,8 @@ def test_row_29_mlflow_is_down_at_registration(
 ) -> None:
     """Told as passing, so that the step tries again; then there is one version, and nobody became champion."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    folder, facts = trained_model(tmp_path / "model"), {"identity": "abc3", **FACTS}
+    folder = trained_model(tmp_path / "model")
+    facts: dict[str, Any] = {"identity": "abc3", **FACTS}
     tracking = Tracking(up.url)
     run = tracking.run_for("abc3", experiment="e")
     up.kill()
@@ -182,11 +184,11 @@ def test_row_29_mlflow_is_down_at_registration(
     assert "champion" not in version.aliases
 
 
-def patiently(call: object, tries: int = 5) -> object:
+def patiently(call: Callable[[], Any], tries: int = 5) -> Any:
     """As a step does: again while the fault is one that passes."""
     for _ in range(tries):
         try:
-            return call()  # type: ignore[operator]
+            return call()
         except TransientError:
             time.sleep(0.1)
     raise AssertionError("still failing")

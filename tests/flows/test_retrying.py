@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
 from flows.retrying import is_resumable, is_transient
@@ -21,6 +24,6 @@ from mtl.errors import ConfigError, DataError, FencedError, MtlError, PreemptedE
     ],
 )
 def test_by_kind_never_blanket(error: MtlError | RuntimeError, transient: bool, resumable: bool) -> None:
-    state = Failed(data=error)
+    state: State[Any] = Failed(data=error)
     assert is_transient(None, None, state) is transient
     assert is_resumable(None, None, state) is resumable

@@ -49,7 +49,12 @@ def shown(page: Any, address: str) -> tuple[list[str], str]:
     """(what the browser was sent to or ran, what a person reads) of a page."""
     acted: list[str] = []
     page.on("request", lambda request: acted.append(request.url) if OUTSIDE in request.url else None)
-    page.on("dialog", lambda dialog: (acted.append(dialog.message), dialog.dismiss()))
+
+    def dismiss(dialog: Any) -> None:
+        acted.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
     page.goto(address)
     page.get_by_text("document.title").first.wait_for()
     page.wait_for_timeout(1000)

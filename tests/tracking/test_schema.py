@@ -72,6 +72,6 @@ def test_a_newer_database_is_left_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("program", ["mlflow", "prefect", "prefect on PostgreSQL"])
 def test_the_installed_programs_have_one_newest_revision_each(program: str) -> None:
-    found = revisions(program)  # type: ignore[arg-type]
+    found = revisions(program)
     assert found.head in found.known
     assert len(found.known) > 10
