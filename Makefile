@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install retrain test ci slow faults soak bench stack clean
+.PHONY: help install retrain fmt lint docs test cov ci slow faults soak bench stack clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,12 +24,26 @@ $(STAMP): pyproject.toml constraints.txt
 retrain: install  ## prepare, train, evaluate, register, gate, promote, release: the demo, in a few minutes
 	$(BIN)/mtl retrain -c conf/demo.yaml
 
-test: install  ## the quick tier: linters, types, layers and tests, under 5 minutes
+fmt: install  ## format the code, fix what ruff can fix, and rewrite the generated reference pages
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/python tools/reference.py
+
+lint: install  ## ruff, formatting, types and import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow'
+
+docs: install  ## build the documentation site into site/; a broken link is an error
+	$(BIN)/zensical build --clean --strict
+
+QUICK := -n 2 --dist loadfile -m 'not slow'
+test: lint docs  ## the quick tier: lint, the documentation site and tests, under 5 minutes
+	$(BIN)/pytest $(QUICK)
+
+cov: install  ## the quick tier with coverage of mtl and flows: a table, and htmlcov/index.html
+	$(BIN)/pytest $(QUICK) --cov --cov-report=term:skip-covered --cov-report=html
 
 FAULTS := tests/faults tests/training tests/checkpoints tests/store tests/release/test_fetch.py tests/release/test_layout.py \
 	tests/release/test_replay.py tests/release/test_overlap.py tests/release/test_many_promotions.py \
@@ -61,4 +75,4 @@ stack: install  ## the whole service on this machine: PostgreSQL, S3, MLflow, Pr
 	eval "$$($(BIN)/mtl stack env)" && $(BIN)/mtl deploy
 
 clean:  ## remove what was installed and every state of the embedded service
-	rm -rf $(VENV) .mtl build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .mtl build site .cache htmlcov .coverage* *.egg-info .mypy_cache .ruff_cache .pytest_cache

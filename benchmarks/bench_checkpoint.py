@@ -28,10 +28,11 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mtl.checkpoints.fetch import load_manifest
-from mtl.checkpoints.records import blob_key, manifest_key
+from mtl.checkpoints.records import manifest_key
 from mtl.checkpoints.state import read_state, run_log
 from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.errors import TransientError
+from mtl.layout import blob_key
 from mtl.pipeline.prepare import prepare as prepare_dataset
 from mtl.settings import load_settings
 from mtl.store.open import open_store

@@ -213,7 +213,7 @@ def _texts(source: SourceConfig, config: DataConfig, tokenizer: Any) -> list[Row
             except (BadRow, ValueError):
                 continue
             grouped.setdefault(task.passage(record), []).append(record)
-        options = settings.options(split, lambda text: len(tokenizer(text)["input_ids"]))
+        options = settings.render_options(split, lambda text: len(tokenizer(text)["input_ids"]))
         for records in grouped.values():
             examples = task.render(task.join(records)[0], options).examples
             found += [{"uid": its.uid, "inputs": its.inputs, "targets": its.targets} for its in examples]
@@ -293,7 +293,7 @@ def _passages() -> dict[str, list[list[Row]]]:
         rows = _shared("race", split) if SHARED.is_dir() else iter(demo_passages(seed, 400))
         grouped: dict[str, list[Row]] = {}
         for row in rows:
-            grouped.setdefault(row["article"], []).append(row)
+            grouped.setdefault(str(row["article"]), []).append(row)
         found[split] = list(grouped.values())
     return found
 

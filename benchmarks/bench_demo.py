@@ -103,7 +103,7 @@ def _summaries(trained: Writer, base: Writer, count: int) -> dict[str, float]:
 
 def _requests(count: int) -> list[dict[str, int]]:
     rng = random.Random(SEED)
-    requests = []
+    requests: list[dict[str, int]] = []
     while len(requests) < count:
         request = {level: rng.randint(0, 2) for level in LEVELS}
         if 0 < sum(request.values()) <= 4:

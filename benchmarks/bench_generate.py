@@ -192,7 +192,8 @@ def _predictor(case: Case, mode: Mode) -> Any:
 
 def trainer_side(case: Case) -> Side:
     """Seq2SeqTrainer.evaluate with predict_with_generate and its default batches of 8, in the order of the examples."""
-    tokenizer, written = case.tokenizer, []
+    tokenizer = case.tokenizer
+    written: list[str] = []
     rows = [
         {
             "input_ids": tokenizer(example.inputs, truncation=True, max_length=case.max_input_tokens)["input_ids"],

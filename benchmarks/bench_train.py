@@ -109,21 +109,21 @@ def speed(home: Path, shape: str, rounds: int, *, device: str = "cpu", tokens: i
 
 def _flops(shape: str, turns: list[dict[str, Any]]) -> float:
     """Median over the turns of the FLOPs a second that the model needs, see training_flops.py."""
-    return statistics.median(
-        training_flops(SHAPES[shape], turn["lengths"], rank=RANK) / turn["seconds"] for turn in turns
-    )
+    seconds = [float(turn["seconds"]) for turn in turns]
+    flops = [training_flops(SHAPES[shape], turn["lengths"], rank=RANK) for turn in turns]
+    return statistics.median(number / its for number, its in zip(flops, seconds, strict=True))
 
 
 def _share(turns: list[dict[str, Any]]) -> float:
     """Of the tokens of its batches, how many are no padding."""
-    return round(sum(turn["tokens"] for turn in turns) / sum(turn["padded"] for turn in turns), 3)
+    return float(round(sum(turn["tokens"] for turn in turns) / sum(turn["padded"] for turn in turns), 3))
 
 
 class Side:
     """A training in a process of its own that does one optimizer step whenever it is asked to."""
 
     def __init__(self, name: str, base: Path, home: Path, dataset: str, *, device: str, tokens: int) -> None:
-        job = {"side": name, "base": str(base), "home": str(home), "dataset": dataset}
+        job: dict[str, Any] = {"side": name, "base": str(base), "home": str(home), "dataset": dataset}
         job |= {"device": device, "tokens": tokens}
         command = [sys.executable, str(Path(__file__).with_name("training_sides.py")), json.dumps(job)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

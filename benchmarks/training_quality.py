@@ -60,7 +60,7 @@ def _ours(
     split = TokenisedSplit(data, "train", TASKS)
     trainer = build_trainer(config, build_model(config, resolve_base("demo"), TASKS), split, work)
     trainer.args.save_strategy = "no"
-    seen = list(itertools.chain.from_iterable(trainer._batches))
+    seen = list(itertools.chain.from_iterable(trainer.batches))
     trainer.train()
     return seen, trainer.validate(batches)
 

@@ -216,7 +216,7 @@ def main() -> None:
         config = configuration(base, max_steps=1000, max_tokens_per_batch=job["tokens"], gradient_accumulation_steps=3)
         trainer = ours(config, data, home / "work")
         if longest:  # 5 x (512 + 256) padded tokens: the largest batch that there can be
-            trainer._batches = [by_length[at : at + 5] for at in range(0, 60, 5)]
+            trainer.batches = [by_length[at : at + 5] for at in range(0, 60, 5)]
     else:
         examples = Examples(split, by_length if longest else None)
         batch = 4 if longest else None

@@ -19,7 +19,8 @@ from pydantic import Field, model_validator
 
 from mtl.decision import ApprovalResponse
 
-_POLL_SECONDS = 5
+POLL_SECONDS = 5
+"""Seconds after which a run that is paused in its process looks for an answer."""
 
 
 def _position(number: int) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def ask(question: str, *, key: str, hours: float) -> ApprovalResponse:
         if deployment.get_id():
             answer = suspend_flow_run(wait_for_input=form, timeout=seconds, key=key)
         else:
-            answer = pause_flow_run(wait_for_input=form, timeout=seconds, key=key, poll_interval=_POLL_SECONDS)
+            answer = pause_flow_run(wait_for_input=form, timeout=seconds, key=key, poll_interval=POLL_SECONDS)
     except FlowPauseTimeout:
         _go_on()
         return ApprovalResponse(approved=False, by=None, reason=f"nobody answered within {hours:g} hours")

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -29,12 +30,11 @@ from prefect.client.schemas.filters import (
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import deployment, flow_run
-from prefect.types._datetime import now
 from prefect.variables import Variable
 
 from mtl.service.runs import QUEUED, WAITING
 
-_LOOK_AGAIN = 3.0
+LOOK_AGAIN_SECONDS = 3.0
 """Seconds after which a run that waits looks whether the slot is free, or another run has it."""
 _LEASE = 60.0
 _QUEUE_SECONDS = 10.0
@@ -59,7 +59,7 @@ def slot(limit: str) -> Iterator[None]:
     while is_taken(limit):
         with suppress(httpx.HTTPError):
             notice.show(_holder(limit), limit)
-        time.sleep(_LOOK_AGAIN)  # a run that waits in Prefect's own queue takes half a minute to be cancelled
+        time.sleep(LOOK_AGAIN_SECONDS)  # a run that waits in Prefect's own queue takes half a minute to be cancelled
     # A lease that cannot be renewed while the server is away does not end the training.
     with concurrency(limit, lease_duration=_LEASE, raise_on_lease_renewal_failure=False):
         with suppress(httpx.HTTPError):
@@ -154,4 +154,4 @@ def _queued(own: UUID) -> FlowRunFilter:
 def _tell(client: SyncPrefectClient, run: UUID, text: str) -> None:
     artifact: dict[str, Any] = {"key": WAITING, "type": "progress", "data": 0.0, "description": text}
     client.create_artifact(ArtifactCreate(**artifact, flow_run_id=run))
-    client.create_logs([LogCreate(name="mtl", level=20, message=text, timestamp=now("UTC"), flow_run_id=run)])
+    client.create_logs([LogCreate(name="mtl", level=20, message=text, timestamp=datetime.now(UTC), flow_run_id=run)])

@@ -25,7 +25,7 @@ from mtl.progress import ProgressEvent, subscribe
 from mtl.settings import prefect_settings
 
 _SECONDS_BETWEEN_UPDATES = 5.0
-_SECONDS_BETWEEN_LOOKS = 15.0
+SECONDS_BETWEEN_LOOKS = 15.0
 _LOOKS = 2
 """So often a run must be gone before it counts as deleted (a proxy may say so once of a server that restarts), or
 cancelled before it is stopped here (its worker does so first, as a rule)."""
@@ -84,7 +84,7 @@ class _Watcher:
             counted = f"{moment.done}/{moment.total} " if moment.total else ""  # 0: nobody knows yet
             self._log.info("%s %s%s", self._stage, counted, moment.note)
         now = time.monotonic()
-        if now - self._looked >= _SECONDS_BETWEEN_LOOKS:
+        if now - self._looked >= SECONDS_BETWEEN_LOOKS:
             self._looked = now
             self._look_for_run()
         if now - self._updated >= _SECONDS_BETWEEN_UPDATES or share >= 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -38,7 +38,7 @@ SLIGHTLY_WORSE = [0.5 + (0.1 if i % 2 else -0.11) for i in range(N)]
 
 
 def _report(
-    *, groups: int = 0, higher_is_better: bool = True, confidence: float = 0.95, **models: dict[str, Sequence[Any]]
+    *, groups: int = 0, higher_is_better: bool = True, confidence: float = 0.95, **models: Mapping[str, Sequence[Any]]
 ) -> EvalReport:
     """models: name -> task -> scores of its examples (a number, or a dict of several metrics)."""
     names = next(iter(models.values()))
@@ -143,7 +143,8 @@ def test_a_champion_with_nan_cannot_be_compared_with() -> None:
 @pytest.mark.parametrize("field", ["difference", "low", "high"])
 def test_an_interval_that_is_no_number(field: str) -> None:
     report = _report(champion={"a": EQUAL, "b": EQUAL}, candidate={"a": BETTER, "b": BETTER})
-    broken = tuple(dataclasses.replace(found, **{field: math.nan}) for found in report.comparisons)
+    changed: dict[str, Any] = {field: math.nan}
+    broken = tuple(dataclasses.replace(found, **changed) for found in report.comparisons)
     decision = _decide(dataclasses.replace(report, comparisons=broken))
     assert decision.reasons[0] == "a: the difference in score to the champion is not a finite number."
     assert not decision.promoted
@@ -193,7 +194,7 @@ def test_tolerance_lets_a_small_loss_pass_and_no_more() -> None:
 
 def test_where_lower_is_better_the_smaller_value_wins() -> None:
     old = {"a": EQUAL, "b": EQUAL}
-    lower = {"higher_is_better": False}
+    lower: dict[str, Any] = {"higher_is_better": False}
     assert _decide(_report(**lower, champion=old, candidate={"a": WORSE, "b": EQUAL})).promoted
     assert not _decide(_report(**lower, champion=old, candidate={"a": BETTER, "b": WORSE})).promoted
     ceiling = _decide(_report(**lower, champion=old, candidate={"a": WORSE, "b": EQUAL}), floors={"a": {"score": 0.3}})
@@ -201,8 +202,8 @@ def test_where_lower_is_better_the_smaller_value_wins() -> None:
 
 
 def test_a_guarded_metric_must_not_fall_clearly() -> None:
-    old = {"a": [{"score": 0.5, "other": 0.5}] * N, "b": EQUAL}
-    new = {"a": [{"score": 0.9, "other": 0.3}] * N, "b": EQUAL}
+    old: dict[str, list[Any]] = {"a": [{"score": 0.5, "other": 0.5}] * N, "b": EQUAL}
+    new: dict[str, list[Any]] = {"a": [{"score": 0.9, "other": 0.3}] * N, "b": EQUAL}
     report = _report(champion=old, candidate=new)
     assert _decide(report).promoted
     decision = _decide(report, guards={"a": ("other",)})
@@ -279,16 +280,16 @@ def test_the_decision_as_json() -> None:
 
 @pytest.mark.parametrize("place", ["metrics", "floors", "guards"])
 def test_a_metric_that_is_neither_better_nor_worse_judges_nothing(place: str) -> None:
-    rules: dict[str, Any] = {
+    rules: dict[str, dict[str, Any]] = {
         "metrics": {"metrics": {"a": "length"}},
         "floors": {"floors": {"a": {"length": 0.1}}},
         "guards": {"guards": {"a": ("length",)}},
-    }[place]
+    }
     metrics = (Metric("score"), Metric("length", higher_is_better=None, high=None))
     examples = [Example("", "", "a", f"a{i}") for i in range(N)]
     texts = {model: [f"{{'score': {s}, 'length': 9.0}}"] * N for model, s in (("base", 0.1), ("candidate", 0.9))}
     report = evaluate_models(texts, examples, tasks={"a": toy_task("a", metrics)}, seed=7, resamples=100)
-    policy = PromotionPolicy(**{"metrics": {"a": "score"}, **rules})
+    policy = PromotionPolicy(**{"metrics": {"a": "score"}, **rules[place]})
     decision = decide(report, policy)
     assert not decision.promoted
     assert "a: of length, which the policy asks for, neither more nor less is better." in decision.reasons

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,23 @@ ROOT = Path(__file__).parents[1]
 Mtl = Callable[..., dict[str, Any]]
 
 
+PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+
+
 @pytest.fixture(scope="module")
-def mtl(tmp_path_factory: pytest.TempPathFactory) -> Mtl:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([*PIP, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT)], check=True)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def mtl(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Mtl:
     """Runs a command of the installed wheel in an empty folder; its document."""
     home = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(home), str(ROOT)], check=True)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home / "venv")], check=True)
     python = home / "venv" / "bin" / "python"
-    (wheel,) = home.glob("*.whl")
-    subprocess.run([*pip, "--python", str(python), "install", "--no-deps", str(wheel)], check=True)
+    subprocess.run([*PIP, "--python", str(python), "install", "--no-deps", str(wheel)], check=True)
     # The other packages are those of this environment; as a plain path, so that its editable install is not seen.
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(home / "venv"), "platbase": str(home / "venv")}))
     (packages / "other.pth").write_text(sysconfig.get_path("purelib") + "\n")
@@ -54,3 +62,12 @@ def test_a_project_is_written_and_the_demo_prepared(mtl: Mtl) -> None:
     assert {Path(file).name for file in written["files"]} == {"mine.yaml", "README.md", "settings.env"}
     assert mtl("prepare", "-c", "demo")["counts"]["mcq"]["train"]["examples"] > 0
     assert mtl("doctor", "-c", "demo")["ok"] is True
+
+
+def test_it_carries_its_licence_and_its_types(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (metadata,) = (archive.read(name).decode() for name in names if name.endswith(".dist-info/METADATA"))
+    assert {"mtl/py.typed", "flows/py.typed"} <= set(names)
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert "License-Expression: Apache-2.0" in metadata.splitlines()

@@ -24,7 +24,7 @@ from mtl.config.data import SourceConfig
 from mtl.sources.base import Source
 from mtl.sources.open import open_source
 from mtl.task import BadRow
-from mtl.tasks import mcq
+from mtl.tasks import mcq_rows
 from mtl.tasks.difficulty import LEVELS, MEDIUM_FROM, ease, reading
 
 
@@ -49,7 +49,7 @@ def eases(source: Source, split: str) -> dict[str, list[float]]:
         if isinstance(row.value, BadRow):
             continue
         try:
-            record = mcq.read(row.value)
+            record = mcq_rows.read(row.value)
         except BadRow:
             continue
         if record.passage != text:  # questions of one passage come one after the other

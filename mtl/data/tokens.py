@@ -83,15 +83,19 @@ def check_tokenizer(tokenizer: Tokenizer, sha256: str) -> None:
 
 
 class Encoder:
-    """Batches of text to ids that end in `</s>`; a cut keeps that end. Packed ids are int32 in this machine's order."""
+    """Batches of text to ids that end in `</s>`; a cut keeps that end. Packed ids are int32 in this machine's order.
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    most_words: once more words than this are known, all are forgotten.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, most_words: int = 300_000) -> None:
+        self._most_words = most_words
         self._backend = tokenizer.backend_tokenizer
         self._eos = _packed([int(tokenizer.eos_token_id)])
         self._unk = tokenizer.unk_token_id
         self.name = _name(tokenizer.name_or_path)
         self._vocabulary = _vocabulary(self._backend)
-        self._by_word = splits_at_spaces(self._vocabulary) and _keeps_ascii(self._backend)
+        self._by_word = splits_at_spaces(self._vocabulary) and keeps_ascii(self._backend)
         self._kept: dict[str, tuple[str, bytes]] = {}
 
     @cached_property
@@ -122,7 +126,7 @@ class Encoder:
                     self._kept[text[-_END:]] = text, b"".join(map(self._words.__getitem__, text.split(" ")))
 
     def _forget(self) -> None:
-        if len(self._words) > _MOST_WORDS:
+        if len(self._words) > self._most_words:
             self._words.clear()
 
     def _pack(self, text: str) -> bytes:
@@ -196,7 +200,6 @@ def length(ids: bytes) -> int:
     return len(ids) // WIDTH
 
 
-_MOST_WORDS = 300_000
 _PLAIN = (None, "Precompiled", "NFKC")
 
 
@@ -218,7 +221,7 @@ def splits_at_spaces(vocabulary: dict[str, Any]) -> bool:
     )
 
 
-def _keeps_ascii(backend: Any) -> bool:
+def keeps_ascii(backend: Any) -> bool:
     """Whether the normalizer leaves every plain character as it is, alone and beside any other."""
     pairs = " ".join(a + b for a in _ASCII for b in _ASCII)
     return backend.normalizer is None or backend.normalizer.normalize_str(pairs) == pairs

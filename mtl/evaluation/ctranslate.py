@@ -68,7 +68,7 @@ class CTranslatePredictor:
             beam_size=1,
             max_decoding_length=max_new_tokens,
             max_input_length=0,
-            max_batch_size=_batch_size([len(row) for row in rows], most=self._batch_tokens, threads=self._threads),
+            max_batch_size=batch_size([len(row) for row in rows], most=self._batch_tokens, threads=self._threads),
             batch_type="tokens",
         )
         ids = [self._tokenizer.convert_tokens_to_ids(result.hypotheses[0]) for result in found]
@@ -77,7 +77,7 @@ class CTranslatePredictor:
         return [answers[text] for text in inputs]
 
 
-def _batch_size(lengths: Sequence[int], *, most: int, threads: int) -> int:
+def batch_size(lengths: Sequence[int], *, most: int, threads: int) -> int:
     """Tokens of one batch: few enough that every thread gets one, at least the longest input, and at most `most`."""
     return max(*lengths, min(most, -(-sum(lengths) // threads)), 1)
 

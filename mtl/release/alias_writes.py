@@ -49,7 +49,8 @@ from mtl.layout import model_prefix
 from mtl.store.base import ObjectInfo, ObjectStore
 
 _LEFT_AFTER = 3600.0
-_BEGINS_WITHIN = 600.0
+BEGINS_WITHIN = 600.0
+"""Seconds after its announcement in which a write of an alias may begin."""
 _NAME = re.compile(r"([0-9]{12})-[0-9a-f]{32}")
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while the machine is suspended
 _TEXT = b"aliases in MLflow are being written; see mtl/release/alias_writes.py\n"
@@ -65,9 +66,9 @@ class Announcement:
 
     def check_in_time(self) -> None:
         """Called before each write of an alias. Errors: TransientError if it is too late to begin one."""
-        if time.clock_gettime(_CLOCK) - self.began > _BEGINS_WITHIN:
+        if time.clock_gettime(_CLOCK) - self.began > BEGINS_WITHIN:
             raise TransientError(
-                f"the aliases were not written: that was announced more than {_BEGINS_WITHIN:.0f} s ago",
+                f"the aliases were not written: that was announced more than {BEGINS_WITHIN:.0f} s ago",
                 hint="run it again; the journal already says who is champion",
             )
 

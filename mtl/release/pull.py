@@ -34,7 +34,8 @@ from mtl.store.files import disk_errors, written_aside
 Progress = Callable[[str, int, int], None]
 NAMES = ("champion", "previous", "candidate")
 _ASIDE = ".mtl-pull"
-_AT_ONCE = 4
+AT_ONCE = 4
+"""Files that are fetched at once."""
 
 
 def resolve_version(store: ObjectStore, ref: str, *, model: str) -> int:
@@ -135,7 +136,7 @@ def _fetch_all(source: Source, manifest: ReleaseManifest, dest: Path, progress: 
             done += file.bytes
             progress(file.path, done, total)
 
-    with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="mtl-pull") as pool:
+    with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="mtl-pull") as pool:
         futures = [pool.submit(one, file) for file in manifest.files]
         try:
             for future in futures:

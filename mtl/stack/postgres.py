@@ -92,7 +92,7 @@ def _make_cluster(stack: Stack, data: Path, user: str | None) -> None:
     try:
         password.write_text(stack.secrets["postgres"])
         if user is not None:
-            _check_way(data)
+            check_way(data)
             shutil.chown(aside, user)
             shutil.chown(password, user)
         login = ("--username", "postgres", "--auth", "scram-sha-256", "--pwfile", password.name)
@@ -103,7 +103,7 @@ def _make_cluster(stack: Stack, data: Path, user: str | None) -> None:
     aside.rename(data)
 
 
-def _check_way(data: Path) -> None:
+def check_way(data: Path) -> None:
     """Errors: InputError if another user cannot get to the folder."""
     for folder in data.parents:
         if not folder.stat().st_mode & 0o001:

@@ -21,7 +21,7 @@ from mtl.errors import NotFoundError, TransientError
 from mtl.stack.service import Service, run
 from mtl.stack.state import BUCKET, Stack, keep_secrets, previous_secrets
 
-_BINARIES = ("radosgw", "radosgw-admin", "ceph-mon", "ceph-osd", "ceph", "ceph-authtool", "monmaptool")
+BINARIES = ("radosgw", "radosgw-admin", "ceph-mon", "ceph-osd", "ceph", "ceph-authtool", "monmaptool")
 _DISK_BYTES = 200 << 30
 """The file is sparse: it takes what is stored in it."""
 _CONFIG = """
@@ -68,7 +68,7 @@ _CONF = ("-c", "s3/ceph.conf")
 
 def services(stack: Stack) -> list[Service]:
     """Monitor, disk and gateway. Errors: NotFoundError if Ceph's programs are not installed."""
-    missing = [name for name in _BINARIES if shutil.which(name) is None]
+    missing = [name for name in BINARIES if shutil.which(name) is None]
     if missing:
         raise NotFoundError(
             f"no S3 server can be started: {', '.join(missing)} not installed",
@@ -118,7 +118,7 @@ def _make_monitor(stack: Stack) -> None:
     """Keys, map and data of the monitor, made once; the last thing made is the marker."""
     folder, ports = _folder(stack), stack.ports
     if (folder / "made").exists():
-        _write_config(stack, (folder / "made").read_text())
+        write_config(stack, (folder / "made").read_text())
         if not _listens(ports["s3_monitor"]):
             _move_monitor(stack)
         return
@@ -127,7 +127,7 @@ def _make_monitor(stack: Stack) -> None:
         (folder / name).mkdir(parents=True)
     folder.chmod(0o700)
     fsid = str(uuid.uuid4())
-    _write_config(stack, fsid)
+    write_config(stack, fsid)
     here = partial(run, folder=stack.folder)
     monitor, admin, monmap = "s3/mon.keyring", "s3/admin.keyring", "s3/monmap"
     everything = ("--cap", "mon", "allow *", "--cap", "osd", "allow *", "--cap", "mgr", "allow *")
@@ -160,7 +160,8 @@ def _address(ports: Any) -> str:
     return f"[v2:127.0.0.1:{ports['s3_monitor']},v1:127.0.0.1:{ports['s3_monitor_old']}]"
 
 
-def _write_config(stack: Stack, fsid: str) -> None:
+def write_config(stack: Stack, fsid: str) -> None:
+    """ceph.conf, whose paths are relative to the stack's folder."""
     text = _CONFIG.format(fsid=fsid, disk=_DISK_BYTES, port=stack.ports["s3"], address=_address(stack.ports))
     (_folder(stack) / "ceph.conf").write_text(text)
 

@@ -40,7 +40,7 @@ MARK = "MTL_STACK"
 def start_manager(stack: Stack, services: Sequence[Service]) -> None:
     """Start supervisord, or have the one that runs know services that are new. It starts none by itself."""
     config = stack.folder / "supervisord.conf"
-    text = _config(stack, services)
+    text = manager_config(stack, services)
     config.unlink(missing_ok=True)
     config.touch(mode=0o600)
     config.write_text(text)
@@ -198,7 +198,8 @@ def _end_of(log: Path) -> str:
         return ""
 
 
-def _config(stack: Stack, services: Sequence[Service]) -> str:
+def manager_config(stack: Stack, services: Sequence[Service]) -> str:
+    """supervisord's configuration: a program for each service, and no secret."""
     head = f"""
 [inet_http_server]
 port=127.0.0.1:{stack.ports["manager"]}

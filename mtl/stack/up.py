@@ -35,7 +35,7 @@ def bring_up(stack: Stack, *, seconds: float = _SECONDS) -> dict[str, float]:
     if not supervisor.manager_runs(stack):
         _end_unmanaged(stack)
         shutil.rmtree(stack.temporary, ignore_errors=True)
-    _check_ports(stack)
+    check_ports(stack)
     stack.temporary.mkdir(mode=0o700, exist_ok=True)
     before = supervisor.running(stack)
     supervisor.start_manager(stack, list(services.values()))
@@ -70,7 +70,7 @@ def _end_unmanaged(stack: Stack) -> None:
         supervisor.end_processes(supervisor.processes(stack), seconds=30)
 
 
-def _check_ports(stack: Stack) -> None:
+def check_ports(stack: Stack) -> None:
     """Errors: InputError for a port that another program has, of a service that has no process."""
     processes = supervisor.states(stack)
     ours = {name for name, process in processes.items() if process["pid"]} | ({"manager"} if processes else set())

@@ -16,8 +16,8 @@ from mtl.tracking.base import Tracker
 from mtl.tracking.buffer import MetricBuffer
 
 _log = logging.getLogger(__name__)
-_EVERY = 10.0  # seconds between two sendings
-_BACK_OFF = 60.0  # seconds to leave an absent MLflow alone
+EVERY_SECONDS = 10.0  # seconds between two sendings
+BACK_OFF_SECONDS = 60.0  # seconds to leave an absent MLflow alone
 
 
 class Recorder:
@@ -68,7 +68,7 @@ class Recorder:
         except InputError:
             raise
         except MtlError as error:
-            self._next = time.monotonic() + _BACK_OFF
+            self._next = time.monotonic() + BACK_OFF_SECONDS
             _log.warning("MLflow could not be asked for experiment %s: %s", self._experiment, error.message)
 
     def step(self, step: int, values: Mapping[str, float]) -> None:
@@ -78,7 +78,7 @@ class Recorder:
         self._buffer.append(step, values)
         now = time.monotonic()
         if now >= self._next:
-            self._next = now + (_EVERY if self._try() else _BACK_OFF)
+            self._next = now + (EVERY_SECONDS if self._try() else BACK_OFF_SECONDS)
 
     def close(self, *, status: str) -> None:
         """Send the rest and close the run; what cannot be sent stays in the buffer for the next try.

@@ -40,7 +40,7 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
     ) -> None:
         super().__init__(model=model, args=args, train_dataset=split)
         self._split = split
-        self._batches = batches
+        self.batches = batches
         self._embedding_learning_rate = embedding_learning_rate
         self.compute = compute
         # Now that the model is on its device: from here on its forward pass gives a loss for each row.
@@ -75,7 +75,7 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
         # Not prepared by accelerate: RankBatches is already the share of this rank.
         return DataLoader(
             self._split,
-            batch_sampler=self._batches,
+            batch_sampler=self.batches,
             collate_fn=collate,
             num_workers=self.args.dataloader_num_workers,
             multiprocessing_context="spawn" if self.args.dataloader_num_workers else None,

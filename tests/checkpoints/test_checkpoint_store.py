@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     return MemoryStore() if request.param == "memory" else FolderStore(tmp_path / "store")
 
 
-def owner(store: ObjectStore, name: str = "a", **options: int) -> CheckpointStore:
+def owner(store: ObjectStore, name: str = "a", **options: Any) -> CheckpointStore:
     checkpoints = CheckpointStore(store, RUN, name, **options)
     checkpoints.acquire()
     return checkpoints

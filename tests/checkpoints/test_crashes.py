@@ -72,11 +72,11 @@ def test_one_commit_killed_at_each_of_its_writes(tmp_path: Path, late: bool) -> 
     found = []
     for lives in itertools.count():
         store = MemoryStore()
-        first = CheckpointStore(store, RUN, "a")
+        mortal = MortalStore(store, 1000, late=late)
+        first = CheckpointStore(mortal, RUN, "a")
         first.acquire()
         first.commit(10, folders[0])
-        first._store = MortalStore(store, lives, late=late)
-        first._log._store = first._store
+        mortal.lives = lives
         try:
             first.commit(20, folders[1])
         except KilledError:
@@ -95,17 +95,17 @@ def test_many_owners_at_once_end_with_one(store: ObjectStore, tmp_path: Path) ->
     """Eight trainers start together: all but the last to acquire are fenced at their commit."""
     folder = checkpoint_folder(tmp_path, 10)
 
-    def start(n: int) -> CheckpointStore | None:
+    def start(n: int) -> tuple[str, CheckpointStore] | None:
         checkpoints = CheckpointStore(store, RUN, f"owner-{n}")
         try:
             checkpoints.acquire()
         except FencedError:
             return None
-        return checkpoints
+        return f"owner-{n}", checkpoints
 
-    def commit(checkpoints: CheckpointStore) -> bool:
+    def commit(owner: tuple[str, CheckpointStore]) -> bool:
         try:
-            checkpoints.commit(10, folder)
+            owner[1].commit(10, folder)
         except FencedError:
             return False
         return True
@@ -114,4 +114,4 @@ def test_many_owners_at_once_end_with_one(store: ObjectStore, tmp_path: Path) ->
         owners = [owner for owner in pool.map(start, range(8)) if owner]
         results = list(pool.map(commit, owners))
     assert results.count(True) == 1
-    assert CheckpointStore(store, RUN, "reader").state().owner == owners[results.index(True)]._owner
+    assert CheckpointStore(store, RUN, "reader").state().owner == owners[results.index(True)][0]

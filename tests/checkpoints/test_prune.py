@@ -16,7 +16,7 @@ from mtl.checkpoints.verify import verify_run
 from mtl.cli import checkpoints as commands
 from mtl.errors import NotFoundError
 from mtl.fingerprint import sha256_bytes
-from mtl.layout import blob
+from mtl.layout import blob_key
 from mtl.pipeline.prune import prune_checkpoints
 from mtl.store.folder import FolderStore
 from mtl.store.memory import MemoryStore
@@ -104,7 +104,7 @@ def test_what_was_written_again_since_the_plan_stays(store: MemoryStore, clock: 
 
 def test_a_blob_that_a_prune_took_is_put_again(store: MemoryStore, tmp_path: Path) -> None:
     checkpoints = train(store, tmp_path, 10)
-    shared = blob(RUN.sha256, sha256_bytes(checkpoint_files(10)["adapter_config.json"]))
+    shared = blob_key(RUN.sha256, sha256_bytes(checkpoint_files(10)["adapter_config.json"]))
     store.delete(shared)
     checkpoints.commit(20, checkpoint_folder(tmp_path, 20))
     assert verify_run(store, RUN.sha256).intact
@@ -129,7 +129,7 @@ def test_verify_names_the_damaged_file(store: MemoryStore, tmp_path: Path) -> No
     report = verify_run(store, RUN.sha256)
     assert report.intact
     assert [commit.step for commit in report.commits] == [10, 20]
-    key = blob(RUN.sha256, sha256_bytes(checkpoint_files(20)["optimizer.pt"]))
+    key = blob_key(RUN.sha256, sha256_bytes(checkpoint_files(20)["optimizer.pt"]))
     store.put(key, bytes(len(store.get(key))))
     store.put(f"runs/{RUN.sha256}/log/000000000001.json", b"{}")
     store.delete(f"runs/{RUN.sha256}/identity.json")

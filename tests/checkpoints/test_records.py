@@ -124,7 +124,8 @@ def test_a_commit_record_that_leads_elsewhere_is_damage(field: str, value: objec
 
 @pytest.mark.parametrize(("field", "value"), [("name", "../x"), ("bytes", -1), ("bytes", True), ("sha256", "../x")])
 def test_a_manifest_with_a_field_of_another_kind_is_damage(field: str, value: Any) -> None:
-    manifest = Manifest(ID, 20, (FileRecord(**{"name": "a.bin", "bytes": 1, "sha256": "f" * 64} | {field: value}),))
+    fields: dict[str, Any] = {"name": "a.bin", "bytes": 1, "sha256": "f" * 64, field: value}
+    manifest = Manifest(ID, 20, (FileRecord(**fields),))
     with pytest.raises(DamageError, match=rf"is damaged: files\.0\.{field}: .*, got "):
         read_manifest(manifest.to_json(), commit_of(manifest, None), identity=ID)
 

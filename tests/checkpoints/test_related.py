@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def begin(store: MemoryStore, run: RunIdentity, tmp_path: Path, *, finish: bool 
         ({"threads": 4}, "threads: was 2, is now 4"),
     ],
 )
-def test_a_demanded_run_that_differs_is_refused_by_field(tmp_path: Path, change: dict[str, object], text: str) -> None:
+def test_a_demanded_run_that_differs_is_refused_by_field(tmp_path: Path, change: dict[str, Any], text: str) -> None:
     store = MemoryStore()
     begin(store, identity(), tmp_path)
     with pytest.raises(MismatchError) as caught:

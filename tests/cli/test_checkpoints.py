@@ -13,7 +13,7 @@ import pytest
 from mtl.checkpoints.checkpoint_store import CheckpointStore
 from mtl.cli.main import run
 from mtl.fingerprint import sha256_bytes
-from mtl.layout import blob
+from mtl.layout import blob_key
 from mtl.store.folder import FolderStore
 from tests.support.checkpoints import checkpoint_files, checkpoint_folder, identity
 
@@ -64,7 +64,7 @@ def test_verify_is_silent_about_what_is_right_and_names_what_is_not(
     capsys: pytest.CaptureFixture[str], store: FolderStore
 ) -> None:
     assert answer(capsys, "verify")[0] == 0
-    key = blob(RUN.sha256, sha256_bytes(checkpoint_files(20)["optimizer.pt"]))
+    key = blob_key(RUN.sha256, sha256_bytes(checkpoint_files(20)["optimizer.pt"]))
     data = bytearray(store.get(key))
     data[7] ^= 4
     store.put(key, bytes(data))

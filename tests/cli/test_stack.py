@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,13 @@ def test_an_address_without_a_prefect_is_named(
 
 @pytest.mark.parametrize("skipped", [None, "2027-03-28T02:30"])
 def test_deploy_says_which_run_clocks_skip(skipped: str | None) -> None:
-    nightly = {"config": "demo", "cron": "30 2 * * *", "timezone": "Europe/Berlin", "next": [], "skipped": skipped}
+    nightly: dict[str, Any] = {
+        "config": "demo",
+        "cron": "30 2 * * *",
+        "timezone": "Europe/Berlin",
+        "next": [],
+        "skipped": skipped,
+    }
     told = deploy_text(
         {
             "pool": "mtl",

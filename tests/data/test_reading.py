@@ -35,7 +35,7 @@ def config(folder: Path, **source: Any) -> DataConfig:
 def keys(store: MemoryStore, manifest: DatasetManifest, folder: Path) -> dict[int, str]:
     """{number of a question: its right letter}"""
     examples = open_dataset(store, manifest.fingerprint, folder).examples("mcq", "train")
-    asked = [question for one in examples for question in mcq.parse(one.targets) or ()]
+    asked = [question for one in examples for question in mcq.TASK.parse(one.targets) or ()]
     return {int(one["question"].split()[3]): one["correct"] for one in asked}
 
 

@@ -96,7 +96,10 @@ def test_a_row_changed_in_place_is_seen_although_size_and_time_are_the_same(fold
 
 def write_documents(folder: Path, *, first: int = 0) -> Path:
     for number in range(first, first + 8):
-        its = {"article": f"Passage {number} of its own has {number} dogs.", "questions": [f"What is {number}?"]}
+        its: dict[str, Any] = {
+            "article": f"Passage {number} of its own has {number} dogs.",
+            "questions": [f"What is {number}?"],
+        }
         its |= {"options": [["a", "b", "c", "d"]], "answers": ["A"]}
         write_jsonl(folder / f"{number}.txt", [its])
     return folder

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -75,10 +75,10 @@ def test_processes_give_the_same_bytes(large: Path, tmp_path: Path) -> None:
 
 
 def test_a_limit_takes_the_same_rows_however_they_are_shared_out(large: Path, tmp_path: Path) -> None:
-    data = config(large).model_dump()
-    data["sources"][0]["rows"] = {"train": 600}
-    data = type(config(large)).model_validate(data)
-    its = {"seed": 5, "tokenizer": word_tokenizer(), "store": MemoryStore()}
+    values = config(large).model_dump()
+    values["sources"][0]["rows"] = {"train": 600}
+    data = type(config(large)).model_validate(values)
+    its: dict[str, Any] = {"seed": 5, "tokenizer": word_tokenizer(), "store": MemoryStore()}
     first = prepare(data, cache=tmp_path / "1", **its)
     assert first.counts["mcq"]["train"].rows == 600
     assert prepare(data, cache=tmp_path / "2", runner=Cut(3), **its) == first

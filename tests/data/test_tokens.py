@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from array import array
 from typing import Any
 
@@ -10,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import normalizers
 
-from mtl.data import tokens
-from mtl.data.tokens import Encoder, Tokenizer, splits_at_spaces
+from mtl.data.tokens import Encoder, Tokenizer, keeps_ascii, splits_at_spaces
 from mtl.tasks.text import clean
 from tests.support.words import SHARED, needs_shared, t5_tokenizer, word_tokenizer
 
@@ -93,18 +93,24 @@ def test_other_kinds_of_tokenizer_encode_whole_texts(change: dict[str, Any]) -> 
 
 def test_a_normalizer_that_changes_plain_characters_is_left_to_the_tokenizer() -> None:
     its = word_tokenizer().backend_tokenizer
-    assert tokens._keeps_ascii(its)
+    assert keeps_ascii(its)
     its.normalizer = normalizers.Replace("fi", "FI")
-    assert not tokens._keeps_ascii(its)
+    assert not keeps_ascii(its)
 
 
-def test_memory_for_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "_MOST_WORDS", 10)
+def test_memory_for_words_is_bounded() -> None:
     its = word_tokenizer()
-    encoder = Encoder(its)
+    encoder = Encoder(its, most_words=10)
     texts = [f"word {n} and {n * n}" for n in range(50)]
     assert [encoder.encode([text])[0] for text in texts] == by_tokenizer(its, texts)
-    assert len(encoder._words) < 20
+    tracemalloc.start()
+    try:
+        for n in range(3000):
+            encoder.count(f"word {n} and {n * n}")
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 100_000
 
 
 def test_a_cut_keeps_the_end() -> None:

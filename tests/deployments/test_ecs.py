@@ -51,6 +51,7 @@ def test_aws_would_take_the_requests(rendered: dict[str, Any], operation: str, p
     request = dict(rendered[part])
     if operation == "RunTask":
         request["taskDefinition"] = "mtl-run:1"
+    assert model.input_shape is not None
     report = ParamValidator().validate(request, model.input_shape)
     assert not report.has_errors(), report.generate_report()
     wrong = ParamValidator().validate(request | {"notAField": 1}, model.input_shape)

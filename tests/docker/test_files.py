@@ -82,7 +82,9 @@ def test_only_loopback_is_published_and_nothing_but_what_people_open(compose: di
 
 def mounted(service: dict[str, Any]) -> dict[str, str]:
     """Of each secret of a service its name in the container -> its name in the file."""
-    pairs = [item if isinstance(item, dict) else {"source": item} for item in service.get("secrets", [])]
+    pairs: list[dict[str, str]] = [
+        item if isinstance(item, dict) else {"source": item} for item in service.get("secrets", [])
+    ]
     return {item.get("target", item["source"]): item["source"] for item in pairs}
 
 
@@ -193,8 +195,19 @@ def test_the_image_of_webhooks_has_what_they_import() -> None:
     there = with_requirements(install.split("/tmp/constraints.txt")[-1].split()) | {"mtl-retrain"}
     owners = metadata.packages_distributions().items()
     absent = [name for name, found in owners if not there & {canonicalize_name(owner) for owner in found}]
-    modules = ("store.bucket", "cli.main", "cli.receiving", "connections", "service.metrics", "service.prefect_api")
-    modules += ("service.webhooks", "service.registering", "service.status", "store.folder", "store.s3")
+    modules = (
+        "store.bucket",
+        "cli.main",
+        "cli.receiving",
+        "connections",
+        "service.metrics",
+        "service.prefect_api",
+        "service.webhooks",
+        "service.registering",
+        "service.status",
+        "store.folder",
+        "store.s3",
+    )
     code = f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\n"
     done = run(sys.executable, "-c", f"{code}import uvicorn, {', '.join(f'mtl.{name}' for name in modules)}")
     assert "torch" in absent

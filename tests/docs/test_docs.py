@@ -21,7 +21,10 @@ from mtl.settings.table import KNOWN
 from tools.reference import PAGES
 
 ROOT = Path(__file__).parents[2]
-PAGES_OF_PEOPLE = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "docker" / "README.md"]
+PAGES_OF_PEOPLE = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docker/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 FENCE = re.compile(r"^```(\S+)([^\n]*)\n(.*?)^```", re.M | re.S)
 
 

@@ -66,8 +66,11 @@ def test_fewer_than_two_pairs_have_no_interval(values: list[float], difference: 
     assert interval.difference == pytest.approx(difference, nan_ok=True)
 
 
-def test_resampling_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = np.random.default_rng(0).normal(size=(30, 2))
-    whole = paired_intervals(values, seed=4, resamples=100)
-    monkeypatch.setattr("mtl.evaluation.bootstrap._CELLS", 7 * 30)
-    assert [i.low for i in paired_intervals(values, seed=4, resamples=100)] == pytest.approx([i.low for i in whole])
+@pytest.mark.parametrize("resamples", [100, 800])
+def test_resampling_in_chunks_is_the_whole_resampling(resamples: int) -> None:
+    """7,000 examples: more than 599 of the draws do not fit into one chunk."""
+    values = np.random.default_rng(0).normal(size=(7000, 1))
+    drawn = np.random.default_rng(4).integers(0, 7000, size=(resamples, 7000))
+    low, high = np.quantile(values[:, 0][drawn].mean(axis=1), [0.025, 0.975])
+    (interval,) = paired_intervals(values, seed=4, resamples=resamples)
+    assert (interval.low, interval.high) == pytest.approx((low, high))

@@ -135,4 +135,4 @@ def test_a_fast_engine_takes_no_threads_from_torch(model: tuple[Any, Any]) -> No
     [([10] * 8, 1, 64), ([10] * 4, 2, 20), ([10, 100], 2, 100), ([3], 16, 3)],
 )
 def test_every_thread_gets_a_batch(lengths: list[int], threads: int, tokens: int) -> None:
-    assert ctranslate._batch_size(lengths, most=64, threads=threads) == tokens
+    assert ctranslate.batch_size(lengths, most=64, threads=threads) == tokens

@@ -51,7 +51,12 @@ def looked_at(tab: Any, page: Path) -> dict[str, Any]:
     """Open a page, click and hover over everything in it; what happened."""
     asked: list[str] = []
     tab.on("request", lambda request: asked.append(request.url))
-    tab.on("dialog", lambda dialog: (asked.append(f"dialog {dialog.message}"), dialog.dismiss()))
+
+    def dismiss(dialog: Any) -> None:
+        asked.append(f"dialog {dialog.message}")
+        dialog.dismiss()
+
+    tab.on("dialog", dismiss)
     tab.goto(page.as_uri())
     title = tab.title()
     for summary in tab.locator("summary").all()[:20]:

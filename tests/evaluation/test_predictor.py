@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import string
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def _inputs(n: int, *, seed: int = 0) -> list[str]:
 
 
 def _generate(model: object, inputs: list[str], **changes: object) -> list[str]:
-    options: dict = {"max_new_tokens": 12, "max_input_tokens": 64, "batch_tokens": 128, "precision": "fp32"}
+    options: dict[str, Any] = {"max_new_tokens": 12, "max_input_tokens": 64, "batch_tokens": 128, "precision": "fp32"}
     return generate_texts(model, plain_tokenizer(), inputs, **{**options, **changes})
 
 

@@ -33,7 +33,7 @@ def start(command: list[str], home: Path) -> subprocess.Popen[str]:
     plain = {name: value for name, value in os.environ.items() if not name.startswith(other)}
     environment = {**plain, "MTL_HOME": str(home), "OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, *command], env=environment, text=True, **pipes)  # type: ignore[call-overload, no-any-return]
+    return subprocess.Popen([sys.executable, *command], env=environment, text=True, **pipes)  # type: ignore[call-overload]
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any]]:

@@ -8,10 +8,11 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ from mtl.pipeline.prepare import prepare as prepare_dataset
 from mtl.pipeline.register import register
 from mtl.pipeline.train import train as train_model
 from mtl.settings import load_settings
+from mtl.tracking import recorder as recording
 from mtl.tracking.recorder import Recorder
 from mtl.workspace import open_workspace
 from tests.support.mlflow_server import MlflowServer
@@ -55,7 +57,10 @@ def steps(tracking: MlflowTracker, run: str, metric: str = "train/loss") -> list
 
 def runs(tracking: MlflowTracker, identity: str, experiment: str = "e") -> list[str]:
     """Ids of all runs of an identity that are not deleted."""
-    return [str(run.info.run_id) for run in tracking._runs(identity, tracking.experiment(experiment))]
+    found = tracking.client.search_runs(
+        [tracking.experiment(experiment)], filter_string=f"tags.identity = '{identity}'"
+    )
+    return [str(run.info.run_id) for run in found]
 
 
 @pytest.mark.slow
@@ -121,18 +126,18 @@ def test_row_27_mlflow_dies_and_hangs_in_the_middle(
     """Killed, started again, a black hole: no step waits long, and each is recorded once in the end."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    for pause in ("EVERY_SECONDS", "BACK_OFF_SECONDS"):
+        monkeypatch.setattr(recording, pause, 0.0)
     with FaultProxy("127.0.0.1", up.port) as proxy:
         recorder = Recorder(lambda: MlflowTracker(proxy.url), tmp_path / "metrics", experiment="e", params={"a": 1})
         recorder.start("abc1")
         recorder.step(1, {"train/loss": 3.0})
         up.kill()
         for step in (2, 3):
-            recorder._next = 0.0  # as if the pause were over
             recorder.step(step, {"train/loss": 2.0})
         up.start()
         proxy.fail("black_hole", times=None)
         began = time.monotonic()
-        recorder._next = 0.0
         recorder.step(4, {"train/loss": 1.0})
         assert time.monotonic() - began < 10
         proxy.heal()
@@ -160,7 +165,7 @@ def test_row_28_the_answer_to_a_create_is_lost(
         proxy.fail("lose_answer", containing=b"runs/create")
         run = patiently(lambda: lossy.run_for("abc2", experiment="e"))
         proxy.fail("lose_answer", containing=b"model-versions/create")
-        facts = {"identity": "abc2", **FACTS}
+        facts: dict[str, Any] = {"identity": "abc2", **FACTS}
         version = patiently(lambda: MlflowRegistry(lossy, "lossy").register(run, folder, **facts).version)
         assert proxy.injected == ["lose_answer"] * 2
     tracking = MlflowTracker(up.url)
@@ -174,7 +179,8 @@ def test_row_29_mlflow_is_down_at_registration(
 ) -> None:
     """Told as passing, so that the step tries again; then there is one version, and nobody became champion."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    folder, facts = trained_model(tmp_path / "model"), {"identity": "abc3", **FACTS}
+    folder = trained_model(tmp_path / "model")
+    facts: dict[str, Any] = {"identity": "abc3", **FACTS}
     tracking = MlflowTracker(up.url)
     run = tracking.run_for("abc3", experiment="e")
     up.kill()
@@ -187,11 +193,11 @@ def test_row_29_mlflow_is_down_at_registration(
     assert "champion" not in version.aliases
 
 
-def patiently(call: object, tries: int = 5) -> object:
+def patiently(call: Callable[[], Any], tries: int = 5) -> Any:
     """As a step does: again while the fault is one that passes."""
     for _ in range(tries):
         try:
-            return call()  # type: ignore[operator]
+            return call()
         except TransientError:
             time.sleep(0.1)
     raise AssertionError("still failing")

@@ -65,7 +65,7 @@ def _has_form(client: Any, run: FlowRun) -> bool:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(approval, "_POLL_SECONDS", 0.5)
+    monkeypatch.setattr(approval, "POLL_SECONDS", 0.5)
 
 
 def test_in_process_the_run_pauses_and_hears_the_person(tmp_path: Path) -> None:

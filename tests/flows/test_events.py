@@ -151,9 +151,9 @@ def test_a_waiting_candidate_is_told_with_the_address_of_its_form_and_a_refusal_
         events.candidate_refused(registered, refused)
 
     judged()
-    waiting, refused = texts(told)
-    assert waiting == "told-waiting: v5 waits for a person's approval\n- better at mcq\nhttp://form"
-    assert refused == "told-waiting: v5 was refused by Ann\n- Refused by Ann: too short\nhttp://report"
+    first, second = texts(told)
+    assert first == "told-waiting: v5 waits for a person's approval\n- better at mcq\nhttp://form"
+    assert second == "told-waiting: v5 was refused by Ann\n- Refused by Ann: too short\nhttp://report"
 
 
 def test_what_is_wrong_with_the_news_does_not_stop_anybody(

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.concurrency.sync import concurrency
 from prefect.settings import PREFECT_API_URL
 
@@ -54,6 +55,15 @@ def first(workshop: Path) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MTL_HOME", str(workshop / ALL))
         return retrain(small_config(workshop))
+
+
+@pytest.fixture
+def own_home(first: dict[str, Any], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home after the first retrain, copied for a test that changes what the others look at."""
+    copy = tmp_path / ALL
+    shutil.copytree(home, copy)
+    monkeypatch.setenv("MTL_HOME", str(copy))
+    return copy
 
 
 def test_the_document_holds_what_others_read(first: dict[str, Any]) -> None:
@@ -115,9 +125,9 @@ def test_a_version_that_could_not_be_promoted_is_refused_before_the_training(wor
 
 
 def test_the_flow_run_shows_data_set_metrics_and_report(first: dict[str, Any]) -> None:
+    of_this_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[first["flow_run"]["id"]]))
     with get_client(sync_client=True) as client:
-        artifacts = client.read_artifacts()
-    mine = [a for a in artifacts if str(a.flow_run_id) == str(first["flow_run"]["id"])]
+        mine = client.read_artifacts(artifact_filter=of_this_run)
     assert {a.key for a in mine} >= {"dataset", "metrics", "report", "train-progress", "evaluate-progress"}
     (report,) = [a for a in mine if a.key == "report"]
     assert str(report.data).startswith("# Rejected by the gate")
@@ -161,6 +171,7 @@ def test_models_lists_the_version_and_its_decision(first: dict[str, Any], capsys
     assert "no version is champion, the newest (v1) neither: mtl models says why" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("own_home")
 def test_promotion_obeys_the_gate_unless_a_person_overrules_it(
     first: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,9 +193,8 @@ def test_promotion_obeys_the_gate_unless_a_person_overrules_it(
     assert "no previous champion" in json.loads(capsys.readouterr().out.splitlines()[-1])["error"]["message"]
 
 
-def test_the_history_says_who_and_why_and_reconciling_finds_nothing_to_do(
-    first: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("own_home")
+def test_the_history_says_who_and_why_and_reconciling_finds_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     run(["promote", "v1", "--force", "shown to the team"])
     assert run(["models", "--history", "--json"]) == 0
     document = json.loads(capsys.readouterr().out.splitlines()[-1])

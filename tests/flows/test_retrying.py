@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import pytest
+from prefect.client.schemas.objects import State
 from prefect.states import Failed
 from prefect.variables import Variable
 
@@ -32,7 +34,7 @@ from mtl.errors import (
     ],
 )
 def test_by_kind_never_blanket(error: MtlError | RuntimeError, transient: bool, resumable: bool) -> None:
-    state = Failed(data=error)
+    state: State[Any] = Failed(data=error)
     assert is_transient(None, None, state) is transient
     assert is_resumable(None, None, state) is resumable
 

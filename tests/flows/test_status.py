@@ -153,10 +153,10 @@ def test_a_poll_hides_neither_the_next_run_of_the_night_nor_the_last_retrain(
         }
         runs = []
         for minutes in range(1, 12):
-            soon = Scheduled(scheduled_time=now + timedelta(minutes=minutes))
+            soon: State[Any] = Scheduled(scheduled_time=now + timedelta(minutes=minutes))
             runs.append(client.create_flow_run_from_deployment(made["often"], state=soon))
             runs.append(client.create_flow_run(works, state=Completed()))
-        tonight = Scheduled(scheduled_time=now + timedelta(hours=1))
+        tonight: State[Any] = Scheduled(scheduled_time=now + timedelta(hours=1))
         runs.append(client.create_flow_run_from_deployment(made["nightly"], state=tonight))
         document = status(capsys)
         for its in runs:

@@ -30,7 +30,7 @@ LIMIT = "device-test"
 def limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value())
     monkeypatch.setenv("MTL_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(waiting, "_LOOK_AGAIN", 0.5)
+    monkeypatch.setattr(waiting, "LOOK_AGAIN_SECONDS", 0.5)
     with get_client(sync_client=True) as client:
         made = client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=LIMIT, limit=1))
     yield LIMIT

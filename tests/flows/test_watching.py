@@ -17,7 +17,6 @@ from prefect.states import Cancelled
 from flows import watching
 from mtl import progress
 from mtl.errors import PermanentError
-from mtl.progress import ProgressEvent
 
 
 @pytest.fixture(autouse=True)
@@ -49,16 +48,16 @@ def test_progress_of_unknown_length_shows_no_share(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO, logger="run")
-    watch = watching._Watcher("prepare")
-    monkeypatch.setattr(watch, "_show", lambda percent, note: None)
-    watch(ProgressEvent("prepare", 2000, 0, "2000 rows read"))
+    monkeypatch.setattr(watching, "create_progress_artifact", lambda **_: None)
+    with watching.watched("prepare"):
+        progress.report("prepare", 2000, 0, "2000 rows read")
     assert told(caplog) == ["prepare 2000 rows read"]
 
 
 @pytest.fixture
 def ended_run(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A flow that somebody ends in the middle of its step: (the flow, what its step noticed)."""
-    monkeypatch.setattr(watching, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(watching, "SECONDS_BETWEEN_LOOKS", 0.0)
     noticed: list[PermanentError] = []
 
     @flow(name="watched")
@@ -95,8 +94,8 @@ def test_a_run_that_was_deleted_does_not_go_on(ended_run: Any) -> None:
 
 
 def test_a_server_that_is_away_says_nothing_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "_SECONDS_BETWEEN_LOOKS", 0.0)
-    monkeypatch.setattr(watching._Watcher, "_show", lambda self, percent, note: None)
+    monkeypatch.setattr(watching, "SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(watching, "create_progress_artifact", lambda **_: None)
 
     @flow(name="watched")
     def work() -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import evaluate
 import pytest
@@ -23,12 +24,13 @@ SHORT = {"scheme": "overlap-1", "requests": {"subset": 1.0}, "requests_per_passa
 
 def real(name: str, count: int = 12) -> tuple[list[Example], list[str]]:
     """Examples of the demo corpus, and answers: right, another's, of no form, and none."""
-    task, source = get_task(name), {"summarize": articles, "mcq": passages}[name]
+    task = get_task(name)
+    sources: dict[str, Callable[[int, int], Iterable[dict[str, Any]]]] = {"summarize": articles, "mcq": passages}
     options = RenderOptions(
         seed=1, training=False, instruction_dropout=0.0, max_target_tokens=10_000, count=len, options=SHORT
     )
-    joined: dict[str, list[object]] = {}
-    for row in source(3, count):
+    joined: dict[str, list[Any]] = {}
+    for row in sources[name](3, count):
         record = task.read(row)
         joined.setdefault(task.passage(record), []).append(record)
     examples = [task.render(task.join(records)[0], options).examples[0] for records in joined.values()]

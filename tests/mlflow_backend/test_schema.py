@@ -25,7 +25,7 @@ def older(tmp_path: Path) -> Path:
     """A database that holds an experiment, with the tables of an older MLflow."""
     fresh_tracking(tmp_path).experiment("kept")
     path = tmp_path / "mlflow.db"
-    command.downgrade(utils._get_alembic_config(f"sqlite:///{path}"), f"-{STEPS_BACK}")
+    command.downgrade(utils._get_alembic_config(f"sqlite:///{path}"), f"-{STEPS_BACK}")  # noqa: SLF001  # MLflow has no public way back
     assert revision(path) != revisions("mlflow").head
     return path
 
@@ -72,6 +72,6 @@ def test_a_newer_database_is_left_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("program", ["mlflow", "prefect", "prefect on PostgreSQL"])
 def test_the_installed_programs_have_one_newest_revision_each(program: str) -> None:
-    found = revisions(program)  # type: ignore[arg-type]
+    found = revisions(program)
     assert found.head in found.known
     assert len(found.known) > 10

@@ -175,6 +175,7 @@ def test_state_stays_in_its_home_whatever_that_is_called(
     fresh_tracking(home)
     settings = load_settings({"MTL_HOME": str(home)})
     tracking = open_workspace(settings).tracker
+    assert isinstance(tracking, MlflowTracker)
     run = run_of(tracking)
     tracking.log_text(run, "# Report", "a/report.md")
     assert {item.path for item in tracking.client.list_artifacts(run)} == {"a"}
@@ -190,7 +191,9 @@ def test_a_database_is_made_in_a_home_of_any_name(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path / "elsewhere")
     home = tmp_path / "homes" / ALL
     home.mkdir(parents=True)
-    run_of(open_workspace(load_settings({"MTL_HOME": str(home)})).tracker)
+    tracking = open_workspace(load_settings({"MTL_HOME": str(home)})).tracker
+    assert isinstance(tracking, MlflowTracker)
+    run_of(tracking)
     assert [found.name for found in home.parent.iterdir()] == [ALL]
     assert (home / "mlflow.db").is_file()
     assert not list((tmp_path / "elsewhere").iterdir())

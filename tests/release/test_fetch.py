@@ -56,7 +56,7 @@ class CutStore(MemoryStore):
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "CHUNK", 1000)
     monkeypatch.setattr("mtl.release.links.CHUNK", 1000)
-    monkeypatch.setattr("mtl.release.pull._AT_ONCE", 1)
+    monkeypatch.setattr("mtl.release.pull.AT_ONCE", 1)
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ import os, signal, sys
 from pathlib import Path
 from mtl.release import fetch, pull
 from mtl.store.folder import FolderStore
-fetch.CHUNK, pull._AT_ONCE = 1000, 1
+fetch.CHUNK, pull.AT_ONCE = 1000, 1
 class Killed(FolderStore):
     def get_range(self, key, start, *, end):
         if key.endswith({NAME!r}) and start >= 100_000:

@@ -261,7 +261,7 @@ def test_a_process_that_stalled_for_too_long_writes_no_alias(tmp_path: Path, mon
 
     store, aliases = MemoryStore(), MemoryAliases()
     publish_toy(store, tmp_path, 1)
-    monkeypatch.setattr(alias_writes, "_BEGINS_WITHIN", -1.0)
+    monkeypatch.setattr(alias_writes, "BEGINS_WITHIN", -1.0)
     with pytest.raises(MtlError, match=r"the aliases were not written(.|\n)*run it again"):
         promote(store, 1, model=MODEL, expected=None, reason="first", actor="gate", aliases=aliases)
     assert (read_journal(store, MODEL).champion, aliases.aliases()) == (1, {})

@@ -77,7 +77,7 @@ def test_a_candidate_judged_against_an_older_champion_is_not_promoted(
 
 def test_of_two_at_once_one_wins(store: MemoryStore, aliases: MemoryAliases) -> None:
     go(store, aliases, 1, None)
-    raced = []
+    raced: list[str] = []
 
     def race(operation: str, key: str) -> None:
         if operation == "put_if_absent" and key.endswith("2.json") and not raced:
@@ -93,7 +93,7 @@ def test_of_two_at_once_one_wins(store: MemoryStore, aliases: MemoryAliases) -> 
 def test_a_promotion_on_top_of_this_one_while_it_is_written_is_no_failure(
     store: MemoryStore, aliases: MemoryAliases
 ) -> None:
-    raced = []
+    raced: list[str] = []
 
     def race(operation: str, key: str) -> None:
         if operation == "put_if_absent" and key.endswith("1.json") and not raced:
@@ -109,7 +109,7 @@ def test_a_writer_that_slept_while_its_number_was_deleted_does_not_believe_itsel
     store: MemoryStore, aliases: MemoryAliases
 ) -> None:
     go(store, aliases, 1, None)
-    slept = []
+    slept: list[str] = []
 
     def sleep(operation: str, key: str) -> None:
         if operation == "put_if_absent" and key.endswith("2.json") and not slept:

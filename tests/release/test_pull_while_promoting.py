@@ -63,7 +63,7 @@ def changing(store: FolderStore, tmp_path: Path) -> Iterator[None]:
 
 def test_what_is_pulled_is_one_release(store: FolderStore, changing: None, tmp_path: Path) -> None:
     """Into one folder again and again, so that files of several releases pass through it, and into fresh ones."""
-    seen = set()
+    seen: set[int] = set()
     before = 0
     until = time.monotonic() + 3
     while time.monotonic() < until or len(seen) < 3:

@@ -110,7 +110,7 @@ def test_pulls_while_champions_change_are_each_one_release(tmp_path: Path) -> No
             promote(store, version, model=MODEL, expected=version - 1, reason="better", actor="gate", aliases=aliases)
 
     def pulls(name: str) -> list[ReleaseManifest]:
-        found = []
+        found: list[ReleaseManifest] = []
         while not over.is_set() or not found:
             folder = tmp_path / name / str(len(found))
             found.append(pull(store, "champion", folder, model=MODEL))

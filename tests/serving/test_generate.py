@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer
 
 from mtl.errors import DamageError, InputError, ModelError, NotFoundError
 from mtl.evaluation import ctranslate, engine
@@ -48,21 +49,23 @@ def test_max_new_tokens(generator: Generator) -> None:
 
 
 class Scripted:
-    """What the model writes is given; `inputs` is what it was asked."""
+    """A generator whose model writes what is given; `inputs` is what it was asked."""
 
-    def __init__(self, generator: Generator, monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    def __init__(self, folder: Path, written: str) -> None:
         self.inputs: list[str] = []
         self._written = written
-        monkeypatch.setattr(generator, "_predict", self)
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        limits = {"summarize": 12, "mcq": 12}
+        self.generator = Generator(self, self.tokenizer, max_input_tokens=MAX_INPUT_TOKENS, max_new_tokens=limits)
 
     def __call__(self, inputs: Sequence[str], *, max_new_tokens: int) -> list[str]:
         self.inputs += inputs
         return [self._written] * len(inputs)
 
 
-def test_mcqs_come_back_parsed(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = Scripted(generator, monkeypatch, MCQS)
-    (answer,) = generator.generate(["A passage."], "mcq", request={"easy": 1, "hard": 1})
+def test_mcqs_come_back_parsed(folder: Path) -> None:
+    model = Scripted(folder, MCQS)
+    (answer,) = model.generator.generate(["A passage."], "mcq", request={"easy": 1, "hard": 1})
     assert model.inputs == ["<mcq> Generate MCQs (Easy: 1, Medium: 0, Hard: 1): A passage."]
     assert [question["difficulty"] for question in answer.output] == ["Easy", "Hard"]
     assert answer.output[0]["options"] == ["Ann", "Bob", "Cid", "Dee"]
@@ -70,23 +73,18 @@ def test_mcqs_come_back_parsed(generator: Generator, monkeypatch: pytest.MonkeyP
     json.dumps(answer.to_dict())
 
 
-def test_without_a_request_the_task_s_default_is_asked_for(
-    generator: Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = Scripted(generator, monkeypatch, "Summary: Ann came.")
-    generator.generate(["A passage."], "mcq")
-    assert generator.generate(["An article."])[0].output == "Ann came."
+def test_without_a_request_the_task_s_default_is_asked_for(folder: Path) -> None:
+    model = Scripted(folder, "Summary: Ann came.")
+    model.generator.generate(["A passage."], "mcq")
+    assert model.generator.generate(["An article."])[0].output == "Ann came."
     assert model.inputs == [
         "<mcq> Generate MCQs (Easy: 2, Medium: 1, Hard: 1): A passage.",
         "<summarize> Summarize the following article: An article.",
     ]
 
 
-def test_what_is_not_of_the_form_has_no_output_but_its_text(
-    generator: Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Scripted(generator, monkeypatch, "hm")
-    (answer,) = generator.generate(["A passage."], "mcq")
+def test_what_is_not_of_the_form_has_no_output_but_its_text(folder: Path) -> None:
+    (answer,) = Scripted(folder, "hm").generator.generate(["A passage."], "mcq")
     assert (answer.output, answer.text) == (None, "hm")
 
 
@@ -98,13 +96,11 @@ def test_an_over_long_text_is_refused_with_its_length_and_the_limit(generator: G
 
 @pytest.mark.parametrize("text", ["word " * 300, "x" * 5000, "word " * 200_000, "   lead " + "w" * 900])
 @pytest.mark.parametrize("task", ["summarize", "mcq"])
-def test_or_cut_at_its_end_to_what_fits(
-    generator: Generator, monkeypatch: pytest.MonkeyPatch, text: str, task: str
-) -> None:
-    model = Scripted(generator, monkeypatch, "Summary: x")
-    (answer,) = generator.generate([text], task, truncate=True)
+def test_or_cut_at_its_end_to_what_fits(folder: Path, text: str, task: str) -> None:
+    model = Scripted(folder, "Summary: x")
+    (answer,) = model.generator.generate([text], task, truncate=True)
     assert answer.truncated
-    tokens = generator._count(model.inputs[0])
+    tokens = len(model.tokenizer(model.inputs[0])["input_ids"])
     assert MAX_INPUT_TOKENS - 10 <= tokens <= MAX_INPUT_TOKENS
     if "word" in text:
         assert model.inputs[0].endswith(" word")
@@ -179,11 +175,20 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not ctranslate.available(), reason="the extra `fast` is not installed")
-def test_the_fast_engine_answers_the_same(folder: Path, generator: Generator) -> None:
+def test_the_fast_engine_answers_the_same(folder: Path, generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Seen(ctranslate.CTranslatePredictor):
+        def __call__(self, inputs: Sequence[str], *, max_new_tokens: int) -> list[str]:
+            asked.extend(inputs)
+            return super().__call__(inputs, max_new_tokens=max_new_tokens)
+
+    monkeypatch.setattr(ctranslate, "CTranslatePredictor", Seen)
     fast = load_generator(folder, engine="auto")
+    asked.clear()  # the probe's
     texts = ["a short text", "another and a longer text than that"]
     assert fast.generate(texts) == generator.generate(texts)
-    assert isinstance(fast._predict, ctranslate.CTranslatePredictor)
+    assert [inputs.endswith(text) for inputs, text in zip(asked, texts, strict=True)] == [True, True]
 
 
 def test_an_engine_that_answers_otherwise_is_not_used(

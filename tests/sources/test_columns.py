@@ -23,7 +23,11 @@ def source(path: Path, **its: Any) -> Any:
 
 
 def test_rows_get_the_mapped_columns(tmp_path: Path) -> None:
-    rows = [{"context": "x", "A": "a", "B": "b", "label": 1, "article": "the file's own"}, {"A": "a"}, {}]
+    rows: list[dict[str, Any]] = [
+        {"context": "x", "A": "a", "B": "b", "label": 1, "article": "the file's own"},
+        {"A": "a"},
+        {},
+    ]
     found = [row.value for row in source(write_jsonl(tmp_path / "a.jsonl", rows), columns=MAP).rows("train")]
     assert found == [
         {"context": "x", "A": "a", "B": "b", "label": 1, "article": "x", "options": ["a", "b"], "answer": 1},

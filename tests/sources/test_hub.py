@@ -11,9 +11,9 @@ import requests
 
 from mtl.errors import NotFoundError, TransientError
 from mtl.sources.base import Part
-from mtl.sources.hub import HubSource, _load_dataset
+from mtl.sources.hub import HubSource
 from mtl.task import BadRow
-from mtl.tasks import mcq
+from mtl.tasks import mcq_rows
 from tests.support.rows import question
 
 REVISION = "0" * 40
@@ -68,7 +68,7 @@ def test_race_c_is_college_by_its_name_and_its_documents_are_spread() -> None:
         ("a _", "A", "college"),
         ("b _", "B", "college"),
     ]
-    assert [mcq.read({**row, "example_id": "high1.txt"}).level for row in rows] == ["college", "college"]
+    assert [mcq_rows.read({**row, "example_id": "high1.txt"}).level for row in rows] == ["college", "college"]
 
 
 @pytest.mark.parametrize("level", ["middle", "high"])
@@ -78,7 +78,7 @@ def test_a_row_of_race_has_the_level_of_its_example_id_before_that_of_the_config
         "mcq", "ehovy/race", config=level, revision=REVISION, limits={}, load=lambda *a, **k: {"train": rows}
     )
     found: list[Any] = [row.value for row in its.rows("train")]
-    assert [mcq.read(row).level for row in found] == [level, "high", "college"]
+    assert [mcq_rows.read(row).level for row in found] == [level, "high", "college"]
 
 
 @pytest.mark.parametrize("limit", [None, 600])
@@ -133,7 +133,7 @@ def test_failures_say_what_to_do(
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
     with pytest.raises(kind, match=message):
-        _load_dataset("a/b", None, revision="00", streaming=False)
+        HubSource("mcq", "a/b", config=None, revision="00", limits={}).splits()
 
 
 def test_offline_is_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_offline_is_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets, "load_dataset", fail)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     with pytest.raises(NotFoundError, match=r"offline, no hub:a/b \(default\) at 00\n  it is not in the cache"):
-        _load_dataset("a/b", None, revision="00", streaming=False)
+        HubSource("mcq", "a/b", config=None, revision="00", limits={}).splits()
 
 
 def test_a_missing_data_set_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ def test_a_missing_data_set_is_not_found(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
     with pytest.raises(NotFoundError, match="no data set hub:a/b"):
-        _load_dataset("a/b", None, revision="00", streaming=False)
+        HubSource("mcq", "a/b", config=None, revision="00", limits={}).splits()
 
 
 @pytest.mark.parametrize(

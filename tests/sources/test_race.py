@@ -9,7 +9,7 @@ import pytest
 from mtl.sources.files import FileSource
 from mtl.sources.race import level_in
 from mtl.task import BadRow
-from mtl.tasks import mcq
+from mtl.tasks import mcq_rows
 
 DOCUMENT = {
     "article": "Tom has a dog.",
@@ -39,7 +39,7 @@ def test_the_original_folders_give_rows_as_the_hub_has_them(tmp_path: Path) -> N
     assert [row.origin for row in rows] == [
         f"train/{name}:{n}" for name in ("high/2.txt", "middle/1.txt") for n in (1, 2)
     ]
-    questions = [mcq.read(row.value) for row in rows if not isinstance(row.value, BadRow)]
+    questions = [mcq_rows.read(row.value) for row in rows if not isinstance(row.value, BadRow)]
     assert [question.level for question in questions] == ["high", "high", "middle", "middle"]
     assert questions[1].question == "Tom has _ ." and questions[1].right == "a dog"
 
@@ -47,12 +47,12 @@ def test_the_original_folders_give_rows_as_the_hub_has_them(tmp_path: Path) -> N
 def test_one_folder_of_the_archive_alone_knows_its_level(tmp_path: Path) -> None:
     write(tmp_path / "RACE", "train/high/2.txt")
     (row, _) = source(tmp_path / "RACE" / "train" / "high").rows("train")
-    assert mcq.read(row.value).level == "high"  # type: ignore[arg-type]
+    assert mcq_rows.read(row.value).level == "high"  # type: ignore[arg-type]
 
 
 def test_race_c_is_college(tmp_path: Path) -> None:
     write(tmp_path / "RACE-C", "train/1.txt")
-    assert {mcq.read(row.value).level for row in source(tmp_path / "RACE-C").rows("train")} == {"college"}  # type: ignore[arg-type]
+    assert {mcq_rows.read(row.value).level for row in source(tmp_path / "RACE-C").rows("train")} == {"college"}  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

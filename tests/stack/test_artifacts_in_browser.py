@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from mtl.decision import Decision, DecisionState
 from mtl.evaluation.markdown import report_markdown
 from mtl.evaluation.score import evaluate_models
 from mtl.example import Example
@@ -34,7 +35,8 @@ def report() -> str:
     examples = [Example(text, text, "toy", text[:200], {}) for text in texts]
     models = dict.fromkeys(("base", "candidate"), texts)
     found = evaluate_models(models, examples, tasks={"toy": task}, seed=1, resamples=50, samples_per_task=len(texts))
-    return report_markdown(found, promoted=True, reasons=[text[:300] for text in texts])
+    reasons = tuple(text[:300] for text in texts)
+    return report_markdown(found, decision=Decision(state=DecisionState.APPROVED, by=texts[0], reasons=reasons))
 
 
 def make(api: str, kind: str, data: str) -> str:
@@ -49,7 +51,12 @@ def shown(page: Any, address: str) -> tuple[list[str], str]:
     """(what the browser was sent to or ran, what a person reads) of a page."""
     acted: list[str] = []
     page.on("request", lambda request: acted.append(request.url) if OUTSIDE in request.url else None)
-    page.on("dialog", lambda dialog: (acted.append(dialog.message), dialog.dismiss()))
+
+    def dismiss(dialog: Any) -> None:
+        acted.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
     page.goto(address)
     page.get_by_text("document.title").first.wait_for()
     page.wait_for_timeout(1000)

@@ -84,7 +84,11 @@ def test_no_secret_is_anywhere_after_a_full_run(service: Service, undisturbed: s
         places[str(path)] = path.read_bytes().decode("latin-1")
     for name in ("flow_runs", "task_runs", "logs", "artifacts", "deployments", "variables", "automations"):
         places[f"Prefect {name}"] = json.dumps(_all(service, name))
-    for what, body in {"runs": {"experiment_ids": _experiments(service)}, "registered-models": None}.items():
+    searches: dict[str, dict[str, object] | None] = {
+        "runs": {"experiment_ids": _experiments(service)},
+        "registered-models": None,
+    }
+    for what, body in searches.items():
         places[f"MLflow {what}"] = json.dumps(_mlflow(service, f"{what}/search", body))
     for key in service.keys(""):
         places[f"store {key}"] = service.read(key).decode("latin-1")

@@ -19,13 +19,12 @@ from mtl.errors import DamageError, InputError, NotFoundError
 from mtl.settings import inherited_environment
 from mtl.stack import postgres
 from mtl.stack.environment import client_environment
-from mtl.stack.s3 import _write_config
-from mtl.stack.servers import _artifacts
+from mtl.stack.s3 import write_config
 from mtl.stack.service import Service
 from mtl.stack.services import all_services, become
 from mtl.stack.state import Stack, keep_secrets, make_stack, open_stack
-from mtl.stack.supervisor import _config, last_lines, start_manager, start_process, stop_manager
-from mtl.stack.up import _check_ports
+from mtl.stack.supervisor import last_lines, manager_config, start_manager, start_process, stop_manager
+from mtl.stack.up import check_ports
 from tests.support.accounts import as_nobody
 from tests.support.paths import ALL
 from tests.support.stacks import why_not
@@ -91,7 +90,7 @@ def test_a_kept_port_that_another_program_took_is_named(stack: Stack) -> None:
             match=f"port {stack.ports['mlflow']}, which the stack keeps for mlflow, is taken by .*{os.getpid()}",
         ),
     ):
-        _check_ports(stack)
+        check_ports(stack)
 
 
 def test_no_stack_yet(tmp_path: Path) -> None:
@@ -125,9 +124,9 @@ def test_the_manager_is_told_a_user_by_root_alone(stack: Stack, monkeypatch: pyt
     """Another user cannot become one, and the environment may name the user of an earlier login."""
     monkeypatch.setenv("LOGNAME", "root")
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
-    assert "user=" not in _config(stack, []).replace("username=", "")
+    assert "user=" not in manager_config(stack, []).replace("username=", "")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert "\nuser=root\n" in _config(stack, [])
+    assert "\nuser=root\n" in manager_config(stack, [])
 
 
 def test_a_damaged_file_is_named(stack: Stack) -> None:
@@ -154,7 +153,7 @@ def test_another_store_brings_no_s3_server_and_keeps_its_credentials(tmp_path: P
 
 def test_the_managers_configuration_holds_no_secret(tmp_path: Path) -> None:
     stack = make_stack(tmp_path, store="s3://bucket/prefix", usual=ANY)
-    text = _config(stack, all_services(stack))
+    text = manager_config(stack, all_services(stack))
     assert text.count("[program:") == 5
     assert not [secret for secret in stack.secrets.values() if secret in text]
 
@@ -174,9 +173,9 @@ def test_the_manager_runs_services_in_a_home_of_any_name(tmp_path: Path) -> None
         told = ast.literal_eval(last_lines(stack, "odd").splitlines()[0])
         assert told == [str(stack.folder), str(home), str(stack.folder)]
         assert {file.name for file in stack.logs.iterdir()} == {"odd.log", "supervisord.log"}
-        _check_ports(stack)  # the manager has its own
+        check_ports(stack)  # the manager has its own
         with socket.create_server(("127.0.0.1", stack.ports["mlflow"])), pytest.raises(InputError, match="for mlflow"):
-            _check_ports(stack)
+            check_ports(stack)
     finally:
         stop_manager(stack)
     assert [found.name for found in tmp_path.iterdir()] == [ALL]
@@ -188,8 +187,8 @@ def test_no_path_of_the_home_is_in_the_managers_configuration_or_in_a_command(tm
     stack = make_stack(tmp_path, usual=ANY)
     services = all_services(stack)
     (stack.folder / "s3").mkdir()
-    _write_config(stack, "an-fsid")
-    assert str(tmp_path) not in _config(stack, services)
+    write_config(stack, "an-fsid")
+    assert str(tmp_path) not in manager_config(stack, services)
     assert str(tmp_path) not in (stack.folder / "s3" / "ceph.conf").read_text()
     for service in (service for service in services if not service.environment):
         assert str(tmp_path) not in " ".join(service.command)
@@ -206,16 +205,23 @@ def test_an_interpreter_that_supervisord_cannot_be_told_of_is_refused_before_any
 
 def test_a_folder_as_store_is_an_address_for_mlflow(tmp_path: Path) -> None:
     stack = make_stack(tmp_path, store=str(tmp_path / "my 100% store"), usual=ANY)
-    assert _artifacts(stack) == f"file://{tmp_path}/my%20100%25%20store/mlflow"
-    assert _artifacts(replace(stack, store=f"file://{tmp_path}/my%20store")) == f"file://{tmp_path}/my%20store/mlflow"
-    assert _artifacts(replace(stack, store="s3://bucket/prefix/")) == "s3://bucket/prefix/mlflow"
+    assert artifacts_of(stack) == f"file://{tmp_path}/my%20100%25%20store/mlflow"
+    at_a_file_uri = replace(stack, store=f"file://{tmp_path}/my%20store")
+    assert artifacts_of(at_a_file_uri) == f"file://{tmp_path}/my%20store/mlflow"
+    assert artifacts_of(replace(stack, store="s3://bucket/prefix/")) == "s3://bucket/prefix/mlflow"
+
+
+def artifacts_of(stack: Stack) -> str:
+    """Where MLflow's server is told to put artifacts."""
+    (command,) = [service.command for service in all_services(stack) if service.name == "mlflow"]
+    return command[command.index("--artifacts-destination") + 1]
 
 
 def test_a_folder_that_postgresql_cannot_pass_is_named(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     with pytest.raises(InputError, match=r"its user cannot pass through .*closed\n  chmod o\+x"):
-        postgres._check_way(closed / "postgres")
+        postgres.check_way(closed / "postgres")
 
 
 def test_without_a_stack_the_command_says_what_to_do(

@@ -37,9 +37,9 @@ def why_no_browser() -> str:
 @contextmanager
 def opened(service: Service) -> Iterator[Any]:
     """A page of a fresh browser that knows MLflow's password; Prefect asks for its own."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import HttpCredentials, sync_playwright
 
-    login = {"username": "admin", "password": service.environment["MLFLOW_TRACKING_PASSWORD"]}
+    login = HttpCredentials(username="admin", password=service.environment["MLFLOW_TRACKING_PASSWORD"])
     with TemporaryDirectory() as profile, sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             profile,

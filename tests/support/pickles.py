@@ -48,4 +48,4 @@ class PlantInCheckpoint:
             (folder / self.name).write_bytes(self.data)
             return restored
 
-        CheckpointStore.restore = restore  # type: ignore[method-assign]
+        CheckpointStore.restore = restore  # type: ignore[method-assign, assignment]

@@ -20,7 +20,7 @@ import boto3
 import httpx
 import psutil
 
-from mtl.stack.s3 import _BINARIES
+from mtl.stack.s3 import BINARIES
 from mtl.stack.state import USUAL, make_stack
 from mtl.stack.supervisor import MARK
 from tests.support.bases import save_base
@@ -31,7 +31,7 @@ PROJECT = Path(__file__).parents[2]
 
 def why_not() -> str:
     """Why no stack can be started here; '' if one can."""
-    missing = [name for name in _BINARIES if shutil.which(name) is None]
+    missing = [name for name in BINARIES if shutil.which(name) is None]
     if not list(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
         missing.append("postgresql")
     return f"not installed: {', '.join(missing)}" if missing else ""

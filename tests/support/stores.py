@@ -18,7 +18,7 @@ class MortalStore:
     def __init__(self, store: ObjectStore, lives: int, *, late: bool = False) -> None:
         self._store = store
         self._late = late
-        self._lives = lives
+        self.lives = lives
 
     @property
     def uri(self) -> str:
@@ -71,10 +71,10 @@ class MortalStore:
 
     def _spend(self) -> None:
         self._check()
-        self._lives -= 1
-        if self._lives < 0 and not self._late:
+        self.lives -= 1
+        if self.lives < 0 and not self._late:
             raise KilledError
 
     def _check(self) -> None:
-        if self._lives < 0:
+        if self.lives < 0:
             raise KilledError

@@ -9,7 +9,7 @@ import pytest
 
 from mtl.sources.demo.corpus import passages
 from mtl.task import BadRow
-from mtl.tasks import mcq
+from mtl.tasks import mcq_rows
 from mtl.tasks.difficulty import SCHEMES, Reading, ease, evidence, reading
 from tests.support.words import SHARED, needs_shared
 
@@ -20,7 +20,7 @@ def label(level: str, question: str, option: str, *, scheme: str = "overlap-1") 
     return SCHEMES[scheme](level, lambda: READ, question=question, option=option)
 
 
-def of(record: mcq.Question, read: Reading) -> str:
+def of(record: mcq_rows.Question, read: Reading) -> str:
     return SCHEMES["overlap-1"](record.level, lambda: read, question=record.question, option=record.right)
 
 
@@ -51,7 +51,7 @@ def test_what_makes_a_question_easy() -> None:
 def test_the_demo_corpus_has_medium_gaps_and_hard_thoughts() -> None:
     seen: Counter[tuple[bool, str]] = Counter()
     for row in passages(5, 200):
-        record = mcq.read(row)
+        record = mcq_rows.read(row)
         if record.level == "high":
             its = of(record, reading(record.passage))
             seen["_" in record.question, its] += 1
@@ -65,7 +65,7 @@ def test_on_race_about_two_in_five_high_questions_are_medium_and_middle_ones_are
     with gzip.open(SHARED / "race" / "validation.jsonl.gz") as file:
         for line in file:
             try:
-                record = mcq.read(json.loads(line))
+                record = mcq_rows.read(json.loads(line))
             except BadRow:
                 continue
             read = reading(record.passage)

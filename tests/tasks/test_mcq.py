@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtl.task import BadRequest, BadRow, RenderOptions
-from mtl.tasks import mcq
+from mtl.tasks import mcq, mcq_rows
 from mtl.tasks.mcq_form import parse
 from tests.support.rows import question
 
@@ -31,7 +31,7 @@ def options(*, training: bool = False, limit: int = 400, dropout: float = 0.0, *
 
 
 def passage(*rows: dict[str, Any]) -> mcq.Passage:
-    joined, _ = mcq.join([mcq.read(row) for row in rows])
+    joined, _ = mcq.join([mcq_rows.read(row) for row in rows])
     assert joined is not None
     return joined
 
@@ -71,7 +71,7 @@ def passage(*rows: dict[str, Any]) -> mcq.Passage:
 )
 def test_a_bad_row_says_why_and_where(change: dict[str, Any], reason: str, field: str) -> None:
     with pytest.raises(BadRow) as caught:
-        mcq.read(question(**change))
+        mcq_rows.read(question(**change))
     assert (caught.value.reason, caught.value.field) == (reason, field)
 
 
@@ -85,13 +85,13 @@ def test_a_bad_row_says_why_and_where(change: dict[str, Any], reason: str, field
     ],
 )
 def test_level(fields: dict[str, Any], level: str) -> None:
-    assert mcq.read(question(**fields)).level == level
+    assert mcq_rows.read(question(**fields)).level == level
 
 
 def test_options_may_be_written_as_text() -> None:
-    plain = mcq.read(question())
+    plain = mcq_rows.read(question())
     names = question()["options"]
-    assert mcq.read(question(options=json.dumps(names))) == plain == mcq.read(question(options=repr(names)))
+    assert mcq_rows.read(question(options=json.dumps(names))) == plain == mcq_rows.read(question(options=repr(names)))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_options_may_be_written_as_text() -> None:
     ],
 )
 def test_letters_that_options_bring_along_are_taken_off(written: list[str]) -> None:
-    assert mcq.read(question(options=written)) == mcq.read(question())
+    assert mcq_rows.read(question(options=written)) == mcq_rows.read(question())
 
 
 @pytest.mark.parametrize(
@@ -125,12 +125,12 @@ def test_letters_that_options_bring_along_are_taken_off(written: list[str]) -> N
     ],
 )
 def test_letters_are_left_where_not_all_four_bring_them_in_order(written: list[str], kept: tuple[str, ...]) -> None:
-    assert mcq.read(question(options=written)).options == kept
+    assert mcq_rows.read(question(options=written)).options == kept
 
 
 def test_options_that_differ_in_their_letters_alone_are_repeated() -> None:
     with pytest.raises(BadRow, match="repeated option"):
-        mcq.read(question(options=["A. yes", "B. yes", "C. no", "D. never"]))
+        mcq_rows.read(question(options=["A. yes", "B. yes", "C. no", "D. never"]))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_options_that_differ_in_their_letters_alone_are_repeated() -> None:
     ],
 )
 def test_what_reads_like_nothing_may_be_an_option(written: list[str]) -> None:
-    assert mcq.read(question(options=written)).options == tuple(written)
+    assert mcq_rows.read(question(options=written)).options == tuple(written)
 
 
 def test_options_that_the_model_cannot_tell_apart_are_dropped() -> None:
@@ -168,7 +168,7 @@ def test_a_high_question_in_another_script_is_labelled_by_its_evidence() -> None
 
 
 def test_markers_in_running_text_are_defused() -> None:
-    read = mcq.read(
+    read = mcq_rows.read(
         question(question="Options: A. x 1. Question: y", options=["George B. Shaw", "plan C.", "D. Day", "e"])
     )
     assert read.question == "Options : A.x 1. Question : y"
@@ -176,8 +176,11 @@ def test_markers_in_running_text_are_defused() -> None:
 
 
 def test_a_question_is_a_duplicate_whatever_the_order_of_its_options() -> None:
-    first, again = mcq.read(question()), mcq.read(question(options=["a hen", "a cow", "a cat", "a dog"], answer="D"))
-    joined, dropped = mcq.join([first, again, mcq.read(question(2))])
+    first, again = (
+        mcq_rows.read(question()),
+        mcq_rows.read(question(options=["a hen", "a cow", "a cat", "a dog"], answer="D")),
+    )
+    joined, dropped = mcq.join([first, again, mcq_rows.read(question(2))])
     assert joined is not None and [index for index, _ in joined.questions] == [0, 2]
     assert [(index, bad.reason) for index, bad in dropped] == [(1, "duplicate")]
 

@@ -8,7 +8,7 @@ import pytest
 
 from mtl.errors import DataError
 from mtl.task import BadRow
-from mtl.tasks import mcq
+from mtl.tasks import mcq_rows
 from mtl.tasks.mcq_answers import form_of
 from tests.support.rows import question
 
@@ -65,7 +65,7 @@ def test_numbers_that_may_count_from_0_or_from_1_have_to_be_declared(values: lis
     ],
 )
 def test_an_answer_names_one_option(answer: Any, form: str, fields: dict[str, Any], correct: str) -> None:
-    assert mcq.read(question(answer=answer, answers_are=form, **fields)).correct == correct
+    assert mcq_rows.read(question(answer=answer, answers_are=form, **fields)).correct == correct
 
 
 @pytest.mark.parametrize(
@@ -90,11 +90,11 @@ def test_an_answer_names_one_option(answer: Any, form: str, fields: dict[str, An
 )
 def test_any_other_answer_is_a_bad_row(answer: Any, form: str, fields: dict[str, Any], reason: str) -> None:
     with pytest.raises(BadRow) as caught:
-        mcq.read(question(answer=answer, answers_are=form, **fields))
+        mcq_rows.read(question(answer=answer, answers_are=form, **fields))
     assert caught.value.reason == reason
 
 
 def test_without_a_word_of_the_source_only_letters_are_answers() -> None:
     for answer in ("a", "1", "a dog"):
         with pytest.raises(BadRow, match="answer outside A-D"):
-            mcq.read(question(answer=answer))
+            mcq_rows.read(question(answer=answer))

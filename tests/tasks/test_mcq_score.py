@@ -31,7 +31,7 @@ def scored(*questions: dict[str, object]) -> dict[str, float | None]:
 
 def test_a_question_is_held_against_the_reference_that_is_most_alike() -> None:
     swapped = scored(*reversed(REFERENCE))
-    assert (swapped["question_rougeL"], swapped["question_bleu"]) == (pytest.approx(1), pytest.approx(1))
+    assert [swapped["question_rougeL"], swapped["question_bleu"]] == pytest.approx([1, 1])
     near = scored(question("Which lake froze over?", "Easy"))
     far = scored(question("Who wrote this?", "Easy"))
     for name in ("question_rougeL", "question_bleu"):

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mtl.task import BadRow
-from mtl.tasks import mcq, summarize
+from mtl.tasks import mcq_rows, summarize
 from mtl.tasks.mcq_form import parse, render_target
 from mtl.tasks.text import clean
 from tests.support.rows import question
@@ -32,7 +32,7 @@ def held(*texts: str) -> bool:
 @given(TEXT, st.lists(TEXT, min_size=4, max_size=4), st.sampled_from("ABCD"))
 def test_questions_survive(asked: str, options: list[str], answer: str) -> None:
     try:
-        record = mcq.read(question(question=asked, options=options, answer=answer))
+        record = mcq_rows.read(question(question=asked, options=options, answer=answer))
     except BadRow:
         assume(False)
         raise
@@ -50,7 +50,7 @@ def test_summaries_survive(text: str) -> None:
 
 def test_gaps_quotes_and_markers_survive() -> None:
     row = question(question="He said: “Go   _  !”", options=["George B. Shaw", "plan C.", "½ – 3/4", "Options: it’s…"])
-    record = mcq.read(row)
+    record = mcq_rows.read(row)
     item = {"question": record.question, "options": list(record.options), "correct": "A", "difficulty": "Easy"}
     assert parse(through(render_target([item]))) == [item]
     assert item["question"] == 'He said: "Go _ !"'
@@ -64,7 +64,7 @@ def test_every_real_question_that_the_vocabulary_holds_survives() -> None:
     with gzip.open(SHARED / "race" / "validation.jsonl.gz") as file:
         for line in file:
             try:
-                record = mcq.read(json.loads(line))
+                record = mcq_rows.read(json.loads(line))
             except BadRow:
                 continue
             item = {"question": record.question, "options": list(record.options), "correct": "A", "difficulty": "Easy"}

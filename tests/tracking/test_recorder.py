@@ -31,7 +31,7 @@ def recorder(tracking: MlflowTracker, folder: Path) -> Recorder:
 def test_a_run_that_was_deleted_in_mid_training_is_recorded_again_as_a_whole(
     tracking: MlflowTracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "_EVERY", 0.0)
+    monkeypatch.setattr(module, "EVERY_SECONDS", 0.0)
     training = recorder(tracking, tmp_path / "metrics")
     training.start(IDENTITY)
     for step in (1, 2):

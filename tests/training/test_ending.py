@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from functools import reduce
 from typing import Any
 
@@ -31,7 +32,8 @@ def error(cause: str, kind: str = "transient", code: int = 69) -> dict[str, Any]
     ],
 )
 def test_of_several_processes_the_one_that_knows_why_is_heard(events: list[Any], best: Any) -> None:
-    assert reduce(the_better, events, {}) == best
+    nothing: Mapping[str, Any] = {}
+    assert reduce(the_better, events, nothing) == best
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -26,7 +27,7 @@ def test_the_formula_counts_what_torch_counts() -> None:
     )
     base = T5ForConditionalGeneration(config).eval()
     base.set_attn_implementation("eager")  # torch does not count its fused attention on a CPU
-    lora = {"dropout": 0.0, "target_modules": ["q", "v"], "rslora": False}
+    lora: dict[str, Any] = {"dropout": 0.0, "target_modules": ["q", "v"], "rslora": False}
     model = attach_lora(base, [3, 4], r=8, alpha=16, base_name="x", revision=None, **lora)
     base.enable_input_require_grads()  # the formula counts a gradient of every layer's input, the first one's too
     ids, labels = torch.randint(5, 500, (3, 40)), torch.randint(5, 500, (3, 24))
