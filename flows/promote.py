@@ -41,7 +41,7 @@ def promote(
     """Who is champion now; the document of `mtl promote --json`."""
     changed = steps.promote_by_hand(model, f"v{version}", overrule.strip() or None, by.strip() or None)
     events.champion_changed(model)
-    return changed
+    return changed.to_json()
 
 
 if __name__ == "__main__":

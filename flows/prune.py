@@ -24,8 +24,8 @@ def prune(
 ) -> dict[str, Any]:
     """The document of `mtl checkpoints prune --json`."""
     found = steps.prune_checkpoints(not dry_run)
-    get_run_logger().info("%d deleted", found["deleted"])
-    return found
+    get_run_logger().info("%d deleted", found.deleted)
+    return found.to_json()
 
 
 if __name__ == "__main__":

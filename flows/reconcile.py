@@ -29,12 +29,12 @@ def reconcile(
     Tells of a change of champion that nobody told of: one by `mtl promote`, or whose process was killed.
     """
     found = steps.follow_aliases(model)
-    if found["adopted"]:
-        get_run_logger().info("%s to v%s by hand", found["adopted"]["kind"], found["adopted"]["version"])
+    if found.adopted:
+        get_run_logger().info("%s to v%s by hand", found.adopted.kind, found.adopted.version)
     events.champion_changed(model)
-    if found["refused"]:
-        get_run_logger().warning("the moved alias was put back: %s", found["refused"])
-    return found
+    if found.refused:
+        get_run_logger().warning("the moved alias was put back: %s", found.refused)
+    return found.to_json()
 
 
 if __name__ == "__main__":

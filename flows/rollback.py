@@ -36,7 +36,7 @@ def rollback(
     """Who is champion now; the document of `mtl rollback --json`."""
     changed = steps.roll_back(model, reason, by.strip() or None)
     events.champion_changed(model)
-    return changed
+    return changed.to_json()
 
 
 if __name__ == "__main__":

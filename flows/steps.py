@@ -146,14 +146,14 @@ def promote(registered: RegisteredVersion, decision: Decision) -> PromotionResul
 
 
 @task(name="tidy", cache_policy=NO_CACHE)
-def tidy() -> dict[str, Any]:
+def tidy() -> None:
     """Delete what no checkpoint needs, a day after it was written; nothing hangs on its success."""
     with watched("tidy"):
-        return prune.prune_afterwards(open_workspace())
+        prune.prune_afterwards(open_workspace())
 
 
 @task(name="follow-aliases", **_PATIENT)
-def follow_aliases(model: str) -> dict[str, Any]:
+def follow_aliases(model: str) -> promotions.FollowedAliases:
     """Take up a champion alias that was moved in MLflow: what was found and done."""
     return promotions.follow_aliases(open_workspace(), model, describe=True)
 
@@ -189,13 +189,13 @@ def check_champion(config: RetrainConfig, dataset: str, max_drop: float) -> moni
 
 
 @task(name="promote-by-hand", **_PATIENT)
-def promote_by_hand(model: str, version: str, force: str | None, actor: str | None) -> dict[str, Any]:
+def promote_by_hand(model: str, version: str, force: str | None, actor: str | None) -> promotions.ChampionChange:
     """Make a version champion on a person's word."""
     return promotions.promote_by_hand(open_workspace(), model, version, force=force, actor=actor)
 
 
 @task(name="roll-back", **_PATIENT)
-def roll_back(model: str, reason: str, actor: str | None) -> dict[str, Any]:
+def roll_back(model: str, reason: str, actor: str | None) -> promotions.ChampionChange:
     """Make the previous champion champion again."""
     return promotions.roll_back(open_workspace(), model, reason=reason, actor=actor)
 
@@ -207,6 +207,6 @@ def compare_data(config: RetrainConfig, dataset: str) -> monitor.DataChange:
 
 
 @task(name="prune-checkpoints", **_PATIENT)
-def prune_checkpoints(delete: bool) -> dict[str, Any]:
+def prune_checkpoints(delete: bool) -> prune.Pruned:
     """Delete (or only find) what no commit needs any more."""
     return prune.prune_checkpoints(open_workspace(), delete=delete)

@@ -5,6 +5,8 @@ The journal in the object store (`mtl.release`) is what counts; aliases, tags an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from mtl.decision import Decision, DecisionState
@@ -14,11 +16,72 @@ from mtl.pipeline.records import PromotionResult, RegisteredVersion
 from mtl.registry.base import ModelRegistry
 from mtl.release import promote as releases
 from mtl.release import repair
-from mtl.release.journal import read_journal
+from mtl.release.journal import Change, read_journal
 from mtl.release.layout import parse_version
 from mtl.workspace import Workspace
 
 _IN_MLFLOW = "a person in MLflow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChampionChange:
+    """Who is champion after a promotion or a rollback by hand, and why. changed: False if it was so already."""
+
+    model: str
+    champion: int
+    previous: int | None
+    changed: bool
+    reason: str
+    actor: str
+    at: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `mtl promote --json` and `mtl rollback --json`."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowedAliases:
+    """What was found in the registry's aliases. adopted: a champion that a person chose there. refused: why one was put
+    back. repaired: alias -> version, None for removed.
+    """
+
+    model: str
+    champion: int | None
+    adopted: Change | None
+    refused: str | None
+    repaired: Mapping[str, int | None]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `mtl reconcile --json`."""
+        return {
+            "model": self.model,
+            "champion": self.champion,
+            "adopted": self.adopted.to_dict() if self.adopted else None,
+            "refused": self.refused,
+            "mended": dict(self.repaired),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalRepair:
+    """What a repair filled in: number -> entry of the journal. repaired: alias -> version, None for removed."""
+
+    model: str
+    champion: int | None
+    previous: int | None
+    filled_in: Mapping[int, Change]
+    repaired: Mapping[str, int | None]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `mtl repair-journal --json`."""
+        return {
+            "model": self.model,
+            "champion": self.champion,
+            "previous": self.previous,
+            "filled_in": [{"seq": seq, **change.to_dict()} for seq, change in self.filled_in.items()],
+            "mended": dict(self.repaired),
+        }
 
 
 def promote(workspace: Workspace, registered: RegisteredVersion, decision: Decision) -> PromotionResult:
@@ -43,10 +106,10 @@ def promote(workspace: Workspace, registered: RegisteredVersion, decision: Decis
 
 def promote_by_hand(
     workspace: Workspace, model: str, version: str, *, force: str | None, actor: str | None = None
-) -> dict[str, Any]:
+) -> ChampionChange:
     """Make a version champion: the decision about it must allow that, or `force` says why not to ask.
 
-    actor: who does it; by default what MTL_ACTOR or the user's name says. Gives the document of `mtl promote --json`.
+    actor: who does it; by default what MTL_ACTOR or the user's name says.
     Errors: NotPromotedError if nobody allows it.
     """
     registry, number = workspace.registry(model), _number(version)
@@ -88,8 +151,8 @@ def _allowing(version: int, decision: Decision | None) -> Decision:
     return decision
 
 
-def roll_back(workspace: Workspace, model: str, *, reason: str, actor: str | None = None) -> dict[str, Any]:
-    """Make the previous champion champion again; the document of `mtl rollback --json`."""
+def roll_back(workspace: Workspace, model: str, *, reason: str, actor: str | None = None) -> ChampionChange:
+    """Make the previous champion champion again."""
     promotion = releases.rollback(
         workspace.store,
         model=model,
@@ -100,11 +163,10 @@ def roll_back(workspace: Workspace, model: str, *, reason: str, actor: str | Non
     return _changed(workspace, model, promotion)
 
 
-def follow_aliases(workspace: Workspace, model: str, *, describe: bool = False) -> dict[str, Any]:
+def follow_aliases(workspace: Workspace, model: str, *, describe: bool = False) -> FollowedAliases:
     """Take up a champion alias that a person moved in MLflow, and repair aliases that lag behind the journal.
 
-    describe: also bring the pages of the versions that the newest change was about up to date. Gives the document of
-    `mtl reconcile --json`.
+    describe: also bring the pages of the versions that the newest change was about up to date.
     """
     registry = workspace.registry(model)
     followed = releases.follow(workspace.store, model=model, aliases=registry)
@@ -114,18 +176,18 @@ def follow_aliases(workspace: Workspace, model: str, *, describe: bool = False) 
     journal = read_journal(workspace.store, model)
     if describe and journal.head is not None:
         refresh(workspace, model, journal.head.version, journal.head.replaced)
-    return {
-        "model": model,
-        "champion": journal.champion,
-        "adopted": adopted.to_dict() if adopted else None,
-        "refused": followed.refused,
-        "mended": dict(followed.mended),
-    }
+    return FollowedAliases(
+        model=model,
+        champion=journal.champion,
+        adopted=adopted,
+        refused=followed.refused,
+        repaired=followed.mended,
+    )
 
 
 def repair_journal(
     workspace: Workspace, model: str, *, champion: str | None, reason: str, actor: str | None = None
-) -> dict[str, Any]:
+) -> JournalRepair:
     """Fill in lost and damaged entries of a model's journal, and make the aliases follow it."""
     repaired = repair.repair_journal(
         workspace.store,
@@ -136,13 +198,13 @@ def repair_journal(
         aliases=workspace.registry(model),
     )
     journal = repaired.journal
-    return {
-        "model": model,
-        "champion": journal.champion,
-        "previous": journal.previous,
-        "filled_in": [{"seq": seq, **journal.changes[seq - 1].to_dict()} for seq in repaired.entries],
-        "mended": dict(repaired.mended),
-    }
+    return JournalRepair(
+        model=model,
+        champion=journal.champion,
+        previous=journal.previous,
+        filled_in={seq: journal.changes[seq - 1] for seq in repaired.entries},
+        repaired=repaired.mended,
+    )
 
 
 def _record_force(registry: ModelRegistry, version: int, *, against: int | None, reason: str, by: str) -> None:
@@ -164,15 +226,15 @@ def _number(version: str) -> int:
     return number
 
 
-def _changed(workspace: Workspace, model: str, promotion: releases.Promotion) -> dict[str, Any]:
-    """The document of a promotion or rollback, once the pages of the versions that it was about say so."""
+def _changed(workspace: Workspace, model: str, promotion: releases.Promotion) -> ChampionChange:
+    """What a promotion or rollback changed, once the pages of the versions that it was about say so."""
     refresh(workspace, model, promotion.version, promotion.change.replaced)
-    return {
-        "model": model,
-        "champion": promotion.version,
-        "previous": promotion.previous,
-        "changed": promotion.changed,
-        "reason": promotion.change.reason,
-        "actor": promotion.change.actor,
-        "at": promotion.change.at,
-    }
+    return ChampionChange(
+        model=model,
+        champion=promotion.version,
+        previous=promotion.previous,
+        changed=promotion.changed,
+        reason=promotion.change.reason,
+        actor=promotion.change.actor,
+        at=promotion.change.at,
+    )

@@ -170,7 +170,7 @@ def test_a_wrong_clock_of_this_machine_deletes_nothing_young_and_keeps_nothing_o
     now = time.time()
     monkeypatch.setenv("MTL_STORE", str(folder))
     monkeypatch.setattr("time.time", lambda: now + days * DAY)
-    assert prune_checkpoints(open_workspace(), delete=True)["deleted"] == 0
+    assert prune_checkpoints(open_workspace(), delete=True).deleted == 0
     assert commands.prune(None, yes=True)["deleted"] == 0
     assert {info.key for info in store.list("")} == before
     for path in folder.rglob("*"):

@@ -70,7 +70,7 @@ def test_row_44_prunes_by_clocks_that_are_days_off_while_it_trains(
     while trainer.process.is_alive():
         for days in (2, -2):
             monkeypatch.setattr("time.time", lambda days=days: now + days * 86_400.0)
-            deleted += prune_checkpoints(open_workspace(), delete=True)["deleted"]
+            deleted += prune_checkpoints(open_workspace(), delete=True).deleted
     monkeypatch.undo()
     assert trainer.end() == 0
     assert deleted == 0
