@@ -6,15 +6,17 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mtl.document import check_record, parse_json
 from mtl.fingerprint import canonical_json
 from mtl.service.deployments import missing_parts, on_this_machine, planned_runs, without_next_run
-from mtl.service.prefect_api import PrefectApi
 from mtl.service.redact import clean
 from mtl.settings import PrefectSettings
 from mtl.store.files import written_aside
+
+if TYPE_CHECKING:
+    from mtl.service.prefect_api import PrefectApi
 
 Document = dict[str, Any]
 _LAST = 10
@@ -174,6 +176,8 @@ def keep_runs(settings: PrefectSettings) -> None:
 
     Errors: those of PrefectApi and of writing.
     """
+    from mtl.service.prefect_api import PrefectApi
+
     started = {"start_time": {"is_null_": False}}
     with PrefectApi(settings) as api:
         flows = api.flows()

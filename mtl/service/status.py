@@ -14,12 +14,9 @@ from mtl import layout
 from mtl.errors import MtlError
 from mtl.release.journal import read_journal
 from mtl.release.layout import published_versions
-from mtl.service.mlflow_api import check_mlflow
-from mtl.service.prefect_api import PrefectApi
 from mtl.service.redact import clean
 from mtl.service.runs import Runs, embedded_runs, served_runs
 from mtl.settings import PrefectSettings, Settings
-from mtl.stack import supervisor
 from mtl.stack.environment import client_environment
 from mtl.stack.state import open_stack
 from mtl.store.open import open_store
@@ -76,6 +73,8 @@ def stack_state(settings: Settings, prefect: PrefectSettings) -> str | None:
         return None
     if prefect.url not in (None, client_environment(stack)["PREFECT_API_URL"]):
         return None
+    from mtl.stack import supervisor  # psutil; where there is no stack, nobody waits for it
+
     if not supervisor.processes(stack):
         return "down"
     return "up" if prefect.url else "unused"
@@ -114,12 +113,16 @@ def _champion(settings: Settings, model: str) -> Document:
 def _runs(prefect: PrefectSettings) -> Runs:
     if prefect.url is None:
         return embedded_runs(prefect.home)
+    from mtl.service.prefect_api import PrefectApi
+
     with PrefectApi(prefect, timeout=_PATIENCE) as api:
         return served_runs(api)
 
 
 def _mlflow(uri: str) -> None:
     if uri.startswith(("http://", "https://")):
+        from mtl.service.mlflow_api import check_mlflow
+
         check_mlflow(uri.rstrip("/"), timeout=_PATIENCE)
 
 

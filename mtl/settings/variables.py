@@ -1,14 +1,18 @@
-"""Variables: a group of settings, read from the environment by pydantic-settings, with all its faults at once."""
+"""Variables: a group of settings, a pydantic model that is read from the environment, with all its faults at once.
+
+pydantic-settings was tried: its import takes 56 ms of every command (asyncio, a command line, three clouds), and its
+sources have nothing to do: MLflow, boto3 and Prefect read the environment themselves, so that files are applied to the
+environment first.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
-from pydantic import AliasChoices, Field, JsonValue, SecretStr, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, JsonValue, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mtl.errors import ConfigError, InputError
 from mtl.settings.environment import current
@@ -30,18 +34,15 @@ def refused(error: InputError) -> PydanticCustomError:
     return PydanticCustomError("setting", "refused", {"error": error})
 
 
-class Variables(BaseSettings):
-    """A group of settings. Made by hand it has what it is given; `read` takes the environment. Empty is unset."""
+class Variables(BaseModel):
+    """A group of settings. Made by hand it has what it is given; `read` takes the environment. Empty is unset.
 
-    model_config = SettingsConfigDict(
-        frozen=True, case_sensitive=True, populate_by_name=True, validate_default=True, hide_input_in_errors=True
+    Its schema is built when it is first used: a command reads two or three of the groups.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, defer_build=True, populate_by_name=True, validate_default=True, hide_input_in_errors=True
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
 
     @classmethod
     def read(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -54,14 +55,13 @@ class Variables(BaseSettings):
     @classmethod
     def examine(cls, environ: Mapping[str, str]) -> tuple[Self | None, list[InputError]]:
         """The settings, or None and all that is wrong."""
-        source = EnvSettingsSource(cls)
         known = [name for field in cls.model_fields.values() for name in names(field)]
-        source.env_vars = {name: environ[name] for name in known if environ.get(name)}
+        given = {name: environ[name] for name in known if environ.get(name)}
         try:
-            found = cls(**source())
+            found = cls.model_validate(given)
         except ValidationError as error:
             details = [detail for detail in error.errors(include_url=False) if detail["type"] not in _CONSEQUENCES]
-            return None, [cls._fault(detail, source.env_vars) for detail in details]
+            return None, [cls._fault(detail, given) for detail in details]
         faults = list(found.faults())
         return None if faults else found, faults
 

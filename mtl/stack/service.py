@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from mtl import http
 from mtl.errors import MtlError, TransientError
-from mtl.http import Server
 from mtl.settings import child_environment
+
+if TYPE_CHECKING:
+    import httpx
 
 _SECONDS = 120
 
@@ -82,10 +81,12 @@ def run(
 
 def ask(url: str, *, user: str | None = None, password: str = "", body: Any = None, method: str | None = None) -> Any:
     """The JSON (or text) that an HTTP service answers. Errors: TransientError if it does not answer with 2xx."""
+    from mtl import http  # httpx takes a fifth of `mtl status`, which imports this and may ask nobody
+
     content = {} if body is None else {"json": body}
     auth = None if user is None else (user, password)
     method = method or ("GET" if body is None else "POST")
-    answer = http.ask(Server("the service", url), method, url, timeout=10, client=_client(), auth=auth, **content)
+    answer = http.ask(http.Server("the service", url), method, url, timeout=10, client=_client(), auth=auth, **content)
     if answer.status_code >= 300:
         raise TransientError(f"{url} answers {answer.status_code}")
     try:
@@ -97,6 +98,8 @@ def ask(url: str, *, user: str | None = None, password: str = "", body: Any = No
 @cache
 def _client() -> httpx.Client:
     """For addresses of our own on loopback: without a proxy, and without connections that outlive a service."""
+    import httpx
+
     return httpx.Client(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
 

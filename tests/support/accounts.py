@@ -18,7 +18,9 @@ def as_nobody(code: str, *, imports: str = "", **environment: str) -> subprocess
     """
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
-    imports = f"import os, mtl.cli.main, mtl.cli.health, mtl.service.status\n{imports}"
+    modules = "os, mtl.cli.main, mtl.cli.health, mtl.service.status, mtl.service.prefect_api, mtl.service.mlflow_api"
+    built = "from mtl.settings import load_settings, prefect_settings; load_settings({}); prefect_settings({})"
+    imports = f"import {modules}\n{built}\n{imports}"
     change = f"{imports}\nos.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
     return subprocess.run(
         [sys.executable, "-c", change + code],
