@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Annotated, Any, Literal
@@ -45,5 +46,10 @@ def _option(parameter: Parameter, tasks: str) -> inspect.Parameter:
 
 def command_line(task: str, request: Mapping[str, Any]) -> str:
     """How a person asks for this: `--task mcq --easy 1`."""
-    said = [f"--{name.replace('_', '-')} {value}" for name, value in request.items()]
-    return " ".join([f"--task {task}", *said])
+    return " ".join([f"--task {task}", *(_said(name.replace("_", "-"), value) for name, value in request.items())])
+
+
+def _said(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name} {shlex.quote(str(value))}"

@@ -82,10 +82,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Program, dict[str, A
     long = {"body": "A body that is too much.", "title": "one " * 13}
     write_jsonl(its.folder / "notes" / "train.jsonl", [*rows(0, 30), long, {"body": "", "title": "x"}, b"{"])
     write_jsonl(its.folder / "notes" / "dev.jsonl", rows(100, 6))
-    values = small_values(save_base(its.folder / "base"), max_steps=2, save_steps=1, warmup_steps=1)
+    values = small_values(save_base(its.folder / "base"), max_steps=4, save_steps=2, warmup_steps=1)
     values["data"]["sources"].append({"task": "title", "uri": "notes"})
     values["data"] |= {"title_words": 5, "near_duplicates": None, "max_bad_share": 0.5}
-    values["data"]["mixture"] = {"kind": "explicit", "rates": dict.fromkeys(("summarize", "mcq", "title"), 1.0)}
+    values["data"]["mixture"] = {"kind": "explicit", "rates": {"summarize": 1.0, "mcq": 1.0, "title": 40.0}}
     values["evaluate"]["max_new_tokens"]["title"] = 8
     (its.folder / "own.yaml").write_text(yaml.safe_dump(values))
     return its, its.mtl("retrain", "-c", "own.yaml")
@@ -107,7 +107,7 @@ class TestTheWholeWay:
 
     def test_it_is_trained_evaluated_gated_and_released(self, made: tuple[Program, dict[str, Any]]) -> None:
         its, result = made
-        assert set(result["train"]["loss"]) == {"summarize", "mcq", "title"}
+        assert "title" in result["train"]["loss"]
         report = result["evaluate"]
         assert set(report["candidate"]["title"]) == {"title_rougeL", "words_obeyed"}
         assert list(report["candidate"]["by_difficulty"]["title"]) == ["long", "short"]
