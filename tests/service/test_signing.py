@@ -59,8 +59,9 @@ def test_anything_changed_is_refused(other: dict[str, str | bytes]) -> None:
         check(**other)
 
 
-@pytest.mark.parametrize("at", [NOW - 310, NOW + 600])
-def test_what_is_not_of_now_is_refused(at: int) -> None:
+@pytest.mark.parametrize("seconds", [-310, 600])
+def test_what_is_not_of_now_is_refused(seconds: int) -> None:
+    at = NOW + seconds
     with pytest.raises(SignatureError, match="s old, allowed are 300"):
         check(timestamp=str(at), signature=sign(SECRET, "m-1", at, BODY))
 
