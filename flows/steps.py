@@ -160,7 +160,7 @@ def follow_aliases(model: str) -> promotions.FollowedAliases:
 
 @task(name="plan-generation", **_PATIENT)
 def plan_generation(
-    source: str, task_name: str, request: dict[str, int], model: str, ref: str, shard_rows: int, truncate: bool
+    source: str, task_name: str, request: dict[str, Any], model: str, ref: str, shard_rows: int, truncate: bool
 ) -> generate.BatchJob:
     """Count the rows, fix the model's version: what all shards share."""
     return generate.plan(

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from mtl.cli import operations, private, terminal
-from mtl.cli.requests import with_request
 from mtl.errors import InputError, InternalError, InterruptedByUser, MtlError
 from mtl.service.redact import clean as redact
 from mtl.settings import bypass_proxy_for_loopback
 from mtl.shortages import explained
-from mtl.tasks.table import names_in_words
 
 app = typer.Typer(
     name="mtl",
@@ -208,35 +207,35 @@ def repair_journal(
     terminal.show(releases.repair_journal(name, champion, reason), as_json, releases.repair_text)
 
 
-@app.command()
-@with_request
-def generate(
-    file: Annotated[
-        Path | None,
-        typer.Argument(
-            help="a text in UTF-8, or a table of many (.jsonl, .json, .csv, .parquet; column text or article); "
-            "default: standard input"
-        ),
-    ] = None,
-    task: Annotated[str, typer.Option(help=names_in_words())] = "summarize",
-    request: dict[str, Any] | None = None,  # an option for each parameter of the tasks stands here
-    model: Annotated[str, typer.Option(help="champion, candidate, vN, a run, or a folder")] = "champion",
-    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="default: as trained")] = None,
-    truncate: Annotated[bool, typer.Option(help="cut a text over the limit instead of refusing it")] = False,
-    lines: Annotated[bool, typer.Option("--lines", help="standard input is JSON lines, one text each")] = False,
-    name: Model = DEFAULT_MODEL,
-    as_json: Json = False,
-) -> None:
-    """Answer one text as a task asks for it, such as with a summary; or many, with a JSON line for each."""
-    from mtl.cli import releases
+class _Generate(TyperCommand):
+    """The command with the options that the tasks declare. Only those who use it wait for the tasks to be imported."""
 
-    options: dict[str, Any] = {"name": name, "ref": model, "max_new_tokens": max_new_tokens, "truncate": truncate}
-    if lines or (file is not None and releases.is_table(file)):
-        summary = releases.generate_many(file, task, request, **options, out=sys.stdout)
-        if as_json:
-            terminal.print_json(summary)
-    else:
-        terminal.show(releases.generate(file, task, request, **options), as_json, releases.generate_text)
+    @property
+    def _whole(self) -> Any:
+        from mtl.cli.generating import command
+
+        return command()
+
+    @property
+    def params(self) -> Any:
+        return self._whole.params
+
+    @params.setter
+    def params(self, _: Any) -> None:
+        """Those of the function below, which has none."""
+
+    @property
+    def callback(self) -> Any:
+        return self._whole.callback
+
+    @callback.setter
+    def callback(self, _: Any) -> None:
+        """The function below."""
+
+
+@app.command(cls=_Generate)
+def generate() -> None:
+    """Answer one text as a task asks for it, such as with a summary; or many, with a JSON line for each."""
 
 
 @app.command()

@@ -46,7 +46,7 @@ class BatchJob:
     id: str
     source: str
     task: str
-    request: Mapping[str, int]
+    request: Mapping[str, Any]
     truncate: bool
     shard_rows: int
     rows: int
@@ -72,7 +72,7 @@ def plan(
     source: Path,
     *,
     task: str,
-    request: Mapping[str, int],
+    request: Mapping[str, Any],
     model: str,
     ref: str,
     shard_rows: int,
