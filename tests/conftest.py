@@ -21,6 +21,14 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
+# Files that take long for their few tests; begun last, they would leave one of two workers without work.
+_FIRST = ("tests/release/test_kills.py", "tests/training/", "tests/faults/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))
+
+
 def _same_environment() -> Iterator[None]:
     before = dict(os.environ)
     yield

@@ -143,7 +143,7 @@ def test_names_that_are_not_utf8_and_narrow_terminals_break_no_document(tmp_path
 
 
 def test_a_reader_that_goes_away_sees_no_traceback() -> None:
-    command = mtl("doctor", "--json")
+    command = mtl("status", "--json")
     assert command.stdout is not None and command.stderr is not None
     command.stdout.close()
     err = command.stderr.read()
