@@ -47,7 +47,7 @@ def test_a_plain_field_keeps_its_bounds_and_description_and_has_no_default() -> 
 def test_a_whole_configuration_with_its_nulls_is_taken_and_an_unknown_parameter_is_not() -> None:
     """A deployment is started with every field written out, for example by check-data."""
     values = load_config(Path("demo")).model_dump(mode="json", by_alias=True)
-    assert values["train"]["patience"] is None
+    assert values["train"]["early_stopping_patience"] is None
     assert validate({"config": values}, schema(retrain)) == []
     (error,) = validate({"config": values, "colour": "blue"}, schema(retrain))
     assert "colour" in error.message
