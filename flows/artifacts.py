@@ -11,6 +11,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from mtl import layout
 from mtl.decision import Decision
 from mtl.evaluation.markdown import report_markdown
+from mtl.evaluation.numbers import number
 from mtl.evaluation.report import EvalReport
 from mtl.pipeline.monitor import ChampionCheck
 from mtl.pipeline.records import PreparedDataset, RegisteredVersion
@@ -86,4 +87,4 @@ def _places(registered: RegisteredVersion, dataset: PreparedDataset) -> str:
 
 
 def _shown(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+    return number(value, digits=4)

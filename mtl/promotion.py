@@ -9,7 +9,7 @@ candidate is
 
 It is promoted if it is worse on no task and better on at least one, and nothing below stands against it: a task or a
 metric missing, a value that is not a finite number, too few examples, a floor not met, a guarded metric or a
-difficulty clearly worse (its whole interval below -tolerance). Ties are not promoted: the champion is the safer of two
+group clearly worse (its whole interval below -tolerance). Ties are not promoted: the champion is the safer of two
 equals.
 
     decision = decide(report, policy_from(config.gate))
@@ -27,6 +27,7 @@ from typing import Any
 from mtl.config.gate import GateConfig
 from mtl.data.manifest import SplitCounts
 from mtl.decision import GATE, DecisionState
+from mtl.evaluation.numbers import difference, number
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport
 from mtl.fingerprint import sha256_json
 
@@ -39,7 +40,7 @@ class PromotionPolicy:
     """metrics: task -> metric that decides; a task of the report that is not named is decided by its first metric.
 
     floors: task -> metric -> worst acceptable mean (the highest, where lower is better). guards: task -> metrics that
-    must not be clearly worse. guard_groups: hold the deciding metric to the same in each difficulty that has
+    must not be clearly worse. guard_groups: hold the deciding metric to the same in each group (difficulty) that has
     `min_examples`. tolerance is in the metric's own unit; confidence is that of the report's intervals.
     """
 
@@ -269,7 +270,7 @@ def _under_floors(report: EvalReport, policy: PromotionPolicy, *, task: str) -> 
 
 
 def _guarded(report: EvalReport, policy: PromotionPolicy, *, task: str, against: str) -> Iterator[str]:
-    """Guarded metrics, and the deciding one in each difficulty, that are clearly worse."""
+    """Guarded metrics, and the deciding one in each group, that are clearly worse."""
     deciding, guards = _deciding(report, policy, task), policy.guards.get(task, ())
     for found in report.comparisons:
         if (found.against, found.task) != (against, task) or found.n < policy.min_examples:
@@ -310,8 +311,9 @@ def _gain(report: EvalReport, comparison: Comparison) -> tuple[float, float, flo
 
 
 def _difference(comparison: Comparison) -> str:
-    return f"{comparison.difference:+.4f} [{comparison.low:+.4f}, {comparison.high:+.4f}] on {comparison.n} examples"
+    found = difference(comparison.difference, comparison.low, comparison.high, digits=4)
+    return f"{found} on {comparison.n} examples"
 
 
 def _number(value: float | None) -> str:
-    return "nothing" if value is None else f"{value:.4f}"
+    return number(value, digits=4, none="nothing")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mtl.doctor.finding import Finding
+from mtl.doctor.result import CheckResult
 from mtl.printable import printable
 from mtl.service.redact import clean
 
@@ -16,24 +16,24 @@ Document = dict[str, Any]
 _SIGNS = {"ok": "ok     ", "warning": "warning", "fault": "FAULT  "}
 
 
-def doctor(config: Path | None, *, tell: Callable[[Finding], None] | None = None) -> Document:
-    """Every finding; `tell` hears of each as it is found."""
+def doctor(config: Path | None, *, tell: Callable[[CheckResult], None] | None = None) -> Document:
+    """Every result; `tell` hears of each as it is found."""
     from mtl.config.retrain import load_config
-    from mtl.doctor.examine import examine, summary
+    from mtl.doctor.checks import run_checks, summary
 
     found = []
-    for finding in examine(load_config(config) if config else None):
-        found.append(finding)
+    for result in run_checks(load_config(config) if config else None):
+        found.append(result)
         if tell is not None:
-            tell(finding)
+            tell(result)
     return summary(found)
 
 
-def tell(finding: Finding) -> None:
-    """One finding for a person: what was found, and what to do."""
-    print(printable(clean(f"{_SIGNS[finding.level]} {finding.check:<10} {finding.detail}")))
-    if finding.do:
-        print(printable(clean(f"{'':19}-> {finding.do}")), flush=True)
+def tell(result: CheckResult) -> None:
+    """One result for a person: what was found, and what to do."""
+    print(printable(clean(f"{_SIGNS[result.level]} {result.check:<10} {result.detail}")))
+    if result.do:
+        print(printable(clean(f"{'':19}-> {result.do}")), flush=True)
 
 
 def doctor_text(result: Document, *, config: Path | None) -> str:

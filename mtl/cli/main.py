@@ -169,9 +169,11 @@ def promote(
     as_json: Json = False,
 ) -> None:
     """Make a version champion, if the gate let it through."""
-    from mtl.cli import releases
+    from mtl.cli.releases import promote_text
+    from mtl.pipeline.promote import promote_by_hand
+    from mtl.workspace import open_workspace
 
-    terminal.show(releases.promote(name, version, force), as_json, releases.promote_text)
+    terminal.show(promote_by_hand(open_workspace(), name, version, force=force).to_json(), as_json, promote_text)
 
 
 @app.command()
@@ -181,17 +183,21 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Make the previous champion champion again."""
-    from mtl.cli import releases
+    from mtl.cli.releases import promote_text
+    from mtl.pipeline.promote import roll_back
+    from mtl.workspace import open_workspace
 
-    terminal.show(releases.rollback(name, reason), as_json, releases.promote_text)
+    terminal.show(roll_back(open_workspace(), name, reason=reason).to_json(), as_json, promote_text)
 
 
 @app.command()
 def reconcile(name: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
     """Take up a champion alias that was moved in MLflow, and mend aliases that lag behind the journal."""
-    from mtl.cli import releases
+    from mtl.cli.releases import reconcile_text
+    from mtl.pipeline.promote import follow_aliases
+    from mtl.workspace import open_workspace
 
-    terminal.show(releases.reconcile(name), as_json, releases.reconcile_text)
+    terminal.show(follow_aliases(open_workspace(), name, describe=True).to_json(), as_json, reconcile_text)
 
 
 @app.command("repair-journal")
@@ -202,9 +208,12 @@ def repair_journal(
     as_json: Json = False,
 ) -> None:
     """Fill in entries of the journal of champions that the store lost or damaged; what is readable stays."""
-    from mtl.cli import releases
+    from mtl.cli.releases import repair_text
+    from mtl.pipeline.promote import repair_journal as repair
+    from mtl.workspace import open_workspace
 
-    terminal.show(releases.repair_journal(name, champion, reason), as_json, releases.repair_text)
+    repaired = repair(open_workspace(), name, champion=champion, reason=reason)
+    terminal.show(repaired.to_json(), as_json, repair_text)
 
 
 class _Generate(TyperCommand):

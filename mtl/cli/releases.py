@@ -42,39 +42,11 @@ def history(name: str) -> Document:
     return {"model": name, "champion": journal.champion, "previous": journal.previous, "history": changes}
 
 
-def reconcile(name: str) -> Document:
-    """Take up what a person did in MLflow, and make its aliases say who is champion."""
-    from mtl.pipeline.promote import follow_aliases
-
-    return follow_aliases(open_workspace(), name, describe=True).to_json()
-
-
-def promote(name: str, version: str, force: str | None) -> Document:
-    """Make a version champion: the gate's decision must be for it, or `force` says why not to ask."""
-    from mtl.pipeline.promote import promote_by_hand
-
-    return promote_by_hand(open_workspace(), name, version, force=force).to_json()
-
-
-def rollback(name: str, reason: str) -> Document:
-    """Make the previous champion champion again."""
-    from mtl.pipeline.promote import roll_back
-
-    return roll_back(open_workspace(), name, reason=reason).to_json()
-
-
 def is_table(file: Path) -> bool:
     """Whether a file holds many texts, by its name."""
     from mtl.serving.batch import is_table as has_rows
 
     return has_rows(file)
-
-
-def repair_journal(name: str, champion: str | None, reason: str) -> Document:
-    """Fill in lost and damaged entries of the journal."""
-    from mtl.pipeline.promote import repair_journal as repair
-
-    return repair(open_workspace(), name, champion=champion, reason=reason).to_json()
 
 
 def generate(

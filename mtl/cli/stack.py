@@ -87,7 +87,7 @@ def _data_faults(config: Path) -> list[str]:
     """What the first run would stumble over, were it to run here; a worker elsewhere may have other files."""
     from mtl.config.retrain import load_config
     from mtl.doctor.data import data
-    from mtl.doctor.finding import guarded
+    from mtl.doctor.result import guarded
 
     found = guarded("data", lambda: data(load_settings(), load_config(config)))
     return [f"{finding.detail}; {finding.do}" for finding in found if finding.level != "ok"]

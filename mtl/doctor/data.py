@@ -14,7 +14,7 @@ from mtl.data.manifest import SplitCounts
 from mtl.data.quarantine import Refused, firsts
 from mtl.data.reading import check_columns, open_for, read_row, settled
 from mtl.data.refuse import remedy, told, too_many
-from mtl.doctor.finding import Finding, fault, ok, warning
+from mtl.doctor.result import CheckResult, fault, ok, warning
 from mtl.pipeline.prepare import find_prepared
 from mtl.pipeline.promotable import unpromotable
 from mtl.settings import Settings
@@ -31,7 +31,7 @@ _LOOK = 200
 """Rows of each split that are tried; `mtl prepare` reads them all."""
 
 
-def data(settings: Settings, config: RetrainConfig | None) -> Iterator[Finding]:
+def data(settings: Settings, config: RetrainConfig | None) -> Iterator[CheckResult]:
     """Every source on disk can be opened, its first rows are rows of its task, and each task has examples of the split
     that versions are judged on.
 
@@ -40,7 +40,7 @@ def data(settings: Settings, config: RetrainConfig | None) -> Iterator[Finding]:
     if config is None:
         return
     wanted, have = config.evaluate.split, defaultdict[str, set[str]](set)
-    faults: list[Finding] = []
+    faults: list[CheckResult] = []
     for source in config.data.sources:
         if is_remote(source.uri):
             have[source.task].add(wanted)
@@ -62,7 +62,7 @@ def data(settings: Settings, config: RetrainConfig | None) -> Iterator[Finding]:
         yield ok("data", f"{config.name}: {len(config.data.sources)} sources, tasks {', '.join(have)}")
 
 
-def _promotable(settings: Settings, config: RetrainConfig) -> Iterator[Finding]:
+def _promotable(settings: Settings, config: RetrainConfig) -> Iterator[CheckResult]:
     """Whether enough examples are evaluated for a promotion: counted if the data set is prepared, else at most."""
     found = find_prepared(open_workspace(settings), config)
     counts = found.counts if found else _at_most(config)
@@ -82,7 +82,7 @@ def _at_most(config: RetrainConfig) -> dict[str, dict[str, SplitCounts]]:
     return {task: {split: SplitCounts(examples=number)} for task, number in rows.items()}
 
 
-def _notes(notes: list[Note], uri: str) -> Iterator[Finding]:
+def _notes(notes: list[Note], uri: str) -> Iterator[CheckResult]:
     """What is left out of a source, and how its splits were told apart."""
     for line in sentences(note for note in notes if not note.usual):
         left_out = line.startswith("left out")
@@ -92,7 +92,7 @@ def _notes(notes: list[Note], uri: str) -> Iterator[Finding]:
         yield ok("data", f"{uri}: {line}")
 
 
-def _rows(source: Source, task: Task, config: SourceConfig, *, allowed: float) -> Iterator[Finding]:
+def _rows(source: Source, task: Task, config: SourceConfig, *, allowed: float) -> Iterator[CheckResult]:
     """Whether the first rows of each split can be read as the task's."""
     reasons: Counter[str] = Counter()
     rows, bad_rows = 0, list[Refused]()
@@ -110,7 +110,7 @@ def _rows(source: Source, task: Task, config: SourceConfig, *, allowed: float) -
         yield fault("data", what, remedy(reasons) or "look at the rows; mtl prepare -c CONF counts them all")
 
 
-def training(config: RetrainConfig | None) -> Iterator[Finding]:
+def training(config: RetrainConfig | None) -> Iterator[CheckResult]:
     """Settings that are right one by one and do nothing together."""
     if config is None:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mtl.doctor.finding import Finding, fault, ok, warning
+from mtl.doctor.result import CheckResult, fault, ok, warning
 from mtl.errors import InputError, MtlError
 from mtl.mlflow_backend.schema import schema
 from mtl.service.redact import clean
@@ -14,7 +14,7 @@ from mtl.tracking.address import for_shell
 from mtl.tracking.revisions import check_not_newer, revision_of, revisions
 
 
-def mlflow(settings: Settings) -> Iterator[Finding]:
+def mlflow(settings: Settings) -> Iterator[CheckResult]:
     """The database of MLFLOW_TRACKING_URI; a server looks after its own and refuses to start when it is behind."""
     uri = settings.tracking_uri
     if uri.startswith(("http://", "https://")):
@@ -33,7 +33,7 @@ def mlflow(settings: Settings) -> Iterator[Finding]:
             yield fault("mlflow", what, f"back it up, then: mlflow db upgrade {for_shell(uri)}")
 
 
-def experiment(settings: Settings, name: str) -> Iterator[Finding]:
+def experiment(settings: Settings, name: str) -> Iterator[CheckResult]:
     """Can a run be recorded in it? A server is asked elsewhere. Errors: InputError if it was deleted."""
     uri = settings.tracking_uri
     path = database_path(uri)
@@ -50,7 +50,7 @@ def experiment(settings: Settings, name: str) -> Iterator[Finding]:
     yield ok("mlflow", f"experiment {name} was not deleted")
 
 
-def prefect(settings: PrefectSettings) -> Iterator[Finding]:
+def prefect(settings: PrefectSettings) -> Iterator[CheckResult]:
     """The embedded server's database; a server answers for its own (`services.prefect`)."""
     path = settings.home / "prefect.db"
     if settings.url is not None or not path.exists():

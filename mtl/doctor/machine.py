@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import mtl
-from mtl.doctor.finding import Finding, fault, ok, warning
+from mtl.doctor.result import CheckResult, fault, ok, warning
 from mtl.settings import Settings, trainer_processes
 
 GB = 1e9
@@ -19,7 +19,7 @@ _PACKAGE = "mtl-retrain"
 _CENTRAL = ("torch", "transformers", "peft", "datasets", "prefect", "mlflow", "fastapi", "sqlalchemy", "boto3")
 
 
-def versions(constraints: Path | None = None) -> Iterator[Finding]:
+def versions(constraints: Path | None = None) -> Iterator[CheckResult]:
     """Packages against the ranges of this package (faults) and the pins it was tested with (warnings)."""
     from packaging.requirements import Requirement
 
@@ -65,7 +65,7 @@ def _installed(name: str) -> str | None:
         return None
 
 
-def disk(home: Path, *, needed: float = 2 * GB, roomy: float = 10 * GB) -> Iterator[Finding]:
+def disk(home: Path, *, needed: float = 2 * GB, roomy: float = 10 * GB) -> Iterator[CheckResult]:
     """Free space in bytes where state and temporary files go: a fault under `needed`, a warning under `roomy`."""
     places = {"MTL_HOME": _existing(home), "temporary files": Path(tempfile.gettempdir())}
     for name, path in places.items():
@@ -80,7 +80,7 @@ def disk(home: Path, *, needed: float = 2 * GB, roomy: float = 10 * GB) -> Itera
             yield ok("disk", detail)
 
 
-def writable(home: Path) -> Iterator[Finding]:
+def writable(home: Path) -> Iterator[CheckResult]:
     """State can be written, by its owner alone."""
     place = _existing(home)
     try:
@@ -100,7 +100,7 @@ def _existing(path: Path) -> Path:
 
 def memory(
     *, needed: float = 1.5 * GB, roomy: float = 4 * GB, control_groups: Path = Path("/sys/fs/cgroup")
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     """Available memory in bytes: the demo's trainer and flow take 2.4 GB together, FLAN-T5-base 6 GB and more.
 
     A container has no more than its control group, whatever its host has.
@@ -130,7 +130,7 @@ def _memory_limit(control_groups: Path) -> float:
     return math.inf
 
 
-def device(settings: Settings) -> Iterator[Finding]:
+def device(settings: Settings) -> Iterator[CheckResult]:
     """What trainings would run on, and whether MTL_TRAINER_PROCESSES suits it."""
     import torch
 

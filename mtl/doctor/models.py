@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mtl.doctor.finding import Finding, ok
+from mtl.doctor.result import CheckResult, ok
 from mtl.model.base import DEMO, base_sha256, resolve_base
 from mtl.model.tokenizer import load_tokenizer
 from mtl.tasks.table import TASKS
 
 
-def base(name: str = DEMO, revision: str | None = None, tokenizer: str | None = None) -> Iterator[Finding]:
+def base(name: str = DEMO, revision: str | None = None, tokenizer: str | None = None) -> Iterator[CheckResult]:
     """A base by its name in a configuration. Errors: NotFoundError and ModelError, as loading it would raise."""
     ref = resolve_base(name, revision)
     loaded = load_tokenizer(tokenizer or ref.location, [task.token for task in TASKS.values()], revision=revision)

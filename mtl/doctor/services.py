@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from mtl.doctor.finding import Finding, fault, ok, warning
+from mtl.doctor.result import CheckResult, fault, ok, warning
 from mtl.errors import MtlError
 from mtl.http import Server, ask
 from mtl.service.deployments import missing_parts, on_this_machine
@@ -25,7 +25,7 @@ _MOST_SKEW = 60.0  # seconds; S3 refuses at 900, webhooks at 300
 _SOME_SKEW = 5.0
 
 
-def prefect(settings: PrefectSettings) -> Iterator[Finding]:
+def prefect(settings: PrefectSettings) -> Iterator[CheckResult]:
     """Answers, takes the credentials, asks everybody for them, and is not older than this client."""
     if settings.url is None:
         yield ok("prefect", f"embedded, state in {settings.home} (PREFECT_API_URL is not set)")
@@ -48,7 +48,7 @@ def _release(version: str) -> tuple[int, ...]:
     return Version(version).release[:2]
 
 
-def _workers(api: PrefectApi) -> Iterator[Finding]:
+def _workers(api: PrefectApi) -> Iterator[CheckResult]:
     """Is there somebody to run what the deployments schedule?"""
     pools = api.post("/work_pools/filter", {})
     if not pools:
@@ -66,7 +66,7 @@ def _workers(api: PrefectApi) -> Iterator[Finding]:
             yield ok("workers", f"work pool {name}: {len(online)} online")
 
 
-def _deployments(api: PrefectApi) -> Iterator[Finding]:
+def _deployments(api: PrefectApi) -> Iterator[CheckResult]:
     """Can the runs of each deployment start, where its paths are of this machine?"""
     if not on_this_machine(api.url):
         return
@@ -79,7 +79,7 @@ def _deployments(api: PrefectApi) -> Iterator[Finding]:
         yield ok("deployments", f"{len(found)}, each with its folder and interpreter")
 
 
-def mlflow(settings: Settings) -> Iterator[Finding]:
+def mlflow(settings: Settings) -> Iterator[CheckResult]:
     """Answers, takes the credentials, asks everybody for them, and speaks this client's version."""
     uri = settings.tracking_uri.rstrip("/")
     if not uri.startswith(("http://", "https://")):
@@ -95,7 +95,7 @@ def mlflow(settings: Settings) -> Iterator[Finding]:
     yield from _open_to_all("mlflow", experiments(uri), uri)
 
 
-def experiment(settings: Settings, name: str) -> Iterator[Finding]:
+def experiment(settings: Settings, name: str) -> Iterator[CheckResult]:
     """Can a run be recorded in it? That the server does not answer is another check's. Errors: InputError if not."""
     uri = settings.tracking_uri.rstrip("/")
     if not uri.startswith(("http://", "https://")):
@@ -112,7 +112,7 @@ def experiment(settings: Settings, name: str) -> Iterator[Finding]:
         yield ok("mlflow", f"experiment {name} was not deleted")
 
 
-def _open_to_all(check: str, address: str, url: str, *, method: str = "GET") -> Iterator[Finding]:
+def _open_to_all(check: str, address: str, url: str, *, method: str = "GET") -> Iterator[CheckResult]:
     """A server that answers without credentials: a fault where others can reach it, a remark on loopback."""
     parts = urlsplit(address)
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
@@ -131,7 +131,7 @@ def _open_to_all(check: str, address: str, url: str, *, method: str = "GET") -> 
     yield warning(check, detail, do) if loopback else fault(check, detail, do)
 
 
-def proxies(addresses: Mapping[str, str]) -> Iterator[Finding]:
+def proxies(addresses: Mapping[str, str]) -> Iterator[CheckResult]:
     """Which servers are reached through a proxy of the environment: a refusal may then be the proxy's.
 
     addresses: name -> URL.
@@ -144,7 +144,7 @@ def proxies(addresses: Mapping[str, str]) -> Iterator[Finding]:
             yield warning("proxy", f"requests to {name} at {host} go through the proxy named in {variable}", do)
 
 
-def clocks(addresses: Mapping[str, str]) -> Iterator[Finding]:
+def clocks(addresses: Mapping[str, str]) -> Iterator[CheckResult]:
     """This machine's clock against the Date of each server's answers (any answer: a refusal has one too).
 
     addresses: name -> URL.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mtl.doctor.finding import Finding, fault, ok, warning
+from mtl.doctor.result import CheckResult, fault, ok, warning
 from mtl.errors import did_you_mean
 from mtl.settings.table import GROUPS, KNOWN
 
@@ -17,7 +17,7 @@ _PAIRS = (
 _OTHERS = ("MTL_TEST_", "MTL_DEPLOY_")  # of the tests; and what `mtl deploy` gives to its file
 
 
-def variables(environ: Mapping[str, str]) -> Iterator[Finding]:
+def variables(environ: Mapping[str, str]) -> Iterator[CheckResult]:
     """Every fault of the environment at once."""
     found = [*_unknown(environ), *_halves(environ), *_values(environ), *_addresses(environ)]
     yield from found
@@ -26,27 +26,27 @@ def variables(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield ok("settings", f"set: {', '.join(given) or 'none, so everything is embedded'}")
 
 
-def _unknown(environ: Mapping[str, str]) -> Iterator[Finding]:
+def _unknown(environ: Mapping[str, str]) -> Iterator[CheckResult]:
     for name in sorted(environ):
         if name.startswith("MTL_") and name not in KNOWN and not name.startswith(_OTHERS):
             own = [known for known in KNOWN if known.startswith("MTL_")]
             yield warning("settings", f"Unknown setting {name}", did_you_mean(name, own))
 
 
-def _halves(environ: Mapping[str, str]) -> Iterator[Finding]:
+def _halves(environ: Mapping[str, str]) -> Iterator[CheckResult]:
     for one, other in _PAIRS:
         if bool(environ.get(one)) != bool(environ.get(other)):
             have, lack = (one, other) if environ.get(one) else (other, one)
             yield fault("settings", f"{have} is set, {lack} is not", f"set {lack} too, or unset {have}")
 
 
-def _values(environ: Mapping[str, str]) -> Iterator[Finding]:
+def _values(environ: Mapping[str, str]) -> Iterator[CheckResult]:
     errors = [error for group in GROUPS for error in group.examine(environ)[1]]
     for message, error in {error.message: error for error in errors}.items():
         yield fault("settings", message, error.hint or "correct it")
 
 
-def _addresses(environ: Mapping[str, str]) -> Iterator[Finding]:
+def _addresses(environ: Mapping[str, str]) -> Iterator[CheckResult]:
     url = environ.get("PREFECT_API_URL", "")
     if url and not url.rstrip("/").endswith("/api") and "/workspaces/" not in url:
         yield fault("settings", "PREFECT_API_URL does not end with /api", "e.g. http://127.0.0.1:4200/api")

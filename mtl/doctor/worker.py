@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import psutil
 
-from mtl.doctor.finding import Finding, ok, warning
+from mtl.doctor.result import CheckResult, ok, warning
 from mtl.errors import NotFoundError
 from mtl.settings import Settings
 from mtl.settings.file import NAME, read_settings
@@ -15,7 +15,7 @@ from mtl.stack import supervisor
 from mtl.stack.state import open_stack
 
 
-def worker(settings: Settings) -> Iterator[Finding]:
+def worker(settings: Settings) -> Iterator[CheckResult]:
     """Settings of the running worker, and those of the settings file that it does not have yet."""
     try:
         found = supervisor.states(open_stack(settings.home)).get("worker", {})

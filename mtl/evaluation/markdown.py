@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mtl.decision import Decision
+from mtl.evaluation.numbers import NONE, difference, number
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
 from mtl.printable import printable
 from mtl.task import Groups, Metric
@@ -21,7 +22,6 @@ INPUT_CHARS, TEXT_CHARS = 600, 1200
 
 _ACTIVE = re.compile(r"([\\`*\[\]|~#<>&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-_NONE = "–"
 
 
 def report_markdown(report: EvalReport, *, decision: Decision | None = None) -> str:
@@ -129,8 +129,8 @@ def _group_row(report: EvalReport, task: str, metric: Metric, *, name: str) -> l
 
 def _samples(report: EvalReport) -> list[str]:
     blocks = ["## Side by side"] if report.samples else []
-    for number, sample in enumerate(report.samples, start=1):
-        blocks += [f"### {number}. {escape(sample.task)} {code(sample.uid)} ({sample.kind})", _sample_table(sample)]
+    for place, sample in enumerate(report.samples, start=1):
+        blocks += [f"### {place}. {escape(sample.task)} {code(sample.uid)} ({sample.kind})", _sample_table(sample)]
     return blocks
 
 
@@ -158,16 +158,14 @@ def _metric_name(metric: Metric) -> str:
 
 
 def _number(value: float | None) -> str:
-    if value is None:
-        return _NONE
-    return f"{value:.3f}" if math.isfinite(value) else "**not finite**"
+    return number(value, not_finite="**not finite**")
 
 
 def _difference(comparison: Comparison | None, metric: Metric) -> str:
     """`+0.031 [+0.012, +0.050]` and, where the interval leaves out 0, whether that is better or worse."""
     if comparison is None or not all(map(math.isfinite, (comparison.difference, comparison.low, comparison.high))):
-        return _NONE
-    numbers = f"{comparison.difference:+.3f} [{comparison.low:+.3f}, {comparison.high:+.3f}]"
+        return NONE
+    numbers = difference(comparison.difference, comparison.low, comparison.high)
     if metric.higher_is_better is None or comparison.low <= 0 <= comparison.high:
         return numbers
     return f"{numbers} **{'better' if (comparison.low > 0) == metric.higher_is_better else 'worse'}**"

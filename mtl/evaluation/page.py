@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from mtl.decision import Decision
 from mtl.evaluation.dataset_changes import DatasetChange
 from mtl.evaluation.markdown import reader_words
+from mtl.evaluation.numbers import NONE, difference, number
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
 from mtl.printable import printable
 from mtl.task import Groups, Metric, Task
@@ -127,7 +128,7 @@ def _row(report: EvalReport, task: str, metric: Metric, *, against: str, group: 
         metric=metric,
         group=group,
         n=_examples(report, task, group),
-        means={model: _number(_mean(report, model, task, metric.name, group)) for model in report.models},
+        means={model: number(_mean(report, model, task, metric.name, group)) for model in report.models},
         difference=_difference(found),
         outcome=_outcome(found, metric),
         plot=_plot(found, metric),
@@ -210,12 +211,6 @@ def _cut(text: str) -> str:
     return text if len(text) <= INPUT_CHARS else text[:INPUT_CHARS].rstrip() + " […]"
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.3f}" if math.isfinite(value) else "not finite"
-
-
 def _difference(found: Comparison | None) -> str:
     known = _known(found)
-    return "–" if known is None else f"{known.difference:+.3f} [{known.low:+.3f}, {known.high:+.3f}]"
+    return NONE if known is None else difference(known.difference, known.low, known.high)

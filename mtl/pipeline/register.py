@@ -12,6 +12,7 @@ from mtl import layout
 from mtl.config.retrain import RetrainConfig
 from mtl.data.histogram import write_pages
 from mtl.evaluation.markdown import report_markdown
+from mtl.evaluation.numbers import difference
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, EvalReport
 from mtl.pipeline.models import model_folder
 from mtl.pipeline.pages import REPORT_PAGE
@@ -155,7 +156,7 @@ def _differences(report: EvalReport) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for item in report.comparisons:
         if item.against == against and item.group is None and math.isfinite(item.low):
-            words = f"{item.difference:+.4f} [{item.low:+.4f}, {item.high:+.4f}] against the {against}"
+            words = f"{difference(item.difference, item.low, item.high, digits=4)} against the {against}"
             found.setdefault(item.task, {})[item.metric] = words
     return found
 

@@ -111,7 +111,7 @@ def the_better(first: Mapping[str, Any], second: Mapping[str, Any]) -> Mapping[s
     return second if second["event"] == "error" and first["cause"] == "peer_lost" else first
 
 
-def last_words(code: int, last: Mapping[str, Any], tail: str) -> dict[str, Any]:
+def ending_of(code: int, last: Mapping[str, Any], tail: str) -> dict[str, Any]:
     """The end of a trainer as a document: exit code or signal, cause, kind, message, field, hint.
 
     last: the event that says most. tail: the last lines of standard error, told only where nothing better is known.

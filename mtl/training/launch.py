@@ -25,7 +25,7 @@ from mtl.settings import Settings, TrainerNodes, trainer_nodes, trainer_processe
 from mtl.store.files import written_aside
 from mtl.store.open import open_store
 from mtl.store.scratch import scratch
-from mtl.training.ending import error_of, last_words, the_better
+from mtl.training.ending import ending_of, error_of, the_better
 from mtl.training.events import parse_event
 from mtl.training.node import announced, torchrun
 from mtl.training.plan import TrainPlan
@@ -67,12 +67,12 @@ def launch_training(
         result = TrainedModel.from_json(last, "the trainer's last event")
         _keep(settings, config.name, {"exit_code": 0, "cause": "done", "identity": result.identity})
         return result
-    words = last_words(code, last, tail)
-    _keep(settings, config.name, words)
-    raise error_of(words)
+    ending = ending_of(code, last, tail)
+    _keep(settings, config.name, ending)
+    raise error_of(ending)
 
 
-def last_words_file(settings: Settings, name: str) -> Path:
+def ending_file(settings: Settings, name: str) -> Path:
     """Where the end of the last training of a configuration is kept."""
     return layout.home_ending(settings.home, name)
 
@@ -80,7 +80,7 @@ def last_words_file(settings: Settings, name: str) -> Path:
 def _keep(settings: Settings, name: str, words: Mapping[str, Any]) -> None:
     document = {"name": name, "time": time.time(), **words}
     # A full disk is one of the things to tell of; the error itself tells it too.
-    with contextlib.suppress(MtlError), written_aside(last_words_file(settings, name)) as file:
+    with contextlib.suppress(MtlError), written_aside(ending_file(settings, name)) as file:
         file.write(canonical_json(document))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mtl.doctor import databases
-from mtl.doctor.finding import Finding, guarded
+from mtl.doctor.result import CheckResult, guarded
 from mtl.settings import PrefectSettings, Settings
 from mtl.sqlite import database_url
 from mtl.tracking.revisions import revisions
@@ -18,14 +18,14 @@ from tests.support.mlflow_db import fresh_tracking
 from tests.support.paths import STRANGE
 
 
-def mlflow(uri: str) -> Finding:
+def mlflow(uri: str) -> CheckResult:
     (found,) = guarded(
         "mlflow", lambda: databases.mlflow(Settings(home=Path("unused"), store="unused", tracking_uri=uri, actor="me"))
     )
     return found
 
 
-def prefect(home: Path) -> list[Finding]:
+def prefect(home: Path) -> list[CheckResult]:
     return list(guarded("prefect", lambda: databases.prefect(PrefectSettings(home=home))))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mtl.doctor import machine, models
-from mtl.doctor.finding import guarded
+from mtl.doctor.result import guarded
 from mtl.settings import load_settings
 
 

@@ -1,4 +1,4 @@
-"""The servers' checks, on a server that answers as told; real ones in test_examine."""
+"""The servers' checks, on a server that answers as told; real ones in test_checks."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pathlib import Path
 import pytest
 
 from mtl.doctor import services
-from mtl.doctor.finding import Finding, guarded
+from mtl.doctor.result import CheckResult, guarded
 from mtl.settings import PrefectSettings, Settings
 from tests.support.http import Answer, serving
 
 BASIC = "Basic " + base64.b64encode(b"admin:correct-horse").decode()
 
 
-def prefect(url: str, auth: str | None = None) -> list[Finding]:
+def prefect(url: str, auth: str | None = None) -> list[CheckResult]:
     settings = PrefectSettings(url=f"{url}/api", home=Path("unused"), auth=auth)
     return list(guarded("prefect", lambda: services.prefect(settings)))
 
 
-def mlflow(uri: str) -> list[Finding]:
+def mlflow(uri: str) -> list[CheckResult]:
     return list(
         guarded(
             "mlflow",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mtl.errors import FencedError, PermanentError, PreemptedError, TransientError
-from mtl.training.ending import cause_of, error_of, exit_code, last_words, the_better, translate
+from mtl.training.ending import cause_of, ending_of, error_of, exit_code, the_better, translate
 
 STEP = {"event": "step", "step": 3}
 LOG = {"event": "log", "message": "m"}
@@ -53,7 +53,7 @@ def test_of_several_processes_the_one_that_knows_why_is_heard(events: list[Any],
     ],
 )
 def test_the_error_that_an_end_stands_for(code: int, last: Any, tail: str, kind: type[Exception], words: str) -> None:
-    found = error_of(last_words(code, last, tail))
+    found = error_of(ending_of(code, last, tail))
     assert type(found) is kind
     assert words in found.message
 

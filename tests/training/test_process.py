@@ -16,7 +16,7 @@ from mtl.data.dataset import open_dataset
 from mtl.errors import NotFoundError, PermanentError, PreemptedError, TransientError
 from mtl.settings import load_settings
 from mtl.store.folder import FolderStore
-from mtl.training.launch import last_words_file
+from mtl.training.launch import ending_file
 from tests.support.bases import save_base
 from tests.support.retrains import small_config, small_values
 from tests.training.conftest import settings, strike, train
@@ -39,7 +39,7 @@ def test_killed_in_training_it_goes_on_from_its_checkpoint(workshop: Path, datas
     config = small_config(workshop)
     with pytest.raises(TransientError, match="the trainer was killed by SIGKILL"):
         train(config, dataset, at, strike(signal.SIGKILL, 2))
-    words = json.loads(last_words_file(at, config.name).read_text())
+    words = json.loads(ending_file(at, config.name).read_text())
     assert (words["cause"], words["signal"], words["kind"]) == ("killed", "SIGKILL", "transient")
     assert list((at.home / "train").glob("work-*")) == []
     again = train(config, dataset, at)

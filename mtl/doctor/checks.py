@@ -10,16 +10,16 @@ from mtl.config.register import RegisterConfig
 from mtl.config.retrain import RetrainConfig
 from mtl.doctor import databases, machine, models, services, storage, variables
 from mtl.doctor.data import data, training
-from mtl.doctor.finding import Finding, guarded
+from mtl.doctor.result import CheckResult, guarded
 from mtl.doctor.worker import worker
 from mtl.settings import current, load_settings, prefect_settings, s3_endpoint
 
 
-def examine(config: RetrainConfig | None = None) -> Iterator[Finding]:
+def run_checks(config: RetrainConfig | None = None) -> Iterator[CheckResult]:
     """What is found, as it is found. config: whose data, base and tokenizer are looked at, or the shipped base."""
     settings, prefect = load_settings(), prefect_settings()
     servers = _servers(settings.store, settings.tracking_uri, prefect.url)
-    checks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
+    checks: list[tuple[str, Callable[[], Iterable[CheckResult]]]] = [
         ("settings", partial(variables.variables, current())),
         ("proxy", partial(services.proxies, servers)),
         ("versions", machine.versions),
@@ -61,7 +61,7 @@ def _base(config: RetrainConfig | None) -> dict[str, Any]:
     return {"name": model.base, "revision": model.revision, "tokenizer": model.tokenizer}
 
 
-def summary(findings: Iterable[Finding]) -> dict[str, Any]:
+def summary(findings: Iterable[CheckResult]) -> dict[str, Any]:
     """The document of `mtl doctor --json`."""
     documents = [finding.to_dict() for finding in findings]
     levels = [document["level"] for document in documents]

@@ -1,4 +1,4 @@
-"""Finding: what one check found. A fault stops retrains; a warning will, or makes them slow or unsafe."""
+"""CheckResult: what a check of `mtl doctor` found. A fault stops retrains; a warning will, or slows them down."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Level = Literal["ok", "warning", "fault"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """check: what was looked at. detail: what was found. do: what to do about it, None where all is well."""
 
     check: str
@@ -25,19 +25,19 @@ class Finding:
         return {name: clean(value) if isinstance(value, str) else value for name, value in asdict(self).items()}
 
 
-def ok(check: str, detail: str) -> Finding:
-    return Finding(check, "ok", detail)
+def ok(check: str, detail: str) -> CheckResult:
+    return CheckResult(check, "ok", detail)
 
 
-def warning(check: str, detail: str, do: str) -> Finding:
-    return Finding(check, "warning", detail, do)
+def warning(check: str, detail: str, do: str) -> CheckResult:
+    return CheckResult(check, "warning", detail, do)
 
 
-def fault(check: str, detail: str, do: str) -> Finding:
-    return Finding(check, "fault", detail, do)
+def fault(check: str, detail: str, do: str) -> CheckResult:
+    return CheckResult(check, "fault", detail, do)
 
 
-def guarded(check: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+def guarded(check: str, look: Callable[[], Iterable[CheckResult]]) -> Iterator[CheckResult]:
     """What `look` finds; an error of it is a fault of its own, and no check stops another."""
     try:
         yield from look()
