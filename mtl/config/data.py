@@ -17,38 +17,46 @@ Split = Literal["train", "validation", "test"]
 class SourceConfig(Section):
     """Where the rows of one task come from."""
 
-    task: str = Field(description=f"task that reads these rows: {names_in_words()}")
+    task: str = Field(description=f"The task that reads these rows: {names_in_words()}.")
     uri: str = Field(
-        description="demo (generated), hub:OWNER/NAME, s3://BUCKET/PREFIX, or a file, folder, glob or tar archive of "
-        "jsonl, ndjson, json, csv, tsv, parquet, arrow (also gzip or zstd), CNN/DailyMail's .story or RACE's N.txt"
+        description="Where the rows are: demo (generated), hub:OWNER/NAME, s3://BUCKET/PREFIX, or a file, folder, glob "
+        "or tar archive of jsonl, ndjson, json, csv, tsv, parquet or arrow (also gzip or zstd), CNN/DailyMail's .story or "
+        "RACE's N.txt files."
     )
-    name: str | None = Field(None, description="Hub configuration name (3.0.0, middle, high)")
+    name: str | None = Field(None, description="Name of the configuration on the Hub, such as 3.0.0, middle or high.")
     revision: str | None = Field(
-        None, description="Hub commit; required for hub: sources, so that the data stay the same"
+        None, description="Commit of the Hub repository. Required for hub: sources, so that the data stay the same."
     )
-    streaming: bool = Field(False, description="hub: read rows over the network as needed instead of caching them all")
+    streaming: bool = Field(
+        False, description="Read the rows of a hub: source over the network as needed, instead of caching them all."
+    )
     files: dict[Split, str] = Field(
-        default_factory=dict, description="split -> file or glob, relative to uri; empty: found by name under uri"
+        default_factory=dict,
+        description="File or glob of each split, relative to uri. If empty, the splits are found by name under uri.",
     )
     rows: dict[Split, int] = Field(
-        default_factory=dict, description="at most this many rows of a split (demo: exactly this many documents)"
+        default_factory=dict,
+        description="Largest number of rows to take of each split. Of demo, exactly this many documents.",
     )
     add: dict[str, str] = Field(
-        default_factory=dict, description="columns that every row gets, for example {level: college} for RACE-C"
+        default_factory=dict, description="Columns that every row gets, for example {level: college} for RACE-C."
     )
     columns: dict[str, str | list[str]] = Field(
         default_factory=dict,
-        description="column that the task reads -> column of the source, or several that make a list: "
-        "{article: context, options: [A, B, C, D], answer: label}",
+        description="Columns of the source by the column that the task reads. Several make a list: "
+        "{article: context, options: [A, B, C, D], answer: label}.",
     )
     delimiter: str | None = Field(
-        None, min_length=1, max_length=1, description='csv: what divides the columns; null: a comma (a tab: "\\t")'
+        None,
+        min_length=1,
+        max_length=1,
+        description="Character between the columns of a csv file. If empty, a comma. A tab is \\t in double quotes.",
     )
     encoding: str | None = Field(
-        None, description="encoding of the text files (cp1252, latin-1, utf-16, ...); null: UTF-8"
+        None, description="Encoding of the text files, such as cp1252, latin-1 or utf-16. If empty, UTF-8."
     )
     sha256: str | None = Field(
-        None, pattern=r"^[0-9a-f]{64}$", description="refuse these data if the manifest's sha256 of them is another"
+        None, pattern=r"^[0-9a-f]{64}$", description="Refuse the source unless the manifest has this sha256 for it."
     )
 
     @field_validator("delimiter")
@@ -90,10 +98,20 @@ class SourceConfig(Section):
 class MixtureConfig(Section):
     """How often each task is drawn (Raffel et al. 2020, section 3.5.2)."""
 
-    kind: Literal["proportional", "capped", "temperature", "explicit"] = Field("proportional", description="rule")
-    cap: int | None = Field(None, gt=0, description="capped: no task counts for more examples than this")
-    temperature: float = Field(1.0, ge=1, description="temperature: rates are raised to 1/T; 1 is proportional")
-    rates: dict[str, float] = Field(default_factory=dict, description="explicit: task -> rate, any positive numbers")
+    kind: Literal["proportional", "capped", "temperature", "explicit"] = Field(
+        "proportional",
+        description="How the rates of the tasks are made: from their sizes (proportional, capped, temperature), or "
+        "given (explicit).",
+    )
+    cap: int | None = Field(None, gt=0, description="With capped: no task counts for more examples than this.")
+    temperature: float = Field(
+        1.0,
+        ge=1,
+        description="With temperature: rates are raised to 1/T. 1 is proportional, 2 draws small tasks more often.",
+    )
+    rates: dict[str, float] = Field(
+        default_factory=dict, description="With explicit: the rate of each task, any positive numbers."
+    )
 
 
 @with_fields(parameter for task in TASKS.values() for parameter in task.options)
@@ -102,37 +120,54 @@ class DataConfig(Section):
 
     # What single tasks need besides is among the fields too: see `options` of the tasks.
 
-    sources: list[SourceConfig] = Field(min_length=1, description="one or more, at least one a task")
-    mixture: MixtureConfig = Field(MixtureConfig(), description="rates of the tasks in training")
-    max_input_tokens: int = Field(512, ge=16, le=4096, description="longer inputs are cut at the end, and counted")
+    sources: list[SourceConfig] = Field(
+        min_length=1, description="The sources of the rows, at least one for each task."
+    )
+    mixture: MixtureConfig = Field(MixtureConfig(), description="How often each task is drawn in training.")
+    max_input_tokens: int = Field(
+        512,
+        ge=16,
+        le=4096,
+        description="Longest input in tokens. Longer ones are cut at the end and counted, unless the task splits them.",
+    )
     max_target_tokens: int = Field(
-        256, ge=16, le=1024, description="targets never exceed this; questions are never cut"
+        256,
+        ge=16,
+        le=1024,
+        description="Longest target in tokens. No question is cut: one that does not fit is left out and counted.",
     )
     instruction_dropout: float = Field(
-        0.1, ge=0, le=0.9, description="share of examples with the task token but without the instruction sentence"
+        0.1,
+        ge=0,
+        le=0.9,
+        description="Share of training examples with the task token but without the instruction sentence.",
     )
     holdout: dict[Literal["validation", "test"], float] = Field(
-        default_factory=dict, description="share of train's passages that become this split where the source has none"
+        default_factory=dict,
+        description="Share of the passages of train that become this split, where a source has none. Usual: 0.1 to 0.2.",
     )
     max_bad_share: float = Field(
-        0.2, ge=0, le=1, description="stop if a larger share of a source's rows is quarantined"
+        0.2, ge=0, le=1, description="Stop if a larger share of the rows of a source is refused."
     )
     max_shrink: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="stop if a source has lost a larger share of its rows since the last data of this configuration",
+        description="Stop if a source has lost a larger share of its rows since the last data of this configuration.",
     )
     near_duplicates: float | None = Field(
         0.8,
         gt=0.3,
         le=1,
-        description="passages of train this similar (MinHash) to one of another split leave it; null: they stay",
+        description="Passages of train this similar (MinHash) to one of another split are left out. If empty, they stay.",
     )
     processes: int | None = Field(
-        None, ge=1, le=256, description="processes that prepare; null: one a core, or one alone for small sources"
+        None,
+        ge=1,
+        le=256,
+        description="Number of processes that prepare. If empty, one for each core, and a single one for small sources.",
     )
-    shard_rows: int = Field(4096, ge=1, description="examples in one Parquet file")
+    shard_rows: int = Field(4096, ge=1, description="Number of examples in a Parquet file.")
 
     @model_validator(mode="after")
     def _check(self) -> DataConfig:

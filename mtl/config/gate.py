@@ -22,38 +22,42 @@ class GateConfig(Section):
 
     metrics: dict[str, str] = Field(
         default=_as_tasks_say(lambda gate: gate.metric),
-        description="task -> the metric that decides; a named task must be in the report; "
-        "a task that is not named is decided by its first metric",
+        description="The metric that decides about each task. A task that is named here must be in the report. One that is not "
+        "named is decided by its first metric.",
     )
     floors: dict[str, dict[str, float]] = Field(
         default=_as_tasks_say(lambda gate: dict(gate.floors)),
-        description="task -> metric -> worst acceptable mean (the highest one where lower is better)",
+        description="Worst acceptable mean of metrics, by task: the lowest, or the highest where lower is better.",
     )
     guards: dict[str, list[str]] = Field(
         default=_as_tasks_say(lambda gate: list(gate.guards)),
-        description="task -> metrics that must not be clearly worse, i.e. with the whole interval below -tolerance",
+        description="Metrics of each task that must not be clearly worse: with the whole interval below -tolerance.",
     )
     guard_groups: bool = Field(
         True,
-        description="the deciding metric must not be clearly worse in any group of a task's examples, such as a "
-        "difficulty, with min_examples",
+        description="The deciding metric must not be clearly worse in any group of examples, such as a difficulty, that has "
+        "min_examples.",
     )
-    min_examples: int = Field(30, ge=2, description="fewer evaluated examples of a task: not promoted")
+    min_examples: int = Field(
+        30, ge=2, description="A version is not promoted if fewer examples of a task were evaluated."
+    )
     too_few_examples: Literal["refuse", "register"] = Field(
         "refuse",
-        description="What a retrain does if a task has fewer evaluated examples than min_examples. refuse: it ends "
-        "before the training; register: it trains and registers a version that is not promoted",
+        description="What a retrain does if a task has fewer evaluated examples than min_examples. refuse ends it before the "
+        "training, register trains and registers a version that is not promoted.",
     )
     tolerance: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="a task is worse if the interval's low end is under -tolerance and its mean difference below 0",
+        description="A task is worse if its mean difference is below 0 and its interval reaches below -tolerance. In the "
+        "metric's own unit; 0 is the strictest.",
     )
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="of the paired bootstrap interval")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the paired bootstrap interval.")
     approval: Literal["auto", "manual"] = Field(
-        "auto", description="auto: the gate alone decides; manual: what it lets through waits for a person"
+        "auto",
+        description="With auto the gate alone decides. With manual, a version that passes it waits for a person's approval.",
     )
     approval_hours: float = Field(
-        72.0, gt=0, le=8760, description="how long a version waits for approval before it is not promoted"
+        72.0, gt=0, le=8760, description="Hours that a version waits for approval. After them, it is not promoted."
     )
