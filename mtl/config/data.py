@@ -20,8 +20,8 @@ class SourceConfig(Section):
     task: str = Field(description=f"The task that reads these rows: {names_in_words()}.")
     uri: str = Field(
         description="Where the rows are: demo (generated), hub:OWNER/NAME, s3://BUCKET/PREFIX, or a file, folder, glob "
-        "or tar archive of jsonl, ndjson, json, csv, tsv, parquet or arrow (also gzip or zstd), CNN/DailyMail's .story or "
-        "RACE's N.txt files."
+        "or tar archive of jsonl, ndjson, json, csv, tsv, parquet or arrow (also gzip or zstd), CNN/DailyMail's .story "
+        "or RACE's N.txt files."
     )
     name: str | None = Field(None, description="Name of the configuration on the Hub, such as 3.0.0, middle or high.")
     revision: str | None = Field(
@@ -159,7 +159,7 @@ class DataConfig(Section):
         0.8,
         gt=0.3,
         le=1,
-        description="Passages of train this similar (MinHash) to one of another split are left out. If empty, they stay.",
+        description="Passages of train this similar (MinHash) to another split's are left out. If empty, they stay.",
     )
     processes: int | None = Field(
         None,
