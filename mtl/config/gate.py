@@ -22,8 +22,8 @@ class GateConfig(Section):
 
     metrics: dict[str, str] = Field(
         default=_as_tasks_say(lambda gate: gate.metric),
-        description="The metric that decides about each task. A task that is named here must be in the report. One that is not "
-        "named is decided by its first metric.",
+        description="The metric that decides about each task. A task that is named here must be in the report. One "
+        "that is not named is decided by its first metric.",
     )
     floors: dict[str, dict[str, float]] = Field(
         default=_as_tasks_say(lambda gate: dict(gate.floors)),
@@ -35,28 +35,29 @@ class GateConfig(Section):
     )
     guard_groups: bool = Field(
         True,
-        description="The deciding metric must not be clearly worse in any group of examples, such as a difficulty, that has "
-        "min_examples.",
+        description="The deciding metric must not be clearly worse in any group of examples, such as a difficulty, "
+        "that has min_examples.",
     )
     min_examples: int = Field(
         30, ge=2, description="A version is not promoted if fewer examples of a task were evaluated."
     )
     too_few_examples: Literal["refuse", "register"] = Field(
         "refuse",
-        description="What a retrain does if a task has fewer evaluated examples than min_examples. refuse ends it before the "
-        "training, register trains and registers a version that is not promoted.",
+        description="What a retrain does if a task has fewer evaluated examples than min_examples. refuse ends it "
+        "before the training, register trains and registers a version that is not promoted.",
     )
     tolerance: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="A task is worse if its mean difference is below 0 and its interval reaches below -tolerance. In the "
-        "metric's own unit; 0 is the strictest.",
+        description="A task is worse if its mean difference is below 0 and its interval reaches below -tolerance. In "
+        "the metric's own unit; 0 is the strictest.",
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the paired bootstrap interval.")
     approval: Literal["auto", "manual"] = Field(
         "auto",
-        description="With auto the gate alone decides. With manual, a version that passes it waits for a person's approval.",
+        description="With auto the gate alone decides. With manual, a version that passes it waits for a person's "
+        "approval.",
     )
     approval_hours: float = Field(
         72.0, gt=0, le=8760, description="Hours that a version waits for approval. After them, it is not promoted."
