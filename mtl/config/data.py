@@ -144,7 +144,7 @@ class DataConfig(Section):
     )
     holdout: dict[Literal["validation", "test"], float] = Field(
         default_factory=dict,
-        description="Share of the passages of train that become this split, where a source has none. Usual: 0.1 to 0.2.",
+        description="Share of the passages of train that become this split, where a source has none.",
     )
     max_bad_share: float = Field(
         0.2, ge=0, le=1, description="Stop if a larger share of the rows of a source is refused."
@@ -165,7 +165,7 @@ class DataConfig(Section):
         None,
         ge=1,
         le=256,
-        description="Number of processes that prepare. If empty, one for each core, and a single one for small sources.",
+        description="Number of processes that prepare. If empty, one for each core, and one for small sources.",
     )
     shard_rows: int = Field(4096, ge=1, description="Number of examples in a Parquet file.")
 
