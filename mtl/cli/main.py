@@ -18,7 +18,7 @@ from mtl.shortages import explained
 
 app = typer.Typer(
     name="mtl",
-    help="Keep a multitask FLAN-T5 (LoRA) good: prepare, train, evaluate, register, gate, promote, release.",
+    help="Retrain a multitask FLAN-T5 LoRA adapter, and promote a new version only if it beats the current one.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,9 +28,9 @@ Conf = Annotated[Path, typer.Option("--config", "-c", help="configuration file, 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document, last on standard output")]
 Model = Annotated[str, typer.Option("--name", help="registered model")]
 DEFAULT_MODEL = "mtl-flan-t5"
-checkpoints = typer.Typer(help="The checkpoint store: what there is, whether it is right, what may go.")
+checkpoints = typer.Typer(help="List, verify and prune the checkpoints in the object store.")
 app.add_typer(checkpoints, name="checkpoints", no_args_is_help=True)
-Run = Annotated[str | None, typer.Option("--run", help="identity of one run, or its beginning")]
+Run = Annotated[str | None, typer.Option("--run", help="Identity of one run, or its first characters.")]
 # Base of what typer raises for a wrong command line; newer ones carry a click of their own, so it is not imported.
 _ClickError: Any = typer.BadParameter.__mro__[2]
 _FAULT = "this is a fault of mtl, not of what you gave it."
@@ -92,7 +92,7 @@ def _told(error: BaseException) -> MtlError:
 
 @app.command()
 def retrain(config: Conf, as_json: Json = False) -> None:
-    """Run the whole chain as the Prefect flow, in this process."""
+    """Prepare, train, evaluate, register, decide and promote: the Prefect flow, run in this process."""
     from mtl.cli import work
 
     result = work.retrain(config)
@@ -103,11 +103,11 @@ def retrain(config: Conf, as_json: Json = False) -> None:
 def prepare(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="configuration file")] = None,
     explain: Annotated[
-        str | None, typer.Option(metavar="ID", help="describe a data set that is there, with real examples")
+        str | None, typer.Option(metavar="ID", help="Describe a prepared data set, with real examples.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make the data set (or find it unchanged) and print its manifest."""
+    """Prepare the data set, unless it exists already, and print its manifest."""
     from mtl.cli import work
 
     if explain is not None:
@@ -121,13 +121,13 @@ def prepare(
 @app.command()
 def train(
     config: Conf,
-    dataset: Annotated[str | None, typer.Option(help="fingerprint of a prepared data set; default: prepare it")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Fingerprint of a data set. By default it is prepared.")] = None,
     resume: Annotated[
-        str | None, typer.Option(help="identity (or its beginning) of the run to go on from; refused if it differs")
+        str | None, typer.Option(help="Identity of the run to resume, or its first characters. Refused if it differs.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train, or resume where the last try stopped; prints run identity, steps and the adapter's sha256."""
+    """Train, or resume an interrupted run; print the run's identity, its steps and the adapter's sha256."""
     from mtl.cli import work
 
     terminal.show(work.train(config, dataset, resume), as_json, work.train_text)
@@ -137,10 +137,10 @@ def train(
 def evaluate(
     config: Conf,
     model: Annotated[str, typer.Option(help="champion, candidate, vN, a run, or a folder")] = "candidate",
-    against: Annotated[str | None, typer.Option(help="another model to compare with in pairs")] = None,
+    against: Annotated[str | None, typer.Option(help="Another model to compare with, example by example.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a model on the held-out split, beside its base and, if given, another model."""
+    """Evaluate a model on the held-out split, together with its base and, if given, another model."""
     from mtl.cli import work
 
     terminal.show(work.evaluate(config, model, against), as_json, work.evaluate_text)
@@ -148,11 +148,11 @@ def evaluate(
 
 @app.command()
 def models(
-    history: Annotated[bool, typer.Option("--history", help="who became champion when, by whom and why")] = False,
+    history: Annotated[bool, typer.Option("--history", help="List the changes of champion and their reasons.")] = False,
     name: Model = DEFAULT_MODEL,
     as_json: Json = False,
 ) -> None:
-    """List the registered versions (aliases, metrics, decisions), or the history of champions."""
+    """List the registered versions with their aliases, metrics and decisions, or the history of champions."""
     from mtl.cli import releases
 
     if history:
@@ -163,12 +163,12 @@ def models(
 
 @app.command()
 def promote(
-    version: Annotated[str, typer.Argument(help="version to make champion, e.g. 3 or v3")],
-    force: Annotated[str | None, typer.Option(help="overrule the gate; the reason is recorded")] = None,
+    version: Annotated[str, typer.Argument(help="The version to promote, e.g. 3 or v3.")],
+    force: Annotated[str | None, typer.Option(help="Overrule the gate. The reason is recorded.")] = None,
     name: Model = DEFAULT_MODEL,
     as_json: Json = False,
 ) -> None:
-    """Make a version champion, if the gate let it through."""
+    """Promote a version that passed the gate to champion."""
     from mtl.cli.releases import promote_text
     from mtl.pipeline.promote import promote_by_hand
     from mtl.workspace import open_workspace
@@ -178,7 +178,7 @@ def promote(
 
 @app.command()
 def rollback(
-    reason: Annotated[str, typer.Option(help="recorded in the journal")] = "rolled back by hand",
+    reason: Annotated[str, typer.Option(help="The reason, which is recorded in the journal.")] = "rolled back by hand",
     name: Model = DEFAULT_MODEL,
     as_json: Json = False,
 ) -> None:
@@ -192,7 +192,7 @@ def rollback(
 
 @app.command()
 def reconcile(name: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
-    """Take up a champion alias that was moved in MLflow, and mend aliases that lag behind the journal."""
+    """Accept a champion alias that was moved in MLflow, and repair aliases that lag behind the journal."""
     from mtl.cli.releases import reconcile_text
     from mtl.pipeline.promote import follow_aliases
     from mtl.workspace import open_workspace
@@ -202,12 +202,12 @@ def reconcile(name: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
 
 @app.command("repair-journal")
 def repair_journal(
-    reason: Annotated[str, typer.Option(help="what happened; recorded in the journal")],
-    champion: Annotated[str | None, typer.Option(help="who shall be champion, if the last entry is lost")] = None,
+    reason: Annotated[str, typer.Option(help="What happened. It is recorded in the journal.")],
+    champion: Annotated[str | None, typer.Option(help="The champion, if the last entry is lost.")] = None,
     name: Model = DEFAULT_MODEL,
     as_json: Json = False,
 ) -> None:
-    """Fill in entries of the journal of champions that the store lost or damaged; what is readable stays."""
+    """Fill in entries of the journal of champions that were lost or damaged. Readable entries stay as they are."""
     from mtl.cli.releases import repair_text
     from mtl.pipeline.promote import repair_journal as repair
     from mtl.workspace import open_workspace
@@ -244,13 +244,13 @@ class _Generate(TyperCommand):
 
 @app.command(cls=_Generate)
 def generate() -> None:
-    """Answer one text as a task asks for it, such as with a summary; or many, with a JSON line for each."""
+    """Generate the answer to one text, such as a summary or questions, or to many texts, one JSON line each."""
 
 
 @app.command()
 def serve(
     model: Annotated[str, typer.Argument(help="champion, candidate, vN, a run, or a folder")] = "champion",
-    host: Annotated[str, typer.Option(help="address to listen on; there is no password")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on. There is no password.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5002,
     name: Model = DEFAULT_MODEL,
     as_json: operations.JsonErrors = False,
@@ -264,13 +264,13 @@ def serve(
 @app.command()
 def pull(
     ref: Annotated[str, typer.Argument(help="champion, previous, candidate, vN, or a .json file of links")],
-    dest: Annotated[Path | None, typer.Argument(help="folder to fill")] = None,
-    url: Annotated[bool, typer.Option("--url", help="print links to the files (S3) instead of fetching them")] = False,
-    hours: Annotated[float, typer.Option(help="how long links last, up to a week")] = 24.0,
+    dest: Annotated[Path | None, typer.Argument(help="Folder for the files.")] = None,
+    url: Annotated[bool, typer.Option("--url", help="Print links to the files (S3) instead of fetching them.")] = False,
+    hours: Annotated[float, typer.Option(help="Hours that links are valid, up to a week (168).")] = 24.0,
     name: Model = DEFAULT_MODEL,
     as_json: Json = False,
 ) -> None:
-    """Fetch a release from the object store, verified and resumable, without MLflow; or make links for others."""
+    """Download a release from the object store, verified and resumable, or print links to it. MLflow is not needed."""
     from mtl.cli import releases
 
     if url == (dest is not None):
@@ -283,7 +283,7 @@ def pull(
 
 @checkpoints.command("list")
 def list_checkpoints(run: Run = None, as_json: Json = False) -> None:
-    """List the runs and the steps whose commits are kept."""
+    """List the runs and the steps of their checkpoints."""
     from mtl.cli import checkpoints as commands
 
     terminal.show(commands.list_runs(run), as_json, commands.list_text)
@@ -291,7 +291,7 @@ def list_checkpoints(run: Run = None, as_json: Json = False) -> None:
 
 @checkpoints.command("verify")
 def verify_checkpoints(run: Run = None, as_json: Json = False) -> None:
-    """Read every byte that is kept and check it; exit 1 and the file's name where one is wrong."""
+    """Verify every byte of the checkpoints. If a file is damaged, name it and exit with 1."""
     from mtl.cli import checkpoints as commands
 
     result = commands.verify(run)
@@ -308,10 +308,10 @@ def verify_checkpoints(run: Run = None, as_json: Json = False) -> None:
 @checkpoints.command("prune")
 def prune_checkpoints(
     run: Run = None,
-    yes: Annotated[bool, typer.Option("--yes", help="delete; without it, only say what would be deleted")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete. Otherwise only list what would be deleted.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete what no commit has needed for a day; with --run, all of that run."""
+    """Delete what no checkpoint has needed for a day; with --run, everything of that run."""
     from mtl.cli import checkpoints as commands
 
     terminal.show(commands.prune(run, yes=yes), as_json, commands.prune_text)

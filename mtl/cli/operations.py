@@ -16,7 +16,7 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON document, las
 JsonErrors = Annotated[bool, typer.Option("--json", help="print an error as one JSON document on standard output")]
 
 Conf = Annotated[Path, typer.Option("--config", "-c", help="configuration file, e.g. conf/demo.yaml")]
-stack = typer.Typer(help="The whole service on this machine: PostgreSQL, S3, MLflow, Prefect and a worker.")
+stack = typer.Typer(help="Run the whole service on this machine: PostgreSQL, S3, MLflow, Prefect and a worker.")
 
 
 def register(app: typer.Typer) -> None:
@@ -46,10 +46,10 @@ def _options(
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
     as_json: Json = False,
 ) -> None:
-    """Write a small project: a configuration for your own data, a settings file, and a README."""
+    """Create a project folder with a configuration for your own data, a settings file and a README."""
     from mtl.cli import starting
 
     terminal.show(starting.init(folder), as_json, starting.init_text)
@@ -57,11 +57,11 @@ def init(
 
 def doctor(
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="also check this configuration, its base and tokenizer")
+        Path | None, typer.Option("--config", "-c", help="Also check this configuration, its data, base and tokenizer.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check settings, versions, databases, servers, store, clock, disk, memory, device and base; exit 1 on a fault."""
+    """Check everything that could stop a retrain, and say how to fix it. Exit with 1 if there is a fault."""
     from mtl.cli import health
 
     result = health.doctor(config, tell=None if as_json else health.tell)
@@ -73,7 +73,7 @@ def doctor(
 def status(
     name: Annotated[str, typer.Option("--name", help="registered model")] = "mtl-flan-t5", as_json: Json = False
 ) -> None:
-    """One place to look: last runs, champion, next schedule, queue, disk, and what needs somebody."""
+    """Show the last runs, the champion, the next schedule, the queue, the disk, and what needs your attention."""
     from mtl.cli import health
 
     terminal.show(health.status(name), as_json, health.status_text)
@@ -82,12 +82,14 @@ def status(
 def webhooks(
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen on")] = 4300,
-    url: Annotated[str | None, typer.Option(help="address that others reach it at, through a proxy with TLS")] = None,
-    register: Annotated[bool, typer.Option("--register", help="have MLflow post moved aliases here")] = False,
+    url: Annotated[str | None, typer.Option(help="Public address, behind a proxy with TLS.")] = None,
+    register: Annotated[
+        bool, typer.Option("--register", help="Register a webhook in MLflow for moved aliases.")
+    ] = False,
     name: Annotated[str, typer.Option("--name", help="registered model, for the metrics")] = "mtl-flan-t5",
     as_json: JsonErrors = False,
 ) -> None:
-    """Receive signed posts (a moved alias in MLflow, new data) and start the flow that follows; serve metrics."""
+    """Receive signed webhooks (a moved alias in MLflow, new data), start the matching flow, and serve metrics."""
     from mtl.cli import receiving
 
     receiving.serve(host, port, public_url=url, register=register, name=name)
@@ -101,7 +103,7 @@ def stack_up(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Start what does not run, wait until all is healthy, print addresses and logins. The first time it makes all."""
+    """Start the services that are not running, wait until all are healthy, and print addresses and logins."""
     from mtl.cli import stack as commands
 
     terminal.show(commands.up(store), as_json, commands.status_text)
@@ -109,7 +111,7 @@ def stack_up(
 
 @stack.command("status")
 def stack_status(as_json: Json = False) -> None:
-    """Say what runs, where, and how to log in; exit 1 if something is not healthy."""
+    """Show the services, their addresses and logins. Exit with 1 if one is not healthy."""
     from mtl.cli import stack as commands
 
     result = commands.status()
@@ -120,7 +122,7 @@ def stack_status(as_json: Json = False) -> None:
 
 @stack.command("env")
 def stack_env(as_json: Json = False) -> None:
-    """Print the variables that lead to the stack, logins included: eval "$(mtl stack env)"."""
+    """Print the environment variables of the stack, logins included: eval "$(mtl stack env)"."""
     from mtl.cli import stack as commands
 
     terminal.show(commands.env(), as_json, commands.env_text)
@@ -128,7 +130,7 @@ def stack_env(as_json: Json = False) -> None:
 
 @stack.command("rotate")
 def stack_rotate(as_json: Json = False) -> None:
-    """Make new passwords and keys for a stack that is down; the next `mtl stack up` puts them in force."""
+    """Create new passwords and keys for a stack that is down. The next `mtl stack up` uses them."""
     from mtl.cli import stack as commands
 
     terminal.show(commands.rotate(), as_json, commands.rotate_text)
@@ -136,10 +138,10 @@ def stack_rotate(as_json: Json = False) -> None:
 
 @stack.command("down")
 def stack_down(
-    wait: Annotated[float, typer.Option(min=0, help="seconds that runs get to end before they are interrupted")] = 30.0,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds that runs have to end before an interruption.")] = 30.0,
     as_json: Json = False,
 ) -> None:
-    """Let runs end, or stop them at a safe point; stop everything. Data are kept."""
+    """Stop the services. Runs end first, or are interrupted at a safe point. Data are kept."""
     from mtl.cli import stack as commands
 
     terminal.show(commands.down(wait), as_json, commands.down_text)
