@@ -19,7 +19,7 @@ from mtl.settings.environment import set_defaults
 from mtl.training.ending import cause_of, exit_code, translate
 from mtl.training.events import EventLog, EventWriter
 from mtl.training.plan import TrainPlan
-from mtl.training.ranks import end_with_launcher, is_leader, leave
+from mtl.training.ranks import end, end_with_launcher, is_leader, leave
 
 # transformers imports these if it finds them, for things that this process does not do: about one second of seven.
 _UNUSED = ("datasets", "scipy", "sklearn")
@@ -55,4 +55,4 @@ def main(plan_file: str, command: int | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], *map(int, sys.argv[2:])))
+    end(main(sys.argv[1], *map(int, sys.argv[2:])))
