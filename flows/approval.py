@@ -31,7 +31,7 @@ class Approval(RunInput):
     """The form. The decision has no default, so that nothing is decided by leaving it alone."""
 
     decision: Literal["approve", "refuse"] = Field(
-        description="approve makes the version champion; refuse leaves the champion as it is",
+        description="approve promotes the version to champion. refuse leaves the champion as it is.",
         json_schema_extra=_position(0),
     )
     name: str = Field(

@@ -21,16 +21,18 @@ from mtl.config.retrain import RetrainConfig, load_config
 
 @flow(
     name="check-data",
-    description="Look whether the data changed; start a retrain if they changed enough",
+    description="Check whether the data changed, and start a retrain if they changed enough.",
     on_failure=[events.run_ended_badly],
     on_crashed=[events.run_ended_badly],
 )
 def check_data(
     config: RetrainConfig,
     min_change: Annotated[
-        float, Field(ge=0, le=1, description="share of training examples, old and new, that must differ")
+        float, Field(ge=0, le=1, description="Share of the training examples, old and new together, that must differ.")
     ] = 0.05,
-    deployment: Annotated[str, Field(description="what is started, with this configuration")] = "retrain/nightly",
+    deployment: Annotated[
+        str, Field(description="The deployment to start, with this configuration.")
+    ] = "retrain/nightly",
 ) -> dict[str, Any]:
     """What changed, and the run that was started. One data set starts one run, however often it is looked at."""
     dataset = steps.prepare(config)

@@ -21,14 +21,15 @@ from mtl.config.retrain import RetrainConfig, load_config
 
 @flow(
     name="evaluate-champion",
-    description="Measure the champion on today's data; alarm if it got worse",
+    description="Evaluate the champion on today's data, and fail if it got worse.",
     on_failure=[events.run_ended_badly],
     on_crashed=[events.run_ended_badly],
 )
 def evaluate_champion(
     config: RetrainConfig,
     max_drop: Annotated[
-        float, Field(ge=0, le=1, description="how far a deciding metric may fall since the release")
+        float,
+        Field(ge=0, le=1, description="How much worse a deciding metric may be than at the release, in its own unit."),
     ] = 0.05,
 ) -> State[dict[str, Any]]:
     """What it scores now and what it scored when it was released, with a sentence for each regression."""

@@ -32,25 +32,31 @@ class Request(Section):
 
 @flow(
     name="generate",
-    description="Answer a file of texts, in shards",
+    description="Generate the answers to a file of texts, in shards.",
     validate_parameters=True,
     on_failure=[events.run_ended_badly],
     on_crashed=[events.run_ended_badly],
 )
 def generate(
-    source: Annotated[str, Field(description="table (.jsonl, .json, .csv, .parquet) with `text` or `article`")],
-    destination: Annotated[str, Field(description="folder for the answers, in parquet parts")],
-    task: Annotated[str, Field(description=names_in_words())] = "summarize",
+    source: Annotated[
+        str, Field(description="Table (.jsonl, .json, .csv or .parquet) with a column `text` or `article`.")
+    ],
+    destination: Annotated[str, Field(description="Folder for the answers, which are Parquet files.")],
+    task: Annotated[str, Field(description=f"The task: {names_in_words()}.")] = "summarize",
     request: Annotated[
         Request,
         BeforeValidator(lambda given: {} if given is None else given),
         WithJsonSchema(Request.model_json_schema()),  # in its place, not by reference: there the server takes no null
-        Field(description="what is asked for; empty: the task's default"),
+        Field(description="What the answers must contain. If empty, the default of the task."),
     ] = Request(),  # noqa: B008  # frozen
-    model: Annotated[str, Field(description="champion, previous, candidate, or a version such as v3")] = "champion",
-    name: Annotated[str, Field(description="registered model")] = RegisterConfig().model,
-    shard_rows: Annotated[int, Field(ge=1, le=100_000, description="rows of one part")] = 256,
-    truncate: Annotated[bool, Field(description="cut texts over the model's limit; else they are refused")] = True,
+    model: Annotated[
+        str, Field(description="The model: champion, previous, candidate, or a version such as v3.")
+    ] = "champion",
+    name: Annotated[str, Field(description="Name of the registered model.")] = RegisterConfig().model,
+    shard_rows: Annotated[int, Field(ge=1, le=100_000, description="Number of rows in a Parquet file.")] = 256,
+    truncate: Annotated[
+        bool, Field(description="Cut texts that are over the limit of the model. Otherwise they are refused.")
+    ] = True,
 ) -> dict[str, Any]:
     """source: a table (.jsonl, .json, .csv, .parquet) with `text` or `article` (and `id`).
 

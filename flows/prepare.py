@@ -60,13 +60,14 @@ class PrefectRunner:
 
 @flow(
     name="prepare",
-    description="Make the data set in shards",
+    description="Prepare the data set in shards.",
     validate_parameters=True,
     on_failure=[events.run_ended_badly],
     on_crashed=[events.run_ended_badly],
 )
 def prepare(
-    config: RetrainConfig, shards: Annotated[int, Field(ge=1, description="pieces that are worked on at once")] = 2
+    config: RetrainConfig,
+    shards: Annotated[int, Field(ge=1, description="Number of shards that are prepared at the same time.")] = 2,
 ) -> dict[str, Any]:
     """The manifest of the data set; the task runner decides where the pieces are worked on."""
     return prepare_dataset(open_workspace(), config, runner=PrefectRunner(shards)).to_json()

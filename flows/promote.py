@@ -17,25 +17,27 @@ from mtl.config.register import RegisterConfig
 
 @flow(
     name="promote",
-    description="Make a version champion, if the gate let it through",
+    description="Promote a version that passed the gate to champion.",
     on_failure=[events.run_ended_badly],
     on_crashed=[events.run_ended_badly],
 )
 def promote(
     version: Annotated[
-        int, Field(ge=1, description="version of the registered model", json_schema_extra={"position": 0})
+        int, Field(ge=1, description="Version of the registered model.", json_schema_extra={"position": 0})
     ],
     by: Annotated[
-        str, Field(max_length=200, description="your name; recorded", json_schema_extra={"position": 1})
+        str, Field(max_length=200, description="Your name. It is recorded.", json_schema_extra={"position": 1})
     ] = "",
     overrule: Annotated[
         str,
         Field(
-            max_length=2000, description="why the gate is overruled; empty: obey it", json_schema_extra={"position": 2}
+            max_length=2000,
+            description="Why you overrule the gate. If empty, the gate decides.",
+            json_schema_extra={"position": 2},
         ),
     ] = "",
     model: Annotated[
-        str, Field(description="registered model", json_schema_extra={"position": 3})
+        str, Field(description="Name of the registered model.", json_schema_extra={"position": 3})
     ] = RegisterConfig().model,
 ) -> dict[str, Any]:
     """Who is champion now; the document of `mtl promote --json`."""

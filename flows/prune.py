@@ -15,12 +15,12 @@ from flows import events, steps
 
 @flow(
     name="prune",
-    description="Delete blobs that no commit has needed for a day",
+    description="Delete files that no checkpoint has needed for a day.",
     on_failure=[events.run_ended_badly],
     on_crashed=[events.run_ended_badly],
 )
 def prune(
-    dry_run: Annotated[bool, Field(description="only say what would be deleted")] = False,
+    dry_run: Annotated[bool, Field(description="Only list what would be deleted.")] = False,
 ) -> dict[str, Any]:
     """The document of `mtl checkpoints prune --json`."""
     found = steps.prune_checkpoints(not dry_run)

@@ -17,12 +17,12 @@ from mtl.config.register import RegisterConfig
 
 @flow(
     name="reconcile",
-    description="Take up a champion alias that a person moved in MLflow; mend aliases that lag",
+    description="Accept a champion alias that was moved in MLflow, and repair aliases that lag.",
     on_failure=[events.run_ended_badly],
     on_crashed=[events.run_ended_badly],
 )
 def reconcile(
-    model: Annotated[str, Field(description="registered model")] = RegisterConfig().model,
+    model: Annotated[str, Field(description="Name of the registered model.")] = RegisterConfig().model,
 ) -> dict[str, Any]:
     """Once; the document of `mtl reconcile --json`. Doing it again with nothing changed does nothing.
 

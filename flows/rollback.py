@@ -17,20 +17,25 @@ from mtl.config.register import RegisterConfig
 
 @flow(
     name="rollback",
-    description="Make the previous champion champion again",
+    description="Make the previous champion the champion again.",
     on_failure=[events.run_ended_badly],
     on_crashed=[events.run_ended_badly],
 )
 def rollback(
     reason: Annotated[
         str,
-        Field(min_length=1, max_length=2000, description="recorded in the journal", json_schema_extra={"position": 0}),
+        Field(
+            min_length=1,
+            max_length=2000,
+            description="Why you roll back. It is recorded in the journal.",
+            json_schema_extra={"position": 0},
+        ),
     ],
     by: Annotated[
-        str, Field(max_length=200, description="your name; recorded", json_schema_extra={"position": 1})
+        str, Field(max_length=200, description="Your name. It is recorded.", json_schema_extra={"position": 1})
     ] = "",
     model: Annotated[
-        str, Field(description="registered model", json_schema_extra={"position": 2})
+        str, Field(description="Name of the registered model.", json_schema_extra={"position": 2})
     ] = RegisterConfig().model,
 ) -> dict[str, Any]:
     """Who is champion now; the document of `mtl rollback --json`."""

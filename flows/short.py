@@ -22,7 +22,7 @@ Approval = Literal["as configured", "auto", "manual"]
 
 @flow(
     name="retrain",
-    description="Retrain, judge and release the multitask model",
+    description="Retrain, evaluate and release the multitask model.",
     validate_parameters=True,
     on_failure=[events.run_ended_badly],
     on_crashed=[events.run_ended_badly],

@@ -28,7 +28,7 @@ from mtl.config.gate import GateConfig
 from mtl.data.manifest import SplitCounts
 from mtl.decision import GATE, DecisionState
 from mtl.evaluation.numbers import difference, number
-from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport
+from mtl.evaluation.report import CANDIDATE, CHAMPION, Comparison, EvalReport
 from mtl.fingerprint import sha256_json
 
 RULES = 3
@@ -115,7 +115,7 @@ def decide(report: EvalReport, policy: PromotionPolicy, *, champion_exists: bool
     champion_exists: what the registry says. If it knows a champion that the report lacks, nothing is promoted; None
     takes the report's word.
     """
-    against = CHAMPION if CHAMPION in report.models else BASE
+    against = report.opponent
     objections = [*_report_objections(report, policy, against=against, champion_exists=champion_exists)]
     verdicts: list[_Verdict] = []
     if not objections:

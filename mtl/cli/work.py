@@ -12,7 +12,7 @@ from mtl.cli.embedding import prefect_server
 from mtl.cli.requests import command_line
 from mtl.cli.terminal import progress_bars, stoppable
 from mtl.config.retrain import load_config
-from mtl.decision import GATE, headline
+from mtl.decision import Decision
 from mtl.errors import MtlError, PermanentError, TransientError
 from mtl.settings import prefect_settings
 from mtl.tasks.table import get_task
@@ -185,14 +185,11 @@ def evaluate_text(report: Document) -> str:
 
 def retrain_text(result: Document) -> str:
     """What came out: version, decision and reasons, and the next command."""
-    decision = result["decision"]
-    state = decision.get("state") or (
-        "promote" if decision["promoted"] else "reject"
-    )  # judged before there were states
-    words = headline(state, decision.get("by", GATE))
+    decision = Decision.from_json(result["decision"])
+    words = decision.headline
     lines = ["nothing changed since this was made and judged:"] if result["unchanged"] else []
     lines.append(f"version {result['version']}: {words[0].lower()}{words[1:]}")
-    lines += [f"  - {reason}" for reason in decision["reasons"]]
+    lines += [f"  - {reason}" for reason in decision.reasons]
     champion = f"champion v{result['champion']}" if result["champion"] else "no champion yet"
     lines.append(f"  release {result['release']}, {champion}")
     lines += [f"  report {_from_here(Path(result['report']))}"] if result.get("report") else []

@@ -64,7 +64,7 @@ def report_page(
     tasks: those that can parse their own answers; others are shown as text. changes: of the data set since the
     champion. facts: name -> value of whatever else belongs under the verdict (version, run, data).
     """
-    against = CHAMPION if CHAMPION in report.models else BASE
+    against = report.opponent
     return _template().render(
         title=title,
         decision=decision,

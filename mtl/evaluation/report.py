@@ -112,6 +112,11 @@ class EvalReport:
         """Task -> number of examples, the same for all models."""
         return {task: result.n for results in self.results.values() for task, result in results.items()}
 
+    @property
+    def opponent(self) -> str:
+        """What the candidate is compared with: the champion, or the base where there is no champion yet."""
+        return CHAMPION if CHAMPION in self.results else BASE
+
     def mean(self, model: str, task: str, metric: str) -> float | None:
         """None where the model, the task, the metric or every value is missing."""
         result = self.results.get(model, {}).get(task)

@@ -9,7 +9,7 @@ be added, never renamed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mtl.data.manifest import DatasetManifest
@@ -128,15 +128,7 @@ class Outcome:
     ) -> Outcome:
         """A version whose promotion was refused after the decision was overtaken."""
         if promotion.refused:
-            decision = Decision(
-                state=DecisionState.OVERTAKEN,
-                reasons=(promotion.refused,),
-                against=decision.against,
-                by=decision.by,
-                policy_version=decision.policy_version,
-                compared_with=decision.compared_with,
-                approval=decision.approval,
-            )
+            decision = replace(decision, state=DecisionState.OVERTAKEN, reasons=(promotion.refused,))
         left_out = ("samples", "metrics")
         return cls(
             evaluate={name: value for name, value in evaluation.to_json().items() if name not in left_out},

@@ -13,7 +13,7 @@ from mtl.config.retrain import RetrainConfig
 from mtl.data.histogram import write_pages
 from mtl.evaluation.markdown import report_markdown
 from mtl.evaluation.numbers import difference
-from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, EvalReport
+from mtl.evaluation.report import CANDIDATE, EvalReport
 from mtl.pipeline.models import model_folder
 from mtl.pipeline.pages import REPORT_PAGE
 from mtl.pipeline.records import Evaluation, PreparedDataset, RegisteredVersion
@@ -137,7 +137,7 @@ def _gate_metrics(config: RetrainConfig, report: EvalReport) -> dict[str, float]
 
     MLflow draws charts in the order of these names, capitals first: a run's charts begin with them.
     """
-    against = CHAMPION if CHAMPION in report.models else BASE
+    against = report.opponent
     found: dict[str, float | None] = {}
     for task, metrics in report.metrics.items():
         name = config.gate.metrics.get(task) or metrics[0].name
@@ -152,7 +152,7 @@ def _gate_metrics(config: RetrainConfig, report: EvalReport) -> dict[str, float]
 
 def _differences(report: EvalReport) -> dict[str, dict[str, str]]:
     """task -> metric -> how far the candidate is from its opponent, with the interval."""
-    against = CHAMPION if CHAMPION in report.models else BASE
+    against = report.opponent
     found: dict[str, dict[str, str]] = {}
     for item in report.comparisons:
         if item.against == against and item.group is None and math.isfinite(item.low):

@@ -12,10 +12,15 @@ Choice = tuple[int, ...]
 
 ALL: Mapping[str, float] = {"all": 1.0}
 SHARES = (
-    Parameter("all", "all of the passage's questions", 0.4, low=0),
-    Parameter("one", "one of them", 0.2, low=0),
-    Parameter("level", "those of one difficulty", 0.2, low=0),
-    Parameter("subset", "some of them, each count of each difficulty as likely", 0.2, low=0),
+    Parameter("all", "Share of examples that ask for all questions of the passage.", 0.4, low=0),
+    Parameter("one", "Share of examples that ask for one question.", 0.2, low=0),
+    Parameter("level", "Share of examples that ask for the questions of one difficulty.", 0.2, low=0),
+    Parameter(
+        "subset",
+        "Share of examples that ask for some questions. Each count of each difficulty is equally likely.",
+        0.2,
+        low=0,
+    ),
 )
 
 
@@ -26,20 +31,24 @@ def _none(shares: Mapping[str, float]) -> str | None:
 OPTIONS = (
     Parameter(
         "difficulty",
-        "overlap: high is Medium or Hard by evidence in the passage; levels: high is Medium, college Hard",
+        "How the level of a question becomes its difficulty. With overlap, high is Medium or Hard by the evidence in "
+        "the passage. With levels, high is Medium and college is Hard.",
         "overlap",
         choices=("overlap", "levels"),
     ),
     Parameter(
         "requests",
-        "how often an mcq training example asks for which of its passage's questions: any numbers, shares of their sum",
+        "Which questions of its passage an mcq training example asks for. The numbers are shares of their sum.",
         parts=SHARES,
         check=_none,
     ),
-    Parameter("requests_per_passage", "different requests for one passage in training", 2, low=1, high=8),
+    Parameter(
+        "requests_per_passage", "Number of different mcq requests for one passage in training.", 2, low=1, high=8
+    ),
     Parameter(
         "evaluation_requests",
-        "validation and test: all questions of a passage, or one request drawn as in training",
+        "What mcq examples of validation and test ask for. all asks for every question of the passage, mixed draws one "
+        "request as in training.",
         "all",
         choices=("all", "mixed"),
     ),

@@ -149,14 +149,15 @@ def _article(inputs: str) -> str:
 _OPTIONS = (
     Parameter(
         "long_inputs",
-        "articles over max_input_tokens: truncate, or in training also their lead with later windows",
+        "What becomes of articles over max_input_tokens. truncate cuts their end, windows also trains on their lead "
+        "together with later parts.",
         "truncate",
         choices=("truncate", "windows"),
     ),
-    Parameter("windows", "long_inputs windows: at most this many later windows an article", 2, low=1, high=8),
+    Parameter("windows", "With long_inputs windows: largest number of later parts of an article.", 2, low=1, high=8),
     Parameter(
         "lead_share",
-        "long_inputs windows: share of the input that is the lead",
+        "With long_inputs windows: share of the input that is the lead of the article.",
         0.25,
         low=0,
         high=1,
