@@ -104,7 +104,7 @@ def _find(
         data = workspace.store.get(key)
     except NotFoundError:
         return None
-    return Decision.from_json(unseal(data, key, hint=f"delete {key}: the version is then decided about again"))
+    return Decision.from_json(unseal(data, key, hint=f"delete {key}, and the gate decides about the version again"))
 
 
 def _keep(
