@@ -45,6 +45,7 @@ def main(plan_file: str, command: int | None = None) -> int:
         events.emit("done", **(result.to_json() if result else {}))
         return 0
     except Exception as caught:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises for a dead loader, in whatever runs
         cause, error = cause_of(caught), translate(caught)
         if cause == "crash":
             traceback.print_exc()

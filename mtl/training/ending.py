@@ -14,7 +14,9 @@ from __future__ import annotations
 import errno
 import pickle
 import signal
+import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mtl.errors import (
@@ -53,6 +55,7 @@ _PLANTED = "find out who wrote to the store; mtl checkpoints prune --run RUN --y
 _MEMORY = f"lower train.max_tokens_per_batch or give it more memory; then {_AGAIN}"
 _SPACE = f"free space, then {_AGAIN}"
 _NO_SPACE = ("No space left on device", "Disk quota exceeded", "the disk is full", "the disk quota is used up")
+_LOADER = "torch/utils/data/dataloader.py"
 _NO_MEMORY = ("can't allocate memory", "CUDA out of memory", "not enough memory", "Cannot allocate memory")
 
 
@@ -64,7 +67,7 @@ def cause_of(error: BaseException) -> str:
         return "disk_full"
     if isinstance(error, MemoryError) or errno.ENOMEM in numbers or any(sign in text for sign in _NO_MEMORY):
         return "out_of_memory"
-    if "DataLoader worker" in text:
+    if "DataLoader worker" in text or any(_broke_off_loading(item) for item in _chain(error)):
         return "loader_died"
     if "gloo" in text or any(type(item).__name__.startswith("Dist") for item in _chain(error)):
         return "peer_lost"
@@ -149,6 +152,14 @@ def error_of(words: Mapping[str, Any]) -> MtlError:
     """The error that last words stand for."""
     kind = KINDS.get(str(words["kind"]), PermanentError)
     return kind(str(words["message"]), field=words["field"], hint=words["hint"])
+
+
+def _broke_off_loading(error: BaseException) -> bool:
+    """Whether a connection to a data loader process broke: it died while it handed a batch over."""
+    if not isinstance(error, ConnectionError | EOFError):
+        return False
+    files = (frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(Path(file).as_posix().endswith(_LOADER) for file in files)
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -78,3 +78,26 @@ def test_a_pickle_that_would_run_is_damage() -> None:
     assert (found.kind, exit_code(found, cause_of(caught))) == ("damage", 1)
     assert "False" not in str(found), "no advice to load it all the same"
     assert found.hint is not None and "mtl checkpoints prune" in found.hint
+
+
+@pytest.mark.parametrize(
+    ("file", "raised", "cause"),
+    [
+        (
+            "/venv/torch/utils/data/dataloader.py",
+            "ConnectionResetError(104, 'reset by peer')",
+            "loader_died",
+        ),
+        ("/venv/torch/utils/data/dataloader.py", "EOFError()", "loader_died"),
+        ("/venv/torch/utils/data/dataloader.py", "ValueError('a bug')", "crash"),
+        ("/venv/somewhere/else.py", "ConnectionResetError(104, 'reset by peer')", "crash"),
+    ],
+)
+def test_a_loader_that_died_while_it_handed_a_batch_over_is_told_by_where_the_connection_broke(
+    file: str, raised: str, cause: str
+) -> None:
+    with pytest.raises((OSError, EOFError, ValueError)) as caught:
+        exec(compile(f"raise {raised}", file, "exec"))  # as if the library had raised it
+    assert cause_of(caught.value) == cause
+    assert isinstance(caught.value, Exception)
+    assert isinstance(translate(caught.value), TransientError) or cause == "crash"
