@@ -55,7 +55,7 @@ class BodyLimit:
             await _refuse(scope, receive, send, 503, "try again in a moment", "other large requests are being answered")
         except TimeoutError:
             text = f"the body did not arrive within {self._seconds:g} seconds"
-            await _refuse(scope, receive, send, 408, "send it faster, or fewer texts at a time", text)
+            await _refuse(scope, receive, send, 408, "send it again, or send fewer texts at a time", text)
         except Gone:
             return
 

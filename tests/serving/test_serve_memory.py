@@ -100,5 +100,6 @@ def test_the_worst_bodies_within_the_limit_at_once(server: Server) -> None:
     rows = b'{"dataframe_records":[' + b'{"a":0},' * (MIB - 10) + b'{"a":0}]}'
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: server.post(rows), range(8)))
-    assert {answer.status_code for answer in answers} <= {400, 503, 504}
+    # 408: while the rows of one body become a table, the interpreter may not get round to reading another in time.
+    assert {answer.status_code for answer in answers} <= {400, 408, 503, 504}
     assert server.peak() - before < 1200
