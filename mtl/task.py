@@ -200,6 +200,7 @@ class Task:
     groups: of examples, for the report; `labels` that `render` gives are names of groups too.
     group: (example) -> names of the groups that it counts for.
     questions: (example, text) -> the questions in the text, for a reader to answer; None for a task that asks none.
+    requested: (example) -> label of a group -> number of questions that the example asks for; of tasks with questions.
     request: what a request may say; it becomes options of `mtl generate`, parameters of the served model, and fields of
     the batch form. default_request: what is asked for where a request says nothing; only for a task whose parameters at
     their defaults ask for nothing that `prompt` could serve.
@@ -228,6 +229,7 @@ class Task:
     groups: Groups = Groups()
     group: Callable[[Example], Iterable[str]] = lambda example: ()
     questions: Callable[[Example, str], list[ReadingQuestion]] | None = None
+    requested: Callable[[Example], Mapping[str, int]] = lambda example: {}
     optional: tuple[str, ...] | None = None
     agreed: Agreed | None = None
     request: tuple[Parameter, ...] = ()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from mtl.evaluation.reader import Reader
+from mtl.evaluation.reader import Reader, picked
 from mtl.evaluation.samples import sample_examples
 from mtl.example import Example
 from mtl.task import Metric, ReadingQuestion, Scores, Task
@@ -84,7 +84,7 @@ def _read(reader: Reader, questions: Sequence[ReadingQuestion]) -> dict[ReadingQ
     distinct = list(dict.fromkeys(questions))
     seen, blind = (reader(distinct, passage=passage) for passage in (True, False))
     return {
-        question: _Reading(first == question.key, second == question.key)
+        question: _Reading(picked(first) == question.key, picked(second) == question.key)
         for question, first, second in zip(distinct, seen, blind, strict=True)
     }
 

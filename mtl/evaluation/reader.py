@@ -1,4 +1,4 @@
-"""Readers: who answers multiple-choice questions, by the likelihood of the options. Deterministic, offline, in batches.
+"""Readers: models that answer multiple-choice questions with a probability for each option. Deterministic, in batches.
 
 A T5 is given a question-answering prompt and each option as its answer; a model with a multiple-choice head (RACE
 readers on the Hub) scores the four pairs of passage and question with option.
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, softmax
 
 from mtl.errors import ModelError
 from mtl.evaluation.predictor import Precision, plan_batches, prepared
@@ -29,21 +29,34 @@ _ROWS = 32
 """Most questions of one batch: the likelihoods of their options hold a float for each entry of the vocabulary."""
 
 
+Probabilities = tuple[float, ...]
+"""One for each option of a question, in the order of the options; their sum is 1."""
+
+
 class Reader(Protocol):
-    """Whoever picks one of a question's options."""
+    """A model that says how likely it holds each of a question's options to be the answer."""
 
     @property
     def name(self) -> str:
         """What the report calls it."""
         ...
 
-    def __call__(self, questions: Sequence[ReadingQuestion], *, passage: bool) -> list[int]:
-        """The index of the option it picks for each question, with the passage or without; the same every time."""
+    def __call__(self, questions: Sequence[ReadingQuestion], *, passage: bool) -> list[Probabilities]:
+        """The probabilities of each question's options, with the passage or without it; the same every time."""
         ...
 
 
+def picked(probabilities: Probabilities) -> int:
+    """The index of the most likely option, the first of equals."""
+    return max(range(len(probabilities)), key=probabilities.__getitem__)
+
+
 class T5Reader:
-    """A T5 with a question-answering prompt: it picks the option of the highest mean log-likelihood of its tokens."""
+    """A T5 with a question-answering prompt.
+
+    The probabilities are the softmax of the options' mean log-likelihood for each of their tokens, so that long options
+    are not at a disadvantage.
+    """
 
     def __init__(self, name: str, model: Any, tokenizer: Any, *, max_input_tokens: int, batch_tokens: int) -> None:
         device = device_kind()
@@ -53,20 +66,20 @@ class T5Reader:
         bf16 = use_bf16("auto", d_model=model.config.d_model, device=device)
         self._precision: Precision = "bf16" if bf16 else "fp32"
 
-    def __call__(self, questions: Sequence[ReadingQuestion], *, passage: bool) -> list[int]:
+    def __call__(self, questions: Sequence[ReadingQuestion], *, passage: bool) -> list[Probabilities]:
         prompts = [prompt(question, passage=passage) for question in questions]
         if not prompts:
             return []
         ids = self._tokenizer(prompts, truncation=True, max_length=self._max_input_tokens)["input_ids"]
 
-        def pick(batch: Sequence[int]) -> list[int]:
-            return self._pick([ids[i] for i in batch], [questions[i].options for i in batch])
+        def read(batch: Sequence[int]) -> list[Probabilities]:
+            return self._read([ids[i] for i in batch], [questions[i].options for i in batch])
 
         with prepared(self._model, self._precision):
-            return _in_batches(pick, [len(row) for row in ids], batch_tokens=self._batch_tokens, name=self.name)
+            return _in_batches(read, [len(row) for row in ids], batch_tokens=self._batch_tokens, name=self.name)
 
-    def _pick(self, rows: Sequence[Sequence[int]], options: Sequence[Sequence[str]]) -> list[int]:
-        """One index a row; the inputs are encoded once for all options of a row."""
+    def _read(self, rows: Sequence[Sequence[int]], options: Sequence[Sequence[str]]) -> list[Probabilities]:
+        """The probabilities of each row; the inputs are encoded once for all options of a row."""
         device = self._model.device
         batch = self._tokenizer.pad({"input_ids": list(rows)}, return_tensors="pt").to(device)
         hidden = self._model.get_encoder()(**batch).last_hidden_state
@@ -82,29 +95,29 @@ class T5Reader:
         ).logits
         losses = cross_entropy(logits.float().transpose(1, 2), labels, reduction="none")
         means = losses.sum(dim=1) / answers["attention_mask"].sum(dim=1)
-        return [int(row.argmin()) for row in means.split(counts.tolist())]
+        return [tuple(softmax(-row.double(), dim=0).tolist()) for row in means.split(counts.tolist())]
 
 
 class MultipleChoiceReader:
-    """A model with a multiple-choice head: it picks the option that scores highest beside passage and question."""
+    """A model with a multiple-choice head: the probabilities are the softmax of its scores for the options."""
 
     def __init__(self, name: str, model: Any, tokenizer: Any, *, max_input_tokens: int, batch_tokens: int) -> None:
         self.name = name
         self._model, self._tokenizer = model.to(device_kind()), tokenizer
         self._max_input_tokens, self._batch_tokens = max_input_tokens, batch_tokens
 
-    def __call__(self, questions: Sequence[ReadingQuestion], *, passage: bool) -> list[int]:
+    def __call__(self, questions: Sequence[ReadingQuestion], *, passage: bool) -> list[Probabilities]:
         most = max((len(question.options) for question in questions), default=0)
         lengths = [most * min(len(_plain(q, passage=passage)), self._max_input_tokens) for q in questions]
 
-        def pick(batch: Sequence[int]) -> list[int]:
-            return self._pick([questions[i] for i in batch], most, passage=passage)
+        def read(batch: Sequence[int]) -> list[Probabilities]:
+            return self._read([questions[i] for i in batch], most, passage=passage)
 
         with prepared(self._model, "fp32"):
-            return _in_batches(pick, lengths, batch_tokens=self._batch_tokens, name=self.name)
+            return _in_batches(read, lengths, batch_tokens=self._batch_tokens, name=self.name)
 
-    def _pick(self, questions: Sequence[ReadingQuestion], most: int, *, passage: bool) -> list[int]:
-        """One index a question. The rows of a question with fewer options are filled up, and never picked."""
+    def _read(self, questions: Sequence[ReadingQuestion], most: int, *, passage: bool) -> list[Probabilities]:
+        """The probabilities of each question. A question with fewer options gets empty ones, which are left out."""
         texts = [question.passage if passage else "" for question in questions for _ in range(most)]
         filled = [(*question.options, *[""] * (most - len(question.options))) for question in questions]
         answers = [
@@ -119,8 +132,9 @@ class MultipleChoiceReader:
             return_tensors="pt",
         ).to(self._model.device)
         shaped = {name: value.view(len(questions), most, -1) for name, value in batch.items()}
-        scores = self._model(**shaped).logits
-        return [int(row[: len(q.options)].argmax()) for q, row in zip(questions, scores, strict=True)]
+        scores = self._model(**shaped).logits.double()
+        rows = zip(questions, scores, strict=True)
+        return [tuple(softmax(row[: len(question.options)], dim=0).tolist()) for question, row in rows]
 
 
 def prompt(question: ReadingQuestion, *, passage: bool) -> str:
@@ -169,17 +183,17 @@ def _multiple_choice(ref: BaseRef) -> tuple[Any, Any]:
 
 
 def _in_batches(
-    pick: Callable[[Sequence[int]], list[int]], lengths: Sequence[int], *, batch_tokens: int, name: str
-) -> list[int]:
-    """What `pick` says of each index, asked in batches of like length."""
-    picks = [0] * len(lengths)
+    read: Callable[[Sequence[int]], list[Probabilities]], lengths: Sequence[int], *, batch_tokens: int, name: str
+) -> list[Probabilities]:
+    """What `read` says of each index, asked in batches of like length."""
+    found: list[Probabilities] = [()] * len(lengths)
     done = 0
     for batch in plan_batches(lengths, batch_tokens=batch_tokens, rows=_ROWS):
-        for index, found in zip(batch, pick(batch), strict=True):
-            picks[index] = found
+        for index, probabilities in zip(batch, read(batch), strict=True):
+            found[index] = probabilities
         done += len(batch)
         report_progress("evaluate", done, len(lengths), f"{name} reads")
-    return picks
+    return found
 
 
 def _plain(question: ReadingQuestion, *, passage: bool) -> list[str]:

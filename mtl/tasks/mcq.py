@@ -199,10 +199,15 @@ def questions(example: Example, text: str) -> list[ReadingQuestion]:
     ]
 
 
+def requested(example: Example) -> dict[str, int]:
+    """Difficulty -> number of questions that the example asks for, at least one."""
+    request, _ = split_inputs(example.inputs)
+    return {level: request[level.lower()] for level in DIFFICULTIES if request[level.lower()]}
+
+
 def group(example: Example) -> Iterable[str]:
     """The difficulties that the example asks for."""
-    request, _ = split_inputs(example.inputs)
-    return [level for level in DIFFICULTIES if request[level.lower()]]
+    return list(requested(example))
 
 
 def draw(output: Sequence[Mapping[str, Any]]) -> list[Item]:
@@ -243,6 +248,7 @@ TASK = Task(
     score=score,
     group=group,
     questions=questions,
+    requested=requested,
     optional=("level", "example_id", "hub_config", "questions", "answers", "id", mcq_answers.COLUMN),
     agreed=Agreed("answer", mcq_answers.COLUMN, mcq_answers.form_of),
     request=tuple(Parameter(name, f"{name} questions", 0, low=0) for name in REQUEST),

@@ -10,6 +10,7 @@ from mtl.config.gate import GateConfig
 from mtl.evaluation.answerability import with_reader
 from mtl.evaluation.markdown import report_markdown
 from mtl.evaluation.page import report_page
+from mtl.evaluation.reader import Probabilities
 from mtl.evaluation.report import EvalReport
 from mtl.evaluation.score import evaluate_models
 from mtl.promotion import decide, policy_from
@@ -26,10 +27,13 @@ class Finder:
     def __init__(self) -> None:
         self.asked: list[ReadingQuestion] = []
 
-    def __call__(self, questions: Sequence[ReadingQuestion], *, passage: bool) -> list[int]:
+    def __call__(self, questions: Sequence[ReadingQuestion], *, passage: bool) -> list[Probabilities]:
         self.asked += questions if passage else []
         named = [[i for i, option in enumerate(q.options) if option in q.passage] for q in questions]
-        return [found[0] if passage and found else 0 for found in named]
+        picks = [found[0] if passage and found else 0 for found in named]
+        return [
+            tuple(float(i == pick) for i in range(len(q.options))) for q, pick in zip(questions, picks, strict=True)
+        ]
 
 
 def _moved(text: str) -> str:

@@ -11,7 +11,7 @@ import torch
 from transformers import BertConfig, BertForMultipleChoice
 
 from mtl.errors import ModelError, NotFoundError
-from mtl.evaluation.reader import MultipleChoiceReader, Reader, T5Reader, load_reader, prompt
+from mtl.evaluation.reader import MultipleChoiceReader, Reader, T5Reader, load_reader, picked, prompt
 from mtl.sources.demo.corpus import passages
 from mtl.task import ReadingQuestion
 from mtl.tasks.table import get_task
@@ -55,10 +55,12 @@ def _bert() -> BertForMultipleChoice:
 @pytest.mark.parametrize("passage", [True, False])
 def test_a_question_is_answered_alike_alone_and_in_a_batch(reader: Any, passage: bool) -> None:
     together = reader(QUESTIONS, passage=passage)
-    assert together == [reader([question], passage=passage)[0] for question in QUESTIONS]
+    alone = [reader([question], passage=passage)[0] for question in QUESTIONS]
     assert together == reader(QUESTIONS, passage=passage)
-    assert all(0 <= pick < len(question.options) for pick, question in zip(together, QUESTIONS, strict=True))
-    assert len(set(together)) > 1
+    for one, other, question in zip(together, alone, QUESTIONS, strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
+        assert len(one) == len(question.options) and sum(one) == pytest.approx(1)
+    assert len({picked(probabilities) for probabilities in together}) > 1
     assert reader([], passage=passage) == []
 
 
@@ -73,7 +75,10 @@ def test_the_shipped_base_reads_its_own_corpus_and_needs_the_passage(tmp_path: P
     questions = _corpus(20)
     reader = _load("base", trained_model(tmp_path / "model", base="demo"))
     seen, blind = (
-        sum(pick == question.key for pick, question in zip(reader(questions, passage=given), questions, strict=True))
+        sum(
+            picked(one) == question.key
+            for one, question in zip(reader(questions, passage=given), questions, strict=True)
+        )
         / len(questions)
         for given in (True, False)
     )
