@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from string import ascii_uppercase
@@ -69,7 +69,8 @@ def generate(
     (answer,) = load_generator(model.folder).generate(
         [text], task, request=request, max_new_tokens=max_new_tokens, truncate=truncate
     )
-    return {"task": task, "model": ref, "version": model.version, **answer.to_dict()}
+    document = {"task": task, "model": ref, "version": model.version, **answer.to_dict()}
+    return document | _noted(model.folder, [text])
 
 
 def generate_many(
@@ -95,11 +96,13 @@ def generate_many(
     generator = load_generator(model.folder, engine="auto")
     done = refused = 0
     first = ""
+    texts: list[str] = []  # some of those that were answered, for the note about the demo
     for shard in shards(rows, _SHARD):
         answers = answer_rows(generator, shard, task, request=request, max_new_tokens=max_new_tokens, truncate=truncate)
         out.writelines(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
         out.flush()
         done += len(answers)
+        texts = texts or [row.text for row, answer in zip(shard, answers, strict=True) if "error" not in answer]
         errors = [answer["error"]["message"] for answer in answers if "error" in answer]
         refused += len(errors)
         first = first or next(iter(errors), "")
@@ -109,7 +112,19 @@ def generate_many(
         raise InputError(found, field="file", hint=ACCEPTED)
     if refused:
         print(f"{refused} of {done} texts were refused; their lines say why", file=sys.stderr)
-    return {"task": task, "model": ref, "version": model.version, "texts": done, "refused": refused}
+    document = {"task": task, "model": ref, "version": model.version, "texts": done, "refused": refused}
+    return document | _noted(model.folder, texts)
+
+
+def _noted(folder: Path, texts: Iterable[str]) -> Document:
+    """The note about texts that a demo model has answered, for the JSON document; people read it on standard error."""
+    from mtl.serving.demo import demo_note
+
+    note = demo_note(folder, texts)
+    if note is None:
+        return {}
+    print(note, file=sys.stderr)
+    return {"note": note}
 
 
 def serve(name: str, ref: str, *, host: str, port: int) -> None:

@@ -6,9 +6,12 @@ Every document is a pure function of (seed, index), so a corpus can be made agai
 """
 
 import hashlib
+import itertools
 import random
 from collections.abc import Iterator, Sequence
+from functools import cache
 
+from mtl.metrics.text import words
 from mtl.sources.demo import articles as news
 from mtl.sources.demo import passages as reading
 from mtl.sources.demo import portraits
@@ -38,6 +41,14 @@ def passages(seed: int, count: int) -> Iterator[dict[str, object]]:
 def readings(seed: int, count: int) -> Iterator[reading.Passage]:
     """The passages themselves, with the facts behind their text."""
     return (reading.build(_rng("passage", seed, index)) for index in range(count))
+
+
+@cache
+def vocabulary() -> frozenset[str]:
+    """The words of the demo's documents, as `mtl.metrics.text.words` gives them: more documents add no others."""
+    count = 600  # the last new word comes in the sixth hundred
+    rows = itertools.chain(articles(0, count), passages(0, count))
+    return frozenset(word for row in rows for word in words(str(row["article"])))
 
 
 def _rng(kind: str, seed: int, index: int) -> random.Random:
