@@ -15,7 +15,7 @@ def test_every_shipped_configuration_is_right_and_found_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert set(shipped()) >= {"demo", "flan-t5-base", "flan-t5-base-h100", "own-data"}
+    assert set(shipped()) >= {"demo", "flan-t5-base", "flan-t5-base-h100", "flan-t5-small", "own-data"}
     for name, file in shipped().items():
         assert find_config(Path(name)) == find_config(Path("conf") / f"{name}.yaml") == file
         assert load_config(Path(name)) == load_config(file)
