@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.support.bases import save_base
-from tests.support.stacks import Service, running_stack, why_not
+from tests.support.stacks import RARELY, Service, running_stack, why_not
 
 
 @pytest.fixture(scope="session")
@@ -55,9 +55,9 @@ def service(first_up: dict[str, Any], commands_seen: set[str]) -> Iterator[Servi
 
 
 def ready(service: Service, first_up: dict[str, Any]) -> Service:
-    """Up and deployed to. Once an hour the look for new data would start a retrain between tests: it is off."""
+    """Up and deployed to. No schedule starts a retrain between tests, whatever the time of the day is."""
     first_up |= service.up()
-    service.mtl("deploy")
+    service.mtl("deploy", "--cron", RARELY)
     deployment = service.api("GET", "deployments/name/check-data/look-for-new-data")
     for schedule in deployment["schedules"]:
         service.api("PATCH", f"deployments/{deployment['id']}/schedules/{schedule['id']}", {"active": False})

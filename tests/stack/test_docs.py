@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from mtl.config.retrain import parse_config
-from tests.support.stacks import PROJECT, Service
+from tests.support.stacks import PROJECT, RARELY, Service
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -44,6 +44,7 @@ def test_schedule(service: Service) -> None:
     (schedule,) = service.api("GET", "deployments/name/retrain/nightly")["schedules"]
     assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("0 3 * * 1-5", "Europe/Berlin")
     assert schedule["active"] is True
+    service.mtl("deploy", "--cron", RARELY)
 
 
 def test_a_schedule_that_was_switched_off_stays_off(service: Service) -> None:

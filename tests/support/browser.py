@@ -97,12 +97,22 @@ def open_form(page: Any, service: Service, deployment: str) -> None:
 
 
 def paste_parameters(page: Any, config: dict[str, Any]) -> None:
-    """Put a whole configuration into the form's JSON view, and go back to the fields."""
+    """Put a whole configuration with a seed into the form's JSON view, and go back to the fields.
+
+    On a busy machine the editor takes a while to notice what was typed, and going back too early loses it.
+    """
     menu = page.get_by_role("button", name="Open menu").first
-    menu.click()
-    page.get_by_role("menuitem", name="Use JSON input").click()
-    page.locator(".cm-content").first.click()
-    page.keyboard.press("Control+A")
-    page.keyboard.insert_text(json.dumps(config, indent=1))
-    menu.click()
-    page.get_by_role("menuitem", name="Use form input").click()
+    for _ in range(5):
+        menu.click()
+        page.get_by_role("menuitem", name="Use JSON input").click()
+        page.locator(".cm-content").first.click()
+        page.keyboard.press("Control+A")
+        page.keyboard.insert_text(json.dumps(config, indent=1))
+        page.wait_for_timeout(1000)
+        menu.click()
+        page.get_by_role("menuitem", name="Use form input").click()
+        seed = page.get_by_label("Seed").first
+        seed.wait_for()
+        if seed.input_value() == str(config["seed"]):
+            return
+    raise AssertionError("the form did not take the pasted configuration")

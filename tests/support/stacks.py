@@ -27,6 +27,8 @@ from tests.support.bases import save_base
 from tests.support.retrains import small_values
 
 PROJECT = Path(__file__).parents[2]
+RARELY = "0 0 1 1 *"
+"""The schedule of retrain/nightly in tests: it must be on, because some of them look at it, and start nothing."""
 
 
 def why_not() -> str:
