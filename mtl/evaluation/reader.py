@@ -46,11 +46,6 @@ class Reader(Protocol):
         ...
 
 
-def picked(probabilities: Probabilities) -> int:
-    """The index of the most likely option, the first of equals."""
-    return max(range(len(probabilities)), key=probabilities.__getitem__)
-
-
 class T5Reader:
     """A T5 with a question-answering prompt.
 
