@@ -220,8 +220,8 @@ def _replaced(report: EvalReport, policy: PromotionPolicy) -> Iterator[str]:
     why = "no reader answered the data set's own questions"
     if share is not None:
         why = (
-            f"the reader answered {number(share, digits=2)} of the data set's own questions correctly, and "
-            f"gate.reader_at_least asks for {number(policy.reader_at_least, digits=2)}"
+            f"the reader answered {math.floor(100 * share) / 100:.2f} of the data set's own questions correctly, and "
+            f"gate.reader_at_least asks for {policy.reader_at_least:.2f}"
         )
     for task in filter(report.metrics.get, report.metrics):
         wanted, found = _wanted(report, policy, task), deciding(report, policy, task)

@@ -403,7 +403,7 @@ def _scores(usable: float, guessable: float, score: float) -> dict[str, list[Any
         (0.5, (0.1, 0.3, 0.9), False, ["a: usable is worse than the champion's"]),
         (0.9, (0.9, 0.4, 0.9), False, ["a: guessable is clearly worse"]),
         (0.49, (0.1, 0.9, 0.9), True, ["a: score is better than the champion's", "a: the reader answered 0.49"]),
-        (0.49, (0.9, 0.1, 0.1), False, ["a: score is worse than the champion's", "a: the reader answered 0.49"]),
+        (0.4999, (0.9, 0.1, 0.1), False, ["a: score is worse than the champion's", "a: the reader answered 0.49"]),
     ],
 )
 def test_a_metric_of_the_reader_decides_only_where_the_reader_is_good_enough(
