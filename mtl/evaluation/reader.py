@@ -98,7 +98,7 @@ class T5Reader:
             )
         means = sums / torch.tensor([len(ids) for ids in answers], device=model.device)
         counts = [len(texts) for texts in options]
-        return [tuple(softmax(row.double(), dim=0).tolist()) for row in means.split(counts)]
+        return [tuple(softmax(row.double(), dim=0).tolist()) for row in torch.split(means, counts)]
 
     def _rest(self, ids: Sequence[Sequence[int]], past: Any, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """The log-likelihood of each option but for its first token, which `past` does not hold yet."""

@@ -157,10 +157,11 @@ def test_weights_that_are_no_numbers_are_not_promoted(weak: Path, champion: Path
 
 
 def keyed(letter: Callable[[Example], str]) -> Callable[[Example], Example]:
-    """Questions whose right option comes first, before three that are always wrong, and whose key is `letter`.
+    """Questions whose right option comes first, and whose key is `letter`.
 
-    A model as small as this one learns in half a minute to find a fact and to write it first. It does not learn to
-    invent wrong options, nor to go from an option back to its letter.
+    A model as small as this one learns in half a minute to find a fact and to write it first; it does not learn to go
+    from an option back to its letter. It often repeats the right option, so that few of its questions are usable, and
+    what the keys are worth shows in `answerable`.
     """
 
     def change(example: Example) -> Example:
@@ -168,9 +169,9 @@ def keyed(letter: Callable[[Example], str]) -> Callable[[Example], Example]:
             return example
         questions = []
         for question in parse(example.targets) or []:
-            right = question["options"][LETTERS.index(question["correct"])]
-            options = [right, "nobody", "nothing", "nowhere"]
-            questions.append(question | {"options": options, "correct": letter(example)})
+            options = list(question["options"])
+            right = options.pop(LETTERS.index(question["correct"]))
+            questions.append(question | {"options": [right, *options], "correct": letter(example)})
         return replace(example, targets=render_target(questions))
 
     return change
@@ -185,12 +186,12 @@ def test_trained_on_shuffled_keys_it_is_refused_for_them_though_its_form_is_the_
         return load_reader(BASE, None, candidate=candidate, max_input_tokens=MAX_INPUT_TOKENS, batch_tokens=8192)
 
     report = measured(champion, candidate, reading=Reading(load), documents=2 * EXAMPLES)
-    form = ("parsed", "counts_obeyed", "four_options", "valid_key", "kind_obeyed")
+    form = ("four_options", "valid_key", "kind_obeyed")
     by_form = decide(report, replace(POLICY, guards={"mcq": form}))
-    assert not any(re.search("(is|be|clearly) worse", reason) for reason in by_form.reasons), by_form.reasons
-    by_content = decide(report, replace(POLICY, metrics=POLICY.metrics | {"mcq": "usable"}, guard_groups=False))
-    assert not by_content.promoted
-    assert by_content.reasons[0].startswith("mcq: usable is worse than the champion's"), by_content.reasons
-    assert not decide(report, policy_from(GateConfig())).promoted
-    lost = [report.mean(model, "mcq", "lost_key") or 0.0 for model in ("champion", "candidate")]
-    assert lost[1] > lost[0] + 0.3, report.results
+    assert by_form.reasons[0] == "No task is better than the champion; a tie does not promote.", by_form.reasons
+    by_keys = decide(report, replace(POLICY, guards={"mcq": ("answerable",)}, tolerance=0.05))
+    assert not by_keys.promoted
+    assert by_keys.reasons[0].startswith("mcq: answerable is clearly worse"), by_keys.reasons
+    by_default = decide(report, policy_from(GateConfig()))
+    assert not by_default.promoted
+    assert by_default.reasons[0].startswith("mcq: "), by_default.reasons
