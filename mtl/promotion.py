@@ -12,6 +12,10 @@ metric missing, a value that is not a finite number, too few examples, a floor n
 group clearly worse (its whole interval below -tolerance). Ties are not promoted: the champion is the safer of two
 equals.
 
+Metrics that come from a reader (`mtl.metrics.reading`) count only if the report's reader answers enough of the data
+set's own questions correctly. If not, another metric of the policy decides instead, and guards that come from the
+reader are left out.
+
     decision = decide(report, policy_from(config.gate))
 
 `regressions` holds a released model to the same policy: its deciding metrics and its floors.
@@ -30,23 +34,28 @@ from mtl.decision import GATE, DecisionState
 from mtl.evaluation.numbers import difference, number
 from mtl.evaluation.report import CANDIDATE, CHAMPION, Comparison, EvalReport
 from mtl.fingerprint import sha256_json
+from mtl.metrics.reading import GUESSABLE, needs_reader
 
-RULES = 3
+RULES = 4
 """Raised with every change of what `decide` does with the same report and policy."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromotionPolicy:
-    """metrics: task -> metric that decides; a task of the report that is not named is decided by its first metric.
+    """metrics: task -> metric that decides; a task of the report that is not named is decided by its own first metric.
 
     floors: task -> metric -> worst acceptable mean (the highest, where lower is better). guards: task -> metrics that
-    must not be clearly worse. guard_groups: hold the deciding metric to the same in each group (difficulty) that has
+    must not be clearly worse. without_reader: task -> metric that decides instead of one that comes from the reader,
+    where that reader answered less than `reader_at_least` of the data set's own questions correctly, or there is none.
+    guard_groups: hold the deciding metric to the same in each group (difficulty) that has
     `min_examples`. tolerance is in the metric's own unit; confidence is that of the report's intervals.
     """
 
     metrics: Mapping[str, str]
     floors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     guards: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    without_reader: Mapping[str, str] = field(default_factory=dict)
+    reader_at_least: float = 0.5
     guard_groups: bool = True
     min_examples: int = 30
     tolerance: float = 0.0
@@ -129,6 +138,7 @@ def decide(report: EvalReport, policy: PromotionPolicy, *, champion_exists: bool
     if not objections and not any(verdict.outcome == "better" for verdict in verdicts):
         objections.append(f"No task is better than the {against}; a tie does not promote.")
     reasons = objections + [verdict.sentence for verdict in verdicts if verdict.sentence not in objections]
+    reasons += _replaced(report, policy)
     return PromotionDecision(
         promoted=not objections, reasons=tuple(reasons), policy_version=policy.version, compared_with=against
     )
@@ -144,7 +154,7 @@ def regressions(
     """
     found = []
     for task in report.results.get(CANDIDATE, {}):
-        name = _deciding(report, policy, task)
+        name = _deciding_since(report, policy, task, before.get(task, {}))
         metric, value, then = (
             report.metric(task, name),
             report.mean(CANDIDATE, task, name),
@@ -173,8 +183,57 @@ def _tasks(report: EvalReport, policy: PromotionPolicy) -> list[str]:
     return list(dict.fromkeys([*policy.metrics, *report.metrics]))
 
 
-def _deciding(report: EvalReport, policy: PromotionPolicy, task: str) -> str:
-    return policy.metrics.get(task) or report.metrics[task][0].name
+def deciding(report: EvalReport, policy: PromotionPolicy, task: str) -> str:
+    """The metric that decides about a task of the report."""
+    name = _wanted(report, policy, task)
+    return name if _trusted(report, policy) or not needs_reader(name) else _without_reader(report, policy, task)
+
+
+def _wanted(report: EvalReport, policy: PromotionPolicy, task: str) -> str:
+    """The metric that decides where the reader is good enough."""
+    return policy.metrics.get(task) or _own_first(report, task)
+
+
+def _without_reader(report: EvalReport, policy: PromotionPolicy, task: str) -> str:
+    return policy.without_reader.get(task) or _own_first(report, task)
+
+
+def _own_first(report: EvalReport, task: str) -> str:
+    """The first metric that the task has without a reader."""
+    return next(metric.name for metric in report.metrics[task] if not needs_reader(metric.name))
+
+
+def _reader_share(report: EvalReport) -> float | None:
+    """The share of the data set's own questions that the reader answered correctly; None where it answered none."""
+    share: float | None = report.settings.get("reader", {}).get("reference_with_passage")
+    return share
+
+
+def _trusted(report: EvalReport, policy: PromotionPolicy) -> bool:
+    share = _reader_share(report)
+    return share is not None and share >= policy.reader_at_least
+
+
+def _replaced(report: EvalReport, policy: PromotionPolicy) -> Iterator[str]:
+    """One sentence for each task that is not decided by the metric that the policy names, and why not."""
+    share = _reader_share(report)
+    why = "no reader answered the data set's own questions"
+    if share is not None:
+        why = (
+            f"the reader answered {math.floor(100 * share) / 100:.2f} of the data set's own questions correctly, and "
+            f"gate.reader_at_least asks for {policy.reader_at_least:.2f}"
+        )
+    for task in filter(report.metrics.get, report.metrics):
+        wanted, found = _wanted(report, policy, task), deciding(report, policy, task)
+        if wanted != found:
+            yield f"{task}: {why}, so {found} decides instead of {wanted}."
+
+
+def _deciding_since(report: EvalReport, policy: PromotionPolicy, task: str, before: Mapping[str, float | None]) -> str:
+    """The metric that decides about a released version; one without the reader if its release knew no such metric."""
+    name = deciding(report, policy, task)
+    other = _without_reader(report, policy, task) if needs_reader(name) else name
+    return other if before.get(name) is None and before.get(other) is not None else name
 
 
 def _report_objections(
@@ -227,8 +286,8 @@ def _bad_values(report: EvalReport, *, task: str, against: str) -> Iterator[str]
 
 def _unmeasured(report: EvalReport, policy: PromotionPolicy, *, task: str, against: str) -> Iterator[str]:
     """Metrics that the policy names and that nobody has, or that cannot be judged by."""
-    needed = dict.fromkeys((_deciding(report, policy, task), *policy.floors.get(task, {})))
-    for name in dict.fromkeys((*needed, *policy.guards.get(task, ()))):
+    needed = dict.fromkeys((deciding(report, policy, task), *policy.floors.get(task, {})))
+    for name in dict.fromkeys((*needed, *_guards(report, policy, task))):
         metric = report.metric(task, name)
         if metric is None:
             yield f"{task}: the report has no metric {name}, which the policy asks for."
@@ -239,7 +298,7 @@ def _unmeasured(report: EvalReport, policy: PromotionPolicy, *, task: str, again
 
 
 def _incomparable(report: EvalReport, policy: PromotionPolicy, *, task: str, against: str) -> Iterator[str]:
-    metric = _deciding(report, policy, task)
+    metric = deciding(report, policy, task)
     ours, theirs = report.mean(CANDIDATE, task, metric), report.mean(against, task, metric)
     if ours is None or not math.isfinite(ours) or not math.isfinite(theirs or 0.0):
         return  # said already
@@ -271,11 +330,11 @@ def _under_floors(report: EvalReport, policy: PromotionPolicy, *, task: str) -> 
 
 def _guarded(report: EvalReport, policy: PromotionPolicy, *, task: str, against: str) -> Iterator[str]:
     """Guarded metrics, and the deciding one in each group, that are clearly worse."""
-    deciding, guards = _deciding(report, policy, task), policy.guards.get(task, ())
+    decides, guards = deciding(report, policy, task), _guards(report, policy, task)
     for found in report.comparisons:
         if (found.against, found.task) != (against, task) or found.n < policy.min_examples:
             continue
-        watched = found.metric in guards if found.group is None else policy.guard_groups and found.metric == deciding
+        watched = found.metric in guards if found.group is None else policy.guard_groups and found.metric == decides
         if watched and _gain(report, found)[2] < -policy.tolerance:
             where, values = f" in {found.group}" if found.group else "", ""
             if found.group is None:
@@ -284,8 +343,22 @@ def _guarded(report: EvalReport, policy: PromotionPolicy, *, task: str, against:
             yield f"{task}: {found.metric}{where} is clearly worse: {values}{_difference(found)}."
 
 
+def _guards(report: EvalReport, policy: PromotionPolicy, task: str) -> list[str]:
+    """The guarded metrics: those of the reader only if it is good enough.
+
+    `guessable` stands against no candidate whose questions are as hard to guess as the data set's own: questions with
+    wrong keys are the hardest to guess, and whoever gets the keys right makes it rise.
+    """
+    named, trusted = policy.guards.get(task, ()), _trusted(report, policy)
+    guards = [name for name in named if trusted or not needs_reader(name)]
+    ours = report.mean(CANDIDATE, task, GUESSABLE)
+    usual = report.settings.get("reader", {}).get("reference_without_passage")
+    excused = ours is not None and usual is not None and ours <= usual
+    return [name for name in guards if not (excused and name == GUESSABLE)]
+
+
 def _judge(report: EvalReport, policy: PromotionPolicy, *, task: str, against: str) -> _Verdict:
-    metric = _deciding(report, policy, task)
+    metric = deciding(report, policy, task)
     comparison = report.comparison(against, task, metric)
     assert comparison is not None, "_task_objections found it"
     gain, low, high = _gain(report, comparison)

@@ -156,12 +156,14 @@ class GateDefaults:
     """What the gate asks of a task where the configuration does not say; see `mtl.promotion`.
 
     metric: the one that decides; empty: the task's first. floors: metric -> worst acceptable mean. guards: metrics that
-    must not be clearly worse.
+    must not be clearly worse. without_reader: the one that decides where `metric` comes from a reader
+    (`mtl.metrics.reading`) and none that is good enough answered the questions.
     """
 
     metric: str = ""
     floors: Mapping[str, float] = field(default_factory=dict)
     guards: tuple[str, ...] = ()
+    without_reader: str = ""
 
 
 @dataclass(frozen=True, slots=True)

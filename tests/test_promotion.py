@@ -18,6 +18,7 @@ from mtl.promotion import (
     PromotionDecision,
     PromotionPolicy,
     decide,
+    deciding,
     policy_from,
     regressions,
     shortages,
@@ -256,18 +257,36 @@ def test_a_decision_survives_the_reports_json() -> None:
 
 
 def test_the_version_names_rules_and_parameters() -> None:
-    assert POLICY.version.startswith("3-")
+    assert POLICY.version.startswith("4-")
     assert dataclasses.replace(POLICY).version == POLICY.version
     assert dataclasses.replace(POLICY, tolerance=0.01).version != POLICY.version
     assert policy_from(GateConfig()).version == policy_from(GateConfig()).version
 
 
 def test_the_configuration_becomes_the_policy() -> None:
-    gate = GateConfig(metrics={"mcq": "parsed"}, guards={"mcq": ["valid_key"]}, tolerance=0.02, min_examples=5)
+    gate = GateConfig(
+        metrics={"mcq": "parsed"},
+        guards={"mcq": ["valid_key"]},
+        without_reader={"mcq": "counts_total"},
+        reader_at_least=0.6,
+        tolerance=0.02,
+        min_examples=5,
+    )
     policy = policy_from(gate)
     assert policy == PromotionPolicy(
-        metrics={"mcq": "parsed"}, guards={"mcq": ("valid_key",)}, tolerance=0.02, min_examples=5
+        metrics={"mcq": "parsed"},
+        guards={"mcq": ("valid_key",)},
+        without_reader={"mcq": "counts_total"},
+        reader_at_least=0.6,
+        tolerance=0.02,
+        min_examples=5,
     )
+
+
+def test_the_default_decides_by_what_can_be_used_and_by_counts_where_no_reader_says_so() -> None:
+    gate = GateConfig()
+    assert (gate.metrics["mcq"], gate.without_reader) == ("usable", {"mcq": "counts_obeyed"})
+    assert "guessable" in gate.guards["mcq"]
 
 
 def test_the_decision_as_json() -> None:
@@ -354,3 +373,81 @@ def test_a_task_that_the_policy_does_not_name_regresses_by_its_first_metric() ->
     report = _report(candidate={"own": [{"score": 0.1, "other": 1.0}] * N})
     found = regressions(report, {"own": {"score": 0.5, "other": 1.0}}, PromotionPolicy(metrics={}), max_drop=0.05)
     assert found == ["own: score fell from 0.5000 to 0.1000, by more than 0.05."]
+
+
+USABLE = PromotionPolicy(
+    metrics={"a": "usable"}, guards={"a": ("guessable",)}, without_reader={"a": "score"}, guard_groups=False
+)
+
+
+def _read(share: float | None, **models: Mapping[str, Sequence[Any]]) -> EvalReport:
+    """A report whose reader answered `share` of the data set's questions correctly; None: no reader."""
+    metrics = (
+        (Metric("usable"), Metric("guessable", False), Metric("score")) if share is not None else (Metric("score"),)
+    )
+    task = toy_task("a", metrics)
+    examples = [Example("", "", "a", f"a{i}") for i in range(N)]
+    texts = {model: [repr(value) for value in by_task["a"]] for model, by_task in models.items()}
+    note = {"reader": {"reference_with_passage": share, "reference_without_passage": 0.0}} if share is not None else {}
+    return evaluate_models(texts, examples, tasks={"a": task}, seed=7, resamples=200, settings=note)
+
+
+def _scores(usable: float, guessable: float, score: float) -> dict[str, list[Any]]:
+    return {"a": [{"usable": usable, "guessable": guessable, "score": score}] * N}
+
+
+@pytest.mark.parametrize(
+    ("share", "candidate", "promoted", "reasons"),
+    [
+        (0.9, (0.9, 0.3, 0.1), True, ["a: usable is better than the champion's"]),
+        (0.5, (0.1, 0.3, 0.9), False, ["a: usable is worse than the champion's"]),
+        (0.9, (0.9, 0.4, 0.9), False, ["a: guessable is clearly worse"]),
+        (0.49, (0.1, 0.9, 0.9), True, ["a: score is better than the champion's", "a: the reader answered 0.49"]),
+        (0.4999, (0.9, 0.1, 0.1), False, ["a: score is worse than the champion's", "a: the reader answered 0.49"]),
+    ],
+)
+def test_a_metric_of_the_reader_decides_only_where_the_reader_is_good_enough(
+    share: float, candidate: tuple[float, float, float], promoted: bool, reasons: list[str]
+) -> None:
+    report = _read(share, champion=_scores(0.5, 0.3, 0.5), candidate=_scores(*candidate))
+    decision = decide(report, USABLE)
+    assert decision.promoted is promoted
+    assert [any(given.startswith(reason) for given in decision.reasons) for reason in reasons] == [True] * len(reasons)
+    assert len(decision.reasons) == len(reasons)
+    assert deciding(report, USABLE, "a") == ("usable" if share >= 0.5 else "score")
+    assert decide(EvalReport.from_json(report.to_json()), USABLE) == decision
+
+
+def test_without_a_reader_the_other_metric_decides_and_guards_of_the_reader_are_left_out() -> None:
+    report = _read(None, champion={"a": EQUAL}, candidate={"a": BETTER})
+    decision = decide(report, USABLE)
+    assert decision.promoted
+    assert decision.reasons[1:] == (
+        "a: no reader answered the data set's own questions, so score decides instead of usable.",
+    )
+
+
+def test_a_policy_that_names_a_metric_of_form_is_followed_as_before() -> None:
+    policy = dataclasses.replace(USABLE, metrics={"a": "score"})
+    for share in (None, 0.1, 0.9):
+        new, old = ({"a": BETTER}, {"a": EQUAL}) if share is None else (_scores(0.5, 0.3, 0.6), _scores(0.5, 0.3, 0.5))
+        decision = decide(_read(share, champion=old, candidate=new), policy)
+        assert (decision.promoted, len(decision.reasons)) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    ("share", "then", "said"),
+    [
+        (0.9, {"usable": 0.9, "score": 0.5}, ["a: usable fell from 0.9000 to 0.5000, by more than 0.05."]),
+        (0.9, {"usable": 0.5, "score": 0.9}, []),
+        (0.9, {"score": 0.9}, ["a: score fell from 0.9000 to 0.5000, by more than 0.05."]),  # of an older release
+        (0.9, {}, []),
+        (0.4, {"usable": 0.9, "score": 0.5}, []),
+        (0.4, {"usable": 0.5, "score": 0.9}, ["a: score fell from 0.9000 to 0.5000, by more than 0.05."]),
+    ],
+)
+def test_a_champion_is_held_to_the_metric_that_decides_today(
+    share: float, then: dict[str, float], said: list[str]
+) -> None:
+    report = _read(share, candidate=_scores(0.5, 0.3, 0.5))
+    assert regressions(report, {"a": then}, USABLE, max_drop=0.05) == said

@@ -41,6 +41,9 @@ class EvaluateConfig(Section):
         "multiple-choice head.",
     )
     reader_revision: str | None = Field(None, description="Commit of the reader. Required if it is a Hub name.")
-    reader_examples: int = Field(
-        100, ge=1, description="Number of examples of each task whose questions are answered by the reader."
+    reader_examples: int | None = Field(
+        None,
+        ge=1,
+        description="Number of examples of each task whose questions are answered by the reader: a seeded sample. If "
+        "empty, all that are evaluated.",
     )

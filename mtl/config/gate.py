@@ -33,6 +33,18 @@ class GateConfig(Section):
         default=_as_tasks_say(lambda gate: list(gate.guards)),
         description="Metrics of each task that must not be clearly worse: with the whole interval below -tolerance.",
     )
+    without_reader: dict[str, str] = Field(
+        default=_as_tasks_say(lambda gate: gate.without_reader),
+        description="The metric that decides about each task instead of one that comes from the reader "
+        "(evaluate.reader), where no reader answered the questions or it is not good enough.",
+    )
+    reader_at_least: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="The reader is good enough if it answers at least this share of the data set's own questions as "
+        "their keys say. With four options, chance is 0.25.",
+    )
     guard_groups: bool = Field(
         True,
         description="The deciding metric must not be clearly worse in any group of examples, such as a difficulty, "

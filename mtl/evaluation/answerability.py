@@ -1,44 +1,44 @@
-"""Can a reader answer the questions that a model wrote? With the passage it should pick the key, without it not.
+"""What a reader makes of the questions that models wrote: can they be used, and are their keys right?
 
-One reader answers the questions of all models, so that they compare, and the reference questions too, which says how
-far the reader itself is to be believed. What it gets wrong is the measured difficulty of a label.
+With the passage, the reader should pick the key of a question; without it, it should not. One reader answers the
+questions of all models, so that they can be compared, and the data set's own questions too, which shows how good the
+reader is. The share of a difficulty's questions that it gets wrong is the measured difficulty.
 (Raina and Gales 2022, "Multiple-Choice Question Generation: Towards an Automated Assessment Framework")
 
-    tasks, note = with_reader(tasks, examples, predictions, reader, per_task=100, seed=17)
+    read = with_reader(tasks, examples, predictions, reader, per_task=None, seed=17)
+    evaluate_models(predictions, examples, tasks=read.tasks, readings=read.readings, settings=read.settings, seed=17)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
-from mtl.evaluation.reader import Reader, picked
+from mtl.evaluation.reader import Probabilities, Reader
+from mtl.evaluation.report import QuestionReading, Readings
 from mtl.evaluation.samples import sample_examples
+from mtl.evaluation.usable import faults, picked, shares
 from mtl.example import Example
+from mtl.metrics.reading import READING_METRICS, usable_of
 from mtl.task import Metric, ReadingQuestion, Scores, Task
 
-METRICS = (
-    Metric("answerable", source="share of questions whose key the reader picks; chance 0.25 (Raina and Gales 2022)"),
-    Metric(
-        "guessable",
-        higher_is_better=False,
-        source="the same without the passage (Liusie, Raina and Gales 2023, world knowledge in reading comprehension)",
-    ),
-    Metric("passage_gain", low=-1.0, source="answerable - guessable: what the passage is needed for"),
-)
+_Answers = Mapping[ReadingQuestion, tuple[Probabilities, Probabilities]]
+"""Of each distinct question: the probabilities of its options with the passage, and without it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
-    """Whether the reader picked the key of a question with its passage, and without it."""
+class Read:
+    """tasks: those that ask questions also score what the reader made of them.
 
-    seen: bool
-    blind: bool
+    readings: (example, text) -> what the reader made of the questions in a text that it has read. settings: `reader`,
+    who it was and how it did, for the report.
+    """
 
-
-Readings = Mapping[ReadingQuestion, _Reading]
+    tasks: Mapping[str, Task]
+    readings: Callable[[Example, str], Readings] = lambda example, text: ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def with_reader(
@@ -47,31 +47,37 @@ def with_reader(
     predictions: Mapping[str, Sequence[str]],
     reader: Reader,
     *,
-    per_task: int,
+    per_task: int | None,
     seed: int,
-) -> tuple[dict[str, Task], dict[str, Any]]:
-    """(tasks that also score what the reader made of their questions, what is to be said of the reader).
+) -> Read:
+    """Have the reader answer the questions of all models and of the data set.
 
-    Of each task that asks questions, at most `per_task` examples are read, the same of every model; a function of
-    `seed` and their uids. The rest have no score (None), and neither has an answer without a question.
+    per_task: at most so many examples of each task that asks questions, the same of every model, a function of `seed`
+    and their uids; None for all. The rest have no score (None). An answer in which no question can be read has
+    `usable` 0, and None for what only questions have.
     """
     asking = {name: task for name, task in tasks.items() if task.questions is not None}
     chosen = sample_examples((e for e in examples if e.task in asking), per_task=per_task, seed=seed)
     if not chosen:
-        return dict(tasks), {}
-    uids = {example.uid for example in chosen}
+        return Read(tasks)
+    uids = {(example.task, example.uid) for example in chosen}
     written = [
         question
         for texts in predictions.values()
         for example, text in zip(examples, texts, strict=True)
-        if example.uid in uids and example.task in asking
+        if (example.task, example.uid) in uids
         for question in _questions(asking[example.task], example, text)
     ]
     reference = [q for example in chosen for q in _questions(asking[example.task], example, example.targets)]
-    readings = _read(reader, [*reference, *written])
+    answers = _read(reader, [*reference, *written])
+
+    def readings(example: Example, text: str) -> Readings:
+        return _readings(asking[example.task], example, text, answers) if (example.task, example.uid) in uids else ()
+
     labels = {question.label for question in reference}
-    extended = {name: _extended(task, task.groups.ordered(labels), uids, readings) for name, task in asking.items()}
-    return dict(tasks) | extended, _note(reader, reference, readings, examples=len(chosen))
+    extended = {name: _extended(task, labels, uids, readings) for name, task in asking.items()}
+    note = _note(reader, reference, answers, examples=len(chosen))
+    return Read(dict(tasks) | extended, readings, {"reader": note})
 
 
 def _questions(task: Task, example: Example, text: str) -> list[ReadingQuestion]:
@@ -79,34 +85,48 @@ def _questions(task: Task, example: Example, text: str) -> list[ReadingQuestion]
     return task.questions(example, text)
 
 
-def _read(reader: Reader, questions: Sequence[ReadingQuestion]) -> dict[ReadingQuestion, _Reading]:
+def _read(reader: Reader, questions: Sequence[ReadingQuestion]) -> _Answers:
     """Each distinct question is answered once with its passage and once without."""
     distinct = list(dict.fromkeys(questions))
     seen, blind = (reader(distinct, passage=passage) for passage in (True, False))
-    return {
-        question: _Reading(picked(first) == question.key, picked(second) == question.key)
-        for question, first, second in zip(distinct, seen, blind, strict=True)
-    }
+    return dict(zip(distinct, zip(seen, blind, strict=True), strict=True))
 
 
-def _extended(task: Task, labels: Sequence[str], uids: set[str], readings: Readings) -> Task:
+def _readings(task: Task, example: Example, text: str, answers: _Answers) -> Readings:
+    questions = _questions(task, example, text)
+    picks = [picked(answers[question][0]) for question in questions]
+    return tuple(
+        QuestionReading(q.question, q.label, q.key, *answers[q], fault=None if fault is None else fault.value)
+        for q, fault in zip(questions, faults(questions, picks, task.requested(example)), strict=True)
+    )
+
+
+def _extended(
+    task: Task, labels: set[str], uids: set[tuple[str, str]], readings: Callable[[Example, str], Readings]
+) -> Task:
+    """The task with the reader's metrics before its own. labels: of the data set's own questions."""
+    named = task.groups.ordered({*task.groups.names, *labels})
     measured = tuple(
         Metric(
             _measured(task, label),
             higher_is_better=None,
             source=f"share of the questions labelled {label} that the reader gets wrong with the passage",
         )
-        for label in labels
+        for label in task.groups.ordered(labels)
     )
-    return replace(task, metrics=(*task.metrics, *METRICS, *measured), score=_scorer(task, labels, uids, readings))
+    metrics = (*READING_METRICS, *map(usable_of, named), *task.metrics, *measured)
 
-
-def _scorer(task: Task, labels: Sequence[str], uids: set[str], readings: Readings) -> Callable[[Example, str], Scores]:
     def score(example: Example, text: str) -> Scores:
-        questions = _questions(task, example, text) if example.uid in uids else []
-        return {**task.score(example, text), **_scores(task, questions, labels, readings)}
+        own = task.score(example, text)
+        if (example.task, example.uid) not in uids:
+            return own
+        read = readings(example, text)
+        wrong = {
+            _measured(task, label): _share(not _seen(one) for one in read if one.label == label) for label in labels
+        }
+        return {**own, **shares(read, task.requested(example)), **_answerability(read), **wrong}
 
-    return score
+    return replace(task, metrics=metrics, score=score)
 
 
 def _measured(task: Task, label: str) -> str:
@@ -114,30 +134,28 @@ def _measured(task: Task, label: str) -> str:
     return f"{task.groups.kind}_{label}"
 
 
-def _scores(
-    task: Task, questions: Sequence[ReadingQuestion], labels: Sequence[str], readings: Readings
-) -> dict[str, float | None]:
-    seen = _share(readings[question].seen for question in questions)
-    blind = _share(readings[question].blind for question in questions)
-    wrong = {
-        _measured(task, label): _share(not readings[question].seen for question in questions if question.label == label)
-        for label in labels
-    }
+def _answerability(readings: Readings) -> dict[str, float | None]:
+    seen = _share(_seen(one) for one in readings)
+    blind = _share(picked(one.without_passage) == one.key for one in readings)
     gain = None if seen is None or blind is None else seen - blind
-    return {"answerable": seen, "guessable": blind, "passage_gain": gain, **wrong}
+    return {"answerable": seen, "guessable": blind, "passage_gain": gain}
 
 
-def _share(values: Any) -> float | None:
+def _seen(reading: QuestionReading) -> bool:
+    return picked(reading.with_passage) == reading.key
+
+
+def _share(values: Iterable[bool]) -> float | None:
     found = [float(value) for value in values]
     return fmean(found) if found else None
 
 
-def _note(reader: Reader, reference: Sequence[ReadingQuestion], readings: Readings, *, examples: int) -> dict[str, Any]:
-    """What the report says of the reader: who it is, how much it read, and how it does on the data set's questions."""
+def _note(reader: Reader, reference: Sequence[ReadingQuestion], answers: _Answers, *, examples: int) -> dict[str, Any]:
+    """What the report says of the reader: its name, how much it read, and how it does on the data set's questions."""
     return {
         "name": reader.name,
         "examples": examples,
         "reference_questions": len(reference),
-        "reference_with_passage": _share(readings[question].seen for question in reference),
-        "reference_without_passage": _share(readings[question].blind for question in reference),
+        "reference_with_passage": _share(picked(answers[question][0]) == question.key for question in reference),
+        "reference_without_passage": _share(picked(answers[question][1]) == question.key for question in reference),
     }

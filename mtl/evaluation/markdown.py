@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mtl.decision import Decision
+from mtl.evaluation.lost import bars, explanation
 from mtl.evaluation.numbers import NONE, difference, number
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
 from mtl.printable import printable
@@ -28,7 +29,8 @@ def report_markdown(report: EvalReport, *, decision: Decision | None = None) -> 
     """The page of one report. decision: about the version, None where there is none yet."""
     blocks = [*_decided(decision), *_overview(report)]
     for task in report.metrics:
-        blocks += [f"## {escape(task)}", f"{report.examples[task]} examples.", _task_table(report, task)]
+        blocks += [f"## {escape(task)}", f"{report.examples[task]} examples.", *_usable(report, task)]
+        blocks += [_task_table(report, task)]
         blocks += _group_tables(report, task)
     blocks += _samples(report)
     return "\n\n".join(blocks) + "\n"
@@ -60,21 +62,7 @@ def _overview(report: EvalReport) -> list[str]:
     lines = [f"Examples: {examples}.", f"Intervals: {report.confidence:.0%}, paired bootstrap over the examples."]
     lines += [f"Generation: {seconds}."] if seconds else []
     lines += [f"Settings: {settings}."] if settings else []
-    lines += [escape(words)] if (words := reader_words(report)) else []
     return ["  \n".join(lines)]
-
-
-def reader_words(report: EvalReport) -> str:
-    """Who read the questions, and how far that reader is to be believed; empty where nobody did."""
-    note = report.settings.get("reader")
-    if not note:
-        return ""
-    seen, blind = (note[f"reference_{side}_passage"] for side in ("with", "without"))
-    said = "" if seen is None else f": it picks their key in {seen:.3f} with the passage, in {blind:.3f} without"
-    return (
-        f"Answerability: the questions of {note['examples']} examples were read by {note['name']}, "
-        f"and so were the data set's own {note['reference_questions']}{said}."
-    )
 
 
 def _setting(value: Any) -> str:
@@ -99,6 +87,16 @@ def _task_table(report: EvalReport, task: str) -> str:
         for metric in report.metrics[task]
     ]
     return _table(["metric", *report.models, *(f"candidate − {against}" for against in opponents)], rows)
+
+
+def _usable(report: EvalReport, task: str) -> list[str]:
+    """A line a model: how many of the requested questions can be used, and why the others cannot."""
+    found = bars(report, task)
+    if not found:
+        return []
+    header = ["requested questions", *(part.words for part in next(iter(found.values())))]
+    rows = [[model, *(part.shown for part in parts)] for model, parts in found.items()]
+    return [_table(map(escape, header), rows), escape(explanation(report))]
 
 
 def _group_tables(report: EvalReport, task: str) -> list[str]:
@@ -147,8 +145,9 @@ def _text(text: str, limit: int) -> str:
     return escape(line if len(line) <= limit else line[:limit].rstrip() + " […]") or "*(nothing)*"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] + ["---:" if len(header) > 2 else "---"] * (len(header) - 1), *rows]
+def _table(header: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    names = list(header)
+    lines = [names, ["---"] + ["---:" if len(names) > 2 else "---"] * (len(names) - 1), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 

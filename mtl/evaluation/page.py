@@ -16,14 +16,22 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from mtl.decision import Decision
 from mtl.evaluation.dataset_changes import DatasetChange
-from mtl.evaluation.markdown import reader_words
+from mtl.evaluation.lost import bars, explanation
 from mtl.evaluation.numbers import NONE, difference, number
-from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
+from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, QuestionReading, Readings, Sample
+from mtl.evaluation.usable import picked
 from mtl.printable import printable
 from mtl.task import Groups, Metric, Task
 
 INPUT_CHARS = 6000
 """Longest input, and longest text of a model, that is shown; the rest is in the data set and in the report."""
+
+_FAULTS = {
+    "options": "an option is repeated",
+    "group": "not of a requested difficulty",
+    "repeated": "asked before",
+}
+"""What stands at a question that cannot be used although the reader may pick its key."""
 
 _WIDTH, _MIDDLE, _REACH = 240.0, 120.0, 112.0  # of a plot, in units of its viewBox
 
@@ -111,7 +119,8 @@ def _task_view(report: EvalReport, task: str, *, against: str) -> dict[str, Any]
         "neutral": [row for row in whole if row.metric.higher_is_better is None],
         "groups": by_group,
         "kind": report.groups.get(task, Groups()).kind,
-        "note": reader_words(report) if report.metric(task, "answerable") else "",
+        "bars": (found := bars(report, task)),
+        "note": explanation(report) if found else "",
     }
 
 
@@ -181,7 +190,7 @@ def _plot(found: Comparison | None, metric: Metric) -> Plot | None:
 
 def _sample_view(sample: Sample, task: Task | None) -> dict[str, Any]:
     texts = {"reference": sample.reference, **{m: sample.predictions[m] for m in _order(sample.predictions)}}
-    views = [_text_view(name, text, task) for name, text in texts.items()]
+    views = [_text_view(name, text, task, sample.readings.get(name, ())) for name, text in texts.items()]
     beside = CHAMPION in texts  # then the base is no opponent, and stands aside
     return {
         "sample": sample,
@@ -196,14 +205,27 @@ def _order(names: Mapping[str, str]) -> list[str]:
     return [name for name in (CHAMPION, CANDIDATE, BASE) if name in names]
 
 
-def _text_view(name: str, text: str, task: Task | None) -> dict[str, Any]:
-    """`items`: how the task draws its answer, where the text is one."""
+def _text_view(name: str, text: str, task: Task | None, readings: Readings) -> dict[str, Any]:
+    """`items`: how the task draws its answer, where the text is one, each with what the reader made of it."""
     parsed = task.parse(text) if task is not None else None
+    items = task.draw(parsed) if task is not None and parsed is not None else []
+    marks = [_mark(reading) for reading in readings] if len(readings) == len(items) else [None] * len(items)
     return {
         "name": name,
         "text": _cut(" ".join(text.split())),
-        "items": task.draw(parsed) if task is not None and parsed is not None else [],
+        "items": list(zip(items, marks, strict=True)),
         "unread": task is not None and parsed is None and name != "reference",
+    }
+
+
+def _mark(reading: QuestionReading) -> dict[str, Any]:
+    """Whether the reader picks the key, how likely it holds it, and what else is wrong with the question."""
+    pick = picked(reading.with_passage)
+    return {
+        "agrees": pick == reading.key,
+        "key": number(reading.with_passage[reading.key], digits=2),
+        "pick": chr(ord("A") + pick),
+        "fault": _FAULTS.get(reading.fault or ""),
     }
 
 

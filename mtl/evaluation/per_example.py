@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mtl.evaluation.report import ExampleScores
+from mtl.evaluation.report import ExampleScores, QuestionReading
 
+_READING = pa.struct(
+    [
+        ("question", pa.string()),
+        ("label", pa.string()),
+        ("key", pa.int32()),
+        ("with_passage", pa.list_(pa.float64())),
+        ("without_passage", pa.list_(pa.float64())),
+        ("fault", pa.string()),
+    ]
+)
 SCHEMA = pa.schema(
     [
         ("model", pa.string()),
@@ -19,9 +31,13 @@ SCHEMA = pa.schema(
         ("groups", pa.list_(pa.string())),
         ("prediction", pa.string()),
         ("scores", pa.map_(pa.string(), pa.float64())),
+        ("readings", pa.list_(_READING)),
     ]
 )
-"""One row for each model and example; a score is null where the metric does not apply."""
+"""One row for each model and example; a score is null where the metric does not apply.
+
+readings: one for each question that the reader read, see `QuestionReading`.
+"""
 
 
 def write_scores(path: Path, rows: Iterable[ExampleScores]) -> None:
@@ -35,6 +51,7 @@ def write_scores(path: Path, rows: Iterable[ExampleScores]) -> None:
             "groups": list(row.groups),
             "prediction": row.prediction,
             "scores": list(row.scores.items()),
+            "readings": [asdict(reading) for reading in row.readings],
         }
         for row in rows
     ]
@@ -47,7 +64,7 @@ def write_scores(path: Path, rows: Iterable[ExampleScores]) -> None:
 
 
 def read_scores(path: Path) -> tuple[ExampleScores, ...]:
-    """Rows in the order in which they were written."""
+    """Rows in the order in which they were written; of a file from before there were readings, without them."""
     return tuple(
         ExampleScores(
             model=row["model"],
@@ -56,6 +73,12 @@ def read_scores(path: Path) -> tuple[ExampleScores, ...]:
             groups=tuple(row["groups"]),
             prediction=row["prediction"],
             scores=dict(row["scores"]),
+            readings=tuple(_reading(item) for item in row["readings"] or ()),
         )
         for row in pq.read_table(path, schema=SCHEMA).to_pylist()
     )
+
+
+def _reading(item: dict[str, Any]) -> QuestionReading:
+    sides = {side: tuple(item[side]) for side in ("with_passage", "without_passage")}
+    return QuestionReading(**{**item, **sides})

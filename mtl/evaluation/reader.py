@@ -6,12 +6,14 @@ readers on the Hub) scores the four pairs of passage and question with option.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch.nn.functional import cross_entropy, softmax
+from torch.nn.functional import cross_entropy, log_softmax, softmax
+from transformers.cache_utils import EncoderDecoderCache
 
 from mtl.errors import ModelError
 from mtl.evaluation.predictor import Precision, plan_batches, prepared
@@ -25,7 +27,7 @@ from mtl.task import ReadingQuestion
 OWN, BASE = "candidate", "base"
 """Names of readers that need no other model: the candidate, and its base."""
 
-_ROWS = 32
+_ROWS = 64
 """Most questions of one batch: the likelihoods of their options hold a float for each entry of the vocabulary."""
 
 
@@ -44,11 +46,6 @@ class Reader(Protocol):
     def __call__(self, questions: Sequence[ReadingQuestion], *, passage: bool) -> list[Probabilities]:
         """The probabilities of each question's options, with the passage or without it; the same every time."""
         ...
-
-
-def picked(probabilities: Probabilities) -> int:
-    """The index of the most likely option, the first of equals."""
-    return max(range(len(probabilities)), key=probabilities.__getitem__)
 
 
 class T5Reader:
@@ -79,23 +76,51 @@ class T5Reader:
             return _in_batches(read, [len(row) for row in ids], batch_tokens=self._batch_tokens, name=self.name)
 
     def _read(self, rows: Sequence[Sequence[int]], options: Sequence[Sequence[str]]) -> list[Probabilities]:
-        """The probabilities of each row; the inputs are encoded once for all options of a row."""
-        device = self._model.device
-        batch = self._tokenizer.pad({"input_ids": list(rows)}, return_tensors="pt").to(device)
-        hidden = self._model.get_encoder()(**batch).last_hidden_state
-        counts = torch.tensor([len(row) for row in options], device=device)
-        answers = self._tokenizer([text for row in options for text in row], padding=True, return_tensors="pt").to(
-            device
-        )
-        labels = answers["input_ids"].masked_fill(answers["attention_mask"] == 0, -100)
+        """The probabilities of each row. What does not depend on the option is computed once for all options of a row:
+        the encoder, the decoder's keys and values of it, and the first step of the decoder.
+        """
+        model = self._model
+        batch = self._tokenizer.pad({"input_ids": list(rows)}, return_tensors="pt").to(model.device)
+        start = torch.full((len(rows), 1), model.config.decoder_start_token_id, device=model.device)
+        first = model(**batch, decoder_input_ids=start, use_cache=True)
+        owners = [row for row, texts in enumerate(options) for _ in texts]
+        answers = self._tokenizer([text for texts in options for text in texts])["input_ids"]
+        begun = log_softmax(first.logits[:, 0].float(), dim=-1)
+        sums = begun[owners, [ids[0] for ids in answers]]
+        for chosen in _alike([len(ids) - 1 for ids in answers]):
+            own = torch.tensor([owners[index] for index in chosen], device=model.device)
+            past = [[part[own] for part in layer if part is not None] for layer in first.past_key_values]
+            sums[chosen] += self._rest(
+                [answers[index] for index in chosen],
+                EncoderDecoderCache(past),
+                first.encoder_last_hidden_state[own],
+                batch["attention_mask"][own],
+            )
+        means = sums / torch.tensor([len(ids) for ids in answers], device=model.device)
+        counts = [len(texts) for texts in options]
+        return [tuple(softmax(row.double(), dim=0).tolist()) for row in torch.split(means, counts)]
+
+    def _rest(self, ids: Sequence[Sequence[int]], past: Any, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """The log-likelihood of each option but for its first token, which `past` does not hold yet."""
+        tokens = self._tokenizer.pad({"input_ids": list(ids)}, return_tensors="pt").to(hidden.device)
+        labels = tokens["input_ids"].masked_fill(tokens["attention_mask"] == 0, -100)[:, 1:]
         logits = self._model(
-            encoder_outputs=(hidden.repeat_interleave(counts, dim=0),),
-            attention_mask=batch["attention_mask"].repeat_interleave(counts, dim=0),
-            labels=labels,
+            encoder_outputs=(hidden,),
+            attention_mask=mask,
+            decoder_input_ids=tokens["input_ids"][:, :-1],
+            past_key_values=past,
+            use_cache=True,
         ).logits
-        losses = cross_entropy(logits.float().transpose(1, 2), labels, reduction="none")
-        means = losses.sum(dim=1) / answers["attention_mask"].sum(dim=1)
-        return [tuple(softmax(-row.double(), dim=0).tolist()) for row in means.split(counts.tolist())]
+        return -cross_entropy(logits.float().transpose(1, 2), labels, reduction="none").sum(dim=1)
+
+
+def _alike(lengths: Sequence[int]) -> list[list[int]]:
+    """Indices in groups of about the same length, so that little of a group is padding; those of length 0 in none."""
+    groups: dict[int, list[int]] = {}
+    for index, length in enumerate(lengths):
+        if length:
+            groups.setdefault(math.ceil(math.log(length, 1.5)), []).append(index)
+    return [groups[size] for size in sorted(groups)]
 
 
 class MultipleChoiceReader:

@@ -56,10 +56,30 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class QuestionReading:
+    """What the reader made of one question. key: index of the option that the question says is right.
+
+    with_passage, without_passage: the probability of each option. fault: why it cannot be used, None if it can.
+    """
+
+    question: str
+    label: str
+    key: int
+    with_passage: tuple[float, ...]
+    without_passage: tuple[float, ...]
+    fault: str | None
+
+
+Readings = tuple[QuestionReading, ...]
+"""Of the questions of one text, in their order; empty where no reader read them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """What each model wrote for one example.
 
     kind: worst, median, best (by `gain`, the candidate's over the champion or the base, -1..1) or random.
+    readings: model, or `reference`, -> what the reader made of its questions.
     """
 
     task: str
@@ -69,6 +89,7 @@ class Sample:
     predictions: Mapping[str, str]
     kind: str = "random"
     gain: float | None = None
+    readings: Mapping[str, Readings] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +102,7 @@ class ExampleScores:
     groups: tuple[str, ...]
     prediction: str
     scores: Means
+    readings: Readings = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +181,7 @@ class EvalReport:
             "comparisons": [_comparison_json(comparison) for comparison in self.comparisons],
             "metrics": {task: [asdict(metric) for metric in metrics] for task, metrics in self.metrics.items()},
             "groups": {task: {"kind": its.kind, "names": list(its.names)} for task, its in self.groups.items()},
-            "samples": [asdict(sample) for sample in self.samples],
+            "samples": [_sample_json(sample) for sample in self.samples],
             "settings": dict(self.settings),
         }
 
@@ -172,7 +194,7 @@ class EvalReport:
                 task: tuple(Metric(**metric) for metric in metrics) for task, metrics in document["metrics"].items()
             },
             comparisons=tuple(_comparison_of(item) for item in document["comparisons"]),
-            samples=tuple(Sample(**item) for item in document["samples"]),
+            samples=tuple(_sample_of(item) for item in document["samples"]),
             confidence=document["confidence"],
             seconds=document["seconds_by_model"],
             settings=document["settings"],
@@ -181,6 +203,7 @@ class EvalReport:
 
 
 _NUMBERS = ("difference", "low", "high")
+_SIDES = ("with_passage", "without_passage")
 _BY_GROUP = "by_difficulty"
 
 
@@ -239,6 +262,26 @@ def _model_of(document: Mapping[str, Any], model: str) -> dict[str, TaskResult]:
         )
         for task, values in tasks.items()
     }
+
+
+def _sample_json(sample: Sample) -> dict[str, Any]:
+    read = {name: [_reading_json(one) for one in readings] for name, readings in sample.readings.items()}
+    return asdict(sample) | {"readings": read}
+
+
+def _sample_of(document: Mapping[str, Any]) -> Sample:
+    read = document.get("readings", {})
+    readings = {name: tuple(_reading_of(item) for item in items) for name, items in read.items()}
+    return Sample(**{**document, "readings": readings})
+
+
+def _reading_json(reading: QuestionReading) -> dict[str, Any]:
+    return asdict(reading) | {side: [_null(value) for value in getattr(reading, side)] for side in _SIDES}
+
+
+def _reading_of(document: Mapping[str, Any]) -> QuestionReading:
+    sides = {side: tuple(math.nan if value is None else value for value in document[side]) for side in _SIDES}
+    return QuestionReading(**{**document, **sides})
 
 
 def _comparison_json(comparison: Comparison) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
-from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, MODELS, ExampleScores, Means, Sample
+from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, MODELS, ExampleScores, Means, Readings, Sample
 from mtl.example import Example
 from mtl.fingerprint import sha256_json
 from mtl.task import Metric, Task
@@ -35,6 +35,7 @@ def pick_samples(
     tasks: Mapping[str, Task],
     seed: int,
     per_task: int,
+    readings: Callable[[Example, str], Readings],
 ) -> tuple[Sample, ...]:
     """At most `per_task` samples of each task. scores: model -> rows aligned with `examples`.
 
@@ -47,15 +48,18 @@ def pick_samples(
         gains = _gains(scores, own, task)
         for kind, index in _chosen(examples, own, gains, seed=seed)[:per_task]:
             example = examples[index]
+            texts = {m: predictions[m][index] for m in MODELS if m in predictions}
+            read = {m: readings(example, text) for m, text in {"reference": example.targets, **texts}.items()}
             found.append(
                 Sample(
                     task=name,
                     uid=example.uid,
                     inputs=example.inputs,
                     reference=example.targets,
-                    predictions={m: predictions[m][index] for m in MODELS if m in predictions},
+                    predictions=texts,
                     kind=kind,
                     gain=gains.get(index),
+                    readings={m: its for m, its in read.items() if its},
                 )
             )
     return tuple(found)

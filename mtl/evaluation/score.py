@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from mtl.evaluation.report import (
     ExampleScores,
     GroupResult,
     Means,
+    Readings,
     TaskResult,
 )
 from mtl.evaluation.samples import pick_samples
@@ -39,14 +40,19 @@ def evaluate_models(
     samples_per_task: int = 6,
     seconds: Mapping[str, float] | None = None,
     settings: Mapping[str, Any] | None = None,
+    readings: Callable[[Example, str], Readings] = lambda example, text: (),
 ) -> EvalReport:
     """The report of models (named base, candidate, champion) that each answered all of `examples`, in their order.
 
     The candidate is compared with the base and, if it is there, with the champion. `seconds` (model -> time of
     generation) and `settings` are kept as they are; `seed` draws the resamples and the samples.
+    readings: (example, text) -> what a reader made of the questions in a text, see `with_reader`.
     """
     _check(predictions, examples, tasks)
-    scores = {model: _score(model, texts, examples=examples, tasks=tasks) for model, texts in predictions.items()}
+    scores = {
+        model: _score(model, texts, examples=examples, tasks=tasks, readings=readings)
+        for model, texts in predictions.items()
+    }
     present = [name for name in tasks if any(example.task == name for example in examples)]
     return EvalReport(
         results={model: {task: _task_result(rows, tasks[task]) for task in present} for model, rows in scores.items()},
@@ -65,7 +71,9 @@ def evaluate_models(
                 resamples=resamples,
             )
         ),
-        samples=pick_samples(predictions, examples, scores, tasks=tasks, seed=seed, per_task=samples_per_task),
+        samples=pick_samples(
+            predictions, examples, scores, tasks=tasks, seed=seed, per_task=samples_per_task, readings=readings
+        ),
         confidence=confidence,
         seconds=dict(seconds or {}),
         settings=dict(settings or {}) | {"seed": seed, "resamples": resamples},
@@ -123,7 +131,12 @@ def _check(predictions: Mapping[str, Sequence[str]], examples: Sequence[Example]
 
 
 def _score(
-    model: str, texts: Sequence[str], *, examples: Sequence[Example], tasks: Mapping[str, Task]
+    model: str,
+    texts: Sequence[str],
+    *,
+    examples: Sequence[Example],
+    tasks: Mapping[str, Task],
+    readings: Callable[[Example, str], Readings],
 ) -> list[ExampleScores]:
     """Rows in the order of the examples; the scores of each task come out of one call."""
     scores: list[Means] = [{}] * len(examples)
@@ -144,6 +157,7 @@ def _score(
             groups=tuple(tasks[example.task].group(example)),
             prediction=text,
             scores=row,
+            readings=readings(example, text),
         )
         for example, text, row in zip(examples, texts, scores, strict=True)
     ]

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
+from mtl.evaluation.report import Readings
+from mtl.metrics.reading import USABLE, usable_of
 from mtl.metrics.text import normalise
 from mtl.task import ReadingQuestion
 
@@ -22,6 +24,11 @@ class Fault(StrEnum):
     GROUP = "group"
     REPEATED = "repeated"
     KEY = "key"
+
+
+def picked(probabilities: Sequence[float]) -> int:
+    """The index of the most likely option, the first of equals: the one that a reader picks."""
+    return max(range(len(probabilities)), key=probabilities.__getitem__)
 
 
 def faults(
@@ -43,7 +50,39 @@ def faults(
 def usable(questions: Sequence[ReadingQuestion], found: Sequence[Fault | None], requested: Mapping[str, int]) -> int:
     """How many of the requested questions the answer delivers. found: what `faults` says of them."""
     good = Counter(question.label for question, fault in zip(questions, found, strict=True) if fault is None)
-    return sum(min(good[label], count) for label, count in requested.items())
+    return sum(_counted(good, requested).values())
+
+
+def shares(readings: Readings, requested: Mapping[str, int]) -> dict[str, float]:
+    """`usable`, why the other requested questions were lost (`LOST`; the sum of all is 1), and `usable` of each label.
+
+    A question that is missing is put down to one that was delivered and cannot be used, if there is one: to a wrong
+    key first, then to a repetition, then to a wrong label or one question too many of a label. The rest could not be
+    read. Nothing requested: no shares.
+    """
+    total = sum(requested.values())
+    if not total:
+        return {}
+    good = Counter(one.label for one in readings if one.fault is None)
+    counted = _counted(good, requested)
+    kinds, count = Counter(one.fault for one in readings), sum(counted.values())
+    faulty = {
+        "lost_key": kinds[Fault.KEY],
+        "lost_repeated": kinds[Fault.REPEATED] + kinds[Fault.OPTIONS],
+        "lost_level": kinds[Fault.GROUP] + good.total() - count,
+    }
+    slots, left = {USABLE: count}, total - count
+    for name, most in faulty.items():
+        slots[name] = min(most, left)
+        left -= slots[name]
+    slots["lost_unread"] = left
+    of_labels = {usable_of(label).name: counted[label] / number for label, number in requested.items()}
+    return {name: number / total for name, number in slots.items()} | of_labels
+
+
+def _counted(good: Counter[str], requested: Mapping[str, int]) -> dict[str, int]:
+    """label -> how many of its questions count. good: label -> questions that can be used."""
+    return {label: min(good[label], number) for label, number in requested.items()}
 
 
 def _fault(question: ReadingQuestion, pick: int, requested: Mapping[str, int], *, repeated: bool) -> Fault | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from mtl.config.retrain import RetrainConfig
 from mtl.data.manifest import SplitCounts
 from mtl.errors import InputError
+from mtl.metrics.reading import needs_reader
 from mtl.pipeline.records import Unpromotable
 from mtl.promotion import Shortage, policy_from, shortages, will_be_evaluated
 
@@ -24,6 +25,11 @@ def unpromotable(config: RetrainConfig, counts: Mapping[str, Mapping[str, SplitC
     split = config.evaluate.split
     evaluated = will_be_evaluated(counts, split=split, max_examples=config.evaluate.max_examples)
     whole = will_be_evaluated(counts, split=split, max_examples=None)
+    return [*_unread(config, evaluated), *_too_few(config, evaluated, whole)]
+
+
+def _too_few(config: RetrainConfig, evaluated: Mapping[str, int], whole: Mapping[str, int]) -> list[Unpromotable]:
+    split = config.evaluate.split
     return [
         Unpromotable(
             short.task,
@@ -34,6 +40,25 @@ def unpromotable(config: RetrainConfig, counts: Mapping[str, Mapping[str, SplitC
             do=_remedy(config, short, have=whole.get(short.task, 0)),
         )
         for short in shortages(evaluated, policy_from(config.gate))
+    ]
+
+
+def _unread(config: RetrainConfig, evaluated: Mapping[str, int]) -> list[Unpromotable]:
+    """Tasks that a metric of the reader decides, and of which the reader reads fewer examples than the gate needs."""
+    bound, needed = config.evaluate.reader_examples, config.gate.min_examples
+    if config.evaluate.reader == "none" or bound is None or bound >= needed:
+        return []
+    return [
+        Unpromotable(
+            task,
+            bound,
+            needed,
+            text=f"{task}: no version can be promoted, because the questions of {bound} examples are read and the gate "
+            f"needs {needed} with a value of {metric}",
+            do=f"evaluate: {{reader_examples: {needed}}} or more, or leave reader_examples out",
+        )
+        for task, metric in config.gate.metrics.items()
+        if needs_reader(metric) and evaluated.get(task, 0) >= needed
     ]
 
 

@@ -19,6 +19,7 @@ from mtl.pipeline.pages import REPORT_PAGE
 from mtl.pipeline.records import Evaluation, PreparedDataset, RegisteredVersion
 from mtl.pipeline.report import keep_page, version_page
 from mtl.pipeline.train import lineage_tags
+from mtl.promotion import deciding, policy_from
 from mtl.registry.code_version import code_version
 from mtl.release.layout import ReleaseFacts
 from mtl.release.licences import licence_of
@@ -137,10 +138,10 @@ def _gate_metrics(config: RetrainConfig, report: EvalReport) -> dict[str, float]
 
     MLflow draws charts in the order of these names, capitals first: a run's charts begin with them.
     """
-    against = report.opponent
+    against, policy = report.opponent, policy_from(config.gate)
     found: dict[str, float | None] = {}
-    for task, metrics in report.metrics.items():
-        name = config.gate.metrics.get(task) or metrics[0].name
+    for task in report.metrics:
+        name = deciding(report, policy, task)
         compared = report.comparison(against, task, name)
         found |= {
             f"Gate/{task} {name}": report.mean(CANDIDATE, task, name),

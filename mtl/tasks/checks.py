@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from inspect import signature
 
+from mtl.metrics.reading import needs_reader
 from mtl.parameter import Parameter
 from mtl.task import BadRequest, Task
 
@@ -86,9 +87,17 @@ def _metrics(task: Task) -> Iterator[str]:
     if not names:
         yield "it has no metric, so that the gate could not judge it"
     yield from (f"two metrics are called {name!r}" for name in _repeated(names))
-    deciding = [task.gate.metric] if task.gate.metric else names[:1]
-    for name in dict.fromkeys([*deciding, *task.gate.floors, *task.gate.guards]):
-        if name not in judged:
+    yield from (
+        f"a metric cannot be called {name!r}, which comes from a reader" for name in names if needs_reader(name)
+    )
+    gate = task.gate
+    deciding = [gate.metric] if gate.metric else names[:1]
+    by_reader = {n for n in (*deciding, *gate.guards, *gate.floors) if needs_reader(n)} if task.questions else set()
+    if by_reader & {*deciding} and not gate.without_reader:
+        yield f"it is decided by {gate.metric!r}, which comes from a reader, and without_reader names no other metric"
+    alone = [gate.without_reader] if gate.without_reader else []
+    for name in dict.fromkeys([*deciding, *gate.floors, *gate.guards, *alone]):
+        if name not in judged and (name not in by_reader or name in alone):
             yield f"the gate cannot judge it by {name!r}, which is none of its metrics that have a better end"
     yield from (f"two groups are called {name!r}" for name in _repeated(task.groups.names))
 

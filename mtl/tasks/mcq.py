@@ -15,6 +15,7 @@ from typing import Any
 
 from mtl.example import Example
 from mtl.fingerprint import sha256_bytes
+from mtl.metrics.reading import GUESSABLE, USABLE, usable_of
 from mtl.parameter import Parameter
 from mtl.task import (
     Agreed,
@@ -256,7 +257,14 @@ TASK = Task(
     options=OPTIONS,
     settle=settle,
     groups=Groups("difficulty", DIFFICULTIES),
-    gate=GateDefaults("counts_obeyed", guards=("four_options", "valid_key", "question_overlap", "key_supported")),
+    gate=GateDefaults(
+        USABLE,
+        guards=(
+            *(usable_of(level).name for level in DIFFICULTIES),
+            *(GUESSABLE, "four_options", "valid_key", "question_overlap", "key_supported"),
+        ),
+        without_reader="counts_obeyed",
+    ),
     draw=draw,
     caveat="A question's key can be wrong.",
 )

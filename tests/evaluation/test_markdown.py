@@ -16,6 +16,7 @@ from mtl.evaluation.report import EvalReport
 from mtl.evaluation.score import evaluate_models
 from mtl.example import Example
 from mtl.task import Groups, Metric
+from tests.evaluation.test_page import read_report
 from tests.support.toy_task import toy_task
 
 METRICS = (Metric("score"), Metric("repeated", higher_is_better=False), Metric("never"))
@@ -135,3 +136,17 @@ def test_groups_stand_in_the_order_of_their_task() -> None:
         page = report_markdown(its)
         assert "### By difficulty" in page
         assert re.findall(r"\| score \| (\w+) \|", page) == ["Easy", "Medium", "Hard"]
+
+
+def test_what_can_be_used_and_why_the_rest_was_lost_is_a_table() -> None:
+    text = report_markdown(read_report())
+    rows = [
+        line for line in text.splitlines() if line.startswith(("| requested questions", "| base | ", "| champion |"))
+    ]
+    assert rows[:3] == [
+        "| requested questions | usable | key not picked | repeated | wrong difficulty | not readable |",
+        "| base | 0.000 | 0.000 | 0.000 | 0.000 | 1.000 |",
+        "| champion | 0.000 | 1.000 | 0.000 | 0.000 | 0.000 |",
+    ]
+    assert "A requested question is usable if" in text
+    assert "requested questions" not in report_markdown(_scored())

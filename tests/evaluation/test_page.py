@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mtl.decision import Decision, DecisionState
+from mtl.evaluation.answerability import with_reader
 from mtl.evaluation.dataset_changes import dataset_changes
 from mtl.evaluation.page import report_page
 from mtl.evaluation.report import EvalReport
@@ -16,6 +17,7 @@ from mtl.evaluation.score import evaluate_models
 from mtl.example import Example
 from mtl.task import Metric
 from mtl.tasks.table import TASKS
+from tests.evaluation.test_answerability import Finder
 from tests.evaluation.test_with_tasks import ECHOES, EXAMPLES, REFERENCES
 from tests.support.toy_task import toy_task
 
@@ -104,6 +106,49 @@ def test_questions_are_a_quiz_with_the_key_hidden(report: EvalReport) -> None:
     assert page.count('<ol class="quiz">') >= 4
     assert "<details><summary>Show the key</summary>A</details>" in page
     assert "<details open" not in page
+
+
+def read_report() -> EvalReport:
+    """With a reader: the champion has wrong keys, and the candidate's hard questions repeat its easy ones."""
+    wrong = [text.replace("Correct: A", "Correct: B") for text in REFERENCES]
+    repeats = [re.sub(r"Where were boats of (\w+) left", r"Where is the \1 lake", text) for text in REFERENCES]
+    texts = {"base": ECHOES, "champion": wrong, "candidate": repeats}
+    read = with_reader(TASKS, EXAMPLES, texts, Finder(), per_task=None, seed=1)
+    return evaluate_models(
+        texts, EXAMPLES, tasks=read.tasks, seed=1, resamples=50, settings=read.settings, readings=read.readings
+    )
+
+
+def test_a_bar_for_each_model_shows_what_can_be_used_and_why_the_rest_was_lost() -> None:
+    report = read_report()
+    page = report_page(report, title="m v1", tasks=TASKS)
+    seen = tags(page)
+    stacks = [a["aria-label"] for tag, a in seen if tag == "svg" and a["class"] == "stack"]
+    none = "key not picked 0.000, repeated 0.000, wrong difficulty 0.000, not readable"
+    assert stacks == [
+        f"base: usable 0.000, {none} 1.000",
+        "champion: usable 0.000, key not picked 1.000, repeated 0.000, wrong difficulty 0.000, not readable 0.000",
+        "candidate: usable 0.750, key not picked 0.000, repeated 0.250, wrong difficulty 0.000, not readable 0.000",
+    ]
+    ends = [(a["class"], float(a["x"] or 0), float(a["width"] or 0)) for tag, a in seen if tag == "rect"]
+    assert [name for name, *_ in ends] == ["lost_unread", "lost_key", "usable", "lost_repeated"]
+    assert ends[2][2] == ends[3][1] and ends[3][1] + ends[3][2] == 600
+    assert page.count("A requested question is usable if") == 1
+    assert page.index("usable 0.000") < page.index("counts_obeyed")
+    assert report_page(EvalReport.from_json(report.to_json()), title="m v1", tasks=TASKS) == page
+
+
+def test_each_question_of_the_quiz_carries_the_readers_mark() -> None:
+    page = report_page(read_report(), title="m v1", tasks=TASKS)
+    assert "✓ reader agrees (probability of the key 1.00)</div>" in page
+    assert "✗ reader disagrees (probability of the key 0.00)</div>" in page
+    assert "<details><summary>Show the key</summary>B (the reader picks A)</details>" in page
+    assert "✓ reader agrees (probability of the key 1.00); ✗ asked before</div>" in page
+
+
+def test_without_a_reader_there_is_neither_bar_nor_mark(report: EvalReport) -> None:
+    page = report_page(report, title="m v1", tasks=TASKS)
+    assert 'class="stack"' not in page and "reader agrees" not in page
 
 
 def test_samples_are_worst_median_best_and_random_on_the_same_inputs(report: EvalReport) -> None:

@@ -11,7 +11,8 @@ import torch
 from transformers import BertConfig, BertForMultipleChoice
 
 from mtl.errors import ModelError, NotFoundError
-from mtl.evaluation.reader import MultipleChoiceReader, Reader, T5Reader, load_reader, picked, prompt
+from mtl.evaluation.reader import MultipleChoiceReader, Reader, T5Reader, load_reader, prompt
+from mtl.evaluation.usable import picked
 from mtl.sources.demo.corpus import passages
 from mtl.task import ReadingQuestion
 from mtl.tasks.table import get_task

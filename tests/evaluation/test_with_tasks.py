@@ -12,17 +12,19 @@ from mtl.evaluation.markdown import report_markdown
 from mtl.evaluation.report import EvalReport
 from mtl.evaluation.score import evaluate_models
 from mtl.example import Example
+from mtl.metrics.reading import needs_reader
 from mtl.promotion import decide, policy_from
 from mtl.tasks.mcq_form import render_target
 from mtl.tasks.table import TASKS, get_task
 
 POLICY = policy_from(GateConfig())
+ASKED = {"Easy": "Where is the {} lake?", "Medium": "Which lake froze near {}?", "Hard": "Where were boats of {} left?"}
 PLACES = ("Lund", "Oslo", "Bergen", "Turku", "Malmo", "Umea")
 
 
 def _question(place: str, difficulty: str) -> dict[str, object]:
     options = [place, *(other for other in PLACES if other != place)][:4]
-    return {"question": f"Where is the {place} lake?", "options": options, "correct": "A", "difficulty": difficulty}
+    return {"question": ASKED[difficulty].format(place), "options": options, "correct": "A", "difficulty": difficulty}
 
 
 def _examples() -> list[Example]:
@@ -48,11 +50,12 @@ def _report(**predictions: list[str]) -> EvalReport:
     return evaluate_models(predictions, EXAMPLES, tasks=TASKS, seed=1, resamples=300)
 
 
-def test_the_default_gate_names_metrics_that_the_tasks_have() -> None:
+def test_the_default_gate_names_metrics_that_the_tasks_have_by_themselves_or_from_a_reader() -> None:
     gate = GateConfig()
     for task, metric in gate.metrics.items():
-        names = [described.name for described in get_task(task).metrics]
-        assert {metric, *gate.guards[task]} <= set(names)
+        names = {described.name for described in get_task(task).metrics}
+        assert {name for name in (metric, *gate.guards[task]) if not needs_reader(name)} <= names
+        assert not needs_reader(metric) or gate.without_reader[task] in names
 
 
 def test_perfect_answers_beat_echoes_and_become_the_first_champion() -> None:

@@ -74,4 +74,22 @@ def test_a_configuration_of_one_task_is_not_judged_on_the_other(task: str) -> No
     """The default of gate.metrics names both tasks, so that no version of one alone was ever promoted."""
     assert unpromotable(config(tasks=[task]), counts(**{task: 30})) == []
     assert list(config(tasks=[task]).gate.metrics) == [task]
-    assert config().gate.metrics == {"summarize": "rougeLsum", "mcq": "counts_obeyed"}
+    assert config().gate.metrics == {"summarize": "rougeLsum", "mcq": "usable"}
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "gate", "tasks"),
+    [
+        ({"reader_examples": 29}, {}, ["mcq"]),
+        ({"reader_examples": 30}, {}, []),
+        ({}, {}, []),
+        ({"reader_examples": 29, "reader": "none"}, {}, []),
+        ({"reader_examples": 29}, {"metrics": {"mcq": "counts_obeyed"}}, []),
+    ],
+)
+def test_fewer_examples_read_than_the_gate_needs_are_foreseen(evaluate: Any, gate: Any, tasks: list[str]) -> None:
+    found = unpromotable(config(evaluate=evaluate, gate=gate), counts(mcq=30, summarize=30))
+    assert [item.task for item in found] == tasks
+    for item in found:
+        assert "the questions of 29 examples are read and the gate needs 30 with a value of usable" in item.text
+        assert item.do == "evaluate: {reader_examples: 30} or more, or leave reader_examples out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 from collections.abc import Callable
@@ -13,9 +14,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mtl.config.gate import GateConfig
+from mtl.evaluation.reader import BASE, Reader, load_reader
 from mtl.evaluation.report import EvalReport
-from mtl.evaluation.run import measure
-from mtl.promotion import PromotionPolicy, decide
+from mtl.evaluation.run import Reading, measure
+from mtl.example import Example
+from mtl.promotion import PromotionPolicy, decide, policy_from
+from mtl.tasks.mcq_form import LETTERS, parse, render_target
 from mtl.tasks.table import TASKS
 from tests.support.learned import MAX_NEW_TOKENS, learned_model, short_examples
 from tests.support.trained import MAX_INPUT_TOKENS
@@ -64,11 +69,13 @@ def changed(model: Path, folder: Path, change: Callable[[str, torch.Tensor], tor
     return folder
 
 
-def measured(champion: Path, candidate: Path) -> EvalReport:
+def measured(
+    champion: Path, candidate: Path, *, reading: Reading | None = None, documents: int = EXAMPLES
+) -> EvalReport:
     """Both, and the base, on fresh documents."""
     return measure(
         {"candidate": candidate, "champion": champion},
-        short_examples(2, EXAMPLES),
+        short_examples(2, documents),
         tasks=TASKS,
         max_new_tokens=dict.fromkeys(TASKS, MAX_NEW_TOKENS),
         max_input_tokens=MAX_INPUT_TOKENS,
@@ -76,6 +83,7 @@ def measured(champion: Path, candidate: Path) -> EvalReport:
         precision="fp32",
         seed=1,
         confidence=POLICY.confidence,
+        reading=reading,
     )
 
 
@@ -146,3 +154,44 @@ def test_weights_that_are_no_numbers_are_not_promoted(weak: Path, champion: Path
     decision = decide(measured(weak, changed(champion, tmp_path / "nan", spoil)), POLICY)
     assert not decision.promoted
     assert any("worse" in reason or "missing" in reason for reason in decision.reasons)
+
+
+def keyed(letter: Callable[[Example], str]) -> Callable[[Example], Example]:
+    """Questions whose right option comes first, and whose key is `letter`.
+
+    A model as small as this one learns in half a minute to find a fact and to write it first; it does not learn to go
+    from an option back to its letter. It often repeats the right option, so that few of its questions are usable, and
+    what the keys are worth shows in `answerable`.
+    """
+
+    def change(example: Example) -> Example:
+        if example.task != "mcq":
+            return example
+        questions = []
+        for question in parse(example.targets) or []:
+            options = list(question["options"])
+            right = options.pop(LETTERS.index(question["correct"]))
+            questions.append(question | {"options": [right, *options], "correct": letter(example)})
+        return replace(example, targets=render_target(questions))
+
+    return change
+
+
+def test_trained_on_shuffled_keys_it_is_refused_for_them_though_its_form_is_the_same(tmp_path: Path) -> None:
+    champion = learned_model(tmp_path / "champion", change=keyed(lambda example: "A"))
+    shuffled = keyed(lambda example: random.Random(example.uid).choice(LETTERS))
+    candidate = learned_model(tmp_path / "shuffled", change=shuffled)
+
+    def load() -> Reader:
+        return load_reader(BASE, None, candidate=candidate, max_input_tokens=MAX_INPUT_TOKENS, batch_tokens=8192)
+
+    report = measured(champion, candidate, reading=Reading(load), documents=2 * EXAMPLES)
+    form = ("four_options", "valid_key", "kind_obeyed")
+    by_form = decide(report, replace(POLICY, guards={"mcq": form}))
+    assert by_form.reasons[0] == "No task is better than the champion; a tie does not promote.", by_form.reasons
+    by_keys = decide(report, replace(POLICY, guards={"mcq": ("answerable",)}, tolerance=0.05))
+    assert not by_keys.promoted
+    assert by_keys.reasons[0].startswith("mcq: answerable is clearly worse"), by_keys.reasons
+    by_default = decide(report, policy_from(GateConfig()))
+    assert not by_default.promoted
+    assert by_default.reasons[0].startswith("mcq: "), by_default.reasons

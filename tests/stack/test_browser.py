@@ -131,7 +131,7 @@ def test_its_artifacts_read_well(page: Any, submitted: Submitted) -> None:
 
     assert "100" in show("train-progress")
     assert re.search(r"mcq\s+train\s+\d+", show("dataset"))
-    assert re.search(r"mcq\s+counts_obeyed\s+\d\.\d{4}\s+\d\.\d{4}", show("metrics"))
+    assert re.search(r"mcq\s+usable\s+\d\.\d{4}\s+\d\.\d{4}", show("metrics"))
     picture(page, "prefect-metrics")
     report = show("report")
     assert "Promoted" in report and "rougeLsum is better than the base's" in report

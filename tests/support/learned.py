@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,18 @@ def short_examples(seed: int, documents: int) -> list[Example]:
     return found
 
 
-def learned_model(folder: Path, *, per_step: dict[str, int] | None = None, steps: int = 80, seed: int = 0) -> Path:
-    """The folder of a model that was trained for `steps` on 400 documents of each task in `per_step`."""
+def learned_model(
+    folder: Path,
+    *,
+    per_step: dict[str, int] | None = None,
+    steps: int = 80,
+    seed: int = 0,
+    change: Callable[[Example], Example] = lambda example: example,
+) -> Path:
+    """The folder of a model that was trained for `steps` on 400 documents of each task in `per_step`.
+
+    change: what is made of each example before the training.
+    """
     tokenizer = _tokenizer()
     tokens = [task.token for task in TASKS.values()]
     torch.manual_seed(seed)
@@ -68,7 +78,7 @@ def learned_model(folder: Path, *, per_step: dict[str, int] | None = None, steps
         revision=None,
     )
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=_PEAK)
-    for step, batch in enumerate(_batches(per_step or PER_STEP, steps, seed)):
+    for step, batch in enumerate(_batches(per_step or PER_STEP, steps, seed, change)):
         for group in optimizer.param_groups:
             group["lr"] = _PEAK * min(1, (step + 1) / 10) * (1 - step / steps)
         _loss(model, tokenizer, batch).backward()
@@ -77,10 +87,12 @@ def learned_model(folder: Path, *, per_step: dict[str, int] | None = None, steps
     return save_model(folder, model.eval(), tokenizer, base=DEMO, max_new_tokens=MAX_NEW_TOKENS)
 
 
-def _batches(per_step: dict[str, int], steps: int, seed: int) -> list[list[Example]]:
+def _batches(
+    per_step: dict[str, int], steps: int, seed: int, change: Callable[[Example], Example]
+) -> list[list[Example]]:
     """Runs of examples of like length."""
     rng = random.Random(seed)
-    documents = sorted(short_examples(1, 400), key=lambda example: len(example.inputs))
+    documents = sorted(map(change, short_examples(1, 400)), key=lambda example: len(example.inputs))
     batches: list[list[Example]] = [[] for _ in range(steps)]
     for name, count in per_step.items():
         own = [example for example in documents if example.task == name]

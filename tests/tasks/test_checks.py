@@ -35,6 +35,9 @@ COUNT = Parameter("count", "how many", 1, low=1, high=9)
         ({"gate": GateDefaults("rougeX")}, "the gate cannot judge it by 'rougeX'"),
         ({"gate": GateDefaults(guards=("length",))}, "the gate cannot judge it by 'length'"),
         ({"gate": GateDefaults(floors={"rogue1": 0.1})}, "the gate cannot judge it by 'rogue1'"),
+        ({"gate": GateDefaults("usable", without_reader="rougeLsum")}, "the gate cannot judge it by 'usable'"),
+        ({"gate": GateDefaults("rougeLsum", without_reader="nope")}, "the gate cannot judge it by 'nope'"),
+        ({"metrics": (Metric("usable"),), "gate": GateDefaults()}, "a metric cannot be called 'usable', which comes"),
         ({"groups": Groups("length", ("short", "short"))}, "two groups are called 'short'"),
         ({"request": (COUNT, COUNT)}, "two parameters are called 'count'"),
         ({"request": (replace(COUNT, name="task"),)}, "a request parameter cannot be called 'task'"),
@@ -82,3 +85,11 @@ def test_two_tasks_may_share_a_request_parameter_that_means_the_same() -> None:
 
     other = replace(summaries(request=(COUNT,)), name="headline", token="<headline>", prompt=prompt)
     assert list(table([summaries(request=(COUNT,)), other])) == ["summarize", "headline"]
+
+
+def test_a_task_that_a_reader_decides_names_a_metric_for_reports_without_one() -> None:
+    mcq = get_task("mcq")
+    with pytest.raises(ValueError, match="it is decided by 'usable', which comes from a reader"):
+        table([replace(mcq, gate=replace(mcq.gate, without_reader=""))])
+    with pytest.raises(ValueError, match="the gate cannot judge it by 'guessable'"):
+        table([replace(mcq, gate=replace(mcq.gate, without_reader="guessable"))])
