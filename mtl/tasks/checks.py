@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from inspect import signature
 
 from mtl.parameter import Parameter
-from mtl.task import BadRequest, Task
+from mtl.task import CONSISTENT, BadRequest, Task
 
 _ARGUMENTS = {
     "read": ("row",),
@@ -22,6 +22,8 @@ _ARGUMENTS = {
     "score": ("example", "prediction"),
     "group": ("example",),
     "questions": ("example", "text"),
+    "claim": ("example", "text"),
+    "unsupported": ("inputs", "text"),
     "settle": ("options",),
     "draw": ("output",),
 }
@@ -69,7 +71,7 @@ def _serves_defaults(task: Task) -> bool:
 def _functions(task: Task) -> Iterator[str]:
     for name, arguments in _ARGUMENTS.items():
         function = getattr(task, name)
-        if function is None and name == "questions":
+        if function is None and name in ("questions", "claim"):
             continue
         if not callable(function):
             yield f"{name} must be a function, got {function!r}"
@@ -90,6 +92,8 @@ def _metrics(task: Task) -> Iterator[str]:
     for name in dict.fromkeys([*deciding, *task.gate.floors, *task.gate.guards]):
         if name not in judged:
             yield f"the gate cannot judge it by {name!r}, which is none of its metrics that have a better end"
+    if task.claim is not None and CONSISTENT not in task.metrics:
+        yield f"it has a claim, and so it must have the metric {CONSISTENT.name!r}"
     yield from (f"two groups are called {name!r}" for name in _repeated(task.groups.names))
 
 
@@ -102,9 +106,10 @@ def _request(task: Task) -> Iterator[str]:
     for parameter in (*task.request, *task.options):
         yield from _parameter(parameter)
     known = {parameter.name: parameter for parameter in task.request}
-    for name, value in task.default_request.items():
-        if name not in known or not known[name].allows(value):
-            yield f"its default request cannot say {name}={value!r}"
+    for kind, request in (("default request", task.default_request), ("check request", task.check_request)):
+        for name, value in request.items():
+            if name not in known or not known[name].allows(value):
+                yield f"its {kind} cannot say {name}={value!r}"
 
 
 def _parameter(parameter: Parameter) -> Iterator[str]:
