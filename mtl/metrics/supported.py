@@ -45,8 +45,7 @@ _LONGEST = 5
 _REACH = 8
 """Characters before a word that are searched for the end of a sentence."""
 _TITLES = frozenset(
-    ["mr", "mrs", "ms", "mx", "dr", "st", "prof", "gov", "sen", "rep", "gen", "col", "lt", "sgt", "capt", "rev"]
-    + ["hon", "jr", "sr"]
+    ["mr", "mrs", "ms", "mx", "dr", "st", "prof", "gov", "sen", "rep", "gen", "col", "lt", "sgt", "capt", "rev", "hon"]
 )
 _DAYS = {"monday": "mon", "tuesday": "tue tues", "wednesday": "weds", "thursday": "thu thur thurs", "friday": "fri"}
 _MONTHS = {"january": "jan", "february": "feb", "april": "apr", "june": "jun", "july": "jul", "august": "aug"} | {

@@ -154,10 +154,10 @@ def claim(example: Example, text: str) -> tuple[str, str] | None:
 
 
 def unsupported(inputs: str, text: str) -> list[Span]:
-    """Where `text`, which stands behind 'Summary:' or not, has a name, number or date that the article lacks."""
+    """Where `text`, with 'Summary:' before it or without, has a name, number or date that the inputs do not have."""
     summary = text.removeprefix(HEAD)
     before = len(text) - len(summary)
-    return [(before + start, before + end) for start, end in unsupported_spans(summary, _article(inputs))]
+    return [(before + start, before + end) for start, end in unsupported_spans(summary, inputs)]
 
 
 def _article(inputs: str) -> str:
