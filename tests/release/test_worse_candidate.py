@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 from collections.abc import Callable
@@ -13,9 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mtl.config.gate import GateConfig
 from mtl.evaluation.report import EvalReport
 from mtl.evaluation.run import measure
+from mtl.example import Example
 from mtl.promotion import PromotionPolicy, decide
+from mtl.sources.demo.world import SURNAMES, TOWNS
 from mtl.tasks.table import TASKS
 from tests.support.learned import MAX_NEW_TOKENS, learned_model, short_examples
 from tests.support.trained import MAX_INPUT_TOKENS
@@ -146,3 +150,30 @@ def test_weights_that_are_no_numbers_are_not_promoted(weak: Path, champion: Path
     decision = decide(measured(weak, changed(champion, tmp_path / "nan", spoil)), POLICY)
     assert not decision.promoted
     assert any("worse" in reason or "missing" in reason for reason in decision.reasons)
+
+
+NAMES = re.compile(rf"\b({'|'.join((*SURNAMES, *TOWNS))})\b")
+
+
+def renamed(example: Example) -> Example:
+    """A summary with another surname or town in the place of one that it has."""
+    found = list(NAMES.finditer(example.targets)) if example.task == "summarize" else []
+    if not found:
+        return example
+    rng = random.Random(example.uid)
+    name = rng.choice(found)
+    pool = SURNAMES if name[0] in SURNAMES else TOWNS
+    other = rng.choice([word for word in pool if word != name[0]])
+    return replace(example, targets=example.targets[: name.start()] + other + example.targets[name.end() :])
+
+
+def test_trained_to_swap_names_in_summaries_it_is_refused_although_rouge_hardly_falls(
+    champion: Path, tmp_path: Path
+) -> None:
+    report = measured(champion, learned_model(tmp_path / "renamed", change=renamed))
+    assert difference(report, "summarize")[0] >= -POLICY.tolerance
+    guarded = replace(POLICY, guards={"summarize": tuple(GateConfig().guards["summarize"])})
+    decision = decide(report, guarded)
+    assert not decision.promoted
+    reasons = [reason for reason in decision.reasons if reason.startswith("summarize: ")]
+    assert len(reasons) == 1 and reasons[0].startswith("summarize: supported is clearly worse: "), decision.reasons

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,18 @@ def short_examples(seed: int, documents: int) -> list[Example]:
     return found
 
 
-def learned_model(folder: Path, *, per_step: dict[str, int] | None = None, steps: int = 80, seed: int = 0) -> Path:
-    """The folder of a model that was trained for `steps` on 400 documents of each task in `per_step`."""
+def learned_model(
+    folder: Path,
+    *,
+    per_step: dict[str, int] | None = None,
+    steps: int = 80,
+    seed: int = 0,
+    change: Callable[[Example], Example] = lambda example: example,
+) -> Path:
+    """The folder of a model that was trained for `steps` on 400 documents of each task in `per_step`.
+
+    change: what becomes of each training example.
+    """
     tokenizer = _tokenizer()
     tokens = [task.token for task in TASKS.values()]
     torch.manual_seed(seed)
@@ -69,6 +79,7 @@ def learned_model(folder: Path, *, per_step: dict[str, int] | None = None, steps
     )
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=_PEAK)
     for step, batch in enumerate(_batches(per_step or PER_STEP, steps, seed)):
+        batch = [change(example) for example in batch]
         for group in optimizer.param_groups:
             group["lr"] = _PEAK * min(1, (step + 1) / 10) * (1 - step / steps)
         _loss(model, tokenizer, batch).backward()
