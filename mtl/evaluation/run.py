@@ -51,7 +51,7 @@ def measure(
     """
     jobs = _Jobs(examples, max_new_tokens, max_input_tokens, batch_tokens)
     models = {BASE: folders["candidate"], **folders}
-    checks = plan_checks(tasks, examples, per_task=reading.examples, seed=seed) if reading else None
+    checks = plan_checks(tasks, examples, per_task=reading.checked, seed=seed) if reading else None
     try:
         predictions, seconds, mode, asked = _predict_all(models, jobs, engine, precision, checks)
     except EnginesDisagree:
@@ -77,10 +77,15 @@ def measure(
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Who reads, and how much. load: () -> the reader; examples: at most, of each task that asks or is checked."""
+    """Who reads, and how much. load: () -> the reader; examples: at most, of each task that asks questions."""
 
     load: Callable[[], Reader]
     examples: int
+
+    @property
+    def checked(self) -> int:
+        """Of each task whose texts are checked; half, because the models have to write the questions first."""
+        return max(1, self.examples // 2)
 
 
 def _read(
