@@ -25,7 +25,7 @@ from mtl.evaluation.reader import Probabilities, Reader
 from mtl.evaluation.samples import sample_examples
 from mtl.example import Example
 from mtl.progress import report as report_progress
-from mtl.task import CONSISTENT, ReadingQuestion, Scores, Task
+from mtl.task import CONSISTENT, BadRequest, ReadingQuestion, Scores, Task
 
 METRICS = (CONSISTENT,)
 """What has no value without a reader."""
@@ -52,24 +52,29 @@ class Checks:
 
     def ask(self, predict: Predictor, texts: Sequence[str], *, max_new_tokens: int, note: str) -> Asked:
         """What a model asks about its own `texts`, one for each example; each distinct text is asked about once."""
-        claims = list(dict.fromkeys(filter(None, (self._claim(place, texts[place]) for place in self.places))))
-        inputs = [self.asker.prompt(text, self._request()) for _, text in claims]
+        wanted = dict.fromkeys(filter(None, (self._claim(place, texts[place]) for place in self.places)))
+        prompts = {claim: found for claim in wanted if (found := self._prompt(claim[1])) is not None}
+        inputs = list(prompts.values())
         answers: list[str] = []
         for start in range(0, len(inputs), _AT_ONCE):
             answers += predict(inputs[start : start + _AT_ONCE], max_new_tokens=max_new_tokens)
             report_progress("evaluate", len(answers), len(inputs), f"{note} asks about its own texts")
         return {
-            claim: self._questions(asked, answer) for claim, asked, answer in zip(claims, inputs, answers, strict=True)
+            claim: self._questions(asked, answer)
+            for (claim, asked), answer in zip(prompts.items(), answers, strict=True)
         }
 
     def _claim(self, place: int, text: str) -> Claim | None:
         example = self.examples[place]
         claim = self.tasks[example.task].claim
-        found = claim(example, text) if claim is not None else None
-        return found if found is not None and found[1].strip() else None
+        return None if claim is None else claim(example, text)
 
-    def _request(self) -> dict[str, object]:
-        return self.asker.complete(self.asker.check_request)
+    def _prompt(self, text: str) -> str | None:
+        """The inputs for questions about a text; None for one that nothing can be asked about."""
+        try:
+            return self.asker.prompt(text, self.asker.complete(self.asker.check_request))
+        except BadRequest:
+            return None
 
     def _questions(self, inputs: str, answer: str) -> list[ReadingQuestion]:
         assert self.asker.questions is not None, "plan_checks looked"

@@ -71,7 +71,12 @@ def test_questions_that_the_summary_cannot_answer_do_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "answer"), [("Ann won in Bonn.", f"MCQs: 1. {WHERE}"), ("Summary: Ann won in Bonn.", "no questions")]
+    ("text", "answer"),
+    [
+        ("Ann won in Bonn.", f"MCQs: 1. {WHERE}"),
+        ("Summary: Ann won in Bonn.", "no questions"),
+        ("Summary: \u200b", f"MCQs: 1. {WHERE}"),
+    ],
 )
 def test_texts_and_questions_of_another_form_have_no_score(text: str, answer: str) -> None:
     assert scores([text] * 4, answer=answer) == [None] * 4
