@@ -16,6 +16,7 @@ from mtl.evaluation.report import EvalReport
 from mtl.pipeline.monitor import ChampionCheck
 from mtl.pipeline.records import PreparedDataset, RegisteredVersion
 from mtl.settings import load_settings
+from mtl.tasks.table import TASKS
 
 _COUNTS = ("rows", "kept", "merged", "quarantined", "examples")
 
@@ -62,7 +63,7 @@ def _before(found: ChampionCheck, task: str, metric: str) -> float | None:
 def report_page(report: EvalReport, decision: Decision) -> None:
     """The evaluation report with the decision on top."""
     create_markdown_artifact(
-        report_markdown(report, decision=decision), key="report", description="evaluation and decision"
+        report_markdown(report, decision=decision, tasks=TASKS), key="report", description="evaluation and decision"
     )
 
 

@@ -77,6 +77,14 @@ class Metric:
     source: str = ""
 
 
+CONSISTENT = Metric(
+    "consistent",
+    source="agreement of a reader's answers, with the text and with its source, to the questions that the model asks "
+    "about its own text (MQAG, Manakul et al. 2023)",
+)
+"""Of a task with `claim`; `mtl.evaluation.consistency` measures it, and without a reader it has no value."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReadingQuestion:
     """A multiple-choice question about a passage, as a reader is asked it.
@@ -203,6 +211,10 @@ class Task:
     group: (example) -> names of the groups that it counts for.
     questions: (example, text) -> the questions in the text, for a reader to answer; None for a task that asks none.
     requested: (example) -> label of a group -> number of questions that the example asks for; of tasks with questions.
+    check_request: what a task with questions is asked for when its questions check a text of another task.
+    claim: (example, text) -> (source, what the text says of it), for questions to check it, or None for a text that is
+    not of the task's form; None for a task whose answers are not checked. Such a task has the metric `CONSISTENT`.
+    unsupported: (inputs, text) -> (start, end) of each part of the text that the inputs do not have, for the report.
     request: what a request may say; it becomes options of `mtl generate`, parameters of the served model, and fields of
     the batch form. default_request: what is asked for where a request says nothing; only for a task whose parameters at
     their defaults ask for nothing that `prompt` could serve.
@@ -232,6 +244,9 @@ class Task:
     group: Callable[[Example], Iterable[str]] = lambda example: ()
     questions: Callable[[Example, str], list[ReadingQuestion]] | None = None
     requested: Callable[[Example], Mapping[str, int]] = lambda example: {}
+    check_request: Mapping[str, Any] = field(default_factory=dict)
+    claim: Callable[[Example, str], tuple[str, str] | None] | None = None
+    unsupported: Callable[[str, str], Sequence[tuple[int, int]]] = lambda inputs, text: ()
     optional: tuple[str, ...] | None = None
     agreed: Agreed | None = None
     request: tuple[Parameter, ...] = ()

@@ -179,8 +179,9 @@ def evaluate_text(report: Document) -> str:
     """The means, a line a task and metric, a column a model."""
     from mtl.evaluation.markdown import report_markdown
     from mtl.evaluation.report import EvalReport
+    from mtl.tasks.table import TASKS
 
-    return report_markdown(EvalReport.from_json(report))
+    return report_markdown(EvalReport.from_json(report), tasks=TASKS)
 
 
 def retrain_text(result: Document) -> str:

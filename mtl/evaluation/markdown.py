@@ -14,32 +14,47 @@ from typing import Any
 from mtl.decision import Decision
 from mtl.evaluation.lost import bars, explanation
 from mtl.evaluation.numbers import NONE, difference, number
+from mtl.evaluation.parts import split_at
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
 from mtl.printable import printable
-from mtl.task import Groups, Metric
+from mtl.task import Groups, Metric, Task
 
 INPUT_CHARS, TEXT_CHARS = 600, 1200
 """Longest input and longest text of a sample that is shown."""
 
+MARKED = (
+    "Names, numbers and dates that are not in the inputs are marked with **[?]**. They may be invented: check them "
+    "before you approve."
+)
+
+_MARK = " **[?]**"
 _ACTIVE = re.compile(r"([\\`*\[\]|~#<>&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
-def report_markdown(report: EvalReport, *, decision: Decision | None = None) -> str:
-    """The page of one report. decision: about the version, None where there is none yet."""
+def report_markdown(
+    report: EvalReport, *, decision: Decision | None = None, tasks: Mapping[str, Task] | None = None
+) -> str:
+    """The page of one report. decision: about the version, None where there is none yet.
+
+    tasks: those that can tell what of their answers the inputs do not support.
+    """
     blocks = [*_decided(decision), *_overview(report)]
     for task in report.metrics:
         blocks += [f"## {escape(task)}", f"{report.examples[task]} examples.", *_usable(report, task)]
         blocks += [_task_table(report, task)]
         blocks += _group_tables(report, task)
-    blocks += _samples(report)
+    blocks += _samples(report, tasks or {})
     return "\n\n".join(blocks) + "\n"
 
 
 def escape(text: str) -> str:
     """Text as it stands, on one line: nothing in it is Markdown or HTML any more."""
-    line = printable(" ".join(text.split()))
-    return _ACTIVE.sub(lambda found: _ENTITIES.get(found[1], "\\" + found[1]), line)
+    return _escaped(" ".join(text.split()))
+
+
+def _escaped(line: str) -> str:
+    return _ACTIVE.sub(lambda found: _ENTITIES.get(found[1], "\\" + found[1]), printable(line))
 
 
 def code(text: str) -> str:
@@ -125,24 +140,28 @@ def _group_row(report: EvalReport, task: str, metric: Metric, *, name: str) -> l
     ]
 
 
-def _samples(report: EvalReport) -> list[str]:
-    blocks = ["## Side by side"] if report.samples else []
+def _samples(report: EvalReport, tasks: Mapping[str, Task]) -> list[str]:
+    blocks: list[str] = []
     for place, sample in enumerate(report.samples, start=1):
-        blocks += [f"### {place}. {escape(sample.task)} {code(sample.uid)} ({sample.kind})", _sample_table(sample)]
-    return blocks
+        title = f"### {place}. {escape(sample.task)} {code(sample.uid)} ({sample.kind})"
+        blocks += [title, _sample_table(sample, tasks.get(sample.task))]
+    marked = [MARKED] if any(_MARK in block for block in blocks) else []
+    return ["## Side by side", *marked, *blocks] if blocks else []
 
 
-def _sample_table(sample: Sample) -> str:
+def _sample_table(sample: Sample, task: Task | None) -> str:
     texts = {"reference": sample.reference, **sample.predictions}
     rows = [["inputs", _text(sample.inputs, INPUT_CHARS)]]
-    rows += [[f"**{name}**", _text(text, TEXT_CHARS)] for name, text in texts.items()]
+    rows += [[f"**{name}**", _text(text, TEXT_CHARS, sample.inputs, task)] for name, text in texts.items()]
     return _table(["", "text"], rows)
 
 
-def _text(text: str, limit: int) -> str:
-    """Escaped after it is cut, so that no escape is cut in two."""
+def _text(text: str, limit: int, inputs: str = "", task: Task | None = None) -> str:
+    """Escaped after it is cut, so that no escape is cut in two; marked where the task says that the inputs lack it."""
     line = " ".join(text.split())
-    return escape(line if len(line) <= limit else line[:limit].rstrip() + " […]") or "*(nothing)*"
+    line = line if len(line) <= limit else line[:limit].rstrip() + " […]"
+    parts = split_at(line, task.unsupported(inputs, line) if task is not None else ())
+    return "".join(_escaped(part) + (_MARK if marked else "") for part, marked in parts) or "*(nothing)*"
 
 
 def _table(header: Iterable[str], rows: Iterable[Sequence[str]]) -> str:

@@ -18,7 +18,8 @@ from mtl.decision import Decision
 from mtl.evaluation.dataset_changes import DatasetChange
 from mtl.evaluation.lost import bars, explanation
 from mtl.evaluation.numbers import NONE, difference, number
-from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, QuestionReading, Readings, Sample
+from mtl.evaluation.parts import split_at
+from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, QuestionReading, Sample
 from mtl.evaluation.usable import picked
 from mtl.printable import printable
 from mtl.task import Groups, Metric, Task
@@ -73,6 +74,7 @@ def report_page(
     champion. facts: name -> value of whatever else belongs under the verdict (version, run, data).
     """
     against = report.opponent
+    samples = [_sample_view(sample, tasks.get(sample.task)) for sample in report.samples]
     return _template().render(
         title=title,
         decision=decision,
@@ -81,7 +83,8 @@ def report_page(
         against=against,
         models=[model for model in (CANDIDATE, CHAMPION, BASE) if model in report.models],
         tasks=[_task_view(report, task, against=against) for task in report.metrics],
-        samples=[_sample_view(sample, tasks.get(sample.task)) for sample in report.samples],
+        samples=samples,
+        marked=any(part.unsupported for view in samples for side in _sides(view) for part in side["parts"]),
         changes=[change for change in changes if change.changed],
         unchanged=sum(not change.changed for change in changes),
         known_data=bool(changes),
@@ -188,9 +191,17 @@ def _plot(found: Comparison | None, metric: Metric) -> Plot | None:
     return Plot(low, high, middle)
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a text; `unsupported` if it is a name, number or date that the inputs do not have."""
+
+    text: str
+    unsupported: bool = False
+
+
 def _sample_view(sample: Sample, task: Task | None) -> dict[str, Any]:
     texts = {"reference": sample.reference, **{m: sample.predictions[m] for m in _order(sample.predictions)}}
-    views = [_text_view(name, text, task, sample.readings.get(name, ())) for name, text in texts.items()]
+    views = [_text_view(sample, name, text, task) for name, text in texts.items()]
     beside = CHAMPION in texts  # then the base is no opponent, and stands aside
     return {
         "sample": sample,
@@ -201,18 +212,25 @@ def _sample_view(sample: Sample, task: Task | None) -> dict[str, Any]:
     }
 
 
+def _sides(view: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [*view["texts"], *view["aside"]]
+
+
 def _order(names: Mapping[str, str]) -> list[str]:
     return [name for name in (CHAMPION, CANDIDATE, BASE) if name in names]
 
 
-def _text_view(name: str, text: str, task: Task | None, readings: Readings) -> dict[str, Any]:
+def _text_view(sample: Sample, name: str, text: str, task: Task | None) -> dict[str, Any]:
     """`items`: how the task draws its answer, where the text is one, each with what the reader made of it."""
     parsed = task.parse(text) if task is not None else None
+    line = _cut(" ".join(text.split()))
     items = task.draw(parsed) if task is not None and parsed is not None else []
+    readings = sample.readings.get(name, ())
     marks = [_mark(reading) for reading in readings] if len(readings) == len(items) else [None] * len(items)
+    unsupported = task.unsupported(sample.inputs, line) if task is not None else ()
     return {
         "name": name,
-        "text": _cut(" ".join(text.split())),
+        "parts": [Part(*part) for part in split_at(line, unsupported)],
         "items": list(zip(items, marks, strict=True)),
         "unread": task is not None and parsed is None and name != "reference",
     }

@@ -6,7 +6,7 @@ has to decide by other metrics where no reader that is good enough answered the 
 
 from __future__ import annotations
 
-from mtl.task import Metric
+from mtl.task import CONSISTENT, Metric
 
 USABLE = "usable"
 LOST = ("lost_unread", "lost_level", "lost_repeated", "lost_key")
@@ -42,4 +42,4 @@ def usable_of(label: str) -> Metric:
 
 def needs_reader(metric: str) -> bool:
     """Whether a metric of this name comes from a reader."""
-    return metric in _NAMES or metric.startswith(_OF_LABEL)
+    return metric in _NAMES or metric == CONSISTENT.name or metric.startswith(_OF_LABEL)

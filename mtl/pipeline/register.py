@@ -25,6 +25,7 @@ from mtl.release.layout import ReleaseFacts
 from mtl.release.licences import licence_of
 from mtl.release.publish import publish
 from mtl.settings import Settings, mlflow_pages
+from mtl.tasks.table import TASKS
 from mtl.tracking.address import redact
 from mtl.tracking.recorder import send_kept
 from mtl.training.result import TrainedModel
@@ -68,7 +69,7 @@ def register(
         facts=facts,
         documents={
             "report.json": json.dumps(measured, ensure_ascii=False),
-            "report.md": report_markdown(evaluation.report),
+            "report.md": report_markdown(evaluation.report, tasks=TASKS),
             "report.html": page,
         },
         differences=_differences(evaluation.report),
@@ -129,7 +130,7 @@ def _record_run(
     means = {f"{model}/{name}": value for model in report.models for name, value in report.flat(model).items()}
     tracker.log_metrics(run, _gate_metrics(config, report) | means)
     tracker.log_text(run, json.dumps(evaluation.to_json(), ensure_ascii=False), "evaluation/report.json")
-    tracker.log_text(run, report_markdown(report), "evaluation/report.md")
+    tracker.log_text(run, report_markdown(report, tasks=TASKS), "evaluation/report.md")
     return run
 
 

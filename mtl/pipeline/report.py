@@ -82,7 +82,7 @@ def show_decision(
     )
     keep_page(workspace, registered.model, registered.version, page)
     workspace.tracker.log_text(registered.run_id, page, REPORT_PAGE)
-    text = report_markdown(evaluation.report, decision=decision)
+    text = report_markdown(evaluation.report, decision=decision, tasks=TASKS)
     workspace.tracker.log_text(registered.run_id, text, "evaluation/report.md")
 
 

@@ -8,7 +8,7 @@ from inspect import signature
 
 from mtl.metrics.reading import needs_reader
 from mtl.parameter import Parameter
-from mtl.task import BadRequest, Task
+from mtl.task import CONSISTENT, BadRequest, Task
 
 _ARGUMENTS = {
     "read": ("row",),
@@ -23,6 +23,8 @@ _ARGUMENTS = {
     "score": ("example", "prediction"),
     "group": ("example",),
     "questions": ("example", "text"),
+    "claim": ("example", "text"),
+    "unsupported": ("inputs", "text"),
     "settle": ("options",),
     "draw": ("output",),
 }
@@ -70,7 +72,7 @@ def _serves_defaults(task: Task) -> bool:
 def _functions(task: Task) -> Iterator[str]:
     for name, arguments in _ARGUMENTS.items():
         function = getattr(task, name)
-        if function is None and name == "questions":
+        if function is None and name in ("questions", "claim"):
             continue
         if not callable(function):
             yield f"{name} must be a function, got {function!r}"
@@ -87,9 +89,8 @@ def _metrics(task: Task) -> Iterator[str]:
     if not names:
         yield "it has no metric, so that the gate could not judge it"
     yield from (f"two metrics are called {name!r}" for name in _repeated(names))
-    yield from (
-        f"a metric cannot be called {name!r}, which comes from a reader" for name in names if needs_reader(name)
-    )
+    taken = [name for name in names if needs_reader(name) and (task.claim is None or name != CONSISTENT.name)]
+    yield from (f"a metric cannot be called {name!r}, which comes from a reader" for name in taken)
     gate = task.gate
     deciding = [gate.metric] if gate.metric else names[:1]
     by_reader = {n for n in (*deciding, *gate.guards, *gate.floors) if needs_reader(n)} if task.questions else set()
@@ -99,6 +100,8 @@ def _metrics(task: Task) -> Iterator[str]:
     for name in dict.fromkeys([*deciding, *gate.floors, *gate.guards, *alone]):
         if name not in judged and (name not in by_reader or name in alone):
             yield f"the gate cannot judge it by {name!r}, which is none of its metrics that have a better end"
+    if task.claim is not None and CONSISTENT not in task.metrics:
+        yield f"it has a claim, and so it must have the metric {CONSISTENT.name!r}"
     yield from (f"two groups are called {name!r}" for name in _repeated(task.groups.names))
 
 
@@ -111,9 +114,10 @@ def _request(task: Task) -> Iterator[str]:
     for parameter in (*task.request, *task.options):
         yield from _parameter(parameter)
     known = {parameter.name: parameter for parameter in task.request}
-    for name, value in task.default_request.items():
-        if name not in known or not known[name].allows(value):
-            yield f"its default request cannot say {name}={value!r}"
+    for kind, request in (("default request", task.default_request), ("check request", task.check_request)):
+        for name, value in request.items():
+            if name not in known or not known[name].allows(value):
+                yield f"its {kind} cannot say {name}={value!r}"
 
 
 def _parameter(parameter: Parameter) -> Iterator[str]:

@@ -250,6 +250,7 @@ TASK = Task(
     group=group,
     questions=questions,
     requested=requested,
+    check_request={"medium": 1},
     optional=("level", "example_id", "hub_config", "questions", "answers", "id", mcq_answers.COLUMN),
     agreed=Agreed("answer", mcq_answers.COLUMN, mcq_answers.form_of),
     request=tuple(Parameter(name, f"{name} questions", 0, low=0) for name in REQUEST),

@@ -12,9 +12,12 @@ from typing import Any
 from mtl.example import Example
 from mtl.fingerprint import sha256_bytes
 from mtl.metrics.rouge import rouge_scores
+from mtl.metrics.supported import Span, supported
+from mtl.metrics.supported import unsupported as unsupported_spans
 from mtl.metrics.text import copy_rate
 from mtl.parameter import Parameter
 from mtl.task import (
+    CONSISTENT,
     BadRequest,
     BadRow,
     Dropped,
@@ -127,18 +130,34 @@ def parse(text: str) -> str | None:
 
 
 def score(example: Example, prediction: str) -> Scores:
-    """ROUGE of the summary with the highlights (an answer of another kind is scored as it stands), length, copying."""
+    """How near the summary (or an answer of another kind, as it stands) is to the highlights, and to the article."""
     reference = parse(example.targets) or ""
     parsed = parse(prediction)
     summary = " ".join(prediction.split()) if parsed is None else parsed
     scores = rouge_scores(summary, reference)
+    article = _article(example.inputs)
     return {
         **{name: scores[name] for name in ("rouge1", "rouge2", "rougeL", "rougeLsum")},
         "kind_obeyed": float(parsed is not None),
         "length": float(len(words(summary))),
         "length_ratio": len(words(summary)) / max(1, len(words(reference))),
-        "copied": copy_rate(summary, _article(example.inputs)),
+        "supported": supported(summary, article),
+        CONSISTENT.name: None,
+        "copied": copy_rate(summary, article),
     }
+
+
+def claim(example: Example, text: str) -> tuple[str, str] | None:
+    """(article, summary), or None where the text has none."""
+    summary = parse(text)
+    return None if summary is None else (_article(example.inputs), summary)
+
+
+def unsupported(inputs: str, text: str) -> list[Span]:
+    """Where `text`, with 'Summary:' before it or without, has a name, number or date that the inputs do not have."""
+    summary = text.removeprefix(HEAD)
+    before = len(text) - len(summary)
+    return [(before + start, before + end) for start, end in unsupported_spans(summary, inputs)]
 
 
 def _article(inputs: str) -> str:
@@ -176,6 +195,11 @@ TASK = Task(
         Metric("rougeL", source=_ROUGE),
         Metric("rougeLsum", source=f"{_ROUGE}; what the T5 paper calls ROUGE-L"),
         Metric("kind_obeyed", source=f"the answer starts with {HEAD!r}"),
+        Metric(
+            "supported",
+            source="share of the summary's names, numbers and dates that the article has (mtl/metrics/supported.py)",
+        ),
+        CONSISTENT,
         Metric("length", higher_is_better=None, high=None, source="words of the summary"),
         Metric(
             "length_ratio",
@@ -199,7 +223,9 @@ TASK = Task(
     bare=bare,
     parse=parse,
     score=score,
+    claim=claim,
+    unsupported=unsupported,
     optional=(),
     options=_OPTIONS,
-    gate=GateDefaults("rougeLsum", guards=("rouge1", "rouge2", "kind_obeyed")),
+    gate=GateDefaults("rougeLsum", guards=("rouge1", "rouge2", "kind_obeyed", "supported", CONSISTENT.name)),
 )

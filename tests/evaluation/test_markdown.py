@@ -16,6 +16,7 @@ from mtl.evaluation.report import EvalReport
 from mtl.evaluation.score import evaluate_models
 from mtl.example import Example
 from mtl.task import Groups, Metric
+from mtl.tasks.table import TASKS
 from tests.evaluation.test_page import read_report
 from tests.support.toy_task import toy_task
 
@@ -150,3 +151,18 @@ def test_what_can_be_used_and_why_the_rest_was_lost_is_a_table() -> None:
     ]
     assert "A requested question is usable if" in text
     assert "requested questions" not in report_markdown(_scored())
+
+
+def test_what_the_inputs_do_not_have_is_marked() -> None:
+    inputs = TASKS["summarize"].prompt("The lake of Lund froze.", {})
+    examples = [Example(inputs, "Summary: The lake froze.", "summarize", f"u{i}") for i in range(3)]
+    texts = {
+        "base": ["Summary: The lake of Narnia_* froze."] * 3,
+        "candidate": ["Summary: The lake of Lund froze."] * 3,
+    }
+    report = evaluate_models(texts, examples, tasks=TASKS, seed=1, samples_per_task=1, resamples=20)
+    page = report_markdown(report, tasks=TASKS)
+    assert "| **base** | Summary: The lake of Narnia **[?]**\\_\\* froze. |" in page
+    assert "| **candidate** | Summary: The lake of Lund froze. |" in page
+    assert page.count("are marked with **[?]**") == 1
+    assert "[?]" not in report_markdown(report)

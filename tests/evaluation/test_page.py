@@ -175,6 +175,27 @@ def test_nothing_that_a_model_or_a_source_wrote_becomes_markup() -> None:
     assert "{{ 7*7 }}" in page and "default-src 'none'" in page
 
 
+INVENTED = 'Summary: The <i>lake</i> of Narnia froze in 1999, said Zed & Sons "of it".'
+
+
+@pytest.mark.parametrize("model", ["candidate", "champion", "base"])
+def test_what_the_inputs_do_not_have_is_marked_in_the_summaries_of_all_models(model: str) -> None:
+    texts = dict.fromkeys(("base", "champion", "candidate"), REFERENCES) | {model: [INVENTED] * len(REFERENCES)}
+    page = report_page(_report(**texts), title="m v1", tasks=TASKS)
+    for word in ("Narnia", "1999", "Zed", "Sons"):
+        assert page.count(f'<mark title="not found in the inputs">{word}</mark>') == 6
+    assert "The &lt;i&gt;lake&lt;/i&gt; of <mark" in page and "&amp; <mark" in page
+    assert page.count("marked with [?]") == 1
+    tags(page)
+
+
+def test_nothing_is_marked_where_the_inputs_have_everything_or_no_task_tells(report: EvalReport) -> None:
+    assert "<mark" not in report_page(report, title="m v1", tasks=TASKS)
+    invented = _report(base=ECHOES, candidate=[INVENTED] * len(REFERENCES))
+    page = report_page(invented, title="m v1", tasks={})
+    assert "<mark" not in page and "[?]" not in page.split("</style>")[1]
+
+
 def manifest(fingerprint: str, rows: int, *, easy: int = 1) -> dict[str, Any]:
     counts = {"rows": rows, "quarantined": 0, "examples": rows, "by_difficulty": {"Easy": easy}}
     source = {"task": "mcq", "uri": "demo", "revision": None, "sha256": fingerprint * 64}

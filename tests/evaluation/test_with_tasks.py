@@ -105,3 +105,16 @@ def test_the_page_shows_questions_and_difficulties() -> None:
     )
     assert "| counts_obeyed | Easy | 20 |" in page
     assert "&lt;mcq&gt; Generate MCQs (Easy: " in page
+
+
+def test_a_candidate_that_names_what_no_article_has_is_refused_for_supported() -> None:
+    """Half of its summaries say the right thing about the wrong place; without a reader `consistent` is no reason."""
+    wrong = [
+        text.replace("The lake of", "The lake of Narnia, not", 1) if i % 4 == 0 else text
+        for i, text in enumerate(REFERENCES)
+    ]
+    report = _report(champion=REFERENCES, candidate=wrong, base=ECHOES)
+    assert report.mean("candidate", "summarize", "consistent") is None
+    reasons = decide(report, POLICY).reasons
+    assert any(reason.startswith("summarize: supported is clearly worse") for reason in reasons), reasons
+    assert not any("consistent" in reason for reason in reasons)

@@ -20,6 +20,7 @@ from mtl.evaluation.report import EvalReport
 from mtl.evaluation.run import Reading, measure
 from mtl.example import Example
 from mtl.promotion import PromotionPolicy, decide, policy_from
+from mtl.sources.demo.world import SURNAMES, TOWNS
 from mtl.tasks.mcq_form import LETTERS, parse, render_target
 from mtl.tasks.table import TASKS
 from tests.support.learned import MAX_NEW_TOKENS, learned_model, short_examples
@@ -195,3 +196,30 @@ def test_trained_on_shuffled_keys_it_is_refused_for_them_though_its_form_is_the_
     by_default = decide(report, policy_from(GateConfig()))
     assert not by_default.promoted
     assert by_default.reasons[0].startswith("mcq: "), by_default.reasons
+
+
+NAMES = re.compile(rf"\b({'|'.join((*SURNAMES, *TOWNS))})\b")
+
+
+def renamed(example: Example) -> Example:
+    """A summary with another surname or town in the place of one that it has."""
+    found = list(NAMES.finditer(example.targets)) if example.task == "summarize" else []
+    if not found:
+        return example
+    rng = random.Random(example.uid)
+    name = rng.choice(found)
+    pool = SURNAMES if name[0] in SURNAMES else TOWNS
+    other = rng.choice([word for word in pool if word != name[0]])
+    return replace(example, targets=example.targets[: name.start()] + other + example.targets[name.end() :])
+
+
+def test_trained_to_swap_names_in_summaries_it_is_refused_although_rouge_hardly_falls(
+    champion: Path, tmp_path: Path
+) -> None:
+    report = measured(champion, learned_model(tmp_path / "renamed", change=renamed))
+    assert difference(report, "summarize")[0] >= -POLICY.tolerance
+    guarded = replace(POLICY, guards={"summarize": tuple(GateConfig().guards["summarize"])})
+    decision = decide(report, guarded)
+    assert not decision.promoted
+    reasons = [reason for reason in decision.reasons if reason.startswith("summarize: ")]
+    assert len(reasons) == 1 and reasons[0].startswith("summarize: supported is clearly worse: "), decision.reasons

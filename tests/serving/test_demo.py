@@ -35,7 +35,7 @@ def test_other_bases_need_no_note(tmp_path: Path) -> None:
 
 
 def test_no_document_of_the_demo_has_a_word_that_is_not_known() -> None:
-    texts = [str(row["article"]) for row in (*articles(78, 150), *passages(78, 150))]
+    texts = [row["article"] for row in articles(78, 150)] + [str(row["article"]) for row in passages(78, 150)]
     assert {
         word for text in texts for word in text.split() if word.isalpha() and word.lower() not in vocabulary()
     } == set()

@@ -45,6 +45,12 @@ COUNT = Parameter("count", "how many", 1, low=1, high=9)
         ({"request": (replace(COUNT, default=0),)}, "the default of 'count' must be a whole number from 1 to 9, got 0"),
         ({"request": (replace(COUNT, default=None),)}, "parameter 'count' needs a default"),
         ({"request": (COUNT,), "default_request": {"count": 10}}, "its default request cannot say count=10"),
+        ({"request": (COUNT,), "check_request": {"number": 1}}, "its check request cannot say number=1"),
+        (
+            {"metrics": (Metric("a"),), "gate": GateDefaults()},
+            "it has a claim, and so it must have the metric 'consist",
+        ),
+        ({"claim": lambda example: None}, "claim must take (example, text): too many positional arguments"),
         ({"request": (COUNT,), "default_request": {"count": 3}}, "its default request would stand for a request of"),
         ({"default_request": {"easy": 1}}, "its default request cannot say easy=1"),
     ],

@@ -123,6 +123,7 @@ def test_scores() -> None:
     perfect = summarize.score(example, example.targets)
     assert set(perfect) == {metric.name for metric in summarize.TASK.metrics}
     judged = {metric.name for metric in summarize.TASK.metrics if metric.higher_is_better is not None}
+    judged -= {"consistent"}  # which takes a reader
     assert {perfect[name] for name in judged} == {perfect["length_ratio"]} == {1.0}
     assert perfect["length"] == len(words(example.targets)) - 1
     other = summarize.score(example, "MCQs: 1. Question: town")
@@ -140,3 +141,20 @@ def test_copying_is_measured_against_the_article(summary: str, copied: float | N
         example = Example(form, "Summary: Boats left.", "summarize", "u")
         assert summarize.score(example, f"Summary: {summary}")["copied"] == copied
         assert summarize.score(example, f"Summary: {text}")["copied"] == 1.0
+
+
+def test_names_and_numbers_that_the_article_does_not_have_lower_supported_and_are_found() -> None:
+    inputs = summarize.prompt("Seven boats left Oslo on Monday. Ann Lee saw them.", {})
+    for form in (inputs, summarize.bare(inputs)):
+        example = Example(form, "Summary: 7 boats left Oslo.", "summarize", "u")
+        assert summarize.score(example, "Summary: 7 boats left Oslo.")["supported"] == 1
+        assert summarize.score(example, "Summary: 9 boats left Bonn.")["supported"] == 0
+        assert summarize.score(example, "Summary: boats left.")["supported"] is None
+        text = "Summary: 9 boats left Oslo, Ann Doe said."
+        assert [text[start:end] for start, end in summarize.unsupported(form, text)] == ["9", "Doe"]
+
+
+def test_what_a_summary_claims_of_its_article() -> None:
+    example = Example(summarize.prompt("Seven boats.", {}), "Summary: Boats.", "summarize", "u")
+    assert summarize.claim(example, "Summary: Boats left.") == ("Seven boats.", "Boats left.")
+    assert summarize.claim(example, "Boats left.") is None

@@ -6,7 +6,6 @@ Every document is a pure function of (seed, index), so a corpus can be made agai
 """
 
 import hashlib
-import itertools
 import random
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -47,8 +46,8 @@ def readings(seed: int, count: int) -> Iterator[reading.Passage]:
 def vocabulary() -> frozenset[str]:
     """The words of the demo's documents, as `mtl.metrics.text.words` gives them: more documents add no others."""
     count = 600  # the last new word comes in the sixth hundred
-    rows = itertools.chain(articles(0, count), passages(0, count))
-    return frozenset(word for row in rows for word in words(str(row["article"])))
+    texts = {row["article"] for row in articles(0, count)} | {str(row["article"]) for row in passages(0, count)}
+    return frozenset(word for text in texts for word in words(text))
 
 
 def _rng(kind: str, seed: int, index: int) -> random.Random:
