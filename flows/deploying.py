@@ -116,7 +116,7 @@ def _refuse_placeholders(*paths: Path) -> None:
     for path in paths:
         if "{{" in str(path):
             raise InputError(
-                f"the path {path} contains {{{{, which Prefect would treat as the start of a placeholder",
+                f"Prefect would take a part of the path {path} for a placeholder",
                 field="folder",
                 hint="move the project, or its environment, to a folder without {{ in its path",
             )
