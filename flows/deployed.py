@@ -43,9 +43,9 @@ def choices(snapshot: Snapshot, *, config: str | None, cron: str | None, timezon
         before |= {name: snapshot[f"{NIGHTLY} {name}"] for name in ("cron", "timezone")}
         if config is None and not _is_deployed(FIRST.config, snapshot):
             raise InputError(
-                "retrain/nightly is deployed, but not known from which configuration file",
+                "retrain/nightly is deployed, but its configuration file is unknown",
                 field="config",
-                hint="name it once: mtl deploy --config FILE; from then on mtl deploy alone keeps it",
+                hint="run mtl deploy --config FILE once; from then on, mtl deploy without --config keeps this file",
             )
     given = {"config": config, "cron": cron, "timezone": timezone}
     return Choices(**before | {name: value for name, value in given.items() if value is not None})

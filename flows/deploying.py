@@ -107,7 +107,7 @@ def next_runs(cron: str, timezone: str, *, count: int = 2) -> Sequence[datetime]
     raise InputError(
         f"no schedule: cron {cron!r}, timezone {timezone!r}: {reason}",
         field="cron",
-        hint='for example --cron "0 3 * * *" --timezone Europe/Berlin: every night at three',
+        hint='for example, --cron "0 3 * * *" --timezone Europe/Berlin runs every night at three',
     )
 
 
@@ -151,7 +151,10 @@ def _make_deployments(folder: Path, chosen: deployed.Choices) -> None:
         command, env=child_environment(values), cwd=folder, capture_output=True, text=True, check=False
     )
     if done.returncode != 0 or "Skipping" in done.stdout:
-        raise TransientError(f"prefect deploy ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
+        raise TransientError(
+            f"prefect deploy failed with exit code {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}",
+            hint="run mtl doctor to check the server, then run mtl deploy again",
+        )
 
 
 def _tidy_forms(client: SyncPrefectClient, configurations: list[str]) -> None:

@@ -35,5 +35,5 @@ def refuse_endless() -> None:
         raise PermanentError(
             f"started {flow_run.run_count} times without an end",
             field=VARIABLE,
-            hint="look at the ends of its earlier tries; Retry in the UI, after raising the variable, goes on",
+            hint=f"see its earlier attempts for the cause; then raise the Prefect variable {VARIABLE} and press Retry",
         )

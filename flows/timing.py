@@ -69,5 +69,5 @@ def _lines() -> list[dict[str, Any]]:
     found = []
     for line in lines:
         with suppress(DamageError):  # cut off by a kill, or rotten: that try's time is missing
-            found.append(unseal(line, str(_file()), hint="the time of one try is missing"))
+            found.append(unseal(line, str(_file()), hint="the time of one attempt is missing"))
     return found

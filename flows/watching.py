@@ -104,7 +104,7 @@ class _Watcher:
         if self._gone >= _LOOKS:
             raise PermanentError(
                 f"flow run {name} was {ended} in Prefect, so {self._stage} was stopped",
-                hint="what was done is kept: a new run of the same configuration goes on from the last checkpoint",
+                hint="a new run of the same configuration resumes from the last checkpoint",
             )
 
     def _show(self, percent: float, note: str) -> None:

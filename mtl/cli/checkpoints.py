@@ -55,7 +55,7 @@ def damage(result: Document) -> DamageError | None:
     return DamageError(
         "\n".join([f"{len(items)} damaged in {result['store']}", *lines]),
         field=items[0][1]["key"],
-        hint="a run goes on from its newest whole commit, or from scratch; nothing needs to be done by hand",
+        hint="you need not do anything: a run resumes from its newest intact commit, or starts from scratch",
     )
 
 
@@ -97,7 +97,7 @@ def prune_text(result: Document) -> str:
         return f"there is nothing to delete; {searched(_store())}"
     size = f"{len(result['objects'])} objects, {result['bytes'] / 1e6:.1f} MB"
     lines = [f"  {key}" for key in result["objects"]] if result["dry_run"] else []
-    lines += [f"  left alone: run {item['identity'][:12]}: {item['reason']}" for item in result["skipped"]]
+    lines += [f"  skipped: run {item['identity'][:12]}: {item['reason']}" for item in result["skipped"]]
     if not result["dry_run"]:
         return "\n".join([f"deleted {result['deleted']} of {size}", *lines])
     again = f"mtl checkpoints prune{' --run ' + result['run'] if result['run'] else ''} --yes"

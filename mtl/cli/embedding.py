@@ -139,7 +139,7 @@ def _wait(server: _Server) -> None:
         if server.process.poll() is not None:
             raise _lack(server) or TransientError(
                 f"the embedded Prefect server ended with exit code {server.process.returncode}: {_last_line(server)}",
-                hint=f"its log is {server.log}; or start a server of your own and set PREFECT_API_URL",
+                hint=f"see its log {server.log}, or set PREFECT_API_URL to use another server",
             )
         with socket.socket() as client:
             if client.connect_ex(("127.0.0.1", port)) == 0:
@@ -147,7 +147,7 @@ def _wait(server: _Server) -> None:
         time.sleep(0.05)
     raise TransientError(
         f"the embedded Prefect server did not start within {_START_SECONDS:.0f} s",
-        hint=f"its log is {server.log}; run the same command again when the machine is less busy",
+        hint=f"see its log {server.log}; run the same command again when the machine is less busy",
     )
 
 
@@ -162,7 +162,7 @@ def _said(server: _Server) -> str:
 
 def _last_line(server: _Server) -> str:
     lines = _said(server).strip().splitlines()
-    return lines[-1].strip()[:300] if lines else "it said nothing"
+    return lines[-1].strip()[:300] if lines else "its log is empty"
 
 
 def _lack(server: _Server) -> MtlError | None:
@@ -170,7 +170,7 @@ def _lack(server: _Server) -> MtlError | None:
     found = by_text(_said(server))
     if found is not None:
         return PermanentError(
-            f"the embedded Prefect server cannot work: {found.cause} ({_last_line(server)})",
+            f"the embedded Prefect server failed: {found.cause} ({_last_line(server)})",
             field="MTL_HOME",
             hint=found.hint,
         )

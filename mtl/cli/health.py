@@ -40,10 +40,14 @@ def doctor_text(result: Document, *, config: Path | None) -> str:
     """The verdict."""
     again = f" -c {shlex.quote(str(config))}" if config else ""
     if result["ok"]:
-        remarks = f", {result['warnings']} to look at" if result["warnings"] else ""
+        remarks = f", {_counted(result['warnings'], 'warning')}" if result["warnings"] else ""
         return f"no faults{remarks}\nnext: mtl retrain{again or ' -c CONF'}, or mtl status"
-    faults = f"{result['faults']} fault{'s' if result['faults'] > 1 else ''}, {result['warnings']} to look at"
-    return f"{faults}\nnext: do what the arrows say, then mtl doctor{again}"
+    faults = f"{_counted(result['faults'], 'fault')}, {_counted(result['warnings'], 'warning')}"
+    return f"{faults}\nnext: follow the lines with ->, then run mtl doctor{again}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def status(model: str) -> Document:
@@ -58,7 +62,7 @@ def status_text(result: Document) -> str:
     """A screenful, warnings first. Without the stack that is meant, what to do about that is all there is to say."""
     if result["stack"] in ("down", "unused"):
         return _without_stack(result)
-    lines = [f"! {warning}" for warning in result["warnings"]] or ["nothing needs you"]
+    lines = [f"! {warning}" for warning in result["warnings"]] or ["no warnings"]
     lines += ["", f"champion   {_champion(result)}"]
     lines += [f"disk       {result['disk']['free'] / 1e9:.1f} GB free at {result['disk']['path']}"]
     lines += _block("services", list(result["addresses"].items()))

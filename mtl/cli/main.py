@@ -33,7 +33,8 @@ app.add_typer(checkpoints, name="checkpoints", no_args_is_help=True)
 Run = Annotated[str | None, typer.Option("--run", help="Identity of one run, or its first characters.")]
 # Base of what typer raises for a wrong command line; newer ones carry a click of their own, so it is not imported.
 _ClickError: Any = typer.BadParameter.__mro__[2]
-_FAULT = "this is a fault of mtl, not of what you gave it."
+_REFUSED = "the operating system refused this: check the path, its permissions and the free disk space."
+_FAULT = "this is a bug in mtl, not an error in your input."
 
 
 def main() -> None:
@@ -80,13 +81,13 @@ def _told(error: BaseException) -> MtlError:
         usage: Any = error
         return InputError(usage.format_message() or "no command", hint="see mtl --help, or mtl COMMAND --help")
     if isinstance(error, (typer.Abort, KeyboardInterrupt)):
-        return InterruptedByUser("interrupted", hint="run the same command again to go on")
+        return InterruptedByUser("interrupted", hint="run the same command again to resume")
     lack = explained(error)
     if lack is not None:
         return lack
     refused = isinstance(error, OSError)
-    cause = "the system refused it: is the path right, may it be written, is the disk full?" if refused else _FAULT
-    hint = f"{cause} The traceback on standard error says where it happened"
+    cause = _REFUSED if refused else _FAULT
+    hint = f"{cause} The traceback on standard error shows where it happened"
     return InternalError(f"{type(error).__name__}: {redact(str(error))}", hint=hint)
 
 
@@ -113,7 +114,7 @@ def prepare(
     if explain is not None:
         terminal.show(work.explain(explain), as_json, work.explain_text)
     elif config is None:
-        raise InputError("nothing to prepare", field="config", hint="mtl prepare -c CONF, or mtl prepare --explain ID")
+        raise InputError("no configuration", field="config", hint="use mtl prepare -c CONF or mtl prepare --explain ID")
     else:
         terminal.show(work.prepare(config), as_json, partial(work.prepare_text, config=config))
 

@@ -12,6 +12,7 @@ from mtl.printable import printable
 from mtl.settings import WebhookSettings, load_settings, mlflow_credentials, prefect_settings, webhook_settings
 
 Document = dict[str, Any]
+_NO_SERVER = 'run eval "$(mtl stack env)", or set PREFECT_API_URL'
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -38,7 +39,7 @@ def serve(host: str, port: int, *, public_url: str | None, register: bool, name:
 
 def _check(trust: WebhookSettings, prefect: str | None, host: str, public_url: str | None) -> None:
     if prefect is None:
-        raise InputError("no Prefect server to start runs on", field="PREFECT_API_URL", hint="set PREFECT_API_URL")
+        raise InputError("no Prefect server to start runs on", field="PREFECT_API_URL", hint=_NO_SERVER)
     if trust.mlflow_secret is None and trust.secret is None:
         raise InputError(
             "no key is set, so nothing could be received",
@@ -49,14 +50,18 @@ def _check(trust: WebhookSettings, prefect: str | None, host: str, public_url: s
         raise InputError(
             f"{host} can be reached by others",
             field="host",
-            hint="put a proxy with TLS in front and give its address with --url, or keep 127.0.0.1",
+            hint="put a proxy with TLS in front and set its address with --url, or use --host 127.0.0.1",
         )
 
 
 def _register_soon(trust: WebhookSettings, url: str) -> None:
     """Register with MLflow, beside serving and again until it works: MLflow may start later than this."""
     if trust.mlflow_secret is None:
-        raise InputError("--register needs the key that MLflow signs with", field="MTL_WEBHOOK_MLFLOW_SECRET")
+        raise InputError(
+            "--register needs the key with which MLflow signs its posts",
+            field="MTL_WEBHOOK_MLFLOW_SECRET",
+            hint="set MTL_WEBHOOK_MLFLOW_SECRET, or omit --register",
+        )
     secret = trust.mlflow_secret.get_secret_value()
     address, credentials = load_settings().tracking_uri, mlflow_credentials()
 

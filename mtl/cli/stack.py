@@ -49,7 +49,7 @@ def rotate() -> Document:
     stack = _stack()
     if supervisor.processes(stack):
         raise InputError(
-            "the stack runs, with the passwords that it has", field="MTL_HOME", hint="mtl stack down first"
+            "passwords cannot be rotated while the stack runs", field="MTL_HOME", hint="run mtl stack down first"
         )
     return {"rotated": rotate_secrets(stack)}
 
@@ -73,7 +73,7 @@ def deploy(config: Path | None, cron: str | None, timezone: str | None) -> Docum
         raise InputError(
             "no Prefect server to deploy to",
             field="PREFECT_API_URL",
-            hint='mtl stack up, then eval "$(mtl stack env)"; or set PREFECT_API_URL',
+            hint='run mtl stack up and eval "$(mtl stack env)", or set PREFECT_API_URL',
         )
     quiet_prefect()
     check_server(prefect_settings())
@@ -135,5 +135,5 @@ def env_text(variables: Document) -> str:
 
 def down_text(result: Document) -> str:
     """What was stopped, and which runs will go on."""
-    lines = [f"{name} goes on when the stack is up again" for name in result["interrupted"]]
+    lines = [f"{name} resumes when the stack is up again" for name in result["interrupted"]]
     return "\n".join([*lines, "the stack is down; its data are kept", "next: mtl stack up"])

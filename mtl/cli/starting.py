@@ -18,9 +18,9 @@ A project of mtl-retrain. Its configuration is `mine.yaml`; its state is kept in
 addresses and secrets. To keep both elsewhere, set `MTL_HOME` to a folder that lasts, and move `settings.env` there.
 
 ```sh
-mtl retrain -c demo          # the shipped demo, to see the whole chain once: minutes on two cores
-mtl prepare -c mine.yaml     # your own data, once mine.yaml names them; says of each refused row why
-mtl retrain -c mine.yaml     # prepare, train, evaluate, register, and promote if the gate agrees
+mtl retrain -c demo          # run every step on the shipped demo: a few minutes on two cores
+mtl prepare -c mine.yaml     # prepare your own data, and give the reasons for refused rows
+mtl retrain -c mine.yaml     # prepare, train, evaluate and register, and promote if the version passes the gate
 ```
 
 As a service: `mtl stack up`, `eval "$(mtl stack env)"`, `mtl deploy -c mine.yaml --cron "0 3 * * *"`, `mtl status`.
@@ -47,7 +47,7 @@ def init(folder: Path) -> Document:
         raise InputError(
             f"{', '.join(there)} {'exists' if len(there) == 1 else 'exist'} already, and nothing was written",
             field="dir",
-            hint="name an empty or a new folder",
+            hint="choose an empty or a new folder",
         )
     try:
         settings.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

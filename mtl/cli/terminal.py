@@ -116,7 +116,7 @@ def stoppable() -> Iterator[None]:
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise PreemptedError("stopped on request; what was done is kept", hint="run the same command again to go on")
+        raise PreemptedError("stopped on request; finished work is kept", hint="run the same command again to resume")
 
     if threading.current_thread() is not threading.main_thread():
         yield

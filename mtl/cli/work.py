@@ -93,11 +93,12 @@ def retrain(config: Path) -> Document:
             return flow(loaded)
         except httpx.TransportError as error:
             embedded = prefect_settings().embedded
-            again = "run this again" if embedded else "run this again when it is up, or without PREFECT_API_URL"
+            again = "run the same command again"
+            again += "" if embedded else " when the server is up, or unset PREFECT_API_URL"
             raise TransientError(
                 f"Prefect's server stopped answering in mid-run: {error}",
                 field="MTL_HOME" if embedded else "PREFECT_API_URL",
-                hint=f"what was done is kept: {again}",
+                hint=f"finished work is kept: {again}",
             ) from None
         except ObjectNotFound as error:
             raise _deleted(error) from None
@@ -108,7 +109,7 @@ def _deleted(error: BaseException) -> MtlError:
     item: BaseException | None = error
     while item is not None and not isinstance(item, MtlError):
         item = item.__cause__ or item.__context__
-    hint = "what was done is kept: run this again, and it goes on from the last checkpoint"
+    hint = "run the same command again: it resumes from the last checkpoint"
     return item or PermanentError("this run was deleted in Prefect", field="PREFECT_API_URL", hint=hint)
 
 
@@ -131,14 +132,14 @@ def prepare_text(manifest: Document, *, config: Path) -> str:
                 f"{counts['quarantined']} quarantined -> {counts['examples']} examples" + (f" ({by})" if by else "")
             )
     lines += [
-        f"warning: {task} has no validation examples, which a retrain needs; make them out of a tenth of train by\n"
+        f"warning: {task} has no validation examples, which a retrain needs; to use a tenth of train for them, set\n"
         "  data: {holdout: {validation: 0.1}}"
         for task, splits in manifest["counts"].items()
         if not splits.get("validation", {}).get("examples")
     ]
     lines += [f"WARNING: {item['text']}\n  {item['do']}" for item in manifest["unpromotable"]]
     lines += [
-        f"note: {share:.0%} of the inputs of {task} are longer than data.max_input_tokens and lose their end"
+        f"note: {share:.0%} of the inputs of {task} are longer than data.max_input_tokens and are truncated"
         for task, share in manifest["truncated"].items()
         if share > _MANY
     ]
@@ -171,7 +172,7 @@ def train_text(result: Document) -> str:
         f"run {result['identity']}\n"
         f"  {result['steps']} of {result['max_steps']} steps{resumed}; last loss {losses}\n"
         f"  adapter sha256 {result['adapter_sha256']}\n"
-        "next: mtl retrain -c CONF evaluates, registers and judges it"
+        "next: mtl retrain -c CONF, which evaluates it, registers it and applies the gate"
     )
 
 
@@ -188,7 +189,7 @@ def retrain_text(result: Document) -> str:
     """What came out: version, decision and reasons, and the next command."""
     decision = Decision.from_json(result["decision"])
     words = decision.headline
-    lines = ["nothing changed since this was made and judged:"] if result["unchanged"] else []
+    lines = ["nothing has changed since this version was trained and evaluated:"] if result["unchanged"] else []
     lines.append(f"version {result['version']}: {words[0].lower()}{words[1:]}")
     lines += [f"  - {reason}" for reason in decision.reasons]
     champion = f"champion v{result['champion']}" if result["champion"] else "no champion yet"

@@ -53,8 +53,8 @@ def data(settings: Settings, config: RetrainConfig | None) -> Iterator[CheckResu
             faults += _rows(opened, task, source, allowed=config.data.max_bad_share)
     lacking = [task for task, splits in have.items() if wanted not in splits]
     if lacking and wanted not in config.data.holdout:
-        what = f"{config.name}: no {wanted} examples of {' and '.join(lacking)}, on which a retrain is judged"
-        faults.append(fault("data", what, f"data: {{holdout: {{{wanted}: 0.1}}}} makes them out of a tenth of train"))
+        what = f"{config.name}: no {wanted} examples of {' and '.join(lacking)}, which a retrain evaluates on"
+        faults.append(fault("data", what, f"set data: {{holdout: {{{wanted}: 0.1}}}} to use a tenth of train for them"))
     if not faults:
         yield from _promotable(settings, config)
     yield from faults
@@ -107,7 +107,7 @@ def _rows(source: Source, task: Task, config: SourceConfig, *, allowed: float) -
     bad = reasons.total()
     if too_many(bad, rows, allowed=allowed):
         what = f"{config.uri}: {bad} of the first {rows} rows are bad: {told(reasons, firsts(bad_rows))}"
-        yield fault("data", what, remedy(reasons) or "look at the rows; mtl prepare -c CONF counts them all")
+        yield fault("data", what, remedy(reasons) or "check the rows; mtl prepare -c CONF reports all bad ones")
 
 
 def training(config: RetrainConfig | None) -> Iterator[CheckResult]:
@@ -117,4 +117,4 @@ def training(config: RetrainConfig | None) -> Iterator[CheckResult]:
     train = config.train
     if train.eval_steps is not None and train.eval_steps > train.max_steps:
         what = f"eval_steps {train.eval_steps} is over max_steps {train.max_steps}: nothing is validated while training"
-        yield warning("train", what, "lower train.eval_steps, or leave it out")
+        yield warning("train", what, "lower train.eval_steps, or remove it")

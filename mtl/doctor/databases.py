@@ -59,7 +59,9 @@ def prefect(settings: PrefectSettings) -> Iterator[CheckResult]:
     if found == known.head:
         yield ok("prefect", f"{path}: tables up to date ({found})")
     elif found in known.known:
-        yield warning("prefect", f"{path} is of an older Prefect ({found})", "nothing: the next start upgrades it")
+        yield warning(
+            "prefect", f"{path} has tables of an older Prefect ({found})", "nothing: the next start upgrades it"
+        )
     else:
-        do = "install the Prefect that made it, or move the file away: it holds the history of embedded runs only"
+        do = "install the Prefect that created it, or move the file away: it contains only the history of embedded runs"
         yield fault("prefect", f"{path} is of revision {found}, which this Prefect does not know", do)

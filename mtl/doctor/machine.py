@@ -35,14 +35,17 @@ def versions(constraints: Path | None = None) -> Iterator[CheckResult]:
         elif (pin := pins.get(_plain(requirement.name))) and found.partition("+")[0] != pin:
             other.append(f"{requirement.name} is {found}, tested was {pin}")
     if apart:
-        yield fault("versions", "; ".join(apart), "make install (or pip install -c constraints.txt mtl-retrain)")
+        yield fault("versions", "; ".join(apart), "run make install, or pip install -c constraints.txt mtl-retrain")
     if other:
         yield warning(
-            "versions", "; ".join(other), "pip install -c constraints.txt gives the versions that were tested"
+            "versions", "; ".join(other), "run pip install -c constraints.txt mtl-retrain to get the tested versions"
         )
     if not apart and not other:
         central = ", ".join(f"{name} {_installed(name)}" for name in _CENTRAL)
-        yield ok("versions", f"Python {sys.version.split()[0]}, {central}" + ("" if pins else " (no pins at hand)"))
+        yield ok(
+            "versions",
+            f"Python {sys.version.split()[0]}, {central}" + ("" if pins else " (no constraints.txt to compare)"),
+        )
 
 
 def _pins(path: Path) -> Mapping[str, str]:
@@ -71,7 +74,7 @@ def disk(home: Path, *, needed: float = 2 * GB, roomy: float = 10 * GB) -> Itera
     for name, path in places.items():
         free = shutil.disk_usage(path).free
         detail = f"{free / GB:.1f} GB free for {name} ({path})"
-        do = "free some: mtl checkpoints prune --yes, delete $MTL_HOME/cache, or set MTL_HOME (or TMPDIR) elsewhere"
+        do = "run mtl checkpoints prune --yes, delete $MTL_HOME/cache, or set MTL_HOME (or TMPDIR) to a larger disk"
         if free < needed:
             yield fault("disk", detail, do)
         elif free < roomy:
@@ -87,7 +90,7 @@ def writable(home: Path) -> Iterator[CheckResult]:
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(b"x")
     except OSError as error:
-        do = "set MTL_HOME to a folder that you may write to, or free its disk"
+        do = "set MTL_HOME to a folder that you may write to, or free space on its disk"
         yield fault("state", f"cannot write to {place} (MTL_HOME is {home}): {error.strerror}", do)
         return
     yield ok("state", f"{home} can be written" if place == home else f"{home} will be made")
@@ -110,7 +113,7 @@ def memory(
     found, limit = psutil.virtual_memory(), _memory_limit(control_groups)
     available, total = min(found.available, limit), min(found.total, limit)
     detail = f"{available / GB:.1f} of {total / GB:.1f} GB available"
-    do = "end other processes or use a larger machine; data.* and train.max_tokens_per_batch decide what is needed"
+    do = "end other processes, use a larger machine, or lower train.max_tokens_per_batch and data.max_input_tokens"
     if available < needed:
         yield fault("memory", detail, do)
     elif available < roomy:
@@ -139,7 +142,7 @@ def device(settings: Settings) -> Iterator[CheckResult]:
     if not count:
         threads = torch.get_num_threads()
         if shutil.which("nvidia-smi") and torch.version.cuda is None:
-            do = "install a CUDA build of torch: pip install -c constraints.txt torch --index-url of that build"
+            do = "install a CUDA build of torch: pip install -c constraints.txt torch --index-url URL_OF_THAT_BUILD"
             yield warning("device", "there is an NVIDIA driver, but this torch is built for the CPU", do)
         else:
             yield ok("device", f"CPU, {threads} threads; no GPU")
@@ -149,6 +152,6 @@ def device(settings: Settings) -> Iterator[CheckResult]:
         do = f"set MTL_TRAINER_PROCESSES to {count} or less"
         yield fault("device", f"MTL_TRAINER_PROCESSES is {processes}, but there are {count} GPUs ({names})", do)
     elif not torch.cuda.is_bf16_supported():
-        yield warning("device", f"{names} has no bf16", "set train.precision to fp32: T5 gives NaN in fp16")
+        yield warning("device", f"{names} does not support bf16", "set train.precision to fp32: T5 overflows in fp16")
     else:
         yield ok("device", f"{count} GPU: {names}, used by {processes} process(es) of a training")

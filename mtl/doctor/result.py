@@ -45,4 +45,4 @@ def guarded(check: str, look: Callable[[], Iterable[CheckResult]]) -> Iterator[C
         yield fault(check, error.message, error.hint or "see the message")
     except Exception as error:  # a doctor that crashes helps nobody
         detail = f"{type(error).__name__}: {str(error)[:300]}"
-        yield fault(check, detail, "this was not foreseen: see the message, or report it")
+        yield fault(check, detail, "this is an unexpected error: read the message, and report it if it does not help")

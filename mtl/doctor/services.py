@@ -52,15 +52,15 @@ def _workers(api: PrefectApi) -> Iterator[CheckResult]:
     """Is there somebody to run what the deployments schedule?"""
     pools = api.post("/work_pools/filter", {})
     if not pools:
-        yield warning("workers", "there is no work pool, so nothing scheduled can run", "mtl deploy makes one")
+        yield warning("workers", "there is no work pool, so scheduled runs cannot start", "run mtl deploy")
         return
     for pool in pools:
         name = pool["name"]
         online = [w for w in api.post(f"/work_pools/{name}/workers/filter", {}) if w.get("status") == "ONLINE"]
         if pool["is_paused"]:
-            yield warning("workers", f"work pool {name} is paused", f"prefect work-pool resume {name}")
+            yield warning("workers", f"work pool {name} is paused", f"run prefect work-pool resume {name}")
         elif not online:
-            do = f"mtl stack up starts one, or: prefect worker start --pool {name}"
+            do = f"run mtl stack up, or prefect worker start --pool {name}"
             yield warning("workers", f"work pool {name} has no worker online", do)
         else:
             yield ok("workers", f"work pool {name}: {len(online)} online")
@@ -140,7 +140,7 @@ def proxies(addresses: Mapping[str, str]) -> Iterator[CheckResult]:
         variable = proxy_variable(address)
         if variable is not None:
             host = urlsplit(address).hostname
-            do = f"if it must be reached directly, add {host} to NO_PROXY; if not, see that the proxy allows it"
+            do = f"to reach it directly, add {host} to NO_PROXY; otherwise, check that the proxy allows these requests"
             yield warning("proxy", f"requests to {name} at {host} go through the proxy named in {variable}", do)
 
 

@@ -49,7 +49,11 @@ def _values(environ: Mapping[str, str]) -> Iterator[CheckResult]:
 def _addresses(environ: Mapping[str, str]) -> Iterator[CheckResult]:
     url = environ.get("PREFECT_API_URL", "")
     if url and not url.rstrip("/").endswith("/api") and "/workspaces/" not in url:
-        yield fault("settings", "PREFECT_API_URL does not end with /api", "e.g. http://127.0.0.1:4200/api")
+        yield fault(
+            "settings",
+            "PREFECT_API_URL does not end with /api",
+            "set it to an address such as http://127.0.0.1:4200/api",
+        )
     if environ.get("MTL_STORE", "").startswith("s3://") and not environ.get("AWS_ACCESS_KEY_ID"):
         do = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, unless the machine has a role that boto3 finds by itself"
         yield warning("settings", "MTL_STORE is in S3, but no credentials are set", do)

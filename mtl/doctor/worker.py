@@ -27,7 +27,7 @@ def worker(settings: Settings) -> Iterator[CheckResult]:
     wanted = read_settings(settings.home / NAME)
     stale = [name for name, value in wanted.items() if environ.get(name) != value]
     if stale:
-        detail = f"the worker runs without the present value of {', '.join(stale)}"
-        yield warning("worker", detail, f"it read {NAME} when it started: mtl stack down, then mtl stack up")
+        detail = f"the running worker does not have the current value of {', '.join(stale)}"
+        yield warning("worker", detail, f"run mtl stack down, then mtl stack up, so that it reads {NAME} again")
     names = sorted(name for name in KNOWN if name.startswith("MTL_") and environ.get(name))
     yield ok("worker", f"runs with {', '.join(names)}")

@@ -40,4 +40,4 @@ def test_a_prefect_login_that_is_refused_is_named_before_anything_is_done(
     said = capsys.readouterr().err
     assert said.startswith("error: Prefect refuses the credentials at http://127.0.0.1")
     assert "set PREFECT_API_AUTH_STRING to user:password of the server" in said
-    assert "battery-staple" not in said and "fault of mtl" not in said
+    assert "battery-staple" not in said and "bug in mtl" not in said

@@ -51,7 +51,7 @@ def test_the_embedded_default_has_no_faults_and_nothing_is_left_behind(
             {"level": "high"},
             "",
             "fault",
-            "no validation examples of mcq, on which a retrain is judged",
+            "no validation examples of mcq, which a retrain evaluates on",
             "data: {holdout: {validation: 0.1}}",
         ),
         ({"level": "high"}, ", holdout: {validation: 0.1}", "ok", "mine: 1 sources, tasks mcq", None),

@@ -61,7 +61,7 @@ def test_a_run_that_is_deleted_in_mid_training_ends_with_a_checkpoint_and_says_s
     error = json.loads(said.splitlines()[-1])["error"]
     assert error["kind"] == "permanent"
     assert error["message"] == f"flow run {found['id']} was deleted in Prefect, so train was stopped"
-    assert "goes on from the last checkpoint" in error["hint"]
+    assert "resumes from the last checkpoint" in error["hint"]
     store = FolderStore(home / "store")
     newest = read_state(store, only_run(store)).newest
     assert newest is not None

@@ -55,7 +55,7 @@ def test_the_eleventh_start_is_refused_for_good_and_says_what_to_do(monkeypatch:
     started(monkeypatch, MAX_RUNS + 1)
     with pytest.raises(PermanentError, match="started 11 times without an end") as refused:
         refuse_endless()
-    assert "after raising the variable" in str(refused.value.hint)
+    assert "raise the Prefect variable mtl_max_runs and press Retry" in str(refused.value.hint)
 
 
 @pytest.mark.usefixtures("deployed")

@@ -90,7 +90,7 @@ def test_a_run_that_was_deleted_does_not_go_on(ended_run: Any) -> None:
         work(lambda client, run: client.delete_flow_run(run))
     (error,) = noticed
     assert error.message.endswith("was deleted in Prefect, so train was stopped")
-    assert "a new run of the same configuration goes on from the last checkpoint" in str(error.hint)
+    assert "a new run of the same configuration resumes from the last checkpoint" in str(error.hint)
 
 
 def test_a_server_that_is_away_says_nothing_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
