@@ -24,6 +24,9 @@ from mtl.example import Example
 from mtl.metrics.reading import READING_METRICS, usable_of
 from mtl.task import Metric, ReadingQuestion, Scores, Task
 
+OWN_EXAMPLES = 100
+"""Examples of each task whose own questions are read: their 200 or more show the reader's share to within 0.07."""
+
 _Answers = Mapping[ReadingQuestion, tuple[Probabilities, Probabilities]]
 """Of each distinct question: the probabilities of its options with the passage, and without it."""
 
@@ -68,7 +71,8 @@ def with_reader(
         if (example.task, example.uid) in uids
         for question in _questions(asking[example.task], example, text)
     ]
-    reference = [q for example in chosen for q in _questions(asking[example.task], example, example.targets)]
+    own = sample_examples(chosen, per_task=OWN_EXAMPLES, seed=seed)
+    reference = [q for example in own for q in _questions(asking[example.task], example, example.targets)]
     answers = _read(reader, [*reference, *written])
 
     def readings(example: Example, text: str) -> Readings:
@@ -94,6 +98,8 @@ def _read(reader: Reader, questions: Sequence[ReadingQuestion]) -> _Answers:
 
 def _readings(task: Task, example: Example, text: str, answers: _Answers) -> Readings:
     questions = _questions(task, example, text)
+    if not all(question in answers for question in questions):  # of the data set's own, not all are read
+        return ()
     picks = [picked(answers[question][0]) for question in questions]
     return tuple(
         QuestionReading(q.question, q.label, q.key, *answers[q], fault=None if fault is None else fault.value)
