@@ -38,7 +38,7 @@ from transformers.utils import logging as transformers_logging
 from mtl.errors import NotFoundError
 from mtl.evaluation import ctranslate
 from mtl.evaluation.engine import Mode, make_predictor
-from mtl.evaluation.predictor import greedy_config
+from mtl.evaluation.predictor import generation_config
 from mtl.evaluation.score import evaluate_models
 from mtl.example import Example
 from mtl.model.base import DEMO, resolve_base
@@ -210,7 +210,7 @@ def trainer_side(case: Case) -> Side:
     arguments = Seq2SeqTrainingArguments(
         output_dir=tempfile.mkdtemp(prefix="mtl-bench-"),
         predict_with_generate=True,
-        generation_config=greedy_config(case.model, tokenizer, max_new_tokens=case.max_new_tokens),
+        generation_config=generation_config(case.model, tokenizer, max_new_tokens=case.max_new_tokens),
         report_to=[],
         disable_tqdm=True,
         use_cpu=True,

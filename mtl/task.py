@@ -200,6 +200,8 @@ class Task:
     groups: of examples, for the report; `labels` that `render` gives are names of groups too.
     group: (example) -> names of the groups that it counts for.
     questions: (example, text) -> the questions in the text, for a reader to answer; None for a task that asks none.
+    compose: questions -> the text of an answer with these questions, which `parse` reads as a list of objects, one for
+    each question; None for a task whose answers cannot be put together from checked questions.
     requested: (example) -> label of a group -> number of questions that the example asks for; of tasks with questions.
     request: what a request may say; it becomes options of `mtl generate`, parameters of the served model, and fields of
     the batch form. default_request: what is asked for where a request says nothing; only for a task whose parameters at
@@ -229,6 +231,7 @@ class Task:
     groups: Groups = Groups()
     group: Callable[[Example], Iterable[str]] = lambda example: ()
     questions: Callable[[Example, str], list[ReadingQuestion]] | None = None
+    compose: Callable[[Sequence[ReadingQuestion]], str] | None = None
     requested: Callable[[Example], Mapping[str, int]] = lambda example: {}
     optional: tuple[str, ...] | None = None
     agreed: Agreed | None = None

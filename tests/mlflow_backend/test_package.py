@@ -79,6 +79,9 @@ def test_its_signature_is_the_one_that_was_said(served: Any) -> None:
         "hard": 0,
         "max_new_tokens": 0,
         "truncate": False,
+        "candidates": 1,
+        "num_beams": 1,
+        "length_penalty": 1.0,
     }
 
 
