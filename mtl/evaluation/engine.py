@@ -128,7 +128,7 @@ def load_chooser(
     trained: False for the base without the adapter. Under transformers one copy of the weights does both: it writes
     with the adapter on and reads with it off. Errors: those of loading.
     """
-    limits = {"max_input_tokens": max_input_tokens, "batch_tokens": batch_tokens}
+    limits: Any = {"max_input_tokens": max_input_tokens, "batch_tokens": batch_tokens}
     place = (base, revision, folder)
     if mode.engine == "ctranslate2":
         compute: ctranslate.Compute = "int8" if mode.precision == "int8" else "float32"

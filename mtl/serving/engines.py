@@ -41,20 +41,24 @@ class Engines:
         probe: Probe,
     ) -> None:
         self._place = (base, revision, folder)
-        self._limits = {"max_input_tokens": max_input_tokens, "batch_tokens": batch_tokens}
+        self._limits: Any = {"max_input_tokens": max_input_tokens, "batch_tokens": batch_tokens}
         self._engine, self._precision, self._probe = engine, precision, probe
+        self._fast: Any = None
         self._by_transformers: dict[Decoding, bool] = {}
+        make: Any = make_predictor
         model, self.tokenizer = load_for_generation(*self._place)
         self._d_model = model.config.d_model
         self._mode = choose_mode(engine, precision, d_model=self._d_model)
-        make = partial(make_predictor, model=model.to(device_kind()), tokenizer=self.tokenizer, **self._limits)
+        make = partial(make, model=model.to(device_kind()), tokenizer=self.tokenizer, **self._limits)
         try:
-            self._greedy = make(self._mode, probe=probe)
+            self._greedy: Predictor = make(self._mode, probe=probe)
         except EnginesDisagree:
             self._mode = Mode("torch", "fp32")
             self._greedy = make(self._mode)
         if self._mode.engine == "torch":
             self.__dict__["_merged"] = model  # in memory already
+        else:
+            self._fast = self._greedy  # a CTranslatePredictor, which takes any decoding
 
     @cached_property
     def _merged(self) -> Any:
@@ -75,7 +79,7 @@ class Engines:
         plain = make_predictor(mode, self._merged, self.tokenizer, decoding=decoding, **self._limits)
         if self._mode.engine == "torch":
             return plain
-        fast = partial(self._greedy, decoding=decoding)
+        fast: Predictor = partial(self._fast, decoding=decoding)
         if decoding not in self._by_transformers:
             if len(self._by_transformers) >= _KEPT:
                 self._by_transformers.clear()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from mtl.decoding import Decoding
+from mtl.decoding import GREEDY, Decoding
 from mtl.errors import DamageError, InputError, ModelError, NotFoundError
 from mtl.evaluation import ctranslate, engine
 from mtl.serving.generate import Generator, load_generator
@@ -208,9 +208,9 @@ def test_the_fast_engine_answers_the_same(folder: Path, generator: Generator, mo
     asked: list[str] = []
 
     class Seen(ctranslate.CTranslatePredictor):
-        def __call__(self, inputs: Sequence[str], *, max_new_tokens: int) -> list[str]:
+        def __call__(self, inputs: Sequence[str], *, max_new_tokens: int, decoding: Decoding = GREEDY) -> list[str]:
             asked.extend(inputs)
-            return super().__call__(inputs, max_new_tokens=max_new_tokens)
+            return super().__call__(inputs, max_new_tokens=max_new_tokens, decoding=decoding)
 
     monkeypatch.setattr(ctranslate, "CTranslatePredictor", Seen)
     fast = load_generator(folder, engine="auto")
