@@ -17,18 +17,24 @@ from collections import Counter
 from typing import Any
 
 from mtl.errors import NotFoundError
+from mtl.evaluation.candidates import Chooser
+from mtl.evaluation.engine import Mode, load_chooser
 from mtl.evaluation.predictor import generate_texts
+from mtl.evaluation.usable import faults, usable
+from mtl.example import Example
 from mtl.model.load import load_for_generation, load_spec, load_untrained
 from mtl.release.refs import resolve_ref
 from mtl.settings import load_settings
 from mtl.sources.demo.corpus import articles, passages, readings
 from mtl.sources.demo.passages import answers
 from mtl.store.open import open_store
+from mtl.task import ReadingQuestion
 from mtl.tasks.table import get_task
 
 SEED = 990_017  # training seeds are hashes of (seed, split) far above this
 MODEL = "mtl-flan-t5"
 LEVELS = ("easy", "medium", "hard")
+CANDIDATES = 4
 SUMMARY, QUIZ = get_task("summarize"), get_task("mcq")
 
 
@@ -37,6 +43,10 @@ class Writer:
 
     def __init__(self, model: Any, tokenizer: Any, spec: Any) -> None:
         self._model, self._tokenizer, self._spec = model, tokenizer, spec
+
+    def limit(self, task: str) -> int:
+        """Longest answer in tokens."""
+        return int(self._spec.max_new_tokens[task])
 
     def __call__(self, inputs: list[str], task: str) -> list[str]:
         return generate_texts(
@@ -63,6 +73,7 @@ def main() -> None:
     trained = Writer(*load_for_generation(spec.base, spec.revision, folder), spec)
     base = Writer(*load_untrained(spec.base, spec.revision, folder), spec)
     result = _summaries(trained, base, count) | _questions(trained, count) | _token_alone(trained, count)
+    result |= _usable(trained, _chooser(folder, spec), count)
     print(json.dumps(_verdict(result) | {"documents": count, "seed": SEED, "model": arguments.model}))
 
 
@@ -147,6 +158,49 @@ def _keys(texts: list[str], parsed: list[Any], count: int) -> dict[str, float | 
     }
 
 
+def _chooser(folder: Any, spec: Any) -> Chooser:
+    return load_chooser(
+        Mode("torch", "fp32"),
+        spec.base,
+        spec.revision,
+        folder,
+        max_input_tokens=spec.max_input_tokens,
+        batch_tokens=8192,
+    )
+
+
+def _usable(trained: Writer, chooser: Chooser, count: int) -> dict[str, float]:
+    """Share of the requested questions that can be used as they are, greedy and of four candidates.
+
+    The facts behind the passage decide, not a reader: a question that the generator would not ask has no right key.
+    """
+    texts = _texts(count)
+    inputs = [QUIZ.prompt(text, request) for text, request in zip(texts, _requests(len(texts)), strict=True)]
+    limit = trained.limit("mcq")
+    chosen = [answer.text for answer in chooser(QUIZ, inputs, candidates=CANDIDATES, max_new_tokens=limit)]
+    return {
+        "usable": _usable_share(inputs, trained(inputs, "mcq"), count),
+        f"usable_candidates_{CANDIDATES}": _usable_share(inputs, chosen, count),
+    }
+
+
+def _usable_share(inputs: list[str], written: list[str], count: int) -> float:
+    assert QUIZ.questions is not None
+    truth = _truth(count)
+    asked = delivered = 0
+    for text, answer in zip(inputs, written, strict=True):
+        example = Example(text, "", "mcq", "")
+        questions, requested = QUIZ.questions(example, answer), QUIZ.requested(example)
+        picks = [q.key if _is_right(q, truth[q.passage]) else -1 for q in questions]
+        asked += sum(requested.values())
+        delivered += usable(questions, faults(questions, picks, requested), requested)
+    return delivered / asked
+
+
+def _is_right(question: ReadingQuestion, truth: dict[str, frozenset[str]]) -> bool:
+    return question.options[question.key] in truth.get(question.question, ())
+
+
 def _truth(count: int) -> dict[str, dict[str, frozenset[str]]]:
     """Passage -> question -> right answers."""
     return {passage.text: answers(passage) for passage in readings(SEED, count)}
@@ -173,6 +227,8 @@ def _verdict(result: dict[str, Any]) -> dict[str, Any]:
         "counts_obeyed >= 0.9": result["counts_obeyed"] >= 0.9,
         "rougeL - base >= 0.25": result["rougeL"] - result["base_rougeL"] >= 0.25,
         "key_correct >= 0.9": result["key_correct"] >= 0.9,
+        "usable >= 0.8": result["usable"] >= 0.8,
+        "usable_candidates_4 >= 0.95": result[f"usable_candidates_{CANDIDATES}"] >= 0.95,
         "token_decides >= 0.99": result["token_decides"] >= 0.99,
         "each level mostly as asked": all(result[f"asked_{level}"][level] >= 0.9 for level in LEVELS),
     }

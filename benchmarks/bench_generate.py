@@ -8,7 +8,8 @@ inputs as long as real ones; and `trained`, the champion of MTL_HOME (or --model
 metrics of a mode are held against those of fp32 with paired bootstrap intervals. CTranslate2's modes need the extra
 `fast`. Ratios are of wall time; `cpu_ratio` beside them is of CPU seconds, which a busy machine disturbs less.
 Prints one JSON object as its last line: `ratio` is the fp32 mode's speed over the trainer's in case `small`,
-`ratio_fastest` that of the fastest mode whose metrics stay inside the interval.
+`ratio_fastest` that of the fastest mode whose metrics stay inside the interval, `candidates` what
+`--candidates 4` costs the trained model in greedy answers.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,18 +37,20 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from mtl.decoding import GREEDY, Decoding
 from mtl.errors import NotFoundError
 from mtl.evaluation import ctranslate
 from mtl.evaluation.engine import Mode, make_predictor
-from mtl.evaluation.predictor import greedy_config
+from mtl.evaluation.predictor import generation_config
 from mtl.evaluation.score import evaluate_models
 from mtl.example import Example
 from mtl.model.base import DEMO, resolve_base
 from mtl.model.load import load_for_generation, load_spec
 from mtl.model.tokenizer import load_tokenizer
 from mtl.release.refs import resolve_ref
+from mtl.serving.generate import load_generator
 from mtl.settings import load_settings
-from mtl.sources.demo.corpus import articles
+from mtl.sources.demo.corpus import articles, passages
 from mtl.store.open import open_store
 from mtl.tasks.table import get_task
 
@@ -85,6 +89,7 @@ def main() -> None:
         "trained": None if trained is None else measure(trained, rounds) | {"quality": quality(trained)},
         "ratio": best(small, [mode for mode in small["ratio"] if mode.endswith("fp32")], equal=0.995),
     }
+    result["candidates"] = candidates_cost(arguments.model, 8 if arguments.quick else 24, rounds)
     result["ratio_fastest"] = best(small, _inside(result["trained"]), equal=0.0)
     print(json.dumps(result))
 
@@ -125,11 +130,8 @@ def _of_length(tokenizer: Any, words: Sequence[str], length: int, rng: random.Ra
 
 def trained_case(ref: str, count: int) -> Case | None:
     """The trained model on articles that no training drew; None where there is no such model."""
-    settings = load_settings()
-    try:
-        folder = resolve_ref(ref, store=open_store(settings.store), model="mtl-flan-t5", cache=settings.cache).folder
-    except NotFoundError as error:
-        print(f"no trained model: {error.message}")
+    folder = _folder(ref)
+    if folder is None:
         return None
     spec = load_spec(folder)
     model, tokenizer = load_for_generation(spec.base, spec.revision, folder)
@@ -139,6 +141,16 @@ def trained_case(ref: str, count: int) -> Case | None:
         for n, row in enumerate(articles(SEED, count))
     ]
     return Case(model, tokenizer, examples, spec.max_input_tokens, spec.max_new_tokens["summarize"])
+
+
+def _folder(ref: str) -> Path | None:
+    """The folder of the trained model; None where there is none."""
+    settings = load_settings()
+    try:
+        return resolve_ref(ref, store=open_store(settings.store), model="mtl-flan-t5", cache=settings.cache).folder
+    except NotFoundError as error:
+        print(f"no trained model: {error.message}")
+        return None
 
 
 def measure(case: Case, rounds: int) -> dict[str, Any]:
@@ -210,7 +222,7 @@ def trainer_side(case: Case) -> Side:
     arguments = Seq2SeqTrainingArguments(
         output_dir=tempfile.mkdtemp(prefix="mtl-bench-"),
         predict_with_generate=True,
-        generation_config=greedy_config(case.model, tokenizer, max_new_tokens=case.max_new_tokens),
+        generation_config=generation_config(case.model, tokenizer, max_new_tokens=case.max_new_tokens),
         report_to=[],
         disable_tqdm=True,
         use_cpu=True,
@@ -226,6 +238,35 @@ def trainer_side(case: Case) -> Side:
         return list(written)
 
     return run
+
+
+def candidates_cost(ref: str, count: int, rounds: int) -> dict[str, Any] | None:
+    """What `--candidates 4` costs in greedy answers: whole answers about demo passages, one at a time and all at once.
+
+    Both sides are transformers' and take turns; an answer is drawn, read and chosen.
+    """
+    folder = _folder(ref)
+    if folder is None:
+        return None
+    generator = load_generator(folder, engine="torch")
+    texts = list(dict.fromkeys(str(row["article"]) for row in passages(SEED, count)))[:count]
+    request = {"easy": 1, "medium": 1, "hard": 1}
+    found: dict[str, Any] = {}
+    for name, groups in (("single", [[text] for text in texts]), ("batch", [texts])):
+        wall: dict[Decoding, list[float]] = {GREEDY: [], Decoding(candidates=4): []}
+        cpu: dict[Decoding, list[float]] = {GREEDY: [], Decoding(candidates=4): []}
+        for turn in range(rounds + 1):  # the first loads what is needed
+            for decoding in wall:
+                begun, used = time.perf_counter(), time.process_time()
+                for group in groups:
+                    generator.generate(group, "mcq", request=request, decoding=decoding)
+                if turn:
+                    wall[decoding].append(time.perf_counter() - begun)
+                    cpu[decoding].append(time.process_time() - used)
+        for kind, seconds in (("wall", wall), ("cpu", cpu)):
+            greedy, chosen = map(statistics.median, seconds.values())
+            found[f"{name}_{kind}"] = round(chosen / greedy, 2)
+    return found | {"passed": {"candidates_4 <= 3.5 greedy answers": found["single_wall"] <= 3.5}}
 
 
 def quality(case: Case) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from flows import events, steps
 from mtl.config.parameters import with_fields
 from mtl.config.register import RegisterConfig
 from mtl.config.section import Section
+from mtl.decoding import MOST_BEAMS, MOST_CANDIDATES, MOST_PENALTY, Decoding
 from mtl.tasks.table import names_in_words, request_parameters
 
 _FIELDS = (
@@ -57,13 +58,28 @@ def generate(
     truncate: Annotated[
         bool, Field(description="Cut texts that are over the limit of the model. Otherwise they are refused.")
     ] = True,
+    candidates: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MOST_CANDIDATES,
+            description="Tasks with questions: number of answers that are drawn for each text. The questions that the "
+            "base confirms are kept.",
+        ),
+    ] = 1,
+    num_beams: Annotated[int, Field(ge=1, le=MOST_BEAMS, description="Beams of beam search. 1 is greedy.")] = 1,
+    length_penalty: Annotated[
+        float,
+        Field(ge=-MOST_PENALTY, le=MOST_PENALTY, description="With beams: scores are divided by length to this power."),
+    ] = 1.0,
 ) -> dict[str, Any]:
     """source: a table (.jsonl, .json, .csv, .parquet) with `text` or `article` (and `id`).
 
     A row that is refused has its reason in column `error`.
     """
     asked = request.model_dump(exclude_none=True)
-    job = steps.plan_generation(source, task, asked, name, model, shard_rows, truncate)
+    decoding = Decoding(num_beams=num_beams, length_penalty=length_penalty, candidates=candidates)
+    job = steps.plan_generation(source, task, asked, name, model, shard_rows, truncate, decoding)
     folder = Path(destination)
     parts = [steps.generate_shard(job, number, str(folder)) for number in range(job.shards)]
     refused = sum(part.refused for part in parts)

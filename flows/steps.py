@@ -18,6 +18,7 @@ from flows.timing import timed
 from flows.watching import watched
 from mtl.config.retrain import RetrainConfig
 from mtl.decision import ApprovalResponse, Decision
+from mtl.decoding import Decoding
 from mtl.pipeline import gate as gates
 from mtl.pipeline import generate, monitor, outcome, pages, prune, report
 from mtl.pipeline import promote as promotions
@@ -160,7 +161,14 @@ def follow_aliases(model: str) -> promotions.FollowedAliases:
 
 @task(name="plan-generation", **_PATIENT)
 def plan_generation(
-    source: str, task_name: str, request: dict[str, Any], model: str, ref: str, shard_rows: int, truncate: bool
+    source: str,
+    task_name: str,
+    request: dict[str, Any],
+    model: str,
+    ref: str,
+    shard_rows: int,
+    truncate: bool,
+    decoding: Decoding,
 ) -> generate.BatchJob:
     """Count the rows, fix the model's version: what all shards share."""
     return generate.plan(
@@ -172,6 +180,7 @@ def plan_generation(
         ref=ref,
         shard_rows=shard_rows,
         truncate=truncate,
+        decoding=decoding,
     )
 
 

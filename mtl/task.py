@@ -210,6 +210,8 @@ class Task:
     groups: of examples, for the report; `labels` that `render` gives are names of groups too.
     group: (example) -> names of the groups that it counts for.
     questions: (example, text) -> the questions in the text, for a reader to answer; None for a task that asks none.
+    compose: questions -> the text of an answer with these questions, which `parse` reads as a list of objects, one for
+    each question; None for a task whose answers cannot be put together from checked questions.
     requested: (example) -> label of a group -> number of questions that the example asks for; of tasks with questions.
     check_request: what a task with questions is asked for when its questions check a text of another task.
     claim: (example, text) -> (source, what the text says of it), for questions to check it, or None for a text that is
@@ -243,6 +245,7 @@ class Task:
     groups: Groups = Groups()
     group: Callable[[Example], Iterable[str]] = lambda example: ()
     questions: Callable[[Example, str], list[ReadingQuestion]] | None = None
+    compose: Callable[[Sequence[ReadingQuestion]], str] | None = None
     requested: Callable[[Example], Mapping[str, int]] = lambda example: {}
     check_request: Mapping[str, Any] = field(default_factory=dict)
     claim: Callable[[Example, str], tuple[str, str] | None] | None = None

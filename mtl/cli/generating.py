@@ -13,6 +13,7 @@ from mtl.cli import releases, terminal
 from mtl.cli.operations import Json
 from mtl.cli.requests import with_request
 from mtl.config.register import RegisterConfig
+from mtl.decoding import Decoding
 from mtl.tasks.table import names_in_words
 
 
@@ -37,13 +38,25 @@ def generate(
     request: dict[str, Any] | None = None,  # an option for each parameter of the tasks stands here
     model: Annotated[str, typer.Option(help="champion, candidate, vN, a run, or a folder")] = "champion",
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="default: as trained")] = None,
+    candidates: Annotated[
+        int,
+        typer.Option(help="for questions: draw so many answers, keep the questions whose key the base confirms"),
+    ] = 1,
+    num_beams: Annotated[int, typer.Option(help="beam search with so many beams; 1 is greedy")] = 1,
+    length_penalty: Annotated[float, typer.Option(help="with beams: scores are divided by length to this power")] = 1.0,
     truncate: Annotated[bool, typer.Option(help="cut a text over the limit instead of refusing it")] = False,
     lines: Annotated[bool, typer.Option("--lines", help="standard input is JSON lines, one text each")] = False,
     name: Annotated[str, typer.Option("--name", help="registered model")] = RegisterConfig().model,
     as_json: Json = False,
 ) -> None:
     """Answer one text as a task asks for it, such as with a summary; or many, with a JSON line for each."""
-    options: dict[str, Any] = {"name": name, "ref": model, "max_new_tokens": max_new_tokens, "truncate": truncate}
+    options: dict[str, Any] = {
+        "name": name,
+        "ref": model,
+        "max_new_tokens": max_new_tokens,
+        "truncate": truncate,
+        "decoding": Decoding(num_beams=num_beams, length_penalty=length_penalty, candidates=candidates),
+    }
     if lines or (file is not None and releases.is_table(file)):
         summary = releases.generate_many(file, task, request, **options, out=sys.stdout)
         if as_json:

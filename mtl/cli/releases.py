@@ -11,6 +11,7 @@ from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 from mtl.decision import DecisionState, label, predicate
+from mtl.decoding import Decoding
 from mtl.errors import InputError, NotFoundError
 from mtl.progress import report as report_progress
 from mtl.service.redact import clean
@@ -58,6 +59,7 @@ def generate(
     ref: str,
     max_new_tokens: int | None,
     truncate: bool,
+    decoding: Decoding,
 ) -> Document:
     """The answer of the model to the text in `file`, or on standard input."""
     from mtl.serving.batch import read_one
@@ -67,7 +69,7 @@ def generate(
 
     model = _resolved(name, ref)
     (answer,) = load_generator(model.folder).generate(
-        [text], task, request=request, max_new_tokens=max_new_tokens, truncate=truncate
+        [text], task, request=request, max_new_tokens=max_new_tokens, truncate=truncate, decoding=decoding
     )
     document = {"task": task, "model": ref, "version": model.version, **answer.to_dict()}
     return document | _noted(model.folder, [text])
@@ -82,6 +84,7 @@ def generate_many(
     ref: str,
     max_new_tokens: int | None,
     truncate: bool,
+    decoding: Decoding,
     out: Any,
 ) -> Document:
     """One JSON line to `out` for each row of the table `file`, or line of standard input, as they are answered.
@@ -98,7 +101,15 @@ def generate_many(
     first = ""
     texts: list[str] = []  # some of those that were answered, for the note about the demo
     for shard in shards(rows, _SHARD):
-        answers = answer_rows(generator, shard, task, request=request, max_new_tokens=max_new_tokens, truncate=truncate)
+        answers = answer_rows(
+            generator,
+            shard,
+            task,
+            request=request,
+            max_new_tokens=max_new_tokens,
+            truncate=truncate,
+            decoding=decoding,
+        )
         out.writelines(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
         out.flush()
         done += len(answers)
@@ -278,9 +289,22 @@ def generate_text(result: Document) -> str:
     if output is None:
         return f"the model's answer is not of the form of {result['task']}:\n{result['text']}"
     items = get_task(result["task"]).draw(output)
-    if items:
-        return "\n\n".join(_item(number, item) for number, item in enumerate(items, start=1))
+    missing = [_missing(result["missing"])] if result.get("missing") else []
+    if items or missing:
+        marks = map(_mark, output) if "missing" in result else [""] * len(items)
+        pairs = enumerate(zip(items, marks, strict=True), start=1)
+        drawn = [_item(number, item) + mark for number, (item, mark) in pairs]
+        return "\n\n".join([*drawn, *missing])
     return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+
+
+def _mark(question: Mapping[str, Any]) -> str:
+    return f"\n   checked: the base picks this answer with probability {question['probability']:.2f}"
+
+
+def _missing(counts: Mapping[str, int]) -> str:
+    found = ", ".join(f"{count} {label}" for label, count in counts.items())
+    return f"missing: {found}; no candidate had more questions whose answer the base confirms"
 
 
 def _item(number: int, item: Item) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mtl.config.section import Section
+from mtl.decoding import MOST_BEAMS, MOST_CANDIDATES, MOST_PENALTY, Decoding
+from mtl.errors import InputError
 
 
 class EvaluateConfig(Section):
-    """Greedy generation on a held-out split."""
+    """Generation on a held-out split, greedy unless beams or candidates are asked for."""
 
     split: Literal["validation", "test"] = Field(
         "validation", description="The held-out split that versions are evaluated on."
@@ -33,6 +35,21 @@ class EvaluateConfig(Section):
         description="What generates the answers. auto is CTranslate2 where it is installed (the extra `fast`) and "
         "writes the same as transformers, else torch.",
     )
+    candidates: int = Field(
+        1,
+        ge=1,
+        le=MOST_CANDIDATES,
+        description="Number of answers that are drawn for each text of a task with questions. The base reads their "
+        "questions, and the best of those that it confirms make the answer that is measured. More than 1 needs a "
+        "reader other than base and candidate, or none.",
+    )
+    num_beams: int = Field(1, ge=1, le=MOST_BEAMS, description="Beams of beam search. 1 is greedy decoding.")
+    length_penalty: float = Field(
+        1.0,
+        ge=-MOST_PENALTY,
+        le=MOST_PENALTY,
+        description="A beam's score is its log-likelihood divided by its length to this power. It needs num_beams.",
+    )
     reader: str = Field(
         "base",
         min_length=1,
@@ -47,3 +64,25 @@ class EvaluateConfig(Section):
         description="Number of examples of each task whose questions are answered by the reader: a seeded sample. If "
         "empty, all that are evaluated.",
     )
+
+    def decoding(self) -> Decoding:
+        """How the answers are generated."""
+        return Decoding(num_beams=self.num_beams, length_penalty=self.length_penalty, candidates=self.candidates)
+
+    @model_validator(mode="after")
+    def _check(self) -> EvaluateConfig:
+        try:
+            self.decoding()
+        except InputError as error:
+            raise ValueError(f"{error.message}; {error.hint}" if error.hint else error.message) from None
+        if self.candidates > 1 and self.reader in _CHOOSING:
+            raise ValueError(
+                f"evaluate.candidates is {self.candidates} and evaluate.reader is {self.reader}: the base chooses the "
+                "questions, so measuring them with the same weights proves nothing; set evaluate.reader to another "
+                "model (a folder or a Hub name) or to none, or leave evaluate.candidates at 1"
+            )
+        return self
+
+
+_CHOOSING = ("base", "candidate")
+"""Readers whose weights are those of the reader that chooses among candidates."""

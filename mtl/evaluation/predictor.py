@@ -1,4 +1,4 @@
-"""Texts out of a T5: greedy, sorted by length, in batches of a token budget. The one module of this room with torch.
+"""Texts out of a T5: greedy or by beam search, sorted by length, in batches of a token budget.
 
 Every side of a report is generated here with the same limits, so that scores repeat and compare.
 """
@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol
 
 import torch
 from transformers import GenerationConfig
+
+from mtl.decoding import GREEDY, Decoding
 
 Precision = Literal["fp32", "bf16"]
 Progress = Callable[[int, int], None]
@@ -34,23 +36,26 @@ def generate_texts(
     max_input_tokens: int,
     batch_tokens: int,
     precision: Precision,
+    decoding: Decoding = GREEDY,
     progress: Progress | None = None,
 ) -> list[str]:
-    """The model's greedy answer to each input, without special tokens, in the order of the inputs.
+    """The model's answer to each input, without special tokens, in the order of the inputs.
 
     Inputs are cut to `max_input_tokens` (`</s>` included); a caller who must not lose text looks before. A batch
-    holds at most `batch_tokens` padded input tokens, or one input that is longer. Equal inputs are answered once.
+    holds at most `batch_tokens` padded input tokens, counted once for each beam, or one input that is longer. Equal
+    inputs are answered once.
     """
     if not inputs:
         return []
     distinct = list(dict.fromkeys(inputs))
     ids = tokenizer(distinct, truncation=True, max_length=max_input_tokens)["input_ids"]
-    config = greedy_config(model, tokenizer, max_new_tokens=max_new_tokens)
+    config = generation_config(model, tokenizer, max_new_tokens=max_new_tokens, decoding=decoding)
+    budget = max(1, batch_tokens // decoding.num_beams)
     repeats = _counts(inputs, distinct)
     answers = [""] * len(distinct)
     done = 0
     with prepared(model, precision):
-        for batch in plan_batches([len(row) for row in ids], batch_tokens=batch_tokens):
+        for batch in plan_batches([len(row) for row in ids], batch_tokens=budget):
             texts = _generate(model, tokenizer, [ids[i] for i in batch], config=config)
             for index, text in zip(batch, texts, strict=True):
                 answers[index] = text
@@ -78,7 +83,9 @@ def plan_batches(lengths: Sequence[int], *, batch_tokens: int, rows: int | None 
     return batches
 
 
-def greedy_config(model: Any, tokenizer: Any, *, max_new_tokens: int) -> GenerationConfig:
+def generation_config(
+    model: Any, tokenizer: Any, *, max_new_tokens: int, decoding: Decoding = GREEDY
+) -> GenerationConfig:
     """Every field said: what is left out, `generate` takes from the base's own generation_config, which may sample,
     search beams or forbid repetition.
     """
@@ -87,14 +94,14 @@ def greedy_config(model: Any, tokenizer: Any, *, max_new_tokens: int) -> Generat
         max_new_tokens=max_new_tokens,
         min_new_tokens=0,
         do_sample=False,
-        num_beams=1,
+        num_beams=decoding.num_beams,
         num_return_sequences=1,
-        length_penalty=1.0,
+        length_penalty=decoding.length_penalty,
         repetition_penalty=1.0,
         encoder_repetition_penalty=1.0,
         no_repeat_ngram_size=0,
         encoder_no_repeat_ngram_size=0,
-        early_stopping=False,
+        early_stopping=decoding.num_beams > 1,  # as CTranslate2: once as many beams have ended as there are
         use_cache=True,
         return_dict_in_generate=False,
         pad_token_id=tokenizer.pad_token_id,
@@ -109,6 +116,11 @@ def _generate(model: Any, tokenizer: Any, rows: Sequence[Sequence[int]], *, conf
     output = model.generate(
         input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], generation_config=config
     )
+    return decode(tokenizer, output)
+
+
+def decode(tokenizer: Any, output: Any) -> list[str]:
+    """The texts of rows of ids, without special tokens."""
     # Said, not left to the tokenizer: cleaning up spaces would change what a parser reads.
     texts: list[str] = tokenizer.batch_decode(output, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     return texts

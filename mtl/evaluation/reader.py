@@ -123,6 +123,20 @@ def _alike(lengths: Sequence[int]) -> list[list[int]]:
     return [groups[size] for size in sorted(groups)]
 
 
+class AdapterOffReader:
+    """The base of a model with its adapter, read with the adapter off: the same weights in memory, and no others."""
+
+    name = BASE
+
+    def __init__(self, model: Any, tokenizer: Any, *, max_input_tokens: int, batch_tokens: int) -> None:
+        self._model = model
+        self._reader = T5Reader(BASE, model, tokenizer, max_input_tokens=max_input_tokens, batch_tokens=batch_tokens)
+
+    def __call__(self, questions: Sequence[ReadingQuestion], *, passage: bool) -> list[Probabilities]:
+        with self._model.disable_adapter():
+            return self._reader(questions, passage=passage)
+
+
 class MultipleChoiceReader:
     """A model with a multiple-choice head: the probabilities are the softmax of its scores for the options."""
 

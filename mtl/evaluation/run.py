@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from mtl.decoding import GREEDY, Decoding
 from mtl.errors import InputError
 from mtl.evaluation.answerability import Read, with_reader
+from mtl.evaluation.candidates import Chooser, can_choose
 from mtl.evaluation.consistency import Asked, Checks, plan_checks, with_consistency
-from mtl.evaluation.engine import PROBES, EnginesDisagree, Mode, choose_mode, make_predictor
+from mtl.evaluation.engine import PROBES, EnginesDisagree, Mode, choose_mode, load_chooser, make_predictor
 from mtl.evaluation.predictor import Predictor
 from mtl.evaluation.reader import Reader
 from mtl.evaluation.report import BASE, EvalReport
@@ -42,15 +44,17 @@ def measure(
     seed: int,
     confidence: float,
     engine: str = "auto",
+    decoding: Decoding = GREEDY,
     reading: Reading | None = None,
 ) -> EvalReport:
     """The report of the models in `folders` (candidate and, if there is one, champion) and of the candidate's base.
 
     max_new_tokens: task -> limit. precision, engine: see `choose_mode`; the same mode for all models.
+    decoding: how the answers are generated, by all models. With candidates, the tasks that have none stay greedy.
     reading: who answers the questions that they write; None for nobody.
     Errors: InputError for a mode that this machine has not; NotFoundError, ModelError for a reader that it has not.
     """
-    jobs = _Jobs(examples, max_new_tokens, max_input_tokens, batch_tokens)
+    jobs = _Jobs(examples, tasks, max_new_tokens, max_input_tokens, batch_tokens, decoding)
     models = {BASE: folders["candidate"], **folders}
     checks = plan_checks(tasks, examples, per_task=reading.checked(examples), seed=seed) if reading else None
     try:
@@ -72,7 +76,12 @@ def measure(
         seed=seed,
         confidence=confidence,
         seconds=seconds,
-        settings={"decoding": "greedy", **asdict(mode), "max_new_tokens": dict(max_new_tokens), **read.settings},
+        settings={
+            "decoding": jobs.decoded(),
+            **asdict(mode),
+            "max_new_tokens": dict(max_new_tokens),
+            **read.settings,
+        },
         readings=read.readings,
     )
 
@@ -113,18 +122,35 @@ class _Jobs:
     """What every model answers. max_new_tokens: task -> limit."""
 
     examples: Sequence[Example]
+    tasks: Mapping[str, Task]
     max_new_tokens: Mapping[str, int]
     max_input_tokens: int
     batch_tokens: int
+    decoding: Decoding
 
     def of(self, task: str) -> list[int]:
         return [index for index, example in enumerate(self.examples) if example.task == task]
+
+    def chosen(self) -> list[str]:
+        """The tasks whose answers are composed of candidates."""
+        if self.decoding.candidates == 1:
+            return []
+        return [name for name in self.max_new_tokens if can_choose(self.tasks[name])]
+
+    def decoded(self) -> str:
+        """How the answers are generated, for the report."""
+        chosen = self.chosen()
+        others = [name for name in self.max_new_tokens if name not in chosen]
+        if not chosen or not others:
+            return str(self.decoding if chosen or self.decoding.candidates == 1 else GREEDY)
+        return f"{self.decoding} ({', '.join(chosen)}), {GREEDY} ({', '.join(others)})"
 
     def probe(self) -> list[tuple[str, int]]:
         """(inputs, limit) of a few examples of each task."""
         return [
             (self.examples[index].inputs, limit)
             for task, limit in self.max_new_tokens.items()
+            if task not in self.chosen()
             for index in self.of(task)[:PROBES]
         ]
 
@@ -145,7 +171,9 @@ def _predict_all(
         spec = load_spec(folder)
         load = load_untrained if name == BASE else load_for_generation
         model, tokenizer = load(spec.base, spec.revision, folder)
-        mode = choose_mode(engine, precision, d_model=model.config.d_model)
+        mode = choose_mode(
+            engine, precision, d_model=model.config.d_model, candidates=jobs.decoding.candidates if jobs.chosen() else 1
+        )
         if mode.engine == "torch":
             model.to(device_kind())
         start = time.monotonic()
@@ -156,18 +184,42 @@ def _predict_all(
             max_input_tokens=jobs.max_input_tokens,
             batch_tokens=jobs.batch_tokens,
             probe=jobs.probe(),
+            decoding=GREEDY if jobs.decoding.candidates > 1 else jobs.decoding,
         )
-        predictions[name] = _answers(predict, jobs, note=name, first=number * len(jobs.examples), total=total)
+        predictors = dict.fromkeys(jobs.max_new_tokens, predict)
+        if jobs.chosen():
+            chooser = load_chooser(
+                mode,
+                spec.base,
+                spec.revision,
+                folder,
+                max_input_tokens=jobs.max_input_tokens,
+                batch_tokens=jobs.batch_tokens,
+                trained=name != BASE,
+            )
+            predictors |= {task: _composed(chooser, jobs.tasks[task], jobs.decoding) for task in jobs.chosen()}
+            del chooser
+        predictions[name] = _answers(predictors, jobs, note=name, first=number * len(jobs.examples), total=total)
         seconds[name] = round(time.monotonic() - start, 3)
         if checks is not None:
             limit = jobs.max_new_tokens[checks.asker.name]
             asked.append(checks.ask(predict, predictions[name], max_new_tokens=limit, note=name))
-        del model, predict
+        del model, predict, predictors
         gc.collect()
     return predictions, seconds, mode, asked
 
 
-def _answers(predict: Predictor, jobs: _Jobs, *, note: str, first: int, total: int) -> list[str]:
+def _composed(chooser: Chooser, task: Task, decoding: Decoding) -> Predictor:
+    """The texts of the answers that are composed of a task's candidates."""
+
+    def predict(inputs: Sequence[str], *, max_new_tokens: int) -> list[str]:
+        chosen = chooser(task, inputs, candidates=decoding.candidates, max_new_tokens=max_new_tokens)
+        return [answer.text for answer in chosen]
+
+    return predict
+
+
+def _answers(predictors: Mapping[str, Predictor], jobs: _Jobs, *, note: str, first: int, total: int) -> list[str]:
     """One text an example; task by task, because their limits differ. first: examples done before these."""
     answers = [""] * len(jobs.examples)
     for task, limit in jobs.max_new_tokens.items():
@@ -176,7 +228,7 @@ def _answers(predict: Predictor, jobs: _Jobs, *, note: str, first: int, total: i
         report_progress("evaluate", first, total, f"{note} {task}")  # the first texts may take minutes
         for start in range(0, len(chosen), _AT_ONCE):
             part = chosen[start : start + _AT_ONCE]
-            texts = predict([jobs.examples[index].inputs for index in part], max_new_tokens=limit)
+            texts = predictors[task]([jobs.examples[index].inputs for index in part], max_new_tokens=limit)
             for index, text in zip(part, texts, strict=True):
                 answers[index] = text
             first += len(part)

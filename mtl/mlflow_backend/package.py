@@ -15,6 +15,7 @@ import mlflow.pyfunc
 from mlflow.models import ModelSignature
 from mlflow.types.schema import AnyType, ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
+from mtl.decoding import GREEDY
 from mtl.model.base import DEMO
 from mtl.model.folder import seal_folder
 from mtl.model.load import load_spec
@@ -29,15 +30,21 @@ _REQUIREMENTS = ("mlflow", "torch", "transformers", "peft", "safetensors", "toke
 
 
 def signature() -> ModelSignature:
-    """Column `text` in, {output, text, truncated} out.
+    """Column `text` in, {output, text, truncated} out, and with candidates also {missing}.
 
     Parameters: task; those of the tasks' requests (all at their defaults: the task's default request); max_new_tokens
-    (0: the model's limit for the task); truncate (cut an over-long text instead of refusing it).
+    (0: the model's limit for the task); truncate (cut an over-long text instead of refusing it); candidates,
+    num_beams and length_penalty (see `Decoding`; greedy by default).
     """
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.string, "text")]),
         outputs=Schema(
-            [ColSpec(_ANY, "output"), ColSpec(DataType.string, "text"), ColSpec(DataType.boolean, "truncated")]
+            [
+                ColSpec(_ANY, "output"),
+                ColSpec(DataType.string, "text"),
+                ColSpec(DataType.boolean, "truncated"),
+                ColSpec(_ANY, "missing", required=False),
+            ]
         ),
         params=ParamSchema(
             [
@@ -48,6 +55,9 @@ def signature() -> ModelSignature:
                 ),
                 ParamSpec("max_new_tokens", DataType.long, 0),
                 ParamSpec("truncate", DataType.boolean, False),
+                ParamSpec("candidates", DataType.long, GREEDY.candidates),
+                ParamSpec("num_beams", DataType.long, GREEDY.num_beams),
+                ParamSpec("length_penalty", DataType.double, GREEDY.length_penalty),
             ]
         ),
     )

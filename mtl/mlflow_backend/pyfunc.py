@@ -17,7 +17,10 @@ from mtl.errors import MtlError, NotFoundError, did_you_mean
 
 
 class MultitaskModel(PythonModel):  # type: ignore[misc, unused-ignore]
-    """Column `text` in; a list of {output, text, truncated} out. Parameters: see `package.signature`."""
+    """Column `text` in; a list of {output, text, truncated} out, with candidates also missing.
+
+    Parameters: see `package.signature`.
+    """
 
     # Without this MLflow asks at every load for type hints, which would do harm here, see predict.
     _skip_type_hint_validation = True
@@ -44,6 +47,7 @@ class MultitaskModel(PythonModel):  # type: ignore[misc, unused-ignore]
                 request=_request(given),
                 max_new_tokens=int(given["max_new_tokens"]) if given.get("max_new_tokens") else None,
                 truncate=bool(given.get("truncate", False)),
+                decoding=_decoding(given),
             )
         except MtlError as error:
             if error.exit_code == 2:  # the request is wrong: the scoring server answers 400 with the reason
@@ -60,6 +64,14 @@ def _request(given: dict[str, Any]) -> dict[str, Any]:
     known = {name: parameter for name, (parameter, _) in request_parameters().items()}
     asked = {name: known[name].kind(value) for name, value in given.items() if name in known and value is not None}
     return {name: value for name, value in asked.items() if value != known[name].default}
+
+
+def _decoding(given: dict[str, Any]) -> Any:
+    """Errors: InputError for values out of range."""
+    from mtl.decoding import Decoding
+
+    kinds = {"candidates": int, "num_beams": int, "length_penalty": float}
+    return Decoding(**{name: kind(given[name]) for name, kind in kinds.items() if given.get(name) is not None})
 
 
 def _check_task(name: Any) -> None:

@@ -99,6 +99,7 @@ def measure(workspace: Workspace, config: RetrainConfig, dataset: str, folders: 
         batch_tokens=chosen.batch_tokens,
         precision=chosen.precision,
         engine=chosen.engine,
+        decoding=chosen.decoding(),
         seed=config.seed,
         confidence=config.gate.confidence,
         reading=None if chosen.reader == "none" else Reading(load, chosen.reader_examples),

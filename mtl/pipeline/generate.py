@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mtl import progress
+from mtl.decoding import GREEDY, Decoding
 from mtl.errors import InputError
 from mtl.fingerprint import sha256_file, sha256_json
 from mtl.release.refs import check_model_folder, resolve_ref
@@ -33,6 +34,8 @@ SCHEMA = pa.schema(
     ]
 )
 """output: JSON of the summary or the questions, null where the answer is not of the task's form; error: null or why."""
+MISSING = pa.field("missing", pa.string())
+"""Only with candidates: JSON of what was requested and not found."""
 _JOB = b"mtl_job"
 
 
@@ -48,6 +51,7 @@ class BatchJob:
     task: str
     request: Mapping[str, Any]
     truncate: bool
+    decoding: Decoding
     shard_rows: int
     rows: int
     version: int | None
@@ -77,6 +81,7 @@ def plan(
     ref: str,
     shard_rows: int,
     truncate: bool,
+    decoding: Decoding = GREEDY,
 ) -> BatchJob:
     """The job of answering the texts of `source` with the model that `ref` stands for now."""
     found = resolve_ref(ref, store=workspace.store, model=model, cache=workspace.cache)
@@ -87,12 +92,15 @@ def plan(
         "shard_rows": shard_rows,
         "version": found.version,
     }
+    if decoding != GREEDY:  # a greedy job keeps the id that it had before there were others
+        asked["decoding"] = asdict(decoding)
     return BatchJob(
         id=sha256_json([asked, sha256_file(source)]),
         source=str(source.absolute()),
         task=task,
         request=dict(request),
         truncate=truncate,
+        decoding=decoding,
         shard_rows=shard_rows,
         rows=sum(1 for _ in read_rows(source)),
         version=found.version,
@@ -110,8 +118,16 @@ def run_shard(job: BatchJob, number: int, destination: Path) -> Part:
     if kept is None:
         first = number * job.shard_rows
         rows = list(islice(read_rows(Path(job.source)), first, first + job.shard_rows))
-        answers = answer_rows(_generator(job.folder), rows, job.task, request=job.request, truncate=job.truncate)
-        kept = pa.Table.from_pylist([_columns(answer) for answer in answers], schema=SCHEMA)
+        answers = answer_rows(
+            _generator(job.folder),
+            rows,
+            job.task,
+            request=job.request,
+            truncate=job.truncate,
+            decoding=job.decoding,
+        )
+        schema = SCHEMA.append(MISSING) if job.decoding.candidates > 1 else SCHEMA
+        kept = pa.Table.from_pylist([_columns(answer) for answer in answers], schema=schema)
         kept = kept.replace_schema_metadata({_JOB: job.id.encode()})
         with written_aside(path) as out:
             pq.write_table(kept, out, compression="zstd")
@@ -134,13 +150,14 @@ def _kept(path: Path, job: str) -> pa.Table | None:
 
 def _columns(answer: Mapping[str, Any]) -> dict[str, Any]:
     error: Any = answer.get("error")
-    output = answer.get("output")
+    output, missing = answer.get("output"), answer.get("missing")
     return {
         "row": answer["row"],
         "id": answer["id"],
         "output": None if output is None else json.dumps(output, ensure_ascii=False),
         "text": answer.get("text"),
         "truncated": answer.get("truncated"),
+        "missing": None if missing is None else json.dumps(missing),
         "error": None if error is None else f"{error['kind']}: {error['message']}",
     }
 

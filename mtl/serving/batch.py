@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from mtl.decoding import GREEDY, Decoding
 from mtl.errors import InputError, NotFoundError
 from mtl.serving.generate import Generator
 from mtl.sources import formats
@@ -150,15 +151,20 @@ def answer_rows(
     request: Mapping[str, Any] | None = None,
     max_new_tokens: int | None = None,
     truncate: bool = False,
+    decoding: Decoding = GREEDY,
 ) -> list[dict[str, Any]]:
     """One document a row, in order: {row, id, output, text, truncated}, or {row, id, error: {kind, message, …}}.
+
+    With candidates, an answer also has `missing`.
 
     Errors: NotFoundError, BadRequest, InputError if the task or the request itself is wrong.
     """
     refused = {row.number: _refusal(generator, row, task, request, truncate) for row in rows}
     good = [row for row in rows if refused[row.number] is None]
     texts = [row.text for row in good]
-    found = generator.generate(texts, task, request=request, max_new_tokens=max_new_tokens, truncate=truncate)
+    found = generator.generate(
+        texts, task, request=request, max_new_tokens=max_new_tokens, truncate=truncate, decoding=decoding
+    )
     answers = {row.number: answer.to_dict() for row, answer in zip(good, found, strict=True)}
     return [{"row": row.number, "id": row.id, **(answers.get(row.number) or refused[row.number] or {})} for row in rows]
 

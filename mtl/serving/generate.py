@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mtl.decoding import GREEDY, Decoding
 from mtl.errors import InputError, MtlError, NotFoundError, did_you_mean
 from mtl.task import BadRequest, Task
 from mtl.tasks.table import TASKS, get_task
 
 if TYPE_CHECKING:
     from mtl.evaluation.predictor import Predictor
+    from mtl.serving.engines import Engines
 
 log = logging.getLogger(__name__)
 
@@ -34,27 +35,36 @@ class Answer:
     """What the model made of one text.
 
     output: what the task reads in it, such as a summary or a list of questions; None if it is not of the task's form.
-    text: as written.
+    text: as written; of candidates, the chosen questions in the written form of the task.
+    missing: what was requested and no candidate had, such as {"hard": 1}; None where no candidates were asked for.
     """
 
     output: Any
     text: str
     truncated: bool = False
+    missing: Mapping[str, int] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {"output": self.output, "text": self.text, "truncated": self.truncated}
+        answer = {"output": self.output, "text": self.text, "truncated": self.truncated}
+        return answer if self.missing is None else answer | {"missing": dict(self.missing)}
 
 
 class Generator:
     """A model in memory, with its tokenizer and its limits. Make one with `load_generator`.
 
-    predict: inputs -> texts, whichever engine writes them.
+    predict: inputs -> texts, greedy, whichever engine writes them. engines: those for beams and candidates, if any.
     """
 
     def __init__(
-        self, predict: Predictor, tokenizer: Any, *, max_input_tokens: int, max_new_tokens: Mapping[str, int]
+        self,
+        predict: Predictor,
+        tokenizer: Any,
+        *,
+        max_input_tokens: int,
+        max_new_tokens: Mapping[str, int],
+        engines: Engines | None = None,
     ) -> None:
-        self._predict = predict
+        self._predict, self._engines = predict, engines
         self._tokenizer = tokenizer
         self.max_input_tokens = max_input_tokens
         self.max_new_tokens = dict(max_new_tokens)
@@ -67,23 +77,39 @@ class Generator:
         request: Mapping[str, Any] | None = None,
         max_new_tokens: int | None = None,
         truncate: bool = False,
+        decoding: Decoding = GREEDY,
     ) -> list[Answer]:
-        """One answer for each text, greedy, so the same every time.
+        """One answer for each text, the same every time.
 
         request: values of the task's own parameters; empty: the task's default.
+        decoding: with candidates, each question of the output was confirmed by the base: it has `checked`, and the
+        base's `probability` of its key.
         truncate: cut over-long texts at their end, and say so in the answer, instead of refusing them.
         Errors: InputError (wrong type, over-long text), BadRequest (the task cannot serve it), NotFoundError (no such
         task, did you mean).
         """
         chosen = self._task(task)
         limit = self._new_tokens(task, max_new_tokens)
+        _check_candidates(chosen, decoding)
         _check_texts(texts)
         wanted = chosen.complete(request or {})
         prepared = [self._prompt(chosen, text, wanted, f"text {n}", truncate) for n, text in enumerate(texts, start=1)]
-        written = self._predict([inputs for inputs, _ in prepared], max_new_tokens=limit)
-        return [
-            Answer(chosen.parse(text), text, truncated) for text, (_, truncated) in zip(written, prepared, strict=True)
-        ]
+        inputs = [text for text, _ in prepared]
+        if decoding.candidates > 1:
+            answers = self._choose(chosen, inputs, decoding, limit)
+        else:
+            predict = self._predict if decoding == GREEDY else self._needed().predictor(decoding)
+            answers = [Answer(chosen.parse(text), text) for text in predict(inputs, max_new_tokens=limit)]
+        return [replace(answer, truncated=truncated) for answer, (_, truncated) in zip(answers, prepared, strict=True)]
+
+    def _needed(self) -> Engines:
+        assert self._engines is not None, "a Generator for beams and candidates is made by load_generator"
+        return self._engines
+
+    def _choose(self, task: Task, inputs: Sequence[str], decoding: Decoding, limit: int) -> list[Answer]:
+        """Answers that are composed of candidates."""
+        found = self._needed().chooser(task, inputs, candidates=decoding.candidates, max_new_tokens=limit)
+        return [Answer(answer.output(task), answer.text, missing=answer.missing) for answer in found]
 
     def refusal(
         self, text: Any, task: str, *, request: Mapping[str, Any] | None = None, truncate: bool = False
@@ -159,26 +185,29 @@ def load_generator(
     bytes must be those the adapter was trained on. engine: `auto` takes CTranslate2 as evaluation does; converting the
     model takes seconds, which pays for who answers many texts. Errors: NotFoundError, ModelError, DamageError.
     """
-    from mtl.evaluation.engine import EnginesDisagree, Mode, choose_mode, make_predictor
-    from mtl.model.load import load_for_generation, load_spec
-    from mtl.model.precision import device_kind
+    from mtl.model.load import load_spec
+    from mtl.serving.engines import Engines
 
     spec = load_spec(folder)
     _warn_of_other_tasks(spec.task_versions)
     place, revision = (base, None) if base else (spec.base, spec.revision)
-    model, tokenizer = load_for_generation(place, revision, folder)
-    make = partial(
-        make_predictor,
-        model=model.to(device_kind()),
-        tokenizer=tokenizer,
+    engines = Engines(
+        place,
+        revision,
+        folder,
+        engine=engine,
+        precision=precision,
         max_input_tokens=spec.max_input_tokens,
         batch_tokens=BATCH_TOKENS,
+        probe=_probe(spec.max_new_tokens),
     )
-    try:
-        predict = make(choose_mode(engine, precision, d_model=model.config.d_model), probe=_probe(spec.max_new_tokens))
-    except EnginesDisagree:
-        predict = make(Mode("torch", "fp32"))
-    return Generator(predict, tokenizer, max_input_tokens=spec.max_input_tokens, max_new_tokens=spec.max_new_tokens)
+    return Generator(
+        engines.predictor(GREEDY),
+        engines.tokenizer,
+        max_input_tokens=spec.max_input_tokens,
+        max_new_tokens=spec.max_new_tokens,
+        engines=engines,
+    )
 
 
 def _probe(limits: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -196,6 +225,15 @@ def _warn_of_other_tasks(versions: Mapping[str, int]) -> None:
                 name,
                 TASKS[name].version,
             )
+
+
+def _check_candidates(task: Task, decoding: Decoding) -> None:
+    if decoding.candidates > 1 and (task.questions is None or task.compose is None):
+        raise BadRequest(
+            f"{task.name} asks no questions that could be checked, so candidates must be 1, got {decoding.candidates}",
+            field="candidates",
+            hint="leave candidates out; for another search than greedy, set num_beams",
+        )
 
 
 def _check_texts(texts: Sequence[str]) -> None:

@@ -25,12 +25,18 @@ _ARGUMENTS = {
     "questions": ("example", "text"),
     "claim": ("example", "text"),
     "unsupported": ("inputs", "text"),
+    "compose": ("chosen",),
     "settle": ("options",),
     "draw": ("output",),
 }
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TOKEN = re.compile(r"<[a-z][a-z0-9_]*>")
-TAKEN = frozenset(["task", "max_new_tokens", "truncate", "file", "model", "lines", "name", "as_json", "json", "help"])
+TAKEN = frozenset(
+    [
+        *("task", "max_new_tokens", "truncate", "file", "model", "lines", "name", "as_json", "json", "help"),
+        *("candidates", "num_beams", "length_penalty"),
+    ]
+)
 """Names that `mtl generate` and the served model have for something else."""
 
 
@@ -72,7 +78,9 @@ def _serves_defaults(task: Task) -> bool:
 def _functions(task: Task) -> Iterator[str]:
     for name, arguments in _ARGUMENTS.items():
         function = getattr(task, name)
-        if function is None and name in ("questions", "claim"):
+        if function is None and name in ("questions", "compose", "claim"):
+            if name == "questions" and task.compose is not None:
+                yield "it composes answers of questions, but has no function `questions` that finds them"
             continue
         if not callable(function):
             yield f"{name} must be a function, got {function!r}"

@@ -200,6 +200,16 @@ def questions(example: Example, text: str) -> list[ReadingQuestion]:
     ]
 
 
+def compose(chosen: Sequence[ReadingQuestion]) -> str:
+    """The target with these questions."""
+    return render_target(
+        [
+            {"question": q.question, "options": q.options, "correct": LETTERS[q.key], "difficulty": q.label}
+            for q in chosen
+        ]
+    )
+
+
 def requested(example: Example) -> dict[str, int]:
     """Difficulty -> number of questions that the example asks for, at least one."""
     request, _ = split_inputs(example.inputs)
@@ -249,6 +259,7 @@ TASK = Task(
     score=score,
     group=group,
     questions=questions,
+    compose=compose,
     requested=requested,
     check_request={"medium": 1},
     optional=("level", "example_id", "hub_config", "questions", "answers", "id", mcq_answers.COLUMN),

@@ -9,6 +9,7 @@ import pytest
 
 from mtl.config.retrain import RetrainConfig, load_config, parse_config
 from mtl.config.train import RENAMED, TrainConfig
+from mtl.decoding import Decoding
 from mtl.errors import ConfigError, NotFoundError
 
 SHIPPED = sorted(Path("conf").glob("*.yaml"))
@@ -55,12 +56,24 @@ def test_an_unknown_key_deep_inside_gets_a_suggestion() -> None:
         ("train", {"max_steps": 10, "save_steps": 50}, "train.save_steps 50 is over train.max_steps 10"),
         ("train", {"max_tokens_per_batch": 0}, "greater than or equal to 64, got 0"),
         ("lora", {"r": 0}, "greater than or equal to 1, got 0"),
+        ("evaluate", {"candidates": 17}, "less than or equal to 16, got 17"),
+        ("evaluate", {"candidates": 4}, "set evaluate.reader to another model (a folder or a Hub name) or to none"),
+        ("evaluate", {"candidates": 4, "reader": "candidate"}, "with the same weights proves nothing"),
+        ("evaluate", {"candidates": 4, "num_beams": 2, "reader": "none"}, "exclude each other"),
+        ("evaluate", {"length_penalty": 0.6}, "without beams it has no effect"),
         ("evaluate", {"split": "train"}, "'validation' or 'test', got 'train'"),
     ],
 )
 def test_wrong_values_are_refused(section: str, values: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError) as caught:
         parse_config(GOOD | {section: values})
+    assert message in str(caught.value)
+
+
+def test_candidates_are_measured_with_another_reader_or_none() -> None:
+    for reader in ("none", "readers/race"):
+        config = parse_config(GOOD | {"evaluate": {"candidates": 4, "reader": reader}})
+        assert config.evaluate.decoding() == Decoding(candidates=4)
 
 
 def test_a_hub_source_needs_a_revision() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from mtl.decoding import Decoding
 from mtl.errors import InputError
 from mtl.evaluation import ctranslate, engine, run
 from mtl.evaluation.engine import EnginesDisagree, Mode, choose_mode, make_predictor
@@ -75,13 +76,43 @@ def test_ctranslate2_writes_what_transformers_writes(model: tuple[Any, Any]) -> 
     assert fast([], max_new_tokens=3) == []
 
 
+@pytest.mark.skipif(not ctranslate.available(), reason="the extra `fast` is not installed")
+@pytest.mark.parametrize("penalty", [1.0, 0.6, 2.0])
+def test_both_search_the_same_beams(model: tuple[Any, Any], penalty: float) -> None:
+    decoding = Decoding(num_beams=4, length_penalty=penalty)
+    plain = predictor(model, Mode("torch", "fp32"), decoding=decoding)(INPUTS, max_new_tokens=24)
+    fast = predictor(model, Mode("ctranslate2", "fp32"), decoding=decoding, probe=[(INPUTS[0], 24)])
+    assert fast(INPUTS, max_new_tokens=24) == plain
+    assert plain != predictor(model, Mode("torch", "fp32"))(INPUTS, max_new_tokens=24)
+
+
+@pytest.mark.skipif(not ctranslate.available(), reason="the extra `fast` is not installed")
+def test_what_ctranslate2_draws_repeats_in_every_batch(model: tuple[Any, Any]) -> None:
+    limits: dict[str, Any] = {"max_input_tokens": MAX_INPUT_TOKENS, "batch_tokens": 512}
+    first, second = (ctranslate.CTranslatePredictor(*model, draws=True, **limits) for _ in range(2))
+    drawn = first.draw(INPUTS[:4], 3, max_new_tokens=12)
+    assert first.draw(INPUTS[3::-1], 3, max_new_tokens=12) == drawn[::-1]
+    assert second.draw(INPUTS[1:2], 3, max_new_tokens=12) == drawn[1:2]
+    assert [texts[0] for texts in drawn] == first(INPUTS[:4], max_new_tokens=12)
+    assert all(len(set(texts)) == 3 for texts in drawn)
+
+
 class Liar:
     """An engine that writes something else."""
 
     def __init__(self, *_: Any, **__: Any) -> None: ...
 
-    def __call__(self, inputs: list[str], *, max_new_tokens: int) -> list[str]:
+    def __call__(self, inputs: list[str], *, max_new_tokens: int, **_: Any) -> list[str]:
         return ["something else"] * len(inputs)
+
+
+def test_candidates_are_drawn_by_transformers_unless_the_other_engine_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ctranslate, "available", lambda: True)
+    monkeypatch.setattr(engine, "device_kind", lambda: "cpu")
+    assert choose_mode("auto", "auto", d_model=32, candidates=4) == Mode("torch", "fp32")
+    assert choose_mode("ctranslate2", "auto", d_model=32, candidates=4) == Mode("ctranslate2", "fp32")
 
 
 def test_an_engine_that_writes_something_else_is_found_by_the_probe(
@@ -117,6 +148,37 @@ def test_then_all_sides_are_written_by_transformers(tmp_path: Path, monkeypatch:
     assert {row.model for row in report.scores} == {"base", "candidate", "champion"}
     with pytest.raises(InputError, match="writes other texts than transformers"):
         run.measure(folders, examples, **options, engine="ctranslate2")
+    beams = Decoding(num_beams=2)
+    with pytest.raises(InputError, match="writes other texts than transformers"):
+        run.measure(folders, examples, **options, engine="ctranslate2", decoding=beams)
+
+
+@pytest.mark.parametrize(
+    ("decoding", "said"),
+    [
+        (Decoding(), "greedy"),
+        (Decoding(num_beams=2), "beam search (2 beams, length penalty 1)"),
+        (Decoding(candidates=2), "best of 2 candidates (mcq), greedy (summarize)"),
+    ],
+)
+def test_the_report_says_how_its_answers_were_decoded(tmp_path: Path, decoding: Decoding, said: str) -> None:
+    asked = TASKS["mcq"].prompt("Boats came.", {"easy": 1})
+    report = run.measure(
+        {"candidate": trained_model(tmp_path)},
+        [Example(INPUTS[0], "Summary: Boats came.", "summarize", "u0"), Example(asked, "MCQs: x", "mcq", "u1")],
+        tasks=TASKS,
+        max_new_tokens={"summarize": 6, "mcq": 6},
+        max_input_tokens=MAX_INPUT_TOKENS,
+        batch_tokens=512,
+        precision="fp32",
+        engine="torch",
+        seed=1,
+        confidence=0.95,
+        decoding=decoding,
+    )
+    assert report.settings["decoding"] == said
+    composed = {row.prediction for row in report.scores if row.task == "mcq"} == {"MCQs:"}
+    assert composed is (decoding.candidates > 1), "what is measured is the composed text"
 
 
 @pytest.mark.skipif(not ctranslate.available(), reason="the extra `fast` is not installed")

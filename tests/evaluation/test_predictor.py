@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import GenerationConfig
 
-from mtl.evaluation.predictor import generate_texts, greedy_config, plan_batches
+from mtl.evaluation.predictor import generate_texts, generation_config, plan_batches
 from tests.support.tiny_model import plain_tokenizer, tiny_t5, tiny_tokenizer
 
 
@@ -84,7 +84,7 @@ def test_the_bases_own_generation_config_changes_nothing() -> None:
 
 
 def test_every_number_of_the_configuration_is_said() -> None:
-    config = greedy_config(tiny_t5(), plain_tokenizer(), max_new_tokens=9)
+    config = generation_config(tiny_t5(), plain_tokenizer(), max_new_tokens=9)
     assert (config.max_new_tokens, config.do_sample, config.num_beams) == (9, False, 1)
     assert (config.pad_token_id, config.eos_token_id, config.decoder_start_token_id) == (0, 1, 0)
 

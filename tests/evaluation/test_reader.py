@@ -11,8 +11,9 @@ import torch
 from transformers import BertConfig, BertForMultipleChoice
 
 from mtl.errors import ModelError, NotFoundError
-from mtl.evaluation.reader import MultipleChoiceReader, Reader, T5Reader, load_reader, prompt
+from mtl.evaluation.reader import AdapterOffReader, MultipleChoiceReader, Reader, T5Reader, load_reader, prompt
 from mtl.evaluation.usable import picked
+from mtl.model.load import load_for_generation, load_spec, load_untrained
 from mtl.sources.demo.corpus import passages
 from mtl.task import ReadingQuestion
 from mtl.tasks.table import get_task
@@ -110,3 +111,15 @@ def test_what_is_no_reader_is_refused_by_its_type(tmp_path: Path) -> None:
         _load("./nowhere", tmp_path)
     with pytest.raises(ModelError, match="reader 'someone/reader' has no revision"):
         _load("someone/reader", tmp_path)
+
+
+def test_with_the_adapter_off_a_model_reads_exactly_as_its_base(tmp_path: Path) -> None:
+    folder = trained_model(tmp_path)
+    spec = load_spec(folder)
+    place, limits = (spec.base, spec.revision, folder), {"max_input_tokens": 120, "batch_tokens": 600}
+    adapted, tokenizer = load_for_generation(*place, merged=False)
+    asked = [*QUESTIONS, ReadingQuestion("A <mcq> passage.", "A <summarize> question?", ("a", "b"), 0, "x")]
+    for passage in (True, False):
+        base = T5Reader("base", *load_untrained(*place), **limits)(asked, passage=passage)
+        assert AdapterOffReader(adapted, tokenizer, **limits)(asked, passage=passage) == base
+        assert T5Reader("candidate", adapted, tokenizer, **limits)(asked, passage=passage) != base, "it is on again"

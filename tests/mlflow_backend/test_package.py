@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import predictions_to_json
 from transformers import T5Config, T5ForConditionalGeneration
 
+from mtl.decoding import Decoding
 from mtl.mlflow_backend.package import packaged
 from mtl.mlflow_backend.registry import MlflowRegistry
 from mtl.model.adapter import attach_lora, save_adapter
@@ -61,6 +62,11 @@ def test_it_answers_like_the_generator(served: Any, folder: Path) -> None:
     asked = served.predict(frame(*TEXTS), params={"task": "mcq", "easy": 1, "hard": 2, "max_new_tokens": 5})
     expected = generator.generate(TEXTS, "mcq", request={"easy": 1, "hard": 2}, max_new_tokens=5)
     assert asked == [answer.to_dict() for answer in expected]
+    beams = served.predict(frame(*TEXTS), params={"num_beams": 3, "length_penalty": 0.6})
+    found = generator.generate(TEXTS, decoding=Decoding(num_beams=3, length_penalty=0.6))
+    assert beams == [answer.to_dict() for answer in found]
+    chosen = served.predict(frame(*TEXTS), params={"task": "mcq", "easy": 1, "candidates": 2})
+    assert [answer["missing"] for answer in chosen] == [{"easy": 1}] * 2
 
 
 def test_its_answers_are_json_for_the_scoring_server(served: Any) -> None:
@@ -79,6 +85,9 @@ def test_its_signature_is_the_one_that_was_said(served: Any) -> None:
         "hard": 0,
         "max_new_tokens": 0,
         "truncate": False,
+        "candidates": 1,
+        "num_beams": 1,
+        "length_penalty": 1.0,
     }
 
 
@@ -90,6 +99,9 @@ def test_its_signature_is_the_one_that_was_said(served: Any) -> None:
         (["x"], {"task": "mcq", "hard": -1}, "hard must be a whole number from 0 on"),
         (["x"], {"task": "mcq", "hard": 1.5}, "Can not safely convert"),
         (["x"], {"max_new_tokens": 99999}, "max_new_tokens must be 1 to 4096"),
+        (["x"], {"candidates": 2}, "summarize asks no questions that could be checked"),
+        (["x"], {"task": "mcq", "candidates": 99}, "candidates must be a whole number from 1 to 16, got 99"),
+        (["x"], {"num_beams": 2, "candidates": 2}, "exclude each other"),
         (["x", "word " * 300], {}, "text 2 is"),
         ([""], {}, "text 1: the article is empty"),
     ],

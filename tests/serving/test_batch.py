@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mtl.cli.main import run
+from mtl.decoding import Decoding
 from mtl.errors import InputError, NotFoundError
 from mtl.pipeline import generate as job
 from mtl.serving.batch import Row, answer_rows, read_lines, read_rows, shards
@@ -215,3 +216,35 @@ def test_a_job_is_written_in_parts_and_goes_on_after_the_last(
     other = job.plan(open_workspace(), source, shard_rows=2, **{**options, "request": {"easy": 2}})  # type: ignore[arg-type]
     with pytest.raises(InputError, match="part of another job"):
         job.run_shard(other, 0, out)
+
+
+def test_a_job_with_candidates_is_another_job_and_says_what_is_missing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MTL_HOME", str(tmp_path / "home"))
+    source, out = tmp_path / "t.jsonl", tmp_path / "out"
+    source.write_text(json.dumps({"text": TEXT}) + "\n{bad\n")
+    options = {"task": "mcq", "request": {"easy": 1}, "model": "toy", "ref": str(folder), "truncate": True}
+    greedy, chosen = (
+        job.plan(open_workspace(), source, shard_rows=2, **options, decoding=decoding)  # type: ignore[arg-type]
+        for decoding in (Decoding(), Decoding(candidates=2))
+    )
+    assert greedy.id != chosen.id
+    job.run_shard(chosen, 0, out)
+    table = pq.read_table(out)
+    assert table["missing"].to_pylist() == [json.dumps({"easy": 1}), None]
+    assert table["output"].to_pylist() == ["[]", None]
+    with pytest.raises(InputError, match="part of another job"):
+        job.run_shard(greedy, 0, out)
+
+
+def test_on_the_command_line_the_answer_says_what_could_not_be_found(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MTL_HOME", str(tmp_path / "home"))
+    (tmp_path / "t.txt").write_text(TEXT)
+    asked = ["generate", str(tmp_path / "t.txt"), "--model", str(folder), "--task", "mcq", "--hard", "1"]
+    assert run([*asked, "--candidates", "2"]) == 0
+    assert capsys.readouterr().out.startswith("missing: 1 hard; no candidate had more questions")
+    assert run([*asked, "--candidates", "17", "--json"]) == 2
+    assert "candidates must be a whole number from 1 to 16, got 17" in capsys.readouterr().out

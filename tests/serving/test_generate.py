@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
+from mtl.decoding import GREEDY, Decoding
 from mtl.errors import DamageError, InputError, ModelError, NotFoundError
 from mtl.evaluation import ctranslate, engine
 from mtl.serving.generate import Generator, load_generator
@@ -121,6 +122,11 @@ def test_a_text_that_fits_is_not_cut(generator: Generator) -> None:
         ({"task": "mcq", "request": {"easy": 10**9}}, BadRequest, "asked for 1000000000 questions"),
         ({"max_new_tokens": 0}, InputError, "max_new_tokens must be 1 to 4096, got 0"),
         ({"max_new_tokens": True}, InputError, "max_new_tokens must be 1 to 4096, got True"),
+        (
+            {"decoding": Decoding(candidates=4)},
+            BadRequest,
+            "summarize asks no questions that could be checked, so candidates must be 1, got 4",
+        ),
         ({"max_new_tokens": 1e9}, InputError, "max_new_tokens must be 1 to 4096"),
     ],
 )
@@ -174,14 +180,37 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
         load_generator(tmp_path)
 
 
+def test_of_candidates_only_confirmed_questions_are_returned(generator: Generator) -> None:
+    texts, options = ["A passage.", "Another passage."], {"request": {"easy": 1, "hard": 2}}
+    answers = generator.generate(texts, "mcq", **options, decoding=Decoding(candidates=3))  # type: ignore[arg-type]
+    for answer in answers:  # random weights write none
+        document = {"output": [], "text": "MCQs:", "truncated": False, "missing": {"easy": 1, "hard": 2}}
+        assert answer.to_dict() == document
+    assert "missing" not in generator.generate(texts, "mcq")[0].to_dict()
+
+
+def test_beams_are_searched_on_request(generator: Generator) -> None:
+    texts = ["a short text", "another and a longer text than that"]
+    beams = generator.generate(texts, decoding=Decoding(num_beams=4, length_penalty=2.0))
+    assert [answer.text for answer in beams] != [answer.text for answer in generator.generate(texts)]
+    assert generator.generate(texts, decoding=Decoding(num_beams=4, length_penalty=2.0)) == beams
+
+
+@pytest.mark.skipif(not ctranslate.available(), reason="the extra `fast` is not installed")
+def test_the_fast_engine_searches_the_same_beams(folder: Path, generator: Generator) -> None:
+    texts, decoding = ["a short text", "another and a longer text than that"], Decoding(num_beams=3)
+    fast = load_generator(folder, engine="auto")
+    assert fast.generate(texts, decoding=decoding) == generator.generate(texts, decoding=decoding)
+
+
 @pytest.mark.skipif(not ctranslate.available(), reason="the extra `fast` is not installed")
 def test_the_fast_engine_answers_the_same(folder: Path, generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     class Seen(ctranslate.CTranslatePredictor):
-        def __call__(self, inputs: Sequence[str], *, max_new_tokens: int) -> list[str]:
+        def __call__(self, inputs: Sequence[str], *, max_new_tokens: int, decoding: Decoding = GREEDY) -> list[str]:
             asked.extend(inputs)
-            return super().__call__(inputs, max_new_tokens=max_new_tokens)
+            return super().__call__(inputs, max_new_tokens=max_new_tokens, decoding=decoding)
 
     monkeypatch.setattr(ctranslate, "CTranslatePredictor", Seen)
     fast = load_generator(folder, engine="auto")
