@@ -1,8 +1,9 @@
 """Ask for more answers than one, and keep the questions that a reader confirms.
 
 K answers are drawn for each text. A question of any of them counts if it has no fault (`mtl.evaluation.usable`): the
-reader, given the passage, picks its key. The questions whose keys the reader holds likeliest are composed into one
-answer that obeys the request. A question that could not be found is missing; an unchecked one never takes its place.
+reader, given the passage, picks its key. Those of the greedy answer, which come first, are composed into one answer
+that obeys the request, and its gaps are filled with the questions whose keys the reader holds likeliest. A question that
+could not be found is missing; an unchecked one never takes its place.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Drawer(Protocol):
     """Anything that draws several answers to each input."""
 
     def __call__(self, inputs: Sequence[str], count: int, *, max_new_tokens: int) -> list[list[str]]:
-        """`count` texts for each input, in the order of the inputs; the same texts every time."""
+        """`count` texts for each input, in the order of the inputs, the greedy one first; the same texts every time."""
         ...
 
 
@@ -71,33 +72,37 @@ class Chooser:
         drawn = self._draw(inputs, candidates, max_new_tokens=max_new_tokens)
         examples = [Example(text, "", task.name, "") for text in inputs]
         found = [
-            [question for text in texts for question in task.questions(example, text)]
-            for example, texts in zip(examples, drawn, strict=True)
+            [task.questions(example, text) for text in texts] for example, texts in zip(examples, drawn, strict=True)
         ]
-        distinct = list(dict.fromkeys(question for questions in found for question in questions))
+        distinct = list(dict.fromkeys(question for answers in found for answer in answers for question in answer))
         read = dict(zip(distinct, self._reader(distinct, passage=True), strict=True))
         return [
-            compose(task, choose(questions, [read[question] for question in questions], requested), requested)
-            for questions, requested in zip(found, map(task.requested, examples), strict=True)
+            compose(task, choose(answers, read, requested), requested)
+            for answers, requested in zip(found, map(task.requested, examples), strict=True)
         ]
 
 
 def choose(
-    questions: Sequence[ReadingQuestion], probabilities: Sequence[Probabilities], requested: Mapping[str, int]
+    answers: Sequence[Sequence[ReadingQuestion]],
+    probabilities: Mapping[ReadingQuestion, Probabilities],
+    requested: Mapping[str, int],
 ) -> list[Checked]:
-    """The best questions that together obey the request: in the order of `requested`, likeliest key first.
+    """The best questions that together obey the request, in the order of `requested`.
 
-    probabilities: the reader's, for the options of each question. Of equals, the earlier one is taken.
+    answers: the questions of each candidate, the greedy one first. Its questions go before those of the others, which
+    fill its gaps, likeliest key first: what is sampled is less often a question that is worth asking. probabilities:
+    the reader's, for the options of each question.
     """
     good = [
-        Checked(question, its[question.key])
-        for question, its in zip(questions, probabilities, strict=True)
-        if faults([question], [picked(its)], requested) == [None]
+        (number > 0, Checked(question, probabilities[question][question.key]))
+        for number, answer in enumerate(answers)
+        for question in answer
+        if faults([question], [picked(probabilities[question])], requested) == [None]
     ]
     room = dict(requested)
     asked: set[str] = set()
     chosen = []
-    for checked in sorted(good, key=lambda checked: -checked.probability):
+    for _, checked in sorted(good, key=lambda pair: (pair[0], -pair[1].probability)):
         text, label = normalise(checked.question.question), checked.question.label
         if room[label] and text not in asked:
             room[label] -= 1

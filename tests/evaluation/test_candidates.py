@@ -44,7 +44,15 @@ def test_the_best_questions_that_obey_the_request_are_kept(
     requested: dict[str, int],
     kept: list[str],
 ) -> None:
-    assert [checked.question.question for checked in choose(questions, probabilities, requested)] == kept
+    read = dict(zip(questions, probabilities, strict=True))
+    assert [checked.question.question for checked in choose([[], questions], read, requested)] == kept
+
+
+def test_questions_of_the_greedy_answer_go_before_likelier_ones_that_were_sampled() -> None:
+    greedy, sampled, wrong = question("One?"), question("Two?"), question("Three?", key=1)
+    read = {greedy: sure(0.5), sampled: sure(0.9), wrong: sure(0.9)}
+    for answers, kept in (([[greedy], [sampled]], [greedy]), ([[wrong], [greedy, sampled]], [sampled])):
+        assert [checked.question for checked in choose(answers, read, {"Easy": 1})] == kept
 
 
 def written(*questions: ReadingQuestion) -> str:
@@ -80,12 +88,12 @@ def test_questions_of_several_answers_become_one() -> None:
     (answer,) = _chooser(*texts)(MCQ, [inputs], candidates=3, max_new_tokens=9)
     output = answer.output(MCQ)
     assert [(item["question"], item["difficulty"]) for item in output] == [
+        ("Who?", "Easy"),
         ("Who was it?", "Easy"),
-        ("What?", "Easy"),
         ("Why did it happen?", "Hard"),
     ]
     assert all(item["checked"] is True for item in output)
-    assert [item["probability"] for item in output] == [0.41, 0.35, 0.48]
+    assert [item["probability"] for item in output] == [0.34, 0.41, 0.48]
     assert answer.missing == {"medium": 1}, "and no unchecked question takes its place"
     added = ("checked", "probability")
     plain = [{key: value for key, value in item.items() if key not in added} for item in output]
