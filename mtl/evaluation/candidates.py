@@ -2,8 +2,8 @@
 
 K answers are drawn for each text. A question of any of them counts if it has no fault (`mtl.evaluation.usable`): the
 reader, given the passage, picks its key. Those of the greedy answer, which come first, are composed into one answer
-that obeys the request, and its gaps are filled with the questions whose keys the reader holds likeliest. A question that
-could not be found is missing; an unchecked one never takes its place.
+that obeys the request, and its gaps are filled with the questions whose keys the reader holds likeliest. A question
+that could not be found is missing; an unchecked one never takes its place.
 """
 
 from __future__ import annotations

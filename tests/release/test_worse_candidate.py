@@ -203,10 +203,12 @@ def renamed(example: Example) -> Example:
 def test_trained_to_swap_names_in_summaries_it_is_refused_although_rouge_hardly_falls(
     champion: Path, tmp_path: Path
 ) -> None:
-    report = measured(champion, learned_model(tmp_path / "renamed", change=renamed), documents=3 * EXAMPLES)
-    rouge = report.comparison("champion", "summarize", "rougeLsum")
-    assert rouge is not None and rouge.low <= 0 <= rouge.high
-    decision = decide(report, replace(POLICY, guards={"summarize": tuple(GateConfig().guards["summarize"])}))
-    assert not decision.promoted
-    reasons = [reason for reason in decision.reasons if reason.startswith("summarize: ")]
-    assert len(reasons) == 1 and reasons[0].startswith("summarize: supported is clearly worse: "), decision.reasons
+    report = measured(champion, learned_model(tmp_path / "renamed", change=renamed))
+    low, high = difference(report, "summarize")
+    assert low <= 0 <= high
+    by_rouge = decide(report, POLICY)
+    assert any(reason.startswith("summarize: rougeLsum is no worse than") for reason in by_rouge.reasons)
+    by_default = decide(report, policy_from(GateConfig()))
+    assert not by_default.promoted
+    reasons = [reason for reason in by_default.reasons if reason.startswith("summarize: ")]
+    assert reasons[0].startswith("summarize: supported is clearly worse: "), by_default.reasons
