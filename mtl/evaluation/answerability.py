@@ -24,8 +24,8 @@ from mtl.example import Example
 from mtl.metrics.reading import READING_METRICS, usable_of
 from mtl.task import Metric, ReadingQuestion, Scores, Task
 
-OWN_EXAMPLES = 100
-"""Examples of each task whose own questions are read: their 200 or more show the reader's share to within 0.07."""
+OWN_EXAMPLES = 50
+"""Examples of each task whose own questions are read: their 100 or more show the reader's share to within 0.1."""
 
 _Answers = Mapping[ReadingQuestion, tuple[Probabilities, Probabilities]]
 """Of each distinct question: the probabilities of its options with the passage, and without it."""
