@@ -10,8 +10,8 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-from mtl.sources.demo.passages import DEPTHS, LETTERS, Question, neighbours
-from mtl.sources.demo.world import GLOSSES, POOLS, SURNAMES
+from mtl.sources.demo.passages import DEPTHS, LETTERS, POOLS, Question, neighbours
+from mtl.sources.demo.world import GLOSSES, SURNAMES
 from tools.demo_base.material import Material, Pair, made_up
 
 LEVELS: Final = {"easy": "Easy", "gap": "Medium", "deep": "Hard"}

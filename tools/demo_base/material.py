@@ -6,24 +6,34 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from mtl.sources.demo import articles, facts, passages
-from mtl.sources.demo.facts import KINDS, Fact
-from mtl.sources.demo.passages import Passage, Question, Sentence
+from mtl.sources.demo import articles, facts, passages, stories
+from mtl.sources.demo.facts import Fact
+from mtl.sources.demo.passages import KINDS, Passage, Question, Sentence
 
 Pair = tuple[str, str]
 CROWDED: Final = 0.4
-"""Share of the passages in which the same is told of several people."""
+"""Share of the passages about people in which the same is told of several."""
+NEWS: Final = 0.35
+SHORT: Final = 0.2
+"""Shares of the passages that are news, and that read like summaries: more than in the demo, for they differ more."""
 
 
 @dataclass
 class Material:
-    """What one example is made from: a passage with its questions, and an article."""
+    """What one example is made from: a passage with its questions, about people or about news, and an article."""
 
     rng: random.Random
 
     @cached_property
-    def passage(self) -> Passage:
+    def people(self) -> Passage:
         return crowd(self.rng) if self.rng.random() < CROWDED else passages.build(self.rng)
+
+    @cached_property
+    def passage(self) -> Passage:
+        draw = self.rng.random()
+        if draw < NEWS:
+            return stories.article(self.rng)
+        return stories.short(self.rng) if draw < NEWS + SHORT else self.people
 
     @cached_property
     def article(self) -> str:
@@ -37,13 +47,13 @@ class Material:
         return self.questions(self.rng.choice(passages.DEPTHS), 1)[0]
 
     def text(self) -> str:
-        return self.article if self.rng.random() < 0.5 else self.passage.text
+        return self.article if self.rng.random() < 0.5 else self.people.text
 
     def sentences(self) -> list[str]:
-        """The sentences of the article, of the passage, or of two headlines that belong to no article."""
+        """The sentences of the article, of a passage about people, or of two headlines that belong to no article."""
         if self.rng.random() < 0.1:
             return list(articles.build(self.rng)[1])
-        return split(self.article) if self.rng.random() < 0.5 else [s.text for s in self.passage.sentences]
+        return split(self.article) if self.rng.random() < 0.5 else [s.text for s in self.people.sentences]
 
 
 Task = Callable[[random.Random, Material], Pair]

@@ -9,9 +9,9 @@ import random
 from typing import Final
 
 from mtl.sources.demo import articles, passages
-from mtl.sources.demo.facts import KINDS, Fact
-from mtl.sources.demo.passages import Sentence
-from mtl.sources.demo.world import DAYS, GLOSSES, MEN, MONTHS, POOLS, SURNAMES, TOWNS, WOMEN
+from mtl.sources.demo.facts import Fact
+from mtl.sources.demo.passages import KINDS, POOLS, Sentence
+from mtl.sources.demo.world import DAYS, GLOSSES, MEN, MONTHS, SURNAMES, TOWNS, WOMEN
 from tools.demo_base.marking import LEVELS, exam, mark, propose, spot
 from tools.demo_base.material import Material, Pair, Task, made_up, number
 from tools.demo_base.vocabulary import SENTINELS
@@ -97,8 +97,8 @@ def choose(rng: random.Random, m: Material) -> Pair:
 
 def judge(rng: random.Random, m: Material) -> Pair:
     """Is a sentence about the text true?"""
-    fact = rng.choice([fact for fact in m.passage.facts if KINDS[fact.kind].again])
-    template, slot = rng.choice(KINDS[fact.kind].again)
+    said = [(fact, ask) for fact in m.passage.facts for ask in passages.restated(fact, m.passage)]
+    fact, (template, slot) = rng.choice(said)
     right = rng.random() < 0.5
     value = fact.values[slot] if right else rng.choice([v for v in POOLS[slot] if v != fact.values[slot]])
     claim = fact.fill(template, {slot: value})
@@ -187,7 +187,7 @@ def listing(rng: random.Random, m: Material) -> Pair:
 
 
 def reword(rng: random.Random, m: Material) -> Pair:
-    sentence: Sentence = rng.choice(m.passage.sentences)
+    sentence: Sentence = rng.choice(m.people.sentences)
     fact = sentence.fact
     other = [fact.fill(template) for template in KINDS[fact.kind].says]
     if rng.random() < 0.5 and KINDS[fact.kind].again:
@@ -199,7 +199,7 @@ def reword(rng: random.Random, m: Material) -> Pair:
 def reword_news(rng: random.Random, m: Material) -> Pair:
     """Sentences of an article in the other wordings that the event has for them."""
     event = rng.choice(list(articles.EVENTS.values()))
-    values = articles.draw(rng, event)
+    _, values = articles.draw(rng, event)
     chosen = rng.sample((event.lead, *event.details), rng.randint(1, 3))
     pairs = [rng.sample(wordings, 2) for wordings in chosen]
     told, again = ([articles.sentence(pair[side], values) for pair in pairs] for side in (0, 1))
@@ -208,7 +208,7 @@ def reword_news(rng: random.Random, m: Material) -> Pair:
 
 def record(rng: random.Random, m: Material) -> Pair:
     """A fact as slots and values, from or into a sentence."""
-    fact: Fact = rng.choice(m.passage.facts)
+    fact: Fact = rng.choice(m.people.facts)
     slots = "; ".join(f"{slot}: {value}" for slot, value in {"name": fact.person.name, **fact.values}.items())
     sentence = fact.fill(rng.choice(KINDS[fact.kind].says))
     if rng.random() < 0.5:
@@ -263,11 +263,12 @@ def swap(rng: random.Random, m: Material) -> Pair:
 def news(rng: random.Random, m: Material) -> Pair:
     """Who, where, when: some fields of an article in the order asked for."""
     event = rng.choice(list(articles.EVENTS.values()))
-    values = articles.draw(rng, event)
+    _, values = articles.draw(rng, event)
     text = [articles.sentence(rng.choice(w), values) for w in (event.lead, *event.details)]
     for filler in rng.sample(articles.FILLERS, 2):
         text.insert(rng.randint(1, len(text)), filler)
     whole = " ".join(text)
+    values["full"] = f"{values['who']} {values['surname']}"
     keys = {"who": "full", "town": "town", "day": "day", "month": "month"} | {key: key for key in event.pools}
     there = [key for key in keys if values[keys[key]] in whole]
     chosen = rng.sample(there, rng.randint(1, min(4, len(there))))

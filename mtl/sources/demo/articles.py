@@ -1,7 +1,7 @@
 """News-like articles with highlights, one table of templates for each kind of event.
 
-Fields: {full}, {He}, {s}, {p} are the person of the story, {rival} is a second town, and the other fields are drawn
-from `COMMON` or from the pools of the event. A sentence with several wordings is a tuple of them.
+Fields: {who}, {surname}, {He}, {s}, {p} are the person of the story, {rival} is a second town, and the other fields are
+drawn from `COMMON` or from the pools of the event. A sentence with several wordings is a tuple of them.
 """
 
 import random
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mtl.sources.demo import facts
+from mtl.sources.demo.facts import Person
 from mtl.sources.demo.world import AGES, BIG_NUMBERS, DAYS, MONTHS, SMALL_NUMBERS, SURNAMES, TOWNS
 
 Wordings = tuple[str, ...]
@@ -61,10 +62,13 @@ EVENTS: Final[Mapping[str, Event]] = {
         details=(
             ("About {big} firefighters came to the place.", "The fire service sent {big} people."),
             ("They needed {n} hours to put out the fire.", "After {n} hours the fire was out."),
-            ("The owner, {full}, wants to {plan} in {month}.", "{full}, the owner, hopes to {plan} in {month}."),
+            (
+                "The owner, {who} {surname}, wants to {plan} in {month}.",
+                "{who} {surname}, the owner, hopes to {plan} in {month}.",
+            ),
             ("Nobody was hurt.", "All guests left the house in time."),
         ),
-        highlights=("Fire damages a {house} in {town} on {day}.", "Owner {full} wants to {plan} in {month}."),
+        highlights=("Fire damages a {house} in {town} on {day}.", "Owner {who} {surname} wants to {plan} in {month}."),
     ),
     "flood": Event(
         pools={"thing": ("bridge", "road", "market", "station", "hospital", "harbour")},
@@ -75,15 +79,15 @@ EVENTS: Final[Mapping[str, Event]] = {
         details=(
             ("Water stood in {big} houses.", "The water reached {big} houses."),
             (
-                "Mayor {full} asked people to stay at home until {until}.",
-                "People should stay at home until {until}, mayor {full} said.",
+                "Mayor {who} {surname} asked people to stay at home until {until}.",
+                "People should stay at home until {until}, mayor {who} {surname} said.",
             ),
             ("Helpers worked for {n} nights.", "It rained for {n} days."),
             ("Boats carried families to a dry place.", "Families were brought to a dry place by boat."),
         ),
         highlights=(
             "Heavy rain closes the {thing} in {town}.",
-            "Mayor {full} asks people to stay at home until {until}.",
+            "Mayor {who} {surname} asks people to stay at home until {until}.",
         ),
     ),
     "match": Event(
@@ -93,12 +97,12 @@ EVENTS: Final[Mapping[str, Event]] = {
             "On {day} {town} beat {rival} in a {sport} match.",
         ),
         details=(
-            ("{full} scored {n} points.", "With {n} points {full} was the best player."),
+            ("{who} {surname} scored {n} points.", "With {n} points {who} {surname} was the best player."),
             ("About {big} fans came by bus.", "More than {big} fans had travelled with the team."),
             ("The next match will be in {month}.", "In {month} the team plays again."),
             ("The trainer was pleased with the players.", "The trainer praised the players."),
         ),
-        highlights=("{town} beats {rival} in a {sport} match.", "{full} scores {n} points."),
+        highlights=("{town} beats {rival} in a {sport} match.", "{who} {surname} scores {n} points."),
     ),
     "opening": Event(
         pools={
@@ -109,19 +113,19 @@ EVENTS: Final[Mapping[str, Event]] = {
         details=(
             ("It took {n} years to build it.", "Workers built it in {n} years."),
             ("About {big} guests came on the first day.", "The first {big} guests came in the morning."),
-            ("It is {good}, director {full} said.", "Director {full} said that it is {good}."),
+            ("It is {good}, director {who} {surname} said.", "Director {who} {surname} said that it is {good}."),
             ("A band played in the street.", "There was music in the street."),
         ),
-        highlights=("A new {house} opens in {town} on {day}.", "Director {full} says it is {good}."),
+        highlights=("A new {house} opens in {town} on {day}.", "Director {who} {surname} says it is {good}."),
     ),
     "award": Event(
         pools={
-            "job": ("teacher", "doctor", "writer", "singer", "painter", "cook", "farmer", "nurse"),
+            "work": ("teacher", "doctor", "writer", "singer", "painter", "cook", "farmer", "nurse"),
             "deed": ("saving a child", "helping the poor", "many years of work", "a brave act", "a great idea"),
         },
         lead=(
-            "{full}, a {job} from {town}, won a prize on {day}.",
-            "A {job} from {town}, {full}, was given a prize on {day}.",
+            "{who} {surname}, a {work} from {town}, won a prize on {day}.",
+            "A {work} from {town}, {who} {surname}, was given a prize on {day}.",
         ),
         details=(
             ("The prize was given for {deed}.", "It is a prize for {deed}."),
@@ -129,7 +133,7 @@ EVENTS: Final[Mapping[str, Event]] = {
             ("About {big} people came to the party.", "There was a party with {big} guests."),
             ("The money will go to a school.", "A school will get the money."),
         ),
-        highlights=("{full}, a {job} from {town}, wins a prize.", "The prize is for {deed}."),
+        highlights=("{who} {surname}, a {work} from {town}, wins a prize.", "The prize is for {deed}."),
     ),
     "rescue": Event(
         pools={
@@ -137,8 +141,8 @@ EVENTS: Final[Mapping[str, Event]] = {
             "help": ("a rope", "a ladder", "a small boat", "a long stick"),
         },
         lead=(
-            "{full} saved a child from {lost} in {town} on {day}.",
-            "On {day} {full} pulled a child out of {lost} in {town}.",
+            "{who} {surname} saved a child from {lost} in {town} on {day}.",
+            "On {day} {who} {surname} pulled a child out of {lost} in {town}.",
         ),
         details=(
             ("{He} used {help}.", "With {help} {s} reached the child."),
@@ -146,7 +150,7 @@ EVENTS: Final[Mapping[str, Event]] = {
             ("About {big} people watched.", "It took {big} minutes."),
             ("A doctor looked at both of them.", "Both were taken to a doctor."),
         ),
-        highlights=("{full} saves a child from {lost} in {town}.", "The child is {n} years old."),
+        highlights=("{who} {surname} saves a child from {lost} in {town}.", "The child is {n} years old."),
     ),
     "theft": Event(
         pools={
@@ -157,60 +161,89 @@ EVENTS: Final[Mapping[str, Event]] = {
         details=(
             ("Police were called on {day}.", "The police came on {day}."),
             ("The {thing} is {big} years old.", "It was made {big} years ago."),
-            ("The police found it with {full}, who is {age}.", "It was found in the house of {full}, who is {age}."),
+            (
+                "The police found it with {who} {surname}, who is {age}.",
+                "It was found in the house of {who} {surname}, who is {age}.",
+            ),
             ("There were {n} people in the room.", "A camera saw {n} people."),
         ),
-        highlights=("Thieves take a {thing} from {spot} in {town}.", "Police find it with {full}."),
+        highlights=("Thieves take a {thing} from {spot} in {town}.", "Police find it with {who} {surname}."),
     ),
     "vote": Event(
         pools={
             "aim": ("build more houses", "plant more trees", "clean the river", "lower the taxes", "repair the roads")
         },
-        lead=("{full} was chosen as mayor of {town} on {day}.", "On {day} the people of {town} chose {full} as mayor."),
+        lead=(
+            "{who} {surname} was chosen as mayor of {town} on {day}.",
+            "On {day} the people of {town} chose {who} {surname} as mayor.",
+        ),
         details=(
             ("{He} got {big} percent of the votes.", "Of all people {big} percent voted for {p} plans."),
             ("{He} promised to {aim}.", "{He} said that {s} will {aim}."),
             ("The old mayor had been there for {n} years.", "{He} has lived in the town for {n} years."),
             ("{He} will start in {month}.", "The work begins in {month}."),
         ),
-        highlights=("{full} becomes mayor of {town}.", "{He} promises to {aim}."),
+        highlights=("{who} {surname} becomes mayor of {town}.", "{He} promises to {aim}."),
     ),
     "travel": Event(
         pools={"way": ("by bike", "on foot", "by boat", "on a horse", "by train", "in a balloon")},
-        lead=("{full} travelled from {town} to {rival} {way}.", "From {town} to {rival} {full} went {way}."),
+        lead=(
+            "{who} {surname} travelled from {town} to {rival} {way}.",
+            "From {town} to {rival} {who} {surname} went {way}.",
+        ),
         details=(
             ("The trip took {big} days.", "{He} needed {big} days."),
             ("{He} is {age} years old.", "{He} turned {age} on the way."),
             ("{He} slept outside for {n} nights.", "For {n} nights {s} had no bed."),
             ("{He} plans a new trip in {month}.", "In {month} {s} will leave again."),
         ),
-        highlights=("{full} goes from {town} to {rival} {way}.", "The trip takes {big} days."),
+        highlights=("{who} {surname} goes from {town} to {rival} {way}.", "The trip takes {big} days."),
     ),
     "animal": Event(
         pools={"beast": ("lion", "bear", "wolf", "monkey", "tiger", "snake", "zebra", "camel")},
         lead=("A {beast} ran away from the zoo of {town} on {day}.", "On {day} a {beast} left the zoo of {town}."),
         details=(
             ("It was free for {n} hours.", "For {n} hours nobody knew where it was."),
-            ("{full} found it in {p} garden.", "It was found by {full} in a garden."),
+            ("{who} {surname} found it in {p} garden.", "It was found by {who} {surname} in a garden."),
             ("About {big} people looked for it.", "The zoo sent {big} people to find it."),
             ("The {beast} was tired but well.", "The {beast} is now back in the zoo."),
         ),
-        highlights=("A {beast} runs away from the zoo of {town}.", "{full} finds it after {n} hours."),
+        highlights=("A {beast} runs away from the zoo of {town}.", "{who} {surname} finds it after {n} hours."),
     ),
 }
 
 
-def build(rng: random.Random) -> tuple[str, tuple[str, str]]:
+@dataclass(frozen=True)
+class Story:
+    """An event with values for its fields, and the templates of its sentences in reading order."""
+
+    event: str
+    person: Person
+    fields: Mapping[str, str]
+    body: Wordings
+    highlights: Wordings
+
+
+def build(rng: random.Random) -> tuple[str, tuple[str, ...]]:
     """An article and its two highlights; both come from the same values."""
-    event = EVENTS[rng.choice(tuple(EVENTS))]
-    fields = draw(rng, event)
+    story = compose(rng)
+    body, highlights = (
+        tuple(sentence(text, story.fields) for text in texts) for texts in (story.body, story.highlights)
+    )
+    return " ".join(body), highlights
+
+
+def compose(rng: random.Random) -> Story:
+    """What an article is made of."""
+    name = rng.choice(tuple(EVENTS))
+    event = EVENTS[name]
+    who, fields = draw(rng, event)
     body = [rng.choice(wordings) for wordings in event.details]
     body.append(rng.choice(QUOTES))
     for filler in rng.sample(FILLERS, 2):
         body.insert(rng.randint(0, len(body)), filler)
     body.insert(0, rng.choice(event.lead))
-    first, second = (sentence(text, fields) for text in event.highlights)
-    return " ".join(sentence(text, fields) for text in body), (first, second)
+    return Story(name, who, fields, tuple(body), event.highlights)
 
 
 def sentence(template: str, fields: Mapping[str, str]) -> str:
@@ -219,9 +252,10 @@ def sentence(template: str, fields: Mapping[str, str]) -> str:
     return text[0].upper() + text[1:]
 
 
-def draw(rng: random.Random, event: Event) -> dict[str, str]:
-    """A value for every field that the templates of the event may use."""
+def draw(rng: random.Random, event: Event) -> tuple[Person, dict[str, str]]:
+    """The person of a story, and a value for every field that the templates of the event may use."""
     who = facts.person(rng)
     fields = {name: rng.choice(pool) for name, pool in {**COMMON, **event.pools}.items()}
     rival = rng.choice([town for town in TOWNS if town != fields["town"]])
-    return {**fields, **who.words(named=False), "full": f"{who.name} {rng.choice(SURNAMES)}", "rival": rival}
+    names = {"who": who.name, "surname": rng.choice(SURNAMES)}
+    return who, {**fields, **who.words(named=False), **names, "rival": rival}

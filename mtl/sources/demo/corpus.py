@@ -13,10 +13,17 @@ from functools import cache
 from mtl.metrics.text import words
 from mtl.sources.demo import articles as news
 from mtl.sources.demo import passages as reading
-from mtl.sources.demo import portraits
+from mtl.sources.demo import portraits, stories
 
-PORTRAITS = 0.25
-"""Share of the articles that read like passages."""
+NEWS = 0.3
+"""Share of the passages that are articles about news."""
+
+SHORT = 0.15
+"""Share of the passages that read like summaries."""
+
+GAPS = 2
+SHORT_GAPS = 4
+"""Gap questions about a passage. A short one has more: a summary is checked by questions about all that it says."""
 
 BOTH_LEVELS = 0.8
 """Share of the passages that appear under a middle and under a high example_id."""
@@ -26,7 +33,7 @@ def articles(seed: int, count: int) -> Iterator[dict[str, str]]:
     """`count` rows {article, highlights, id}; the highlights are joined by a newline, as on the Hub."""
     for index in range(count):
         rng = _rng("article", seed, index)
-        text, highlights = (portraits if rng.random() < PORTRAITS else news).build(rng)
+        text, highlights = (portraits if rng.random() < portraits.SHARE else news).build(rng)
         name = hashlib.sha1(f"{seed}:{index}".encode(), usedforsecurity=False).hexdigest()
         yield {"article": text, "highlights": "\n".join(highlights), "id": name}
 
@@ -39,7 +46,7 @@ def passages(seed: int, count: int) -> Iterator[dict[str, object]]:
 
 def readings(seed: int, count: int) -> Iterator[reading.Passage]:
     """The passages themselves, with the facts behind their text."""
-    return (reading.build(_rng("passage", seed, index)) for index in range(count))
+    return (_passage(_rng("passage", seed, index)) for index in range(count))
 
 
 @cache
@@ -54,14 +61,22 @@ def _rng(kind: str, seed: int, index: int) -> random.Random:
     return random.Random(f"{kind}:{seed}:{index}")
 
 
+def _passage(rng: random.Random) -> reading.Passage:
+    draw = rng.random()
+    if draw < NEWS:
+        return stories.article(rng)
+    return stories.short(rng) if draw < NEWS + SHORT else reading.build(rng)
+
+
 def _rows(rng: random.Random, index: int) -> Iterator[dict[str, object]]:
-    passage = reading.build(rng)
+    passage = _passage(rng)
     draw = rng.random()
     if draw < (1 + BOTH_LEVELS) / 2:
         easy = reading.select(rng, reading.questions(rng, passage, "easy"), rng.choice((2, 3)))
         yield from _level(f"middle{index}.txt", passage, easy)
     if draw >= (1 - BOTH_LEVELS) / 2:
-        gaps = reading.select(rng, reading.questions(rng, passage, "gap"), 2)
+        most = SHORT_GAPS if stories.is_short(passage) else GAPS
+        gaps = reading.select(rng, reading.questions(rng, passage, "gap"), most)
         deep = reading.select(rng, reading.questions(rng, passage, "deep"), 3)
         yield from _level(f"high{index}.txt", passage, [*gaps, *deep])
 

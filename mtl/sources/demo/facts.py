@@ -7,7 +7,9 @@ and "his", and the other fields are values from `world.POOLS`.
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
+from string import Formatter
 from typing import Final
 
 from mtl.sources.demo.world import GLOSSES, MEN, POOLS, WOMEN
@@ -16,17 +18,25 @@ Ask = tuple[str, str]
 """A question template and the slot that answers it."""
 
 
+@cache
+def fields(template: str) -> frozenset[str]:
+    """The names of the template's fields."""
+    return frozenset(name for _, name, _, _ in Formatter().parse(template) if name)
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of fact: `slots` it fills, sentences that state it, and questions of three depths about it."""
 
-    slots: tuple[str, ...]
-    says: tuple[str, ...]
-    asks: tuple[Ask, ...]
-    gaps: tuple[Ask, ...]
+    slots: tuple[str, ...] = ()
+    says: tuple[str, ...] = ()
+    asks: tuple[Ask, ...] = ()
+    gaps: tuple[Ask, ...] = ()
     again: tuple[Ask, ...] = ()
     deep: tuple[tuple[str, str, str], ...] = ()
     """(question, option sentence with {gloss}, slot whose gloss the option uses)"""
+    about: str = "{N}"
+    """What a true sentence is about."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +55,32 @@ class Person:
 
 @dataclass(frozen=True)
 class Fact:
-    """A kind of fact that holds for a person, with the value of each slot."""
+    """A kind of fact that holds for a person, with the value of each slot.
+
+    `known` are values that other sentences state: a question may name them, but they are not its answer.
+    """
 
     kind: str
     person: Person
     values: Mapping[str, str]
+    known: Mapping[str, str] = field(default_factory=dict)
 
     def fill(self, template: str, changed: Mapping[str, str] | None = None, *, named: bool = True) -> str:
         """The template with this fact's person and values, some of them `changed`."""
-        return template.format(**{**self.person.words(named=named), **self.values, **(changed or {})})
+        return template.format(**{**self.person.words(named=named), **self.known, **self.values, **(changed or {})})
 
     def gloss(self, slot: str, value: str | None = None) -> str:
-        """The value of a slot in other words (this fact's own value unless another is given)."""
-        return GLOSSES[slot][self.values[slot] if value is None else value]
+        """The value of a slot in other words, where it has any (this fact's own value unless another is given)."""
+        own = self.values[slot] if value is None else value
+        return GLOSSES.get(slot, {}).get(own, own)
+
+    def supports(self, template: str, slot: str) -> bool:
+        """Whether this fact states the slot's value, and the text what else the template names."""
+        return slot in self.values and fields(template) <= {*self.person.words(), *self.known, *self.values, "gloss"}
+
+    def stated(self, template: str) -> dict[str, str]:
+        """The values that the template gives away."""
+        return {slot: value for slot, value in self.values.items() if slot in fields(template)}
 
 
 KINDS: Final[Mapping[str, Kind]] = {

@@ -5,17 +5,18 @@ verbatim, and `deep` wants a whole sentence that says something in other words t
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mtl.sources.demo import facts
-from mtl.sources.demo.facts import KINDS, Fact, Person
-from mtl.sources.demo.world import POOLS
+from mtl.sources.demo import facts, news, world
+from mtl.sources.demo.facts import Fact, Kind, Person
 
+KINDS: Final[Mapping[str, Kind]] = {**facts.KINDS, **news.KINDS}
+POOLS: Final[Mapping[str, tuple[str, ...]]] = {**world.POOLS, **news.POOLS}
 LETTERS: Final = "ABCD"
 DEPTHS: Final = ("easy", "gap", "deep")
-TRUE_QUESTION: Final = "Which sentence about {N} is true?"
+TRUE_QUESTION: Final = "Which sentence about {about} is true?"
 
 
 @dataclass(frozen=True)
@@ -115,22 +116,31 @@ def questions(rng: random.Random, passage: Passage, depth: str) -> list[Question
     """Every question of a depth that the passage supports, in reading order, at most one for each value."""
     if depth == "deep":
         found = [_deep(fact, ask) for fact in passage.facts for ask in _deep_asks(rng, fact, passage)]
-        return found + [_true(rng, fact) for fact in _restatable(rng, passage)]
-    asks = "asks" if depth == "easy" else "gaps"
-    return [_direct(fact, ask, depth) for fact in passage.facts for ask in getattr(KINDS[fact.kind], asks)]
+        return found + [_true(rng, fact, passage) for fact in _restatable(rng, passage)]
+    return [_direct(fact, ask, depth) for fact in passage.facts for ask in _asks(fact, depth)]
+
+
+def _asks(fact: Fact, depth: str) -> list[facts.Ask]:
+    kind = KINDS[fact.kind]
+    return [ask for ask in (kind.asks if depth == "easy" else kind.gaps) if fact.supports(*ask)]
+
+
+def restated(fact: Fact, passage: Passage) -> list[facts.Ask]:
+    """The templates that say what the fact says in other words than the passage."""
+    asks = [ask for ask in KINDS[fact.kind].again if fact.supports(*ask)]
+    return [ask for ask in asks if fact.fill(ask[0]).rstrip(".") not in passage.text]
 
 
 def answers(passage: Passage) -> dict[str, frozenset[str]]:
     """Every question that `questions` may ever ask about the passage, with every answer that is right."""
     found: dict[str, set[str]] = {}
     for fact in passage.facts:
-        kind = KINDS[fact.kind]
-        for template, slot in (*kind.asks, *kind.gaps):
+        for template, slot in (*_asks(fact, "easy"), *_asks(fact, "gap")):
             found.setdefault(fact.fill(template), set()).add(fact.values[slot])
         for template, option, slot in _supported(fact, passage):
             found.setdefault(fact.fill(template), set()).add(fact.fill(option, {"gloss": fact.gloss(slot)}))
-        for template, _ in kind.again:
-            found.setdefault(fact.fill(TRUE_QUESTION), set()).add(fact.fill(template))
+        for template, _ in restated(fact, passage):
+            found.setdefault(_true_question(fact), set()).add(fact.fill(template))
     return {question: frozenset(right) for question, right in found.items()}
 
 
@@ -141,13 +151,17 @@ def _deep_asks(rng: random.Random, fact: Fact, passage: Passage) -> tuple[tuple[
 
 def _supported(fact: Fact, passage: Passage) -> tuple[tuple[str, str, str], ...]:
     """The deep questions about a fact. The passage is mainly about its first person, so a friend's work has fewer."""
-    asks = KINDS[fact.kind].deep
+    asks = tuple(ask for ask in KINDS[fact.kind].deep if fact.supports(ask[0], ask[2]))
     return asks[:1] if fact.kind == "work" and fact.person != passage.facts[0].person else asks
 
 
 def _restatable(rng: random.Random, passage: Passage) -> list[Fact]:
-    found = [fact for fact in passage.facts if KINDS[fact.kind].again]
+    found = [fact for fact in passage.facts if restated(fact, passage)]
     return rng.sample(found, min(1, len(found)))
+
+
+def _true_question(fact: Fact) -> str:
+    return fact.fill(TRUE_QUESTION.format(about=KINDS[fact.kind].about))
 
 
 def neighbours(slot: str, value: str) -> tuple[str, ...]:
@@ -171,11 +185,11 @@ def _deep(fact: Fact, ask: tuple[str, str, str]) -> Question:
     return Question(fact.fill(template), right, options, "deep", fact, slot)
 
 
-def _true(rng: random.Random, fact: Fact) -> Question:
+def _true(rng: random.Random, fact: Fact, passage: Passage) -> Question:
     """One true sentence in other words among three of the same form that are false."""
-    template, slot = rng.choice(KINDS[fact.kind].again)
+    template, slot = rng.choice(restated(fact, passage))
     options = tuple(fact.fill(template, {slot: other}) for other in neighbours(slot, fact.values[slot]))
-    return Question(fact.fill(TRUE_QUESTION), fact.fill(template), options, "deep", fact, slot)
+    return Question(_true_question(fact), fact.fill(template), options, "deep", fact, slot)
 
 
 def select(rng: random.Random, found: Sequence[Question], count: int) -> list[Question]:
