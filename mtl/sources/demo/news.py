@@ -131,7 +131,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         ),
         deep=(
             ("What do we know about the {house}?", "People are pleased that it is {gloss}.", "good"),
-            ("What is true of {town}?", "There was no {gloss} in the town.", "house"),
+            ("What is true of {town}?", "There was no {gloss} there until now.", "house"),
             ("Where are people probably pleased?", "There are new things for them in {gloss}.", "town"),
         ),
     ),
@@ -192,7 +192,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             ("What do we know about the child?", "It felt afraid because of {gloss}.", "lost"),
             ("What can we learn about {N}?", "{He} knew that {gloss} would be enough.", "help"),
             ("Where is {N} probably famous?", "The people of {gloss} have heard of it.", "town"),
-            ("What is true of the child?", "It would like to be more than {gloss} years.", "n"),
+            ("What is true of the child?", "People felt sorry for a child of {gloss}.", "n"),
         ),
     ),
     "theft": Kind(
