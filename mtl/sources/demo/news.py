@@ -321,7 +321,7 @@ KINDS: Final[Mapping[str, Kind]] = {
 def _pools() -> dict[str, tuple[str, ...]]:
     """The values of each field; those of several events together, so that their neighbours are of one kind."""
     found = {**COMMON, "who": WOMEN + MEN, "rival": TOWNS}
-    for event in reversed(EVENTS.values()):
+    for event in reversed(tuple(EVENTS.values())):
         for slot, pool in event.pools.items():
             found[slot] = tuple(dict.fromkeys((*found.get(slot, ()), *pool)))
     return found
