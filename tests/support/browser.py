@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -116,12 +116,13 @@ def paste_parameters(page: Any, config: dict[str, Any]) -> None:
 
 
 def _choose(page: Any, item: str) -> None:
-    """An item of the parameters' menu, which closes again when the page is drawn anew at the wrong moment."""
-    found = page.get_by_role("menuitem", name=item)
+    """An item of the parameters' menu, which closes again if the page is drawn anew at the wrong moment."""
+    from playwright.sync_api import TimeoutError
+
     for _ in range(5):
         page.get_by_role("button", name="Open menu").first.click()
-        page.wait_for_timeout(500)
-        if found.is_visible():
-            found.click()
+        with suppress(TimeoutError):
+            page.get_by_role("menuitem", name=item).click(timeout=3000)
             return
+        page.keyboard.press("Escape")
     raise AssertionError(f"the menu of the parameters has no item {item!r}")
