@@ -117,11 +117,11 @@ def paste_parameters(page: Any, config: dict[str, Any]) -> None:
 
 def _choose(page: Any, item: str) -> None:
     """An item of the parameters' menu, which closes again if the page is drawn anew at the wrong moment."""
-    from playwright.sync_api import TimeoutError
+    from playwright.sync_api import TimeoutError as NotInTime
 
     for _ in range(5):
         page.get_by_role("button", name="Open menu").first.click()
-        with suppress(TimeoutError):
+        with suppress(NotInTime):
             page.get_by_role("menuitem", name=item).click(timeout=3000)
             return
         page.keyboard.press("Escape")
