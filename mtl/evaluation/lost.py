@@ -58,7 +58,7 @@ def explanation(report: EvalReport) -> str:
         "A requested question is usable if it can be read, has distinct options and one key, is of a requested "
         "difficulty, does not repeat an earlier question, and its key is the option that the reader picks. "
         f"The reader is a model that answers a question from the passage. Here it is {reader}, and it read the "
-        f"questions of {note['examples']} examples. Of the data set's own {note['reference_questions']} questions, "
+        f"questions of {note['examples']} examples. Of {note['reference_questions']} of the data set's own questions, "
         f"it answers {seen} correctly with the passage and {blind} without it; chance is 0.250 with four options."
     )
 
