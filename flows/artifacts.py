@@ -39,9 +39,9 @@ def dataset_table(dataset: PreparedDataset) -> None:
 def metrics_table(report: EvalReport) -> None:
     """One line a task and metric, a column a model."""
     rows = [
-        {"task": task, "metric": metric, **{model: _shown(report.mean(model, task, metric)) for model in report.models}}
+        {"task": task, "metric": name, **{model: _shown(report.mean(model, task, name)) for model in report.models}}
         for task in report.examples
-        for metric in report.results[report.models[-1]][task].means
+        for name in (metric.name for metric in report.metrics[task])
     ]
     create_table_artifact(rows, key="metrics", description="means over the held-out examples")
 

@@ -63,14 +63,20 @@ def generate(
         Field(
             ge=1,
             le=MOST_CANDIDATES,
-            description="Tasks with questions: number of answers that are drawn for each text. The questions that the "
-            "base confirms are kept.",
+            description="Number of answers to draw for each text, for tasks with questions. Only questions whose key "
+            "the base confirms are kept. 1 takes one greedy answer as it is.",
         ),
     ] = 1,
-    num_beams: Annotated[int, Field(ge=1, le=MOST_BEAMS, description="Beams of beam search. 1 is greedy.")] = 1,
+    num_beams: Annotated[
+        int, Field(ge=1, le=MOST_BEAMS, description="Number of beams of beam search. 1 is greedy decoding.")
+    ] = 1,
     length_penalty: Annotated[
         float,
-        Field(ge=-MOST_PENALTY, le=MOST_PENALTY, description="With beams: scores are divided by length to this power."),
+        Field(
+            ge=-MOST_PENALTY,
+            le=MOST_PENALTY,
+            description="With beam search, the score of a beam is divided by its length to this power.",
+        ),
     ] = 1.0,
 ) -> dict[str, Any]:
     """source: a table (.jsonl, .json, .csv, .parquet) with `text` or `article` (and `id`).

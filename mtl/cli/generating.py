@@ -40,10 +40,14 @@ def generate(
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="default: as trained")] = None,
     candidates: Annotated[
         int,
-        typer.Option(help="for questions: draw so many answers, keep the questions whose key the base confirms"),
+        typer.Option(
+            help="number of answers to draw; only questions whose key the base confirms are kept (1: one greedy answer)"
+        ),
     ] = 1,
-    num_beams: Annotated[int, typer.Option(help="beam search with so many beams; 1 is greedy")] = 1,
-    length_penalty: Annotated[float, typer.Option(help="with beams: scores are divided by length to this power")] = 1.0,
+    num_beams: Annotated[int, typer.Option(help="number of beams of beam search; 1 is greedy decoding")] = 1,
+    length_penalty: Annotated[
+        float, typer.Option(help="with beam search: the score of a beam is divided by its length to this power")
+    ] = 1.0,
     truncate: Annotated[bool, typer.Option(help="cut a text over the limit instead of refusing it")] = False,
     lines: Annotated[bool, typer.Option("--lines", help="standard input is JSON lines, one text each")] = False,
     name: Annotated[str, typer.Option("--name", help="registered model")] = RegisterConfig().model,

@@ -39,16 +39,15 @@ class EvaluateConfig(Section):
         1,
         ge=1,
         le=MOST_CANDIDATES,
-        description="Number of answers that are drawn for each text of a task with questions. The base reads their "
-        "questions, and the best of those that it confirms make the answer that is measured. More than 1 needs a "
-        "reader other than base and candidate, or none.",
+        description="Number of answers to draw for each text of a task with questions. The answer that is measured "
+        "consists of the questions whose key the base confirms. Above 1, reader must be another model or none.",
     )
-    num_beams: int = Field(1, ge=1, le=MOST_BEAMS, description="Beams of beam search. 1 is greedy decoding.")
+    num_beams: int = Field(1, ge=1, le=MOST_BEAMS, description="Number of beams of beam search. 1 is greedy decoding.")
     length_penalty: float = Field(
         1.0,
         ge=-MOST_PENALTY,
         le=MOST_PENALTY,
-        description="A beam's score is its log-likelihood divided by its length to this power. It needs num_beams.",
+        description="With beam search, the score of a beam is divided by its length to this power.",
     )
     reader: str = Field(
         "base",

@@ -35,8 +35,8 @@ class GateConfig(Section):
     )
     without_reader: dict[str, str] = Field(
         default=_as_tasks_say(lambda gate: gate.without_reader),
-        description="The metric that decides about each task instead of one that comes from the reader "
-        "(evaluate.reader), where no reader answered the questions or it is not good enough.",
+        description="The metric that decides about a task if its metric above needs the reader (evaluate.reader) and "
+        "there is no reader or it is not good enough.",
     )
     reader_at_least: float = Field(
         0.5,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mtl.evaluation.numbers import number
-from mtl.evaluation.report import EvalReport
+from mtl.evaluation.report import BASE, CANDIDATE, EvalReport
 from mtl.metrics.reading import USABLE
 from mtl.task import Groups
 
@@ -18,6 +18,9 @@ _WORDS = {
     "lost_level": "wrong {kind}",
     "lost_unread": "not readable",
 }
+
+
+_READERS = {BASE: "the base model without an adapter", CANDIDATE: "the candidate itself"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,13 @@ def explanation(report: EvalReport) -> str:
     note = report.settings.get("reader")
     if not note:
         return ""
+    reader = _READERS.get(note["name"], note["name"])
     seen, blind = (number(note[f"reference_{side}_passage"]) for side in ("with", "without"))
     return (
         "A requested question is usable if it can be read, has distinct options and one key, is of a requested "
         "difficulty, does not repeat an earlier question, and its key is the option that the reader picks. "
-        f"The reader is a model that answers a question from the passage. Here it is {note['name']}, and it read the "
-        f"questions of {note['examples']} examples. Of the data set's own {note['reference_questions']} questions, "
+        f"The reader is a model that answers a question from the passage. Here it is {reader}, and it read the "
+        f"questions of {note['examples']} examples. Of {note['reference_questions']} of the data set's own questions, "
         f"it answers {seen} correctly with the passage and {blind} without it; chance is 0.250 with four options."
     )
 

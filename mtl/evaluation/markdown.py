@@ -14,7 +14,7 @@ from typing import Any
 from mtl.decision import Decision
 from mtl.evaluation.lost import bars, explanation
 from mtl.evaluation.numbers import NONE, difference, number
-from mtl.evaluation.parts import split_at
+from mtl.evaluation.parts import UNSUPPORTED, split_at
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
 from mtl.printable import printable
 from mtl.task import Groups, Metric, Task
@@ -22,12 +22,7 @@ from mtl.task import Groups, Metric, Task
 INPUT_CHARS, TEXT_CHARS = 600, 1200
 """Longest input and longest text of a sample that is shown."""
 
-MARKED = (
-    "Names, numbers and dates that are not in the inputs are marked with **[?]**. They may be invented: check them "
-    "before you approve."
-)
-
-_MARK = " **[?]**"
+_MARK = "**[?]**"
 _ACTIVE = re.compile(r"([\\`*\[\]|~#<>&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
@@ -145,7 +140,7 @@ def _samples(report: EvalReport, tasks: Mapping[str, Task]) -> list[str]:
     for place, sample in enumerate(report.samples, start=1):
         title = f"### {place}. {escape(sample.task)} {code(sample.uid)} ({sample.kind})"
         blocks += [title, _sample_table(sample, tasks.get(sample.task))]
-    marked = [MARKED] if any(_MARK in block for block in blocks) else []
+    marked = [UNSUPPORTED.format(mark=_MARK)] if any(_MARK in block for block in blocks) else []
     return ["## Side by side", *marked, *blocks] if blocks else []
 
 
@@ -161,7 +156,7 @@ def _text(text: str, limit: int, inputs: str = "", task: Task | None = None) -> 
     line = " ".join(text.split())
     line = line if len(line) <= limit else line[:limit].rstrip() + " […]"
     parts = split_at(line, task.unsupported(inputs, line) if task is not None else ())
-    return "".join(_escaped(part) + (_MARK if marked else "") for part, marked in parts) or "*(nothing)*"
+    return "".join(_escaped(part) + (f" {_MARK}" if marked else "") for part, marked in parts) or "*(nothing)*"
 
 
 def _table(header: Iterable[str], rows: Iterable[Sequence[str]]) -> str:

@@ -18,7 +18,7 @@ from mtl.decision import Decision
 from mtl.evaluation.dataset_changes import DatasetChange
 from mtl.evaluation.lost import bars, explanation
 from mtl.evaluation.numbers import NONE, difference, number
-from mtl.evaluation.parts import split_at
+from mtl.evaluation.parts import UNSUPPORTED, split_at
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, QuestionReading, Sample
 from mtl.evaluation.usable import picked
 from mtl.printable import printable
@@ -84,7 +84,7 @@ def report_page(
         models=[model for model in (CANDIDATE, CHAMPION, BASE) if model in report.models],
         tasks=[_task_view(report, task, against=against) for task in report.metrics],
         samples=samples,
-        marked=any(part.unsupported for view in samples for side in _sides(view) for part in side["parts"]),
+        marked=UNSUPPORTED.format(mark="[?]") if _any_marked(samples) else "",
         changes=[change for change in changes if change.changed],
         unchanged=sum(not change.changed for change in changes),
         known_data=bool(changes),
@@ -191,14 +191,6 @@ def _plot(found: Comparison | None, metric: Metric) -> Plot | None:
     return Plot(low, high, middle)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a text; `unsupported` if it is a name, number or date that the inputs do not have."""
-
-    text: str
-    unsupported: bool = False
-
-
 def _sample_view(sample: Sample, task: Task | None) -> dict[str, Any]:
     texts = {"reference": sample.reference, **{m: sample.predictions[m] for m in _order(sample.predictions)}}
     views = [_text_view(sample, name, text, task) for name, text in texts.items()]
@@ -212,8 +204,9 @@ def _sample_view(sample: Sample, task: Task | None) -> dict[str, Any]:
     }
 
 
-def _sides(view: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [*view["texts"], *view["aside"]]
+def _any_marked(views: Sequence[Mapping[str, Any]]) -> bool:
+    sides = (side for view in views for side in (*view["texts"], *view["aside"]))
+    return any(marked for side in sides for _, marked in side["parts"])
 
 
 def _order(names: Mapping[str, str]) -> list[str]:
@@ -221,7 +214,10 @@ def _order(names: Mapping[str, str]) -> list[str]:
 
 
 def _text_view(sample: Sample, name: str, text: str, task: Task | None) -> dict[str, Any]:
-    """`items`: how the task draws its answer, where the text is one, each with what the reader made of it."""
+    """`items`: how the task draws its answer, where the text is one, each with what the reader made of it.
+
+    `parts`: of the text, each with whether it is something that the inputs do not have.
+    """
     parsed = task.parse(text) if task is not None else None
     line = _cut(" ".join(text.split()))
     items = task.draw(parsed) if task is not None and parsed is not None else []
@@ -230,7 +226,7 @@ def _text_view(sample: Sample, name: str, text: str, task: Task | None) -> dict[
     unsupported = task.unsupported(sample.inputs, line) if task is not None else ()
     return {
         "name": name,
-        "parts": [Part(*part) for part in split_at(line, unsupported)],
+        "parts": split_at(line, unsupported),
         "items": list(zip(items, marks, strict=True)),
         "unread": task is not None and parsed is None and name != "reference",
     }

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+UNSUPPORTED = (
+    "Names, numbers and dates that are not in the inputs are marked with {mark}. They may be invented: check them "
+    "before you approve."
+)
+"""What a report says above texts of which some parts are marked."""
+
 
 def split_at(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[str, bool]]:
     """The text in its parts, none of them empty: (part, whether it is one of `spans`, which are in order)."""

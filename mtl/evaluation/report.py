@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -187,12 +187,15 @@ class EvalReport:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> EvalReport:
-        """The report of a document; without the scores of single examples."""
+        """The report of a document; without the scores of single examples.
+
+        The keys of a kept document are sorted. Its lists have the order of tasks and metrics, which is restored.
+        """
+        described = _in_order(document["metrics"], (item["task"] for item in document["comparisons"]))
+        metrics = {task: tuple(Metric(**metric) for metric in its) for task, its in described.items()}
         return cls(
-            results={model: _model_of(document, model) for model in document["models"]},
-            metrics={
-                task: tuple(Metric(**metric) for metric in metrics) for task, metrics in document["metrics"].items()
-            },
+            results={model: _model_of(document, model, metrics) for model in document["models"]},
+            metrics=metrics,
             comparisons=tuple(_comparison_of(item) for item in document["comparisons"]),
             samples=tuple(_sample_of(item) for item in document["samples"]),
             confidence=document["confidence"],
@@ -240,14 +243,21 @@ def _means_json(means: Means) -> dict[str, float | None]:
     return {metric: _null(value) for metric, value in means.items()}
 
 
-def _model_of(document: Mapping[str, Any], model: str) -> dict[str, TaskResult]:
-    bad = frozenset(document["not_finite"])
-    tasks = {task: values for task, values in document[model].items() if task != _BY_GROUP}
+def _in_order(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The values, those of `names` first."""
+    return {name: values[name] for name in dict.fromkeys((*names, *values)) if name in values}
 
-    def means(values: Mapping[str, Any], *path: str) -> dict[str, float | None]:
+
+def _model_of(
+    document: Mapping[str, Any], model: str, metrics: Mapping[str, Sequence[Metric]]
+) -> dict[str, TaskResult]:
+    bad = frozenset(document["not_finite"])
+    tasks = {task: values for task, values in _in_order(document[model], metrics).items() if task != _BY_GROUP}
+
+    def means(values: Mapping[str, Any], task: str, *group: str) -> dict[str, float | None]:
         return {
-            name: math.nan if "/".join((model, *path, name)) in bad else value
-            for name, value in values.items()
+            name: math.nan if "/".join((model, task, *group, name)) in bad else value
+            for name, value in _in_order(values, (metric.name for metric in metrics.get(task, ()))).items()
             if name != "n"
         }
 

@@ -45,16 +45,15 @@ class Engines:
         self._engine, self._precision, self._probe = engine, precision, probe
         self._fast: Any = None
         self._by_transformers: dict[Decoding, bool] = {}
-        make: Any = make_predictor
         model, self.tokenizer = load_for_generation(*self._place)
         self._d_model = model.config.d_model
         self._mode = choose_mode(engine, precision, d_model=self._d_model)
-        make = partial(make, model=model.to(device_kind()), tokenizer=self.tokenizer, **self._limits)
+        model = model.to(device_kind())
         try:
-            self._greedy: Predictor = make(self._mode, probe=probe)
+            self._greedy = make_predictor(self._mode, model, self.tokenizer, probe=probe, **self._limits)
         except EnginesDisagree:
             self._mode = Mode("torch", "fp32")
-            self._greedy = make(self._mode)
+            self._greedy = make_predictor(self._mode, model, self.tokenizer, **self._limits)
         if self._mode.engine == "torch":
             self.__dict__["_merged"] = model  # in memory already
         else:

@@ -232,7 +232,7 @@ def _check_candidates(task: Task, decoding: Decoding) -> None:
         raise BadRequest(
             f"{task.name} asks no questions that could be checked, so candidates must be 1, got {decoding.candidates}",
             field="candidates",
-            hint="leave candidates out; for another search than greedy, set num_beams",
+            hint="leave candidates out, or set num_beams to use beam search",
         )
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from transformers import GenerationConfig
 
 from mtl.evaluation.predictor import generate_texts, generation_config, plan_batches
-from tests.support.tiny_model import plain_tokenizer, tiny_t5, tiny_tokenizer
+from tests.support.tiny_model import encoded_rows, plain_tokenizer, tiny_t5, tiny_tokenizer
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -99,17 +99,9 @@ def test_long_inputs_are_cut_and_keep_their_end_token() -> None:
 def test_equal_inputs_are_answered_once_and_all_counted() -> None:
     seen: list[tuple[int, int]] = []
     model = tiny_t5()
-    rows = 0
-    forward = model.encoder.forward
-
-    def count(*args: object, **kwargs: torch.Tensor) -> object:
-        nonlocal rows
-        rows += len(kwargs["input_ids"])
-        return forward(*args, **kwargs)
-
-    model.encoder.forward = count
+    rows = encoded_rows(model)
     answers = _generate(model, ["aab", "c", "aab", "aab"], progress=lambda done, total: seen.append((done, total)))
-    assert rows == 2
+    assert sum(rows) == 2
     assert answers[0] == answers[2] == answers[3] != answers[1]
     assert seen[-1] == (4, 4)
 

@@ -118,3 +118,11 @@ def test_a_candidate_that_names_what_no_article_has_is_refused_for_supported() -
     reasons = decide(report, POLICY).reasons
     assert any(reason.startswith("summarize: supported is clearly worse") for reason in reasons), reasons
     assert not any("consistent" in reason for reason in reasons)
+
+
+def test_a_report_that_was_kept_has_its_tasks_and_metrics_in_the_same_order() -> None:
+    report = evaluate_models({"base": ECHOES, "candidate": REFERENCES}, EXAMPLES, tasks=TASKS, seed=1, resamples=20)
+    again = EvalReport.from_json(json.loads(json.dumps(report.to_json(), sort_keys=True)))
+    assert list(again.metrics) == list(again.examples) == list(report.metrics) == ["summarize", "mcq"]
+    for task, result in report.results["candidate"].items():
+        assert list(again.results["candidate"][task].means) == list(result.means)

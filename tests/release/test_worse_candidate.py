@@ -29,8 +29,8 @@ from tests.support.trained import MAX_INPUT_TOKENS
 EXAMPLES = 40
 POLICY = PromotionPolicy(metrics={"summarize": "rougeLsum", "mcq": "counts_obeyed"}, tolerance=0.1)
 
-DAMAGES = ((r"encoder\..*SelfAttention", 0.0), (r"encoder\.block\.0", 0.0), (r"encoder\.", 0.25), (r"encoder\.", 0.1))
-"""Parts of the adapter to scale, and by how much: questions need them, and summaries hardly do."""
+DAMAGES = ((r"encoder\.", 0.25), (r"encoder\..*SelfAttention", 0.0), (r"encoder\.", 0.1), (r"encoder\.", 0.4))
+"""Parts of the adapter to scale, and by how much: summaries need them, and the form of questions hardly does."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -43,7 +43,7 @@ def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def weakened(champion: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, EvalReport]:
-    """The first damage that hits questions alone, and what was measured of it against the champion."""
+    """The first damage that hits summaries alone, and what was measured of it against the champion."""
     for part, share in DAMAGES:
 
         def scale(name: str, value: torch.Tensor, part: str = part, share: float = share) -> torch.Tensor:
@@ -51,9 +51,10 @@ def weakened(champion: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
         model = changed(champion, tmp_path_factory.mktemp("weak") / "model", scale)
         report = measured(champion, model)
-        if difference(report, "mcq")[1] < 0 and difference(report, "summarize")[0] >= -POLICY.tolerance:
+        low, high = difference(report, "summarize")
+        if low < -POLICY.tolerance and high < 0 and difference(report, "mcq")[0] >= -POLICY.tolerance:
             return model, report
-    raise AssertionError("every damage was too small for questions or too large for summaries")
+    raise AssertionError("every damage was too small for summaries or too large for questions")
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +105,13 @@ def improvement(champion: Path, weak: Path) -> EvalReport:
 def test_worse_on_one_task_by_scaled_weights_is_refused_for_that_task(weakened: tuple[Path, EvalReport]) -> None:
     decision = decide(weakened[1], POLICY)
     assert not decision.promoted
-    assert all(reason.startswith("mcq: ") for reason in decision.reasons[:-1]), decision.reasons
-    assert decision.reasons[-1].startswith("summarize: rougeLsum is no worse than"), decision.reasons
+    assert all(reason.startswith("summarize: ") for reason in decision.reasons[:-1]), decision.reasons
+    assert decision.reasons[-1].startswith("mcq: counts_obeyed is no worse than"), decision.reasons
 
 
 def test_better_on_one_task_and_equal_on_the_other_is_promoted(improvement: EvalReport) -> None:
-    assert difference(improvement, "mcq")[0] > 0
-    low, high = difference(improvement, "summarize")
+    assert difference(improvement, "summarize")[0] > 0
+    low, high = difference(improvement, "mcq")
     assert low - POLICY.tolerance <= 0 <= high + POLICY.tolerance
     decision = decide(improvement, POLICY)
     assert decision.promoted, decision.reasons

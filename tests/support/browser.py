@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -101,18 +101,28 @@ def paste_parameters(page: Any, config: dict[str, Any]) -> None:
 
     On a busy machine the editor takes a while to notice what was typed, and going back too early loses it.
     """
-    menu = page.get_by_role("button", name="Open menu").first
     for _ in range(5):
-        menu.click()
-        page.get_by_role("menuitem", name="Use JSON input").click()
+        _choose(page, "Use JSON input")
         page.locator(".cm-content").first.click()
         page.keyboard.press("Control+A")
         page.keyboard.insert_text(json.dumps(config, indent=1))
         page.wait_for_timeout(1000)
-        menu.click()
-        page.get_by_role("menuitem", name="Use form input").click()
+        _choose(page, "Use form input")
         seed = page.get_by_label("Seed").first
         seed.wait_for()
         if seed.input_value() == str(config["seed"]):
             return
     raise AssertionError("the form did not take the pasted configuration")
+
+
+def _choose(page: Any, item: str) -> None:
+    """An item of the parameters' menu, which closes again if the page is drawn anew at the wrong moment."""
+    from playwright.sync_api import TimeoutError as NotInTime
+
+    for _ in range(5):
+        page.get_by_role("button", name="Open menu").first.click()
+        with suppress(NotInTime):
+            page.get_by_role("menuitem", name=item).click(timeout=3000)
+            return
+        page.keyboard.press("Escape")
+    raise AssertionError(f"the menu of the parameters has no item {item!r}")

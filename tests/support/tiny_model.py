@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -62,3 +63,16 @@ def tiny_t5(vocab_size: int = 128, *, seed: int = 0, d_model: int = 32, layers: 
 def plain_tokenizer() -> PreTrainedTokenizerFast:
     """`tiny_tokenizer()` made once, for tests that do not change it."""
     return tiny_tokenizer()
+
+
+def encoded_rows(model: Any) -> list[int]:
+    """The number of rows of each call of the model's encoder from now on."""
+    found: list[int] = []
+    forward = model.encoder.forward
+
+    def count(*args: Any, **kwargs: torch.Tensor) -> Any:
+        found.append(len(kwargs["input_ids"]))
+        return forward(*args, **kwargs)
+
+    model.encoder.forward = count
+    return found
