@@ -13,7 +13,7 @@ from tests.support.stacks import Service
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 DEPLOYMENT = "retrain/demo"
 SCHEDULER_LOOP = 60
-"""Seconds between two rounds of Prefect's scheduler: a schedule that was added to an existing deployment waits for one."""
+"""Seconds between two rounds of Prefect's scheduler: a schedule that is added to a deployment waits for one."""
 
 
 def test_once_across_a_restart_and_beside_a_run_by_hand(service: Service, undisturbed: str) -> None:
