@@ -2,7 +2,8 @@
 
 With the passage, the reader should pick the key of a question; without it, it should not. One reader answers the
 questions of all models, so that they can be compared, and the data set's own questions too, which shows how good the
-reader is. The share of a difficulty's questions that it gets wrong is the measured difficulty.
+reader is. What only guards, its answers without the passage, comes from a sample of the examples. The share of a
+difficulty's questions that it gets wrong is the measured difficulty.
 (Raina and Gales 2022, "Multiple-Choice Question Generation: Towards an Automated Assessment Framework")
 
     read = with_reader(tasks, examples, predictions, reader, per_task=None, seed=17)
@@ -24,11 +25,12 @@ from mtl.example import Example
 from mtl.metrics.reading import READING_METRICS, usable_of
 from mtl.task import Metric, ReadingQuestion, Scores, Task
 
-OWN_EXAMPLES = 50
-"""Examples of each task whose own questions are read: their 100 or more show the reader's share to within 0.1."""
+SAMPLE = 50
+"""Examples of each task whose questions are read without the passage too, and of which the data set's own questions
+are read: their 100 or more questions show a share to within 0.1."""
 
 _Answers = Mapping[ReadingQuestion, tuple[Probabilities, Probabilities]]
-"""Of each distinct question: the probabilities of its options with the passage, and without it."""
+"""Of each distinct question: the probabilities of its options with the passage, and without it, () if not read so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +66,15 @@ def with_reader(
     if not chosen:
         return Read(tasks)
     uids = {(example.task, example.uid) for example in chosen}
-    written = [
-        question
-        for texts in predictions.values()
-        for example, text in zip(examples, texts, strict=True)
-        if (example.task, example.uid) in uids
-        for question in _questions(asking[example.task], example, text)
-    ]
-    own = sample_examples(chosen, per_task=OWN_EXAMPLES, seed=seed)
-    reference = [q for example in own for q in _questions(asking[example.task], example, example.targets)]
-    answers = _read(reader, [*reference, *written])
+    sample = sample_examples(chosen, per_task=SAMPLE, seed=seed)
+    sampled = {(example.task, example.uid) for example in sample}
+    written: dict[bool, list[ReadingQuestion]] = {True: [], False: []}  # by whether they are of the sample
+    for texts in predictions.values():
+        for example, text in zip(examples, texts, strict=True):
+            if (place := (example.task, example.uid)) in uids:
+                written[place in sampled] += _questions(asking[example.task], example, text)
+    reference = [q for example in sample for q in _questions(asking[example.task], example, example.targets)]
+    answers = _read(reader, [*reference, *written[True]], written[False])
 
     def readings(example: Example, text: str) -> Readings:
         return _readings(asking[example.task], example, text, answers) if (example.task, example.uid) in uids else ()
@@ -89,11 +90,12 @@ def _questions(task: Task, example: Example, text: str) -> list[ReadingQuestion]
     return task.questions(example, text)
 
 
-def _read(reader: Reader, questions: Sequence[ReadingQuestion]) -> _Answers:
-    """Each distinct question is answered once with its passage and once without."""
-    distinct = list(dict.fromkeys(questions))
-    seen, blind = (reader(distinct, passage=passage) for passage in (True, False))
-    return dict(zip(distinct, zip(seen, blind, strict=True), strict=True))
+def _read(reader: Reader, sampled: Sequence[ReadingQuestion], others: Sequence[ReadingQuestion]) -> _Answers:
+    """Each distinct question is answered once with its passage; those that are sampled, once more without it."""
+    distinct, twice = list(dict.fromkeys([*sampled, *others])), list(dict.fromkeys(sampled))
+    blind = dict(zip(twice, reader(twice, passage=False), strict=True))
+    seen = reader(distinct, passage=True)
+    return {question: (found, blind.get(question, ())) for question, found in zip(distinct, seen, strict=True)}
 
 
 def _readings(task: Task, example: Example, text: str, answers: _Answers) -> Readings:
@@ -141,10 +143,11 @@ def _measured(task: Task, label: str) -> str:
 
 
 def _answerability(readings: Readings) -> dict[str, float | None]:
-    seen = _share(_seen(one) for one in readings)
-    blind = _share(picked(one.without_passage) == one.key for one in readings)
+    twice = [one for one in readings if one.without_passage]
+    blind = _share(picked(one.without_passage) == one.key for one in twice)
+    seen = _share(map(_seen, twice))
     gain = None if seen is None or blind is None else seen - blind
-    return {"answerable": seen, "guessable": blind, "passage_gain": gain}
+    return {"answerable": _share(map(_seen, readings)), "guessable": blind, "passage_gain": gain}
 
 
 def _seen(reading: QuestionReading) -> bool:

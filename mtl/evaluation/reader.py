@@ -27,8 +27,8 @@ from mtl.task import ReadingQuestion
 OWN, BASE = "candidate", "base"
 """Names of readers that need no other model: the candidate, and its base."""
 
-_ROWS = 64
-"""Most questions of one batch: the likelihoods of their options hold a float for each entry of the vocabulary."""
+_LOGITS = 64 * 32_128
+"""Most questions of one batch, times the vocabulary: the options' likelihoods hold a float for each of its entries."""
 
 
 Probabilities = tuple[float, ...]
@@ -73,7 +73,8 @@ class T5Reader:
             return self._read([ids[i] for i in batch], [questions[i].options for i in batch])
 
         with prepared(self._model, self._precision):
-            return _in_batches(read, [len(row) for row in ids], batch_tokens=self._batch_tokens, name=self.name)
+            lengths, most = [len(row) for row in ids], max(1, _LOGITS // self._model.config.vocab_size)
+            return _in_batches(read, lengths, rows=most, batch_tokens=self._batch_tokens, name=self.name)
 
     def _read(self, rows: Sequence[Sequence[int]], options: Sequence[Sequence[str]]) -> list[Probabilities]:
         """The probabilities of each row. What does not depend on the option is computed once for all options of a row:
@@ -153,7 +154,7 @@ class MultipleChoiceReader:
             return self._read([questions[i] for i in batch], most, passage=passage)
 
         with prepared(self._model, "fp32"):
-            return _in_batches(read, lengths, batch_tokens=self._batch_tokens, name=self.name)
+            return _in_batches(read, lengths, rows=None, batch_tokens=self._batch_tokens, name=self.name)
 
     def _read(self, questions: Sequence[ReadingQuestion], most: int, *, passage: bool) -> list[Probabilities]:
         """The probabilities of each question. A question with fewer options gets empty ones, which are left out."""
@@ -222,12 +223,17 @@ def _multiple_choice(ref: BaseRef) -> tuple[Any, Any]:
 
 
 def _in_batches(
-    read: Callable[[Sequence[int]], list[Probabilities]], lengths: Sequence[int], *, batch_tokens: int, name: str
+    read: Callable[[Sequence[int]], list[Probabilities]],
+    lengths: Sequence[int],
+    *,
+    rows: int | None,
+    batch_tokens: int,
+    name: str,
 ) -> list[Probabilities]:
     """What `read` says of each index, asked in batches of like length."""
     found: list[Probabilities] = [()] * len(lengths)
     done = 0
-    for batch in plan_batches(lengths, batch_tokens=batch_tokens, rows=_ROWS):
+    for batch in plan_batches(lengths, batch_tokens=batch_tokens, rows=rows):
         for index, probabilities in zip(batch, read(batch), strict=True):
             found[index] = probabilities
         done += len(batch)

@@ -59,7 +59,8 @@ class Comparison:
 class QuestionReading:
     """What the reader made of one question. key: index of the option that the question says is right.
 
-    with_passage, without_passage: the probability of each option. fault: why it cannot be used, None if it can.
+    with_passage, without_passage: the probability of each option, () if it was not read so.
+    fault: why it cannot be used, None if it can.
     """
 
     question: str

@@ -201,7 +201,7 @@ def _predict_all(
             del chooser
         predictions[name] = _answers(predictors, jobs, note=name, first=number * len(jobs.examples), total=total)
         seconds[name] = round(time.monotonic() - start, 3)
-        if checks is not None:
+        if checks is not None and name != BASE:  # nobody has taught the base to ask
             limit = jobs.max_new_tokens[checks.asker.name]
             asked.append(checks.ask(predict, predictions[name], max_new_tokens=limit, note=name))
         del model, predict, predictors

@@ -329,3 +329,14 @@ def test_a_task_with_questions_that_names_no_metric_is_decided_by_its_own_first(
     decision = decide(report, dataclasses.replace(DEFAULT, metrics={}))
     assert decision.promoted
     assert decision.reasons[0].startswith("own: long is better than the base's")
+
+
+def test_a_sample_of_the_examples_is_read_without_the_passage_and_all_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mtl.evaluation.answerability.SAMPLE", 10)
+    report = _report(base=ECHOES, candidate=REFERENCES)
+    rows = [row for row in report.scores if row.model == "candidate" and row.task == "mcq"]
+    assert all(one.with_passage for row in rows for one in row.readings)
+    blind = [row for row in rows if all(one.without_passage for one in row.readings)]
+    assert len(blind) == 10 and all(row.scores["guessable"] is not None for row in blind)
+    others = [row for row in rows if row not in blind]
+    assert others and all(row.scores["guessable"] is None and row.scores["usable"] is not None for row in others)

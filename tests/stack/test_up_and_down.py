@@ -47,13 +47,16 @@ def test_deploy_again_changes_nothing(service: Service) -> None:
         "rollback/roll-back",
     ]
     changing = ("updated", "version_id", "version_info", "last_polled", "status")
-    kept = [[{k: v for k, v in item.items() if k not in changing} for item in items] for items in (before, again)]
+    kept = [
+        {item["id"]: {k: v for k, v in item.items() if k not in changing} for item in items}
+        for items in (before, again)
+    ]
     for items in kept:
-        for item in items:
+        for item in items.values():
             item["schedules"] = [schedule["schedule"] for schedule in item["schedules"]]
             limit = item.pop("global_concurrency_limit") or {}  # it also counts the runs of the moment
             item["limit"] = limit.get("limit")
-    assert sorted(map(str, kept[0])) == sorted(map(str, kept[1]))
+    assert kept[0] == kept[1]
     assert len(service.api("POST", "automations/filter", {})) == 3
 
 
