@@ -9,14 +9,14 @@ from __future__ import annotations
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from mtl import layout
+from mtl.config.retrain import RetrainConfig
 from mtl.decision import Decision
-from mtl.evaluation.markdown import report_markdown
 from mtl.evaluation.numbers import number
 from mtl.evaluation.report import EvalReport
 from mtl.pipeline.monitor import ChampionCheck
 from mtl.pipeline.records import PreparedDataset, RegisteredVersion
+from mtl.pipeline.report import version_text
 from mtl.settings import load_settings
-from mtl.tasks.table import TASKS
 
 _COUNTS = ("rows", "kept", "merged", "quarantined", "examples")
 
@@ -60,11 +60,10 @@ def _before(found: ChampionCheck, task: str, metric: str) -> float | None:
     return found.then.get(task, {}).get(metric)
 
 
-def report_page(report: EvalReport, decision: Decision) -> None:
+def report_page(config: RetrainConfig, report: EvalReport, decision: Decision) -> None:
     """The evaluation report with the decision on top."""
-    create_markdown_artifact(
-        report_markdown(report, decision=decision, tasks=TASKS), key="report", description="evaluation and decision"
-    )
+    text = version_text(config, report, decision)
+    create_markdown_artifact(text, key="report", description="evaluation and decision")
 
 
 def links(registered: RegisteredVersion, dataset: PreparedDataset) -> None:

@@ -102,7 +102,7 @@ def gate(
     workspace = open_workspace()
     with timed("gate"):
         decision = gates.decide(workspace, config, evaluation, registered)
-    _show(workspace, dataset, evaluation, registered, decision)
+    _show(workspace, config, dataset, evaluation, registered, decision)
     return decision
 
 
@@ -118,21 +118,22 @@ def conclude(
     """Join the gate's decision and the person's answer, and show it."""
     workspace = open_workspace()
     concluded = gates.conclude(workspace, config, evaluation, registered, decision, answer)
-    _show(workspace, dataset, evaluation, registered, concluded)
+    _show(workspace, config, dataset, evaluation, registered, concluded)
     return concluded
 
 
 def _show(
     workspace: Workspace,
+    config: RetrainConfig,
     dataset: PreparedDataset,
     evaluation: Evaluation,
     registered: RegisteredVersion,
     decision: Decision,
 ) -> None:
     """The decision on the pages that people read, in MLflow and Prefect."""
-    report.show_decision(workspace, dataset, evaluation, registered, decision)
+    report.show_decision(workspace, config, dataset, evaluation, registered, decision)
     pages.refresh(workspace, registered.model, registered.version)
-    artifacts.report_page(evaluation.report, decision)
+    artifacts.report_page(config, evaluation.report, decision)
 
 
 @task(name="promote", **_PATIENT)

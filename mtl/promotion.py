@@ -1,16 +1,26 @@
 """The gate: an EvalReport and a policy in, a decision with its reasons out. Pure; nothing here reads or writes.
 
-The opponent is the champion, or the base where there is no champion yet. On the metric that decides a task, the
-candidate is
+The opponent is the champion, or the base where there is no champion yet. Each task is decided by one metric, which has
+a margin: a loss, in the metric's own unit, that does not count. By the paired differences on this metric, the candidate
+is
 
-    better   if the interval of the mean difference lies above 0
-    worse    if the mean difference is below 0 and the interval reaches below -tolerance
+    better   if "it is not better" is rejected by a one-sided test at the level (1 - confidence) / number of tasks, so
+             that all tasks together find a gain where there is none in at most 1 - confidence of cases (Bonferroni)
+    worse    if the interval lies below 0, or reaches below -margin: it is shown to be worse, or a loss of more than the
+             margin is not ruled out
     equal    otherwise
 
 It is promoted if it is worse on no task and better on at least one, and nothing below stands against it: a task or a
 metric missing, a value that is not a finite number, too few examples, a floor not met, a guarded metric or a
-group clearly worse (its whole interval below -tolerance). Ties are not promoted: the champion is the safer of two
-equals.
+group clearly worse (its whole interval below -margin). Ties are not promoted: the champion is the safer of two equals.
+
+Many promotions of candidates that are "no worse" could add up to a loss. If the report has the best earlier champion
+too, the candidate's interval against it may not reach below -margin on any task either.
+
+With confidence 0.95, two tasks and margins of 3.5 standard errors of the mean difference, a candidate that is truly
+better by 3 standard errors on one task and equal on the other is promoted in 80% of cases, one that is equal on both in
+5%, and one that is worse by a margin on a task in 2.5%, whatever it gains on the other. benchmarks/bench_gate.py shows
+these rates of `decide`, at the number of examples of each shipped configuration, and what they come to over years.
 
 Metrics that come from a reader (`mtl.metrics.reading`) count only if the report's reader answers enough of the data
 set's own questions correctly. If not, another metric of the policy decides instead, and guards that come from the
@@ -18,7 +28,8 @@ reader are left out.
 
     decision = decide(report, policy_from(config.gate))
 
-`regressions` holds a released model to the same policy: its deciding metrics and its floors.
+`regressions` holds a released model to the same policy: its deciding metrics and its floors. `power` says what
+differences the report's examples can show.
 """
 
 from __future__ import annotations
@@ -32,33 +43,37 @@ from mtl.config.gate import GateConfig
 from mtl.data.manifest import SplitCounts
 from mtl.decision import GATE, DecisionState
 from mtl.evaluation.numbers import difference, number
-from mtl.evaluation.report import CANDIDATE, CHAMPION, Comparison, EvalReport
+from mtl.evaluation.power import Power, level_of
+from mtl.evaluation.report import BEST, CANDIDATE, CHAMPION, Comparison, EvalReport
 from mtl.fingerprint import sha256_json
 from mtl.metrics.reading import GUESSABLE, needs_reader
 
-RULES = 4
+RULES = 5
 """Raised with every change of what `decide` does with the same report and policy."""
+_NAMES = {BEST: "best earlier champion"}
+"""What a model is called in a sentence, where that is not its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromotionPolicy:
     """metrics: task -> metric that decides; a task of the report that is not named is decided by its own first metric.
 
+    margins: task -> metric -> loss that does not count; a metric that is not named has the margin that its task states.
     floors: task -> metric -> worst acceptable mean (the highest, where lower is better). guards: task -> metrics that
     must not be clearly worse. without_reader: task -> metric that decides instead of one that comes from the reader,
     where that reader answered less than `reader_at_least` of the data set's own questions correctly, or there is none.
     guard_groups: hold the deciding metric to the same in each group (difficulty) that has
-    `min_examples`. tolerance is in the metric's own unit; confidence is that of the report's intervals.
+    `min_examples`. confidence is that of the report's intervals.
     """
 
     metrics: Mapping[str, str]
+    margins: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     floors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     guards: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     without_reader: Mapping[str, str] = field(default_factory=dict)
     reader_at_least: float = 0.5
     guard_groups: bool = True
     min_examples: int = 30
-    tolerance: float = 0.0
     confidence: float = 0.95
 
     @property
@@ -134,6 +149,7 @@ def decide(report: EvalReport, policy: PromotionPolicy, *, champion_exists: bool
             objections += found
             if not found:
                 verdicts.append(_judge(report, policy, task=task, against=against))
+                objections += _worse_than_best(report, policy, task=task)
         objections += [verdict.sentence for verdict in verdicts if verdict.outcome == "worse"]
     if not objections and not any(verdict.outcome == "better" for verdict in verdicts):
         objections.append(f"No task is better than the {against}; a tie does not promote.")
@@ -171,6 +187,25 @@ def regressions(
                 )
         found += _under_floors(report, policy, task=task)
     return found
+
+
+def power(report: EvalReport, policy: PromotionPolicy) -> list[Power]:
+    """What the report's examples can show of each task's deciding metric; none where all differences are equal."""
+    found = []
+    for task in report.metrics:
+        metric = deciding(report, policy, task)
+        compared = report.comparison(report.opponent, task, metric)
+        if compared is not None and math.isfinite(compared.deviation) and compared.deviation > 0:
+            margin, tasks = margin_of(report, policy, task, metric), len(_tasks(report, policy))
+            found.append(Power(task, metric, compared.n, compared.deviation, margin, tasks, policy.confidence))
+    return found
+
+
+def margin_of(report: EvalReport, policy: PromotionPolicy, task: str, name: str) -> float:
+    """The loss that does not count: the policy's, or the one that the task states."""
+    metric = report.metric(task, name)
+    stated = 0.0 if metric is None else metric.margin
+    return policy.margins.get(task, {}).get(name, stated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,19 +337,19 @@ def _incomparable(report: EvalReport, policy: PromotionPolicy, *, task: str, aga
     ours, theirs = report.mean(CANDIDATE, task, metric), report.mean(against, task, metric)
     if ours is None or not math.isfinite(ours) or not math.isfinite(theirs or 0.0):
         return  # said already
-    found = report.comparison(against, task, metric)
+    found, name = report.comparison(against, task, metric), _NAMES.get(against, against)
     if found is None:
-        yield f"{task}: {metric} of the candidate was not compared with the {against}'s."
+        yield f"{task}: {metric} of the candidate was not compared with the {name}'s."
         return
     if found.unpaired:
         yield (
-            f"{task}: on {found.unpaired} examples only one of candidate and {against} has a value of {metric}, "
+            f"{task}: on {found.unpaired} examples only one of candidate and {name} has a value of {metric}, "
             "so that the two are not comparable."
         )
     if found.n < policy.min_examples:
         yield f"{task}: {metric} has {found.n} pairs, and the policy asks for at least {policy.min_examples}."
     elif not all(map(math.isfinite, (found.difference, found.low, found.high))):
-        yield f"{task}: the difference in {metric} to the {against} is not a finite number."
+        yield f"{task}: the difference in {metric} to the {name} is not a finite number."
 
 
 def _under_floors(report: EvalReport, policy: PromotionPolicy, *, task: str) -> Iterator[str]:
@@ -335,7 +370,7 @@ def _guarded(report: EvalReport, policy: PromotionPolicy, *, task: str, against:
         if (found.against, found.task) != (against, task) or found.n < policy.min_examples:
             continue
         watched = found.metric in guards if found.group is None else policy.guard_groups and found.metric == decides
-        if watched and _gain(report, found)[2] < -policy.tolerance:
+        if watched and _gain(report, found)[2] < -margin_of(report, policy, task, found.metric):
             where, values = f" in {found.group}" if found.group else "", ""
             if found.group is None:
                 ours, theirs = (report.mean(model, task, found.metric) for model in (CANDIDATE, against))
@@ -361,18 +396,39 @@ def _judge(report: EvalReport, policy: PromotionPolicy, *, task: str, against: s
     metric = deciding(report, policy, task)
     comparison = report.comparison(against, task, metric)
     assert comparison is not None, "_task_objections found it"
-    gain, low, high = _gain(report, comparison)
-    if low > 0:
-        outcome, words = "better", "is better than"
-    elif gain < 0 and low < -policy.tolerance:
-        outcome, words = "worse", "is worse than" if high < 0 else "may be worse than"
+    _, low, high = _gain(report, comparison)
+    margin = margin_of(report, policy, task, metric)
+    if high < 0:
+        outcome, words, by = "worse", "is worse than", ""
+    elif low < -margin:
+        outcome, words, by = "worse", "may be worse than", f" by more than the margin of {margin:g}"
+    elif _is_better(comparison, low, level=level_of(policy.confidence, len(_tasks(report, policy)))):
+        outcome, words, by = "better", "is better than", ""
     else:
-        outcome, words = "equal", "is no worse than"
-    ours, theirs = report.mean(CANDIDATE, task, metric), report.mean(against, task, metric)
-    values = f"{_number(ours)} against {_number(theirs)}"
-    return _Verdict(
-        outcome, f"{task}: {metric} {words} the {against}'s: {values}, difference {_difference(comparison)}."
-    )
+        outcome, words, by = "equal", "is no worse than", ""
+    return _Verdict(outcome, f"{task}: {metric} {words} the {against}'s{by}: {_values(report, comparison)}.")
+
+
+def _is_better(comparison: Comparison, low: float, *, level: float) -> bool:
+    """By the test, or by the interval in a report from before there were p-values."""
+    return low > 0 if math.isnan(comparison.p_value) else comparison.p_value <= level
+
+
+def _worse_than_best(report: EvalReport, policy: PromotionPolicy, *, task: str) -> Iterator[str]:
+    """Where the report compares with the best earlier champion: that it may be worse than that one by a margin."""
+    if not any(found.against == BEST for found in report.comparisons):
+        return
+    if problems := list(_incomparable(report, policy, task=task, against=BEST)):
+        yield from problems
+        return
+    metric = deciding(report, policy, task)
+    comparison, margin = report.comparison(BEST, task, metric), margin_of(report, policy, task, metric)
+    assert comparison is not None, "_incomparable found it"
+    if _gain(report, comparison)[1] < -margin:
+        yield (
+            f"{task}: {metric} may be worse than the {_NAMES[BEST]}'s by more than the margin of {margin:g}: "
+            f"{_values(report, comparison)}."
+        )
 
 
 def _gain(report: EvalReport, comparison: Comparison) -> tuple[float, float, float]:
@@ -381,6 +437,11 @@ def _gain(report: EvalReport, comparison: Comparison) -> tuple[float, float, flo
     if metric is not None and metric.higher_is_better is False:
         return -comparison.difference, -comparison.high, -comparison.low
     return comparison.difference, comparison.low, comparison.high
+
+
+def _values(report: EvalReport, comparison: Comparison) -> str:
+    ours, theirs = (report.mean(model, comparison.task, comparison.metric) for model in (CANDIDATE, comparison.against))
+    return f"{_number(ours)} against {_number(theirs)}, difference {_difference(comparison)}"
 
 
 def _difference(comparison: Comparison) -> str:

@@ -68,6 +68,8 @@ class Metric:
 
     higher_is_better: None where neither end is better (a length): such a metric is shown and never judged.
     low, high: its range, in its own unit; None where that end is open.
+    margin: the loss that the gate puts up with, in its own unit (`gate.margins`). deviation: the usual standard
+    deviation of the differences that two versions have on the same example; None if nobody measured it (docs/log.md).
     """
 
     name: str
@@ -75,6 +77,8 @@ class Metric:
     low: float | None = 0.0
     high: float | None = 1.0
     source: str = ""
+    margin: float = 0.05
+    deviation: float | None = None
 
 
 CONSISTENT = Metric(

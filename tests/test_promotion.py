@@ -20,6 +20,7 @@ from mtl.promotion import (
     decide,
     deciding,
     policy_from,
+    power,
     regressions,
     shortages,
     will_be_evaluated,
@@ -28,7 +29,7 @@ from mtl.task import Metric, Task
 from tests.support.toy_task import toy_task
 
 N = 60
-POLICY = PromotionPolicy(metrics={"a": "score", "b": "score"})
+POLICY = PromotionPolicy(metrics={"a": "score", "b": "score"}, margins={"a": {"score": 0.0}, "b": {"score": 0.0}})
 
 # What a model scores on each of 60 examples. BETTER and WORSE differ on every example, NOISE now up, now down.
 EQUAL = [0.5] * N
@@ -65,9 +66,8 @@ def _decide(report: EvalReport, policy: PromotionPolicy = POLICY, **changes: Any
     [
         (BETTER, BETTER, True, "a: score is better than the champion's: 0.6000 against 0.5000"),
         (BETTER, EQUAL, True, "b: score is no worse than the champion's"),
-        (BETTER, NOISE, True, "b: score is no worse than the champion's"),
+        (BETTER, NOISE, False, "b: score may be worse than the champion's by more than the margin of 0: 0.5050"),
         (EQUAL, EQUAL, False, "No task is better than the champion; a tie does not promote."),
-        (NOISE, NOISE, False, "No task is better than the champion; a tie does not promote."),
         (BETTER, WORSE, False, "b: score is worse than the champion's: 0.4000 against 0.5000"),
         (WORSE, BETTER, False, "a: score is worse than the champion's"),
         (BETTER, SLIGHTLY_WORSE, False, "b: score may be worse than the champion's"),
@@ -185,12 +185,143 @@ def test_a_task_that_the_policy_does_not_name_is_decided_by_its_first_metric() -
     assert decide(_report(champion={"a": EQUAL, "b": EQUAL}, candidate={"a": BETTER, "b": EQUAL}), policy).promoted
 
 
-def test_tolerance_lets_a_small_loss_pass_and_no_more() -> None:
-    old = {"a": EQUAL, "b": EQUAL}
-    report = _report(champion=old, candidate={"a": BETTER, "b": SLIGHTLY_WORSE})
-    assert not _decide(report, tolerance=0.01).promoted
-    assert _decide(report, tolerance=0.05).promoted
-    assert not _decide(_report(champion=old, candidate={"a": BETTER, "b": WORSE}), tolerance=0.05).promoted
+MARGINS = {"a": {"score": 0.05}, "b": {"score": 0.05}}
+
+
+def _off_by(errors: float) -> list[float]:
+    """Scores whose mean is so many standard errors off that of EQUAL, with a standard error of 0.01."""
+    spread = 0.01 * math.sqrt(N - 1)
+    return [0.5 + 0.01 * errors + (spread if i % 2 else -spread) for i in range(N)]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "promoted", "reason"),
+    [
+        # In units of one standard error, which is 0.01; the margin of 0.05 is five of them.
+        (3.0, 0.0, True, "a: score is better than the champion's: 0.5300 against 0.5000, difference +0.0300"),
+        (3.0, -1.0, True, "b: score is no worse than the champion's: 0.4900 against 0.5000, difference -0.0100"),
+        (3.0, -1.8, True, "b: score is no worse than the champion's: 0.4820"),
+        (3.0, -2.4, False, "b: score is worse than the champion's: 0.4760"),
+        (9.0, -5.0, False, "b: score is worse than the champion's: 0.4500"),
+        (1.5, 1.5, False, "No task is better than the champion; a tie does not promote."),
+        (0.0, 2.4, True, "b: score is better than the champion's: 0.5240"),
+        (-1.0, -1.0, False, "No task is better than the champion; a tie does not promote."),
+    ],
+)
+def test_a_loss_by_chance_does_not_refuse_and_a_loss_of_the_margin_does(
+    a: float, b: float, promoted: bool, reason: str
+) -> None:
+    report = _report(champion={"a": EQUAL, "b": EQUAL}, candidate={"a": _off_by(a), "b": _off_by(b)})
+    decision = _decide(report, margins=MARGINS)
+    assert decision.promoted is promoted, decision.reasons
+    assert any(given.startswith(reason) for given in decision.reasons), decision.reasons
+
+
+def test_a_loss_that_is_not_ruled_out_refuses_if_it_is_larger_than_the_margin() -> None:
+    report = _report(champion={"a": EQUAL, "b": EQUAL}, candidate={"a": _off_by(3), "b": _off_by(-1)})
+    narrow = {"a": {"score": 0.05}, "b": {"score": 0.025}}
+    assert _decide(report, margins=MARGINS).promoted
+    decision = _decide(report, margins=narrow)
+    assert not decision.promoted
+    assert decision.reasons[0].startswith(
+        "b: score may be worse than the champion's by more than the margin of 0.025: 0.4900 against 0.5000"
+    )
+
+
+def test_a_metric_without_a_margin_in_the_policy_has_the_one_that_its_task_states() -> None:
+    report = _report(champion={"a": EQUAL, "b": EQUAL}, candidate={"a": _off_by(3), "b": _off_by(-1)})
+    metrics = {task: tuple(dataclasses.replace(m, margin=0.025) for m in its) for task, its in report.metrics.items()}
+    assert _decide(report, margins={}).promoted  # 0.05 of tasks that state nothing
+    assert not _decide(dataclasses.replace(report, metrics=metrics), margins={}).promoted
+    assert _decide(dataclasses.replace(report, metrics=metrics), margins=MARGINS).promoted
+
+
+@pytest.mark.parametrize(
+    ("p_value", "promoted"), [(0.06, []), (0.04, [1]), (0.02, [1, 2]), (0.016, [1, 2, 3]), (0.0, [1, 2, 3])]
+)
+def test_the_more_tasks_the_surer_a_gain_on_one_has_to_be(p_value: float, promoted: list[int]) -> None:
+    """A test at 5% for one task is one at 2.5% for each of two, and at 1.7% for each of three."""
+    found = []
+    for tasks in (["a"], ["a", "b"], ["a", "b", "c"]):
+        scores: dict[str, list[float]] = dict.fromkeys(tasks, EQUAL)
+        report = _report(champion=scores, candidate={**scores, "a": _off_by(2)})
+        comparisons = tuple(
+            dataclasses.replace(its, p_value=p_value) if its.task == "a" else its for its in report.comparisons
+        )
+        if decide(dataclasses.replace(report, comparisons=comparisons), PromotionPolicy({})).promoted:
+            found.append(len(tasks))
+    assert found == promoted
+
+
+def test_one_task_alone_is_tested_at_the_whole_level() -> None:
+    report = _report(champion={"a": EQUAL}, candidate={"a": _off_by(1.85)})
+    policy = dataclasses.replace(POLICY, metrics={"a": "score"}, margins=MARGINS)
+    found = report.comparison("champion", "a", "score")
+    assert found is not None and found.low < 0
+    assert decide(report, policy).promoted
+
+
+def test_a_report_from_before_there_were_p_values_is_judged_by_its_intervals() -> None:
+    report = _report(champion={"a": EQUAL, "b": EQUAL}, candidate={"a": _off_by(3), "b": EQUAL})
+    document = report.to_json()
+    for found in document["comparisons"]:
+        del found["p_value"], found["deviation"]
+    older = EvalReport.from_json(document)
+    assert decide(older, POLICY) == decide(report, POLICY)
+    assert decide(older, POLICY).promoted
+    assert power(older, POLICY) == []
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "promoted", "reason"),
+    [
+        (0.0, 0.0, True, "a: score is better than the champion's"),
+        (-2.4, 0.0, True, "a: score is better than the champion's"),  # shown to be worse, but not by the margin
+        (0.0, -3.5, False, "b: score may be worse than the best earlier champion's by more than the margin of 0.05"),
+        (None, 0.0, False, "a: score of the candidate was not compared with the best earlier champion's."),
+        (math.nan, 0.0, False, "a: the difference in score to the best earlier champion is not a finite number."),
+    ],
+)
+def test_a_candidate_may_not_be_worse_than_the_best_earlier_champion_by_a_margin(
+    a: float | None, b: float, promoted: bool, reason: str
+) -> None:
+    """a, b: difference to the best earlier champion in standard errors of 0.01; None: not compared."""
+    report = _report(champion={"a": EQUAL, "b": EQUAL}, candidate={"a": _off_by(3), "b": EQUAL})
+    earlier = [
+        dataclasses.replace(
+            found,
+            against="best",
+            difference=0.01 * errors,
+            low=0.01 * (errors - 1.96),
+            high=0.01 * (errors + 1.96),
+        )
+        for found in report.comparisons
+        if (errors := {"a": a, "b": b}[found.task]) is not None
+    ]
+    decision = _decide(dataclasses.replace(report, comparisons=(*report.comparisons, *earlier)), margins=MARGINS)
+    assert decision.promoted is promoted, decision.reasons
+    assert any(given.startswith(reason) for given in decision.reasons), decision.reasons
+
+
+def test_what_the_examples_can_show_is_said_of_each_tasks_deciding_metric() -> None:
+    report = _report(champion={"a": EQUAL, "b": EQUAL}, candidate={"a": _off_by(3), "b": _off_by(0)})
+    first, second = power(report, dataclasses.replace(POLICY, margins={"a": {"score": 0.05}}))
+    assert (first.task, first.metric, first.n, first.margin, first.tasks) == ("a", "score", N, 0.05, 2)
+    assert first.deviation == pytest.approx(0.01 * math.sqrt(N))
+    assert second.margin == 0.05  # as the task states it
+    assert first.sentence() == (
+        "a: 60 examples show a difference in score of 0.0280 or more in 80% of cases (measured standard deviation of "
+        "the paired differences: 0.077); a difference of 0.05, the margin, is shown by 19 examples."
+    )
+
+
+def test_guards_and_groups_are_clearly_worse_only_by_more_than_their_margin() -> None:
+    old: dict[str, list[Any]] = {"a": [{"score": 0.5, "other": 0.5}] * N, "b": EQUAL}
+    new: dict[str, list[Any]] = {"a": [{"score": 0.9, "other": 0.4}] * N, "b": EQUAL}
+    report = _report(champion=old, candidate=new)
+    for margin, promoted in ((0.0, False), (0.09, False), (0.11, True)):
+        margins = {"a": {"score": 0.0, "other": margin}, "b": {"score": 0.0}}
+        assert _decide(report, guards={"a": ("other",)}, margins=margins).promoted is promoted
 
 
 def test_where_lower_is_better_the_smaller_value_wins() -> None:
@@ -257,9 +388,9 @@ def test_a_decision_survives_the_reports_json() -> None:
 
 
 def test_the_version_names_rules_and_parameters() -> None:
-    assert POLICY.version.startswith("4-")
+    assert POLICY.version.startswith("5-")
     assert dataclasses.replace(POLICY).version == POLICY.version
-    assert dataclasses.replace(POLICY, tolerance=0.01).version != POLICY.version
+    assert dataclasses.replace(POLICY, margins={}).version != POLICY.version
     assert policy_from(GateConfig()).version == policy_from(GateConfig()).version
 
 
@@ -269,7 +400,7 @@ def test_the_configuration_becomes_the_policy() -> None:
         guards={"mcq": ["valid_key"]},
         without_reader={"mcq": "counts_total"},
         reader_at_least=0.6,
-        tolerance=0.02,
+        margins={"mcq": {"parsed": 0.02}},
         min_examples=5,
     )
     policy = policy_from(gate)
@@ -278,7 +409,7 @@ def test_the_configuration_becomes_the_policy() -> None:
         guards={"mcq": ("valid_key",)},
         without_reader={"mcq": "counts_total"},
         reader_at_least=0.6,
-        tolerance=0.02,
+        margins={"mcq": {"parsed": 0.02}},
         min_examples=5,
     )
 

@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mtl.config.section import Section
-from mtl.task import GateDefaults
+from mtl.errors import did_you_mean
+from mtl.metrics.reading import READING_METRICS, usable_of
+from mtl.task import GateDefaults, Metric, Task
 from mtl.tasks.table import TASKS
+
+RENAMED = {
+    "tolerance": "margins, which gives each metric a number of its own: "
+    "gate: {margins: {summarize: {rougeLsum: 0.01}, mcq: {usable: 0.05}}}"
+}
+"""Former name of a field -> what it is called now."""
+
+Margin = Annotated[float, Field(ge=0)]
 
 
 def _as_tasks_say(part: Callable[[GateDefaults], Any]) -> dict[str, Any]:
     """task -> what its gate defaults say, for those that say anything."""
     return {name: said for name, task in TASKS.items() if (said := part(task.gate))}
+
+
+def judging_metrics(task: Task) -> dict[str, Metric]:
+    """Name -> metric, of those that the gate can judge the task by, with or without a reader."""
+    own: tuple[Metric, ...] = task.metrics
+    if task.questions is not None:
+        own = (*READING_METRICS, *map(usable_of, task.groups.names), *own)
+    return {metric.name: metric for metric in own if metric.higher_is_better is not None}
+
+
+def _margins() -> dict[str, dict[str, float]]:
+    """task -> metric -> margin as the task states it, for the metrics that decide by default."""
+    found = {}
+    for name, task in TASKS.items():
+        metrics = judging_metrics(task)
+        deciding = (task.gate.metric or task.metrics[0].name, task.gate.without_reader)
+        found[name] = {metric: metrics[metric].margin for metric in deciding if metric}
+    return found
 
 
 class GateConfig(Section):
@@ -25,13 +53,20 @@ class GateConfig(Section):
         description="The metric that decides about each task. A task that is named here must be in the report. One "
         "that is not named is decided by its first metric.",
     )
+    margins: dict[str, dict[str, Margin]] = Field(
+        default=_margins(),
+        description="A loss that does not count, of metrics by task, in the metric's own unit. A version is not "
+        "promoted if its interval reaches below -margin. Metrics that are not named have the margin that their task "
+        "states, mostly 0.05. A margin should be 3.5 standard errors wide; mtl doctor -c says how many examples that "
+        "takes.",
+    )
     floors: dict[str, dict[str, float]] = Field(
         default=_as_tasks_say(lambda gate: dict(gate.floors)),
         description="Worst acceptable mean of metrics, by task: the lowest, or the highest where lower is better.",
     )
     guards: dict[str, list[str]] = Field(
         default=_as_tasks_say(lambda gate: list(gate.guards)),
-        description="Metrics of each task that must not be clearly worse: with the whole interval below -tolerance.",
+        description="Metrics of each task that must not be clearly worse: with the whole interval below -margin.",
     )
     without_reader: dict[str, str] = Field(
         default=_as_tasks_say(lambda gate: gate.without_reader),
@@ -58,13 +93,6 @@ class GateConfig(Section):
         description="What a retrain does if a task has fewer evaluated examples than min_examples. refuse ends it "
         "before the training, register trains and registers a version that is not promoted.",
     )
-    tolerance: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="A task is worse if its mean difference is below 0 and its interval reaches below -tolerance. In "
-        "the metric's own unit; 0 is the strictest.",
-    )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the paired bootstrap interval.")
     approval: Literal["auto", "manual"] = Field(
         "auto",
@@ -74,3 +102,16 @@ class GateConfig(Section):
     approval_hours: float = Field(
         72.0, gt=0, le=8760, description="Hours that a version waits for approval. After them, it is not promoted."
     )
+
+    @field_validator("margins")
+    @classmethod
+    def _of_metrics(cls, margins: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        """A margin of a metric that nothing is judged by would do nothing."""
+        for task in TASKS.keys() & margins.keys():
+            known = judging_metrics(TASKS[task])
+            for name in margins[task]:
+                if name not in known:
+                    raise ValueError(f"{task} is not judged by {name!r}; {did_you_mean(name, known)}")
+        if unknown := [task for task in margins if task not in TASKS]:
+            raise ValueError(f"there is no task {unknown[0]!r}; {did_you_mean(unknown[0], TASKS)}")
+        return margins

@@ -10,14 +10,18 @@ from pydantic import Field, ValidationError, model_validator
 from mtl.config.data import DataConfig
 from mtl.config.document import read_document
 from mtl.config.evaluate import EvaluateConfig
+from mtl.config.gate import RENAMED as RENAMED_OF_GATE
 from mtl.config.gate import GateConfig
 from mtl.config.model import LoraSection, ModelConfig
 from mtl.config.register import RegisterConfig
 from mtl.config.section import Section
 from mtl.config.shipped import find_config
-from mtl.config.train import RENAMED, TrainConfig
+from mtl.config.train import RENAMED as RENAMED_OF_TRAIN
+from mtl.config.train import TrainConfig
 from mtl.errors import ConfigError, did_you_mean
 
+_RENAMED = {"gate": RENAMED_OF_GATE, "train": RENAMED_OF_TRAIN}
+"""Section -> former names of its fields."""
 _LONGEST = 100
 """Characters of a value in an error."""
 
@@ -98,8 +102,9 @@ def _fault(item: Any) -> tuple[str, str]:
     location = tuple(item["loc"])
     name = ".".join(str(part) for part in location) or "(configuration)"
     if item["type"] == "extra_forbidden":
-        if location[:-1] == ("train",) and location[-1] in RENAMED:
-            return name, f"this key is now called {RENAMED[location[-1]]}"
+        former = _RENAMED.get(location[0], {}) if len(location) == 2 else {}
+        if location[-1] in former:
+            return name, f"this key is now called {former[location[-1]]}"
         return name, f"unknown key; {did_you_mean(str(location[-1]), _keys_at(location[:-1]))}"
     message = item["msg"].removeprefix("Value error, ")
     got = "" if item["type"] in ("missing", "value_error") else f", got {_shown(item['input'])}"

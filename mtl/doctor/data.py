@@ -16,7 +16,7 @@ from mtl.data.reading import check_columns, open_for, read_row, settled
 from mtl.data.refuse import remedy, told, too_many
 from mtl.doctor.result import CheckResult, fault, ok, warning
 from mtl.pipeline.prepare import find_prepared
-from mtl.pipeline.promotable import unpromotable
+from mtl.pipeline.promotable import expected_power, unpromotable
 from mtl.settings import Settings
 from mtl.sources.base import Note, Source
 from mtl.sources.listing import sentences
@@ -27,6 +27,7 @@ from mtl.workspace import open_workspace
 
 _MANY = 10**9
 """Rows of a source that nobody counted."""
+_REFUSED = "With so few for this margin, a version that is as good as the champion on this task is often refused."
 _LOOK = 200
 """Rows of each split that are tried; `mtl prepare` reads them all."""
 
@@ -69,6 +70,21 @@ def _promotable(settings: Settings, config: RetrainConfig) -> Iterator[CheckResu
     say = fault if config.gate.too_few_examples == "refuse" else warning
     for item in unpromotable(config, counts):
         yield say("data", f"{config.name}: {item.text}", item.do)
+    yield from _power(config, counts)
+
+
+def _power(config: RetrainConfig, counts: dict[str, dict[str, SplitCounts]]) -> Iterator[CheckResult]:
+    """What differences the examples can show, where their number is known, and whether the margins are wide enough."""
+    for its in expected_power(config, counts):
+        if its.n >= _MANY:
+            continue
+        text = f"{config.name}: {its.sentence(estimated=True)}"
+        if its.too_few:
+            more = f"evaluate {its.enough:,} examples (more rows, evaluate.max_examples), or " if its.enough else ""
+            name = f"gate: {{margins: {{{its.task}: {{{its.metric}: {its.wide_enough:g}}}}}}}"
+            yield warning("gate", f"{text} {_REFUSED}", f"{more}set {name}")
+        else:
+            yield ok("gate", text)
 
 
 def _at_most(config: RetrainConfig) -> dict[str, dict[str, SplitCounts]]:

@@ -1,7 +1,9 @@
 """Paired bootstrap intervals of mean differences (Koehn 2004; percentile method of Efron and Tibshirani 1993, ch. 13).
 
 Both models answered the same examples, so examples are drawn with replacement and each draw keeps its pair: what the
-examples have in common cancels out, and small differences show.
+examples have in common cancels out, and small differences show. Percentile intervals of few examples are too narrow, so
+the draws are spread as in the expanded percentile interval (Hesterberg 2015, doi 10.1080/00031305.2015.1089789): by 2%
+at 80 examples, and by 0.1% at 2,000.
 """
 
 from __future__ import annotations
@@ -10,18 +12,26 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri, stdtrit
 
 _CELLS = 1 << 22  # examples x resamples held in memory at once (32 MB)
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Mean difference of `n` pairs and the interval that holds it; NaN where fewer than two pairs say anything."""
+    """Mean difference of `n` pairs and the interval that holds it; NaN where fewer than two pairs say anything.
+
+    deviation: standard deviation of the single differences. not_above, not_below: one-sided p-values of "the true mean
+    is not above (below) 0".
+    """
 
     difference: float
     low: float
     high: float
     n: int
+    deviation: float
+    not_above: float
+    not_below: float
 
 
 def paired_intervals(
@@ -34,7 +44,7 @@ def paired_intervals(
     """
     n, columns = differences.shape
     if n == 0:
-        return [Interval(np.nan, np.nan, np.nan, 0)] * columns
+        return [_nothing(np.nan, 0)] * columns
     counted = ~np.isnan(differences)
     means = _resampled_means(np.where(counted, differences, 0.0), counted, seed=seed, resamples=resamples)
     tail = (1 - confidence) / 2
@@ -42,11 +52,24 @@ def paired_intervals(
 
 
 def _interval(values: NDArray[np.float64], means: NDArray[np.float64], *, tail: float) -> Interval:
-    if len(values) < 2:
-        return Interval(float(values.mean()) if len(values) else np.nan, np.nan, np.nan, len(values))
+    n, mean = len(values), float(values.mean()) if len(values) else np.nan
+    if n < 2:
+        return _nothing(mean, n)
     # A draw that holds no pair of a sparse column says nothing about it.
-    low, high = np.quantile(means[~np.isnan(means)], [tail, 1 - tail])
-    return Interval(float(values.mean()), float(low), float(high), len(values))
+    drawn = mean + (means[~np.isnan(means)] - mean) * _spread(n, tail)
+    low, high = np.quantile(drawn, [tail, 1 - tail], method="weibull")
+    not_above, not_below = (float((1 + side.sum()) / (1 + len(drawn))) for side in (drawn <= 0, drawn >= 0))
+    return Interval(mean, float(low), float(high), n, float(values.std(ddof=1)), not_above, not_below)
+
+
+def _nothing(mean: float, n: int) -> Interval:
+    return Interval(mean, np.nan, np.nan, n, np.nan, np.nan, np.nan)
+
+
+def _spread(n: int, tail: float) -> float:
+    """By how much the means of draws from `n` values are too close together: the draws take these values for all that
+    there are, and their standard deviation for known."""
+    return float(np.sqrt(n / (n - 1)) * stdtrit(n - 1, tail) / ndtri(tail))
 
 
 def _resampled_means(

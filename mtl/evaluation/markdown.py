@@ -15,6 +15,7 @@ from mtl.decision import Decision
 from mtl.evaluation.lost import bars, explanation
 from mtl.evaluation.numbers import NONE, difference, number
 from mtl.evaluation.parts import UNSUPPORTED, split_at
+from mtl.evaluation.power import Power
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
 from mtl.printable import printable
 from mtl.task import Groups, Metric, Task
@@ -28,15 +29,22 @@ _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
 def report_markdown(
-    report: EvalReport, *, decision: Decision | None = None, tasks: Mapping[str, Task] | None = None
+    report: EvalReport,
+    *,
+    decision: Decision | None = None,
+    tasks: Mapping[str, Task] | None = None,
+    power: Sequence[Power] = (),
 ) -> str:
     """The page of one report. decision: about the version, None where there is none yet.
 
-    tasks: those that can tell what of their answers the inputs do not support.
+    tasks: those that can tell what of their answers the inputs do not support. power: what the examples can show.
     """
+    shown = {its.task: its.sentence() for its in power}
     blocks = [*_decided(decision), *_overview(report)]
     for task in report.metrics:
-        blocks += [f"## {escape(task)}", f"{report.examples[task]} examples.", *_usable(report, task)]
+        blocks += [f"## {escape(task)}", f"{report.examples[task]} examples."]
+        blocks += [escape(shown[task])] if task in shown else []
+        blocks += _usable(report, task)
         blocks += [_task_table(report, task)]
         blocks += _group_tables(report, task)
     blocks += _samples(report, tasks or {})

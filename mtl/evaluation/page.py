@@ -19,6 +19,7 @@ from mtl.evaluation.dataset_changes import DatasetChange
 from mtl.evaluation.lost import bars, explanation
 from mtl.evaluation.numbers import NONE, difference, number
 from mtl.evaluation.parts import UNSUPPORTED, split_at
+from mtl.evaluation.power import Power
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, QuestionReading, Sample
 from mtl.evaluation.usable import picked
 from mtl.printable import printable
@@ -67,11 +68,13 @@ def report_page(
     decision: Decision | None = None,
     changes: Sequence[DatasetChange] = (),
     facts: Mapping[str, str] | None = None,
+    power: Sequence[Power] = (),
 ) -> str:
     """The page. decision: about the version, None where there is none yet.
 
     tasks: those that can parse their own answers; others are shown as text. changes: of the data set since the
-    champion. facts: name -> value of whatever else belongs under the verdict (version, run, data).
+    champion. facts: name -> value of whatever else belongs under the verdict (version, run, data). power: what the
+    examples can show.
     """
     against = report.opponent
     samples = [_sample_view(sample, tasks.get(sample.task)) for sample in report.samples]
@@ -83,6 +86,7 @@ def report_page(
         against=against,
         models=[model for model in (CANDIDATE, CHAMPION, BASE) if model in report.models],
         tasks=[_task_view(report, task, against=against) for task in report.metrics],
+        power={its.task: its.sentence() for its in power},
         samples=samples,
         marked=UNSUPPORTED.format(mark="[?]") if _any_marked(samples) else "",
         changes=[change for change in changes if change.changed],

@@ -14,6 +14,8 @@ from typing import Any
 from mtl.task import Groups, Metric
 
 BASE, CANDIDATE, CHAMPION = "base", "candidate", "champion"
+BEST = "best"
+"""The best earlier champion; `mtl.promotion` says what it is for."""
 MODELS = (BASE, CHAMPION, CANDIDATE)
 
 Means = Mapping[str, float | None]
@@ -41,7 +43,9 @@ class Comparison:
     """Candidate minus `against` on one metric, over the `n` examples where both have a value.
 
     `unpaired` counts the examples where just one of them has one. `group` is None for the whole task. The numbers are
-    NaN where fewer than two pairs are left or a score is not finite.
+    NaN where fewer than two pairs are left or a score is not finite. deviation: standard deviation of the differences
+    of single examples. p_value: one-sided, of "the candidate is not better"; NaN where neither end is better. Reports
+    from before there were these two have NaN.
     """
 
     against: str
@@ -53,6 +57,8 @@ class Comparison:
     difference: float
     low: float
     high: float
+    deviation: float = math.nan
+    p_value: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +212,7 @@ class EvalReport:
         )
 
 
-_NUMBERS = ("difference", "low", "high")
+_NUMBERS = ("difference", "low", "high", "deviation", "p_value")
 _SIDES = ("with_passage", "without_passage")
 _BY_GROUP = "by_difficulty"
 
@@ -301,5 +307,5 @@ def _comparison_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def _comparison_of(document: Mapping[str, Any]) -> Comparison:
-    numbers = {name: math.nan if document[name] is None else document[name] for name in _NUMBERS}
+    numbers = {name: math.nan if document.get(name) is None else document[name] for name in _NUMBERS}
     return Comparison(**{**document, **numbers})

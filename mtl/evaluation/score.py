@@ -96,6 +96,7 @@ def compare(
     if any(ours.uid != theirs.uid for ours, theirs in pairs):
         raise ValueError(f"{task.name}: the two models' scores are not of the same examples in the same order")
     names = [metric.name for metric in task.metrics]
+    better = [metric.higher_is_better for metric in task.metrics]
     found = []
     for group in (None, *_groups(ours for ours, _ in pairs)):
         chosen = [(ours, theirs) for ours, theirs in pairs if group is None or group in ours.groups]
@@ -113,6 +114,8 @@ def compare(
                 difference=interval.difference,
                 low=interval.low,
                 high=interval.high,
+                deviation=interval.deviation,
+                p_value={True: interval.not_above, False: interval.not_below, None: math.nan}[better[column]],
             )
             for column, (name, interval) in enumerate(zip(names, intervals, strict=True))
         ]

@@ -19,6 +19,7 @@ READING_METRICS = (
         USABLE,
         source="share of the requested questions that can be used as they are: well formed, four distinct options, of "
         "a requested difficulty, not asked before, and the reader picks the key",
+        deviation=0.35,
     ),
     Metric("lost_unread", higher_is_better=None, source="share of the requested questions that cannot be read"),
     Metric("lost_level", higher_is_better=None, source="the same: the question is of a difficulty not asked for"),

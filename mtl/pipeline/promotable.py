@@ -1,16 +1,20 @@
-"""What is known before the training: whether a version of this configuration and data could be promoted at all."""
+"""What is known before the training: whether a version of this configuration and data could be promoted at all, and
+what differences the gate will be able to see."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
+from mtl.config.gate import judging_metrics
 from mtl.config.retrain import RetrainConfig
 from mtl.data.manifest import SplitCounts
 from mtl.errors import InputError
+from mtl.evaluation.power import Power
 from mtl.metrics.reading import needs_reader
 from mtl.pipeline.records import Unpromotable
 from mtl.promotion import Shortage, policy_from, shortages, will_be_evaluated
+from mtl.tasks.table import TASKS
 
 _MARGIN = 1.1
 """Splits are drawn by passage, so that a share gives more or fewer examples than it says."""
@@ -72,6 +76,27 @@ def refuse_unpromotable(config: RetrainConfig, counts: Mapping[str, Mapping[str,
             hint="; ".join(f"{item.task}: {item.do}" for item in found)
             + "; to train and register a version that is not promoted, set gate: {too_few_examples: register}",
         )
+
+
+def expected_power(config: RetrainConfig, counts: Mapping[str, Mapping[str, SplitCounts]]) -> list[Power]:
+    """What the examples will show of each task's deciding metric, by its usual deviation; none where nobody knows that.
+
+    The reader is taken to be good enough.
+    """
+    evaluate, gate = config.evaluate, config.gate
+    evaluated = will_be_evaluated(counts, split=evaluate.split, max_examples=evaluate.max_examples)
+    found = []
+    for task, n in evaluated.items():
+        metrics = judging_metrics(TASKS[task])
+        name = gate.metrics.get(task) or TASKS[task].metrics[0].name
+        if needs_reader(name):
+            n = min(n, evaluate.reader_examples or n)
+            name = gate.without_reader.get(task, name) if evaluate.reader == "none" else name
+        deviation = metrics[name].deviation if name in metrics else None
+        if n and deviation:
+            margin = gate.margins.get(task, {}).get(name, metrics[name].margin)
+            found.append(Power(task, name, n, deviation, margin, len(evaluated), gate.confidence))
+    return found
 
 
 def _remedy(config: RetrainConfig, short: Shortage, *, have: int) -> str:

@@ -11,13 +11,12 @@ from tempfile import TemporaryDirectory
 from mtl import layout
 from mtl.config.retrain import RetrainConfig
 from mtl.data.histogram import write_pages
-from mtl.evaluation.markdown import report_markdown
 from mtl.evaluation.numbers import difference
 from mtl.evaluation.report import CANDIDATE, EvalReport
 from mtl.pipeline.models import model_folder
 from mtl.pipeline.pages import REPORT_PAGE
 from mtl.pipeline.records import Evaluation, PreparedDataset, RegisteredVersion
-from mtl.pipeline.report import keep_page, version_page
+from mtl.pipeline.report import keep_page, version_page, version_text
 from mtl.pipeline.train import lineage_tags
 from mtl.promotion import deciding, policy_from
 from mtl.registry.code_version import code_version
@@ -25,7 +24,6 @@ from mtl.release.layout import ReleaseFacts
 from mtl.release.licences import licence_of
 from mtl.release.publish import publish
 from mtl.settings import Settings, mlflow_pages
-from mtl.tasks.table import TASKS
 from mtl.tracking.address import redact
 from mtl.tracking.recorder import send_kept
 from mtl.training.result import TrainedModel
@@ -60,7 +58,9 @@ def register(
     version = registered.version
     if reason:
         registry.set_tags(version, {"started_because": reason})
-    page = version_page(workspace, dataset, evaluation, None, model=model, version=version, facts=facts, run=run)
+    page = version_page(
+        workspace, config, dataset, evaluation, None, model=model, version=version, facts=facts, run=run
+    )
     release = publish(
         workspace.store,
         folder,
@@ -69,7 +69,7 @@ def register(
         facts=facts,
         documents={
             "report.json": json.dumps(measured, ensure_ascii=False),
-            "report.md": report_markdown(evaluation.report, tasks=TASKS),
+            "report.md": version_text(config, evaluation.report),
             "report.html": page,
         },
         differences=_differences(evaluation.report),
@@ -130,7 +130,7 @@ def _record_run(
     means = {f"{model}/{name}": value for model in report.models for name, value in report.flat(model).items()}
     tracker.log_metrics(run, _gate_metrics(config, report) | means)
     tracker.log_text(run, json.dumps(evaluation.to_json(), ensure_ascii=False), "evaluation/report.json")
-    tracker.log_text(run, report_markdown(report, tasks=TASKS), "evaluation/report.md")
+    tracker.log_text(run, version_text(config, report), "evaluation/report.md")
     return run
 
 

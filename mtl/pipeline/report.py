@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mtl import layout
+from mtl.config.retrain import RetrainConfig
 from mtl.data.dataset import look_for_manifest
 from mtl.data.manifest import DatasetManifest
 from mtl.decision import Decision
@@ -12,16 +13,24 @@ from mtl.errors import NotFoundError
 from mtl.evaluation.dataset_changes import dataset_changes
 from mtl.evaluation.markdown import report_markdown
 from mtl.evaluation.page import report_page
+from mtl.evaluation.report import EvalReport
 from mtl.pipeline.pages import REPORT_PAGE
 from mtl.pipeline.records import Evaluation, PreparedDataset, RegisteredVersion
+from mtl.promotion import policy_from, power
 from mtl.release.layout import ReleaseFacts, read_manifest
 from mtl.store.files import written_aside
 from mtl.tasks.table import TASKS
 from mtl.workspace import Workspace
 
 
+def version_text(config: RetrainConfig, report: EvalReport, decision: Decision | None = None) -> str:
+    """The report as Markdown."""
+    return report_markdown(report, decision=decision, tasks=TASKS, power=power(report, policy_from(config.gate)))
+
+
 def version_page(
     workspace: Workspace,
+    config: RetrainConfig,
     dataset: PreparedDataset,
     evaluation: Evaluation,
     decision: Decision | None,
@@ -45,6 +54,7 @@ def version_page(
             "code_version": facts.code_version,
             "run": run,
         },
+        power=power(evaluation.report, policy_from(config.gate)),
     )
 
 
@@ -61,6 +71,7 @@ def _dataset_of(workspace: Workspace, model: str, version: int | None) -> Datase
 
 def show_decision(
     workspace: Workspace,
+    config: RetrainConfig,
     dataset: PreparedDataset,
     evaluation: Evaluation,
     registered: RegisteredVersion,
@@ -72,6 +83,7 @@ def show_decision(
     """
     page = version_page(
         workspace,
+        config,
         dataset,
         evaluation,
         decision,
@@ -82,7 +94,7 @@ def show_decision(
     )
     keep_page(workspace, registered.model, registered.version, page)
     workspace.tracker.log_text(registered.run_id, page, REPORT_PAGE)
-    text = report_markdown(evaluation.report, decision=decision, tasks=TASKS)
+    text = version_text(config, evaluation.report, decision)
     workspace.tracker.log_text(registered.run_id, text, "evaluation/report.md")
 
 

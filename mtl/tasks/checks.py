@@ -97,6 +97,8 @@ def _metrics(task: Task) -> Iterator[str]:
     if not names:
         yield "it has no metric, so that the gate could not judge it"
     yield from (f"two metrics are called {name!r}" for name in _repeated(names))
+    negative = [metric for metric in task.metrics if not metric.margin >= 0]
+    yield from (f"the margin of {metric.name!r} must be 0 or more, got {metric.margin}" for metric in negative)
     taken = [name for name in names if needs_reader(name) and (task.claim is None or name != CONSISTENT.name)]
     yield from (f"a metric cannot be called {name!r}, which comes from a reader" for name in taken)
     gate = task.gate

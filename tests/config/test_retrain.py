@@ -44,6 +44,23 @@ def test_a_key_that_was_renamed_is_refused_with_its_new_name(old: str, new: str)
     assert new.partition(" ")[0] in TrainConfig.model_fields
 
 
+def test_the_one_tolerance_of_former_times_is_refused_with_what_came_in_its_place() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(GOOD | {"gate": {"tolerance": 0.02}})
+    said = (
+        "gate.tolerance: this key is now called margins, which gives each metric a number of its own: gate: {margins:"
+    )
+    assert said in str(caught.value)
+
+
+def test_margins_are_those_of_the_tasks_unless_the_configuration_names_others() -> None:
+    assert parse_config(GOOD).gate.margins == {
+        "summarize": {"rougeLsum": 0.01},
+        "mcq": {"usable": 0.05, "counts_obeyed": 0.05},
+    }
+    assert parse_config(GOOD | {"gate": {"margins": {"mcq": {"usable": 0}}}}).gate.margins == {"mcq": {"usable": 0.0}}
+
+
 def test_an_unknown_key_deep_inside_gets_a_suggestion() -> None:
     with pytest.raises(ConfigError, match=r"data.sources.0.revsion: unknown key; did you mean 'revision'"):
         parse_config({"data": {"sources": [{"task": "mcq", "uri": "demo", "revsion": "x"}]}})
@@ -62,6 +79,15 @@ def test_an_unknown_key_deep_inside_gets_a_suggestion() -> None:
         ("evaluate", {"candidates": 4, "num_beams": 2, "reader": "none"}, "exclude each other"),
         ("evaluate", {"length_penalty": 0.6}, "without beams it has no effect"),
         ("evaluate", {"split": "train"}, "'validation' or 'test', got 'train'"),
+        ("gate", {"margins": {"mcq": {"usabel": 0.1}}}, "mcq is not judged by 'usabel'; did you mean 'usable'?"),
+        ("gate", {"margins": {"mcq": {"lost_key": 0.1}}}, "mcq is not judged by 'lost_key'"),
+        ("gate", {"margins": {"msq": {"usable": 0.1}}}, "gate.margins: there is no task 'msq'; did you mean 'mcq'?"),
+        (
+            "gate",
+            {"margins": {"mcq": {"usable": -0.1}}},
+            "margins.mcq.usable: input should be greater than or equal to",
+        ),
+        ("gate", {"margins": {"mcq": 0.1}}, "gate.margins.mcq: input should be a valid dictionary, got 0.1"),
     ],
 )
 def test_wrong_values_are_refused(section: str, values: dict[str, Any], message: str) -> None:

@@ -218,3 +218,28 @@ def test_doctor_says_before_the_training_that_no_version_could_be_promoted(
     code, document = doctor(capsys, "-c", str(conf))
     assert code == 1
     assert "because 35 validation examples" in by_check(document, "fault")["data"]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("margin", "level", "do"),
+    [
+        (0.03, "warning", "evaluate 137 examples (more rows, evaluate.max_examples), or set gate: {margins: "),
+        (0.0, "warning", "set gate: {margins: {summarize: {rougeLsum: 0.056}}}"),
+        (0.06, "ok", None),
+    ],
+)
+def test_doctor_says_what_difference_the_examples_can_show(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, margin: float, level: str, do: str | None
+) -> None:
+    conf = tmp_path / "c.yaml"
+    source = "{task: summarize, uri: demo, rows: {train: 8, validation: 40}}"
+    gate = f"{{margins: {{summarize: {{rougeLsum: {margin}}}}}}}"
+    conf.write_text(f"name: mine\nmodel: {{base: demo}}\ndata: {{sources: [{source}]}}\ngate: {gate}\n")
+    code, document = doctor(capsys, "-c", str(conf))
+    found = by_check(document, level)["gate"]
+    assert code == 0
+    assert found["detail"].startswith(
+        "mine: summarize: 40 examples show a difference in rougeLsum of 0.0393 or more in 80% of cases (usual standard"
+    )
+    assert ("is often refused" in found["detail"]) == (level == "warning")
+    assert found["do"] is None if do is None else found["do"].startswith(do) and "rougeLsum: 0.056" in found["do"]

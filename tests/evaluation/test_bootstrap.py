@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -13,12 +14,13 @@ def paired_interval(first: list[float], second: list[float], *, seed: int) -> In
 
 
 def test_equal_scores_tie_exactly() -> None:
-    assert paired_interval([0.1, 0.7, 0.3], [0.1, 0.7, 0.3], seed=1) == Interval(0.0, 0.0, 0.0, 3)
+    interval = paired_interval([0.1, 0.7, 0.3], [0.1, 0.7, 0.3], seed=1)
+    assert interval == Interval(0.0, 0.0, 0.0, 3, deviation=0.0, not_above=1.0, not_below=1.0)
 
 
 def test_a_constant_difference_has_no_width() -> None:
     interval = paired_interval([0.5, 0.75, 1.0], [0.25, 0.5, 0.75], seed=1)
-    assert interval == Interval(0.25, 0.25, 0.25, 3)
+    assert interval == Interval(0.25, 0.25, 0.25, 3, deviation=0.0, not_above=1 / 2001, not_below=1.0)
 
 
 def test_agrees_with_the_normal_interval() -> None:
@@ -56,13 +58,15 @@ def test_is_a_function_of_values_and_seed_whatever_columns_stand_beside() -> Non
 
 def test_pairs_without_a_value_do_not_count() -> None:
     values = np.array([[0.5], [np.nan], [0.5], [np.nan]])
-    assert paired_intervals(values, seed=1) == [Interval(0.5, 0.5, 0.5, 2)]
+    (interval,) = paired_intervals(values, seed=1)
+    assert (interval.difference, interval.low, interval.high, interval.n) == (0.5, 0.5, 0.5, 2)
 
 
 @pytest.mark.parametrize(("values", "difference"), [([], math.nan), ([0.5], 0.5), ([math.nan, math.nan], math.nan)])
 def test_fewer_than_two_pairs_have_no_interval(values: list[float], difference: float) -> None:
     interval = paired_intervals(np.array(values).reshape(-1, 1), seed=1)[0]
-    assert math.isnan(interval.low) and math.isnan(interval.high)
+    unknown = (interval.low, interval.high, interval.deviation, interval.not_above, interval.not_below)
+    assert all(map(math.isnan, unknown))
     assert interval.difference == pytest.approx(difference, nan_ok=True)
 
 
@@ -71,6 +75,24 @@ def test_resampling_in_chunks_is_the_whole_resampling(resamples: int) -> None:
     """7,000 examples: more than 599 of the draws do not fit into one chunk."""
     values = np.random.default_rng(0).normal(size=(7000, 1))
     drawn = np.random.default_rng(4).integers(0, 7000, size=(resamples, 7000))
-    low, high = np.quantile(values[:, 0][drawn].mean(axis=1), [0.025, 0.975])
+    low, high = np.quantile(values[:, 0][drawn].mean(axis=1), [0.025, 0.975], method="weibull")
     (interval,) = paired_intervals(values, seed=4, resamples=resamples)
-    assert (interval.low, interval.high) == pytest.approx((low, high))
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-5)  # spread by 0.02%
+
+
+def test_intervals_of_few_examples_are_as_sure_as_they_say() -> None:
+    """20 pairs without a difference: the interval lies above 0 in 2.5% of cases, and unspread it would in 3.6%."""
+    values = np.random.default_rng(5).normal(size=(20, 2000))
+    above = np.mean([interval.low > 0 for interval in paired_intervals(values, seed=1, resamples=999)])
+    assert above == pytest.approx(0.025, abs=0.007)
+
+
+def test_p_values_say_what_the_interval_says() -> None:
+    values = np.random.default_rng(8).normal(0.1, 1.0, size=(400, 300))
+    for interval in paired_intervals(values, seed=2):
+        assert (interval.not_above <= 0.025) == (interval.low > 0)
+        assert (interval.not_below <= 0.025) == (interval.high < 0)
+    (interval,) = paired_intervals(values[:, :1], seed=2)
+    error = interval.deviation / math.sqrt(400)
+    assert interval.deviation == pytest.approx(values[:, 0].std(ddof=1))
+    assert interval.not_above == pytest.approx(NormalDist().cdf(-interval.difference / error), abs=0.02)

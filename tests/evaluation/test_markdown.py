@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 
 from mtl.decision import Decision, DecisionState
 from mtl.evaluation.markdown import TEXT_CHARS, escape, report_markdown
+from mtl.evaluation.power import Power
 from mtl.evaluation.report import EvalReport
 from mtl.evaluation.score import evaluate_models
 from mtl.example import Example
@@ -166,3 +167,10 @@ def test_what_the_inputs_do_not_have_is_marked() -> None:
     assert "| **candidate** | Summary: The lake of Lund froze. |" in page
     assert page.count("are marked with **[?]**") == 1
     assert "[?]" not in report_markdown(report)
+
+
+def test_what_the_examples_can_show_stands_above_each_tasks_table() -> None:
+    its = Power("toy", "score", 6, deviation=0.1, margin=0.2, tasks=1, confidence=0.95)
+    page = report_markdown(_scored(), power=[its])
+    assert f"6 examples.\n\n{escape(its.sentence())}\n\n" in page
+    assert "standard deviation" not in report_markdown(_scored())

@@ -12,6 +12,7 @@ from mtl.decision import Decision, DecisionState
 from mtl.evaluation.answerability import with_reader
 from mtl.evaluation.dataset_changes import dataset_changes
 from mtl.evaluation.page import report_page
+from mtl.evaluation.power import Power
 from mtl.evaluation.report import EvalReport
 from mtl.evaluation.score import evaluate_models
 from mtl.example import Example
@@ -221,3 +222,10 @@ def test_a_value_that_is_not_finite_is_called_so_and_not_drawn() -> None:
     texts = {"base": ["0.1"] * 3, "candidate": ["nan", "0.2", "0.3"]}
     page = report_page(evaluate_models(texts, examples, tasks={"toy": task}, seed=1), title="m", tasks={})
     assert "not finite" in page and "<svg" not in page
+
+
+def test_what_the_examples_can_show_stands_below_each_tasks_metrics(report: EvalReport) -> None:
+    its = Power("mcq", "parsed", 6, deviation=0.1, margin=0.2, tasks=2, confidence=0.95)
+    page = report_page(report, title="m v1", tasks=TASKS, power=[its])
+    assert f'<p class="soft">{its.sentence()}</p>' in page
+    assert "standard deviation" not in report_page(report, title="m v1", tasks=TASKS)

@@ -9,7 +9,7 @@ import pytest
 from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.data.manifest import SplitCounts
 from mtl.errors import InputError
-from mtl.pipeline.promotable import refuse_unpromotable, unpromotable
+from mtl.pipeline.promotable import expected_power, refuse_unpromotable, unpromotable
 
 
 def config(
@@ -93,3 +93,19 @@ def test_fewer_examples_read_than_the_gate_needs_are_foreseen(evaluate: Any, gat
     for item in found:
         assert "the questions of 29 examples are read and the gate needs 30 with a value of usable" in item.text
         assert item.do == "evaluate: {reader_examples: 30} or more, or leave reader_examples out"
+
+
+def test_what_the_gate_will_be_able_to_see_is_known_from_the_counts() -> None:
+    """By the usual deviation of the metric that decides, on the examples that are evaluated and read."""
+    evaluate = {"max_examples": 400, "reader_examples": 100}
+    first, second = expected_power(config(evaluate=evaluate), counts(summarize=500, mcq=300))
+    assert (first.task, first.metric, first.n, first.margin, first.tasks) == ("summarize", "rougeLsum", 400, 0.01, 2)
+    assert (second.task, second.metric, second.n, second.margin) == ("mcq", "usable", 100, 0.05)
+    gate = {"margins": {"mcq": {"counts_obeyed": 0.2}}}
+    (unread,) = expected_power(config(evaluate={"reader": "none"}, gate=gate, tasks=("mcq",)), counts(mcq=300))
+    assert (unread.metric, unread.n, unread.margin, unread.tasks) == ("counts_obeyed", 300, 0.2, 1)
+
+
+def test_nothing_is_said_of_a_metric_whose_usual_deviation_nobody_knows() -> None:
+    assert expected_power(config(gate={"metrics": {"mcq": "parsed"}}, tasks=("mcq",)), counts(mcq=300)) == []
+    assert expected_power(config(), counts(summarize=0, mcq=0)) == []

@@ -32,6 +32,10 @@ COUNT = Parameter("count", "how many", 1, low=1, high=9)
         ({"prompt": lambda text, request: text}, "the inputs that its prompt gives must begin with <summarize>"),
         ({"metrics": (), "gate": GateDefaults()}, "it has no metric, so that the gate could not judge it"),
         ({"metrics": (Metric("a"), Metric("a")), "gate": GateDefaults()}, "two metrics are called 'a'"),
+        (
+            {"metrics": (Metric("a", margin=-0.1),), "gate": GateDefaults()},
+            "the margin of 'a' must be 0 or more, got -0.1",
+        ),
         ({"gate": GateDefaults("rougeX")}, "the gate cannot judge it by 'rougeX'"),
         ({"gate": GateDefaults(guards=("length",))}, "the gate cannot judge it by 'length'"),
         ({"gate": GateDefaults(floors={"rogue1": 0.1})}, "the gate cannot judge it by 'rogue1'"),
