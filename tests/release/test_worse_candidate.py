@@ -202,4 +202,4 @@ def test_trained_to_swap_names_in_summaries_it_is_refused_although_rouge_hardly_
     by_default = decide(report, policy_from(GateConfig(margins=POLICY.margins)))
     assert not by_default.promoted
     reasons = [reason for reason in by_default.reasons if reason.startswith("summarize: ")]
-    assert reasons[0].startswith("summarize: supported is clearly worse: "), by_default.reasons
+    assert any(reason.startswith("summarize: supported is clearly worse: ") for reason in reasons), by_default.reasons
