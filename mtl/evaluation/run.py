@@ -56,7 +56,7 @@ def measure(
     """
     jobs = _Jobs(examples, tasks, max_new_tokens, max_input_tokens, batch_tokens, decoding)
     models = {BASE: folders["candidate"], **folders}
-    checks = plan_checks(tasks, examples, per_task=reading.checked(examples), seed=seed) if reading else None
+    checks = plan_checks(tasks, examples, per_task=reading.checked(examples, tasks), seed=seed) if reading else None
     try:
         predictions, seconds, mode, asked = _predict_all(models, jobs, engine, precision, checks)
     except EnginesDisagree:
@@ -93,9 +93,10 @@ class Reading:
     load: Callable[[], Reader]
     examples: int | None = None
 
-    def checked(self, examples: Sequence[Example]) -> int:
-        """How many texts of a task are checked: half of those read, because the models have to write the questions."""
-        most = max(Counter(example.task for example in examples).values(), default=0)
+    def checked(self, examples: Sequence[Example], tasks: Mapping[str, Task]) -> int:
+        """How many texts of a task are checked: half of its examples, for the models have to write the questions."""
+        claiming = Counter(example.task for example in examples if tasks[example.task].claim is not None)
+        most = max(claiming.values(), default=0)
         return max(1, (most if self.examples is None else min(most, self.examples)) // 2)
 
 
