@@ -177,7 +177,7 @@ def _decisions(
             decided.append(decide(_report(tasks, found), policy).promoted)
             z = np.array([one.difference / (one.deviation / math.sqrt(one.n)) for one in found])
             margins = [its.margin / (one.deviation / math.sqrt(one.n)) for its, one in zip(tasks, found, strict=True)]
-            approximated.append(bool(_promoted(z, np.array(margins))))
+            approximated.append(bool(_promoted(z, np.array(margins)).all()))
     return np.array(decided), np.array(approximated)
 
 
@@ -245,8 +245,7 @@ def _promoted(z: Array, margins: Array | float) -> NDArray[np.bool_]:
     """The rule of `decide` on differences in standard errors (... x tasks), by the normal distribution."""
     better = NormalDist().inv_cdf(1 - level_of(CONFIDENCE, z.shape[-1]))
     worse = (z + _SIDE < 0) | (z - _SIDE < -np.asarray(margins))
-    promoted: NDArray[np.bool_] = ~worse.any(-1) & (z > better).any(-1)
-    return promoted
+    return np.atleast_1d(~worse.any(-1) & (z > better).any(-1))
 
 
 def _approximate_rate(effects: Sequence[float], margins: Sequence[float], rng: np.random.Generator) -> float:
@@ -286,8 +285,7 @@ def _curve_row(name: str, rates: Sequence[float], needed: Sequence[Any]) -> dict
 
 def _former(z: Array) -> NDArray[np.bool_]:
     """Better: interval above 0. Worse: mean below 0 and interval reaching below 0."""
-    promoted: NDArray[np.bool_] = ~((z < 0) & (z - _SIDE < 0)).any(-1) & (z > _SIDE).any(-1)
-    return promoted
+    return np.atleast_1d(~((z < 0) & (z - _SIDE < 0)).any(-1) & (z > _SIDE).any(-1))
 
 
 # 4: years
@@ -369,7 +367,7 @@ def _year(spread: float, trend: float, *, reused: bool, choice: str, margin: flo
         champions.promote(promoted, quality, luck, gain)
         true = quality - oracle
         taken = (true > -margin).all(1) & (true >= margin).any(1)
-        oracle = np.where(taken[:, None], quality, oracle)
+        oracle = np.where(np.atleast_1d(taken)[:, None], quality, oracle)
     harm = float((champions.fall() > margin).mean())
     gained = champions.quality[champions.present].mean()
     return {
