@@ -16,6 +16,7 @@ from mtl.evaluation.per_example import write_scores
 from mtl.evaluation.report import CANDIDATE, CHAMPION, EvalReport
 from mtl.evaluation.samples import sample_examples
 from mtl.fingerprint import sha256_json
+from mtl.pipeline.judging import judging_examples, set_aside
 from mtl.pipeline.models import champion_model, model_folder, task_names
 from mtl.pipeline.records import Evaluation
 from mtl.registry.code_version import code_version
@@ -56,7 +57,8 @@ def _rules(config: RetrainConfig, dataset: str, champion: int | None) -> str:
     tasks = [get_task(name) for name in task_names(config)]
     asked = config.evaluate.model_dump(mode="json")
     metrics = {task.name: [task.version, [asdict(metric) for metric in task.metrics]] for task in tasks}
-    return sha256_json([asked, config.seed, config.gate.confidence, dataset, champion, metrics, code_version()])
+    judged_on = [asked, config.seed, set_aside(config)]
+    return sha256_json([judged_on, config.gate.confidence, dataset, champion, metrics, code_version()])
 
 
 def _kept_report(store: ObjectStore, key: str, rules: str) -> Evaluation | None:
@@ -71,7 +73,11 @@ def _kept_report(store: ObjectStore, key: str, rules: str) -> Evaluation | None:
 
 
 def measure(workspace: Workspace, config: RetrainConfig, dataset: str, folders: Mapping[str, Path]) -> EvalReport:
-    """The EvalReport of model folders (candidate, champion) on the configuration's held-out split."""
+    """The EvalReport of model folders (candidate, champion) on the examples that may judge a version.
+
+    `mtl evaluate` and the monitor measure on them too: on the others a checkpoint looks as good as it was chosen to,
+    and only on these does a score compare with that of the version's release.
+    """
     from mtl.evaluation.reader import load_reader  # torch takes seconds to import
     from mtl.evaluation.run import Reading
     from mtl.evaluation.run import measure as measure_models
@@ -89,10 +95,9 @@ def measure(workspace: Workspace, config: RetrainConfig, dataset: str, folders: 
         max_input_tokens=config.data.max_input_tokens,
         batch_tokens=chosen.batch_tokens,
     )
-    examples = [example for name in names for example in data.examples(name, chosen.split)]
     return measure_models(
         folders,
-        sample_examples(examples, per_task=chosen.max_examples, seed=config.seed),
+        sample_examples(judging_examples(data, config), per_task=chosen.max_examples, seed=config.seed),
         tasks={name: get_task(name) for name in names},
         max_new_tokens={name: chosen.max_new_tokens.get(name, config.data.max_target_tokens) for name in names},
         max_input_tokens=config.data.max_input_tokens,

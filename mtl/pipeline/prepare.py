@@ -17,6 +17,7 @@ from mtl.data.runner import Runner
 from mtl.errors import DataError
 from mtl.model.base import resolve_base
 from mtl.model.tokenizer import LazyTokenizer
+from mtl.pipeline.judging import judging_counts
 from mtl.pipeline.models import task_names
 from mtl.pipeline.promotable import unpromotable
 from mtl.pipeline.records import PreparedDataset, SourceNote
@@ -54,7 +55,8 @@ def prepare(workspace: Workspace, config: RetrainConfig, *, runner: Runner | Non
         error.hint = "; ".join(filter(None, [error.hint, *note_lines(left_out)]))
         raise
     counting.finish(sum(split.rows for splits in manifest.counts.values() for split in splits.values()))
-    return PreparedDataset(manifest, tuple(notes), tuple(unpromotable(config, manifest.counts)))
+    lacking = unpromotable(config, judging_counts(workspace, config, manifest))
+    return PreparedDataset(manifest, tuple(notes), tuple(lacking))
 
 
 def find_prepared(workspace: Workspace, config: RetrainConfig) -> DatasetManifest | None:
