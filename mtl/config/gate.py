@@ -66,6 +66,11 @@ class GateConfig(Section):
         "the metric's own unit; 0 is the strictest.",
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the paired bootstrap interval.")
+    rotate: Literal["never", "weekly"] = Field(
+        "never",
+        description="With weekly, each week another seeded part of the examples judges, of the same size "
+        "(evaluate.max_examples), so that no version becomes champion by one lucky sample. A run keeps its week.",
+    )
     approval: Literal["auto", "manual"] = Field(
         "auto",
         description="With auto the gate alone decides. With manual, a version that passes it waits for a person's "

@@ -18,6 +18,7 @@ from mtl.doctor.result import CheckResult, fault, ok, warning
 from mtl.pipeline.judging import Counts, judging_counts, set_aside
 from mtl.pipeline.prepare import find_prepared
 from mtl.pipeline.promotable import unpromotable
+from mtl.pipeline.rotation import ROTATION_NEEDS, never_rotated
 from mtl.settings import Settings
 from mtl.sources.base import Note, Source
 from mtl.sources.listing import sentences
@@ -71,6 +72,8 @@ def _promotable(settings: Settings, config: RetrainConfig) -> Iterator[CheckResu
     say = fault if config.gate.too_few_examples == "refuse" else warning
     for item in unpromotable(config, counts):
         yield say("data", f"{config.name}: {item.text}", item.do)
+    for text in never_rotated(config, counts):
+        yield warning("data", f"{config.name}: {text}", ROTATION_NEEDS)
 
 
 def _at_most(config: RetrainConfig) -> Counts:

@@ -54,3 +54,10 @@ def judging_counts(workspace: Workspace, config: RetrainConfig, manifest: Datase
         keys = data.passages(task, split) if has else []
         found[task] = {split: SplitCounts(examples=sum(not chooses(key, share) for key in keys))}
     return found
+
+
+def judged_by(config: RetrainConfig, week: str | None) -> str:
+    """Which examples those are, for the report."""
+    split = config.evaluate.split
+    part = f"the {split} passages that choose no checkpoint" if set_aside(config) else f"the {split} split"
+    return part + (f", part of {week}" if week else "")

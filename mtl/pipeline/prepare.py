@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from mtl import progress
@@ -22,10 +23,13 @@ from mtl.pipeline.models import task_names
 from mtl.pipeline.promotable import unpromotable
 from mtl.pipeline.records import PreparedDataset, SourceNote
 from mtl.pipeline.reference import last_data
+from mtl.pipeline.rotation import ROTATION_NEEDS, never_rotated
 from mtl.sources.base import Note
 from mtl.sources.listing import sentences
 from mtl.tasks.table import get_task
 from mtl.workspace import Workspace
+
+_log = logging.getLogger(__name__)
 
 
 def prepare(workspace: Workspace, config: RetrainConfig, *, runner: Runner | None = None) -> PreparedDataset:
@@ -55,8 +59,10 @@ def prepare(workspace: Workspace, config: RetrainConfig, *, runner: Runner | Non
         error.hint = "; ".join(filter(None, [error.hint, *note_lines(left_out)]))
         raise
     counting.finish(sum(split.rows for splits in manifest.counts.values() for split in splits.values()))
-    lacking = unpromotable(config, judging_counts(workspace, config, manifest))
-    return PreparedDataset(manifest, tuple(notes), tuple(lacking))
+    counts = judging_counts(workspace, config, manifest)
+    for text in never_rotated(config, counts):
+        _log.warning("%s; %s", text, ROTATION_NEEDS)
+    return PreparedDataset(manifest, tuple(notes), tuple(unpromotable(config, counts)))
 
 
 def find_prepared(workspace: Workspace, config: RetrainConfig) -> DatasetManifest | None:
