@@ -32,7 +32,7 @@ from mtl.config.gate import GateConfig
 from mtl.data.manifest import SplitCounts
 from mtl.decision import GATE, DecisionState
 from mtl.evaluation.numbers import difference, number
-from mtl.evaluation.report import CANDIDATE, CHAMPION, Comparison, EvalReport
+from mtl.evaluation.report import BEST, CANDIDATE, CHAMPION, Comparison, EvalReport
 from mtl.fingerprint import sha256_json
 from mtl.metrics.reading import GUESSABLE, needs_reader
 
@@ -134,6 +134,7 @@ def decide(report: EvalReport, policy: PromotionPolicy, *, champion_exists: bool
             objections += found
             if not found:
                 verdicts.append(_judge(report, policy, task=task, against=against))
+                objections += _worse_than_best(report, policy, task=task)
         objections += [verdict.sentence for verdict in verdicts if verdict.outcome == "worse"]
     if not objections and not any(verdict.outcome == "better" for verdict in verdicts):
         objections.append(f"No task is better than the {against}; a tie does not promote.")
@@ -171,6 +172,21 @@ def regressions(
                 )
         found += _under_floors(report, policy, task=task)
     return found
+
+
+def margin_of(report: EvalReport, policy: PromotionPolicy, task: str, name: str) -> float:
+    """The loss that does not count."""
+    return 0.05
+
+
+def _worse_than_best(report: EvalReport, policy: PromotionPolicy, *, task: str) -> Iterator[str]:
+    metric = deciding(report, policy, task)
+    comparison, margin = report.comparison(BEST, task, metric), margin_of(report, policy, task, metric)
+    if comparison is not None and _gain(report, comparison)[1] < -margin:
+        yield (
+            f"{task}: {metric} may be worse than the best earlier champion's by more than the margin of {margin:g}: "
+            f"difference {_difference(comparison)}."
+        )
 
 
 @dataclass(frozen=True, slots=True)

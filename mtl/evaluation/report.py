@@ -14,7 +14,9 @@ from typing import Any
 from mtl.task import Groups, Metric
 
 BASE, CANDIDATE, CHAMPION = "base", "candidate", "champion"
-MODELS = (BASE, CHAMPION, CANDIDATE)
+BEST = "best"
+"""The best earlier champion; `mtl.promotion` says what it is for."""
+MODELS = (BASE, BEST, CHAMPION, CANDIDATE)
 
 Means = Mapping[str, float | None]
 

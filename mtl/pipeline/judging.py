@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from mtl.config.retrain import RetrainConfig
 from mtl.data.dataset import Dataset
 from mtl.data.manifest import DatasetManifest, SplitCounts
@@ -13,7 +11,8 @@ from mtl.example import Example
 from mtl.pipeline.models import task_names
 from mtl.workspace import Workspace
 
-Counts = Mapping[str, Mapping[str, SplitCounts]]
+Counts = dict[str, dict[str, SplitCounts]]
+"""task -> split -> what it holds."""
 
 
 def set_aside(config: RetrainConfig) -> float:
