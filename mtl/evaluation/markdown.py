@@ -15,7 +15,7 @@ from mtl.decision import Decision
 from mtl.evaluation.lost import bars, explanation
 from mtl.evaluation.numbers import NONE, difference, number
 from mtl.evaluation.parts import UNSUPPORTED, split_at
-from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
+from mtl.evaluation.report import BASE, BEST, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
 from mtl.printable import printable
 from mtl.task import Groups, Metric, Task
 
@@ -82,7 +82,7 @@ def _setting(value: Any) -> str:
 
 
 def _opponents(report: EvalReport) -> list[str]:
-    return [name for name in (CHAMPION, BASE) if name in report.models and CANDIDATE in report.models]
+    return [name for name in (CHAMPION, BEST, BASE) if name in report.models and CANDIDATE in report.models]
 
 
 def _task_table(report: EvalReport, task: str) -> str:
