@@ -85,6 +85,11 @@ def _opponents(report: EvalReport) -> list[str]:
     return [name for name in (CHAMPION, BEST, BASE) if name in report.models and CANDIDATE in report.models]
 
 
+def _opponents_in_groups(report: EvalReport) -> list[str]:
+    """Not the best earlier champion, against which whole tasks alone are judged."""
+    return [name for name in _opponents(report) if name != BEST]
+
+
 def _task_table(report: EvalReport, task: str) -> str:
     """One line a metric; a difference whose interval leaves out 0 says which way it goes."""
     opponents = _opponents(report)
@@ -116,7 +121,7 @@ def _group_tables(report: EvalReport, task: str) -> list[str]:
         row for metric in report.metrics[task] for name in names if (row := _group_row(report, task, metric, name=name))
     ]
     kind = escape(report.groups.get(task, Groups()).kind)
-    compared = [f"candidate − {against}" for against in _opponents(report)]
+    compared = [f"candidate − {against}" for against in _opponents_in_groups(report)]
     return [f"### By {kind}", _table(["metric", kind, "n", *report.models, *compared], rows)] if rows else []
 
 
@@ -125,7 +130,7 @@ def _group_row(report: EvalReport, task: str, metric: Metric, *, name: str) -> l
     means = [group.means.get(metric.name) for group in groups]
     if all(mean is None for mean in means):
         return None
-    compared = [report.comparison(against, task, metric.name, group=name) for against in _opponents(report)]
+    compared = [report.comparison(against, task, metric.name, group=name) for against in _opponents_in_groups(report)]
     return [
         _metric_name(metric),
         escape(name),
