@@ -43,11 +43,11 @@ def judging_examples(data: Dataset, config: RetrainConfig) -> list[Example]:
 
 def judging_counts(workspace: Workspace, config: RetrainConfig, manifest: DatasetManifest) -> Counts:
     """The manifest's counts, with the examples of `evaluate.split` that may judge a version in place of all of it."""
-    share, split = set_aside(config), config.evaluate.split
+    share, split = set_aside(config), str(config.evaluate.split)
     if not share:
         return manifest.counts
     data = Dataset(manifest, workspace.store, workspace.cache)
-    found = {}
+    found: Counts = {}
     for task, splits in manifest.counts.items():
         has = split in splits and splits[split].examples
         keys = data.passages(task, split) if has else []
