@@ -1,19 +1,25 @@
-"""A store with three champions, of which the second was the best: a real candidate is measured beside it."""
+"""What a real candidate is measured on, and beside which models: in a store with three champions, the second of which
+was the best."""
 
 from __future__ import annotations
 
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
 
-from mtl.config.retrain import RetrainConfig
+from mtl import layout
+from mtl.config.retrain import RetrainConfig, parse_config
+from mtl.data.dataset import open_dataset
+from mtl.data.selection import chooses
 from mtl.decision import DecisionState
+from mtl.evaluation.per_example import read_scores
 from mtl.evaluation.report import BASE, BEST, CANDIDATE, CHAMPION, EvalReport
 from mtl.pipeline import gate
 from mtl.pipeline.evaluate import evaluate
@@ -27,6 +33,7 @@ from mtl.release.layout import ReleaseFacts
 from mtl.release.promote import promote, rollback
 from mtl.release.publish import publish
 from mtl.release.pull import pull
+from mtl.seal import seal
 from mtl.training.result import TrainedModel
 from mtl.workspace import Workspace, open_workspace
 from tests.pipeline.test_rot import train_here
@@ -46,9 +53,14 @@ class House:
     trained: TrainedModel
     aliases: MemoryAliases
 
-    def evaluate(self, **gate_fields: bool) -> Evaluation:
-        config = self.config.model_copy(update={"gate": self.config.gate.model_copy(update=gate_fields)})
-        return evaluate(self.workspace, config, self.dataset, self.trained)
+    def evaluate(self, **sections: Mapping[str, Any]) -> Evaluation:
+        """sections: fields that are changed in the configuration."""
+        return evaluate(self.workspace, changed(self.config, sections), self.dataset, self.trained)
+
+    def examples(self) -> set[str]:
+        """The uids of those that the last report is about."""
+        key = layout.scores_key(self.trained.identity)
+        return {row.uid for row in read_scores(self.workspace.settings.home / "store" / key)}
 
     @property
     def model(self) -> str:
@@ -56,6 +68,11 @@ class House:
 
     def file(self, version: int, name: str) -> Path:
         return self.workspace.settings.home / "store" / "releases" / self.model / f"v{version}" / name
+
+
+def changed(config: RetrainConfig, sections: Mapping[str, Mapping[str, Any]]) -> RetrainConfig:
+    values = config.model_dump(mode="json", by_alias=True)
+    return parse_config(values | {name: values[name] | fields for name, fields in sections.items()})
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +159,7 @@ def test_the_second_of_three_champions_is_in_the_report(house: House) -> None:
 
 
 def test_without_the_option_it_is_not(house: House) -> None:
-    found = house.evaluate(best_earlier=False)
+    found = house.evaluate(gate={"best_earlier": False})
     assert found.report.models == (BASE, CHAMPION, CANDIDATE)
     assert found.best_version is None
 
@@ -198,3 +215,41 @@ def test_prune_leaves_it_whole(house: House, tmp_path: Path) -> None:
     prune_checkpoints(house.workspace, delete=True)
     assert pull(house.workspace.store, "v2", tmp_path / "v2", model=house.model).version == 2
     assert house.evaluate().best_version == 2
+
+
+def test_what_chose_the_checkpoint_is_not_in_the_report(house: House) -> None:
+    whole = house.evaluate()
+    assert whole.report.settings["judged_by"] == "the validation split" and len(house.examples()) == 8
+    found = house.evaluate(train={"eval_steps": 2, "eval_share": 0.5})
+    assert found.report.settings["judged_by"] == "the validation passages that choose no checkpoint"
+    data = open_dataset(house.workspace.store, house.dataset, house.workspace.cache)
+    choosing = {
+        uid
+        for task in ("summarize", "mcq")
+        for uid, key in zip(
+            data.table(task, "validation")["uid"].to_pylist(), data.passages(task, "validation"), strict=True
+        )
+        if chooses(key, 0.5)
+    }
+    assert choosing and house.examples() and not choosing & house.examples()
+    assert found.rules != whole.rules
+
+
+def test_a_run_is_judged_by_the_examples_of_its_week_whenever_that_is_done_again(house: House) -> None:
+    weekly: dict[str, Any] = {
+        "gate": {"rotate": "weekly", "best_earlier": False},
+        "evaluate": {"max_examples": 2, "reader": "none"},
+    }
+    key = layout.rotation_key(house.trained.identity)
+
+    def in_week(week: str) -> tuple[Evaluation, set[str]]:
+        house.workspace.store.put(key, seal({"week": week}))
+        return house.evaluate(**weekly), house.examples()
+
+    (first, some), (second, others) = in_week("2026-W01"), in_week("2026-W02")
+    assert len(some) == len(others) == 4 and some != others
+    assert first.rules != second.rules
+    assert first.report.settings["judged_by"] == "the validation split, part of 2026-W01"
+    assert house.evaluate(**weekly).report.seconds == second.report.seconds, "the report was kept"
+    again, same = in_week("2026-W01")
+    assert (again.rules, same) == (first.rules, some)
