@@ -74,7 +74,7 @@ class GateConfig(Section):
     best_earlier: bool = Field(
         True,
         description="Measure a version beside the best earlier champion too, where that one stands higher than the "
-        "present one, and refuse a version that may be worse than it by more than the margin.",
+        "present one on some task, and refuse a version that may be worse than it by more than the margin.",
     )
     approval: Literal["auto", "manual"] = Field(
         "auto",

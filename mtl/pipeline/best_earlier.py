@@ -12,7 +12,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from mtl.config.retrain import RetrainConfig
@@ -29,6 +28,8 @@ from mtl.workspace import Workspace
 
 _log = logging.getLogger(__name__)
 _REPORT = "report.json"
+Gains = Mapping[str, float]
+"""task -> gain, in margins of the metric that decides it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +41,50 @@ class BestEarlier:
     left_out: tuple[str, ...] = ()
 
 
-def best_earlier(journal: Journal, gains: Mapping[int, float]) -> list[int]:
-    """Earlier champions that stand higher than the present one, the best first. Pure.
+def best_earlier(journal: Journal, gains: Mapping[int, Gains]) -> list[int]:
+    """Earlier champions that stand higher than the present one on some task, the one that does most first. Pure.
 
-    gains: version -> by how many margins it was better than the champion that it replaced; 0 where nobody knows. A
-    version stands at the sum of the gains that led to it, and the first champion at 0. The largest single gain says
-    nothing: it is always the first version's, whose opponent was the untrained base. Versions that were rolled back are
-    left out: they were given up.
+    gains: version -> by how many margins it was better than the champion that it replaced; 0 where nobody knows. On
+    each task, a version stands at the sum of the gains that led to it, and the first champion at 0. Versions that were
+    rolled back are left out: they were given up.
+
+    Two other rules would find nothing. The largest single gain is always the first version's, whose opponent was the
+    untrained base. And the mean over the tasks rises with nearly every promotion, because what the gate promotes gains
+    more on one task than it may lose on the others: it is on single tasks that losses add up.
     """
-    standing: dict[int, float] = {}
+    standing: dict[int, Gains] = {}
     for change in journal.changes:
         if change.kind == "promote" and change.version not in standing:
             before = None if change.replaced is None else standing.get(change.replaced)
-            standing[change.version] = 0.0 if before is None else before + gains.get(change.version, 0.0)
+            standing[change.version] = {} if before is None else _sum(before, gains.get(change.version, {}))
     champion = journal.champion
     if champion is None:
         return []
-    bar = standing.get(champion, 0.0)
-    higher = [v for v, its in standing.items() if v != champion and its > bar and not journal.given_up(v)]
-    return sorted(higher, key=lambda version: (-standing[version], -version))
+    present = standing.get(champion, {})
+    above = {version: _above(its, present) for version, its in standing.items() if not journal.given_up(version)}
+    return sorted((v for v in above if above[v] > 0), key=lambda version: (-above[version], -version))
 
 
-def gain_in_margins(document: Mapping[str, Any], policy: PromotionPolicy, *, over: int | None) -> float:
-    """How much better the candidate of a release's report was than its champion: the mean over tasks, in margins.
+def _sum(one: Gains, other: Gains) -> Gains:
+    return {task: one.get(task, 0.0) + other.get(task, 0.0) for task in {**one, **other}}
 
-    over: the champion that the version replaced; 0.0 if the report is about another one, or compares nothing.
+
+def _above(one: Gains, other: Gains) -> float:
+    """By how many margins the first stands above the second, on the task where it does most."""
+    differences = (one.get(task, 0.0) - other.get(task, 0.0) for task in {**one, **other})
+    return round(max(differences, default=0.0), 9)  # sums of floats
+
+
+def gains_in_margins(document: Mapping[str, Any], policy: PromotionPolicy, *, over: int | None) -> Gains:
+    """How much better the candidate of a release's report was than its champion on each task, in margins.
+
+    over: the champion that the version replaced; nothing is known if the report is about another one.
     """
     if over is None or document.get("champion_version") != over:
-        return 0.0
+        return {}
     report = EvalReport.from_json(document)
-    found = [_gain(report, policy, task) for task in report.metrics]
-    known = [gain for gain in found if gain is not None]
-    return fmean(known) if known else 0.0
+    found = {task: _gain(report, policy, task) for task in report.metrics}
+    return {task: gain for task, gain in found.items() if gain is not None}
 
 
 def _gain(report: EvalReport, policy: PromotionPolicy, task: str) -> float | None:
@@ -100,12 +113,12 @@ def find_best_earlier(workspace: Workspace, config: RetrainConfig) -> BestEarlie
     return BestEarlier(left_out=tuple(left_out))
 
 
-def _gains(store: ObjectStore, model: str, journal: Journal, policy: PromotionPolicy) -> dict[int, float]:
-    found: dict[int, float] = {}
+def _gains(store: ObjectStore, model: str, journal: Journal, policy: PromotionPolicy) -> dict[int, Gains]:
+    found: dict[int, Gains] = {}
     for change in journal.changes:
         if change.kind == "promote" and change.replaced is not None and change.version not in found:
             document = _report_of(store, model, change.version)
-            found[change.version] = gain_in_margins(document, policy, over=change.replaced)
+            found[change.version] = gains_in_margins(document, policy, over=change.replaced)
     return found
 
 

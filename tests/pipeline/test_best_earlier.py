@@ -8,7 +8,7 @@ import pytest
 
 from mtl.evaluation.score import evaluate_models
 from mtl.example import Example
-from mtl.pipeline.best_earlier import best_earlier, gain_in_margins
+from mtl.pipeline.best_earlier import best_earlier, gains_in_margins
 from mtl.pipeline.records import Evaluation
 from mtl.promotion import PromotionPolicy, margin_of
 from mtl.release.journal import Change, Journal
@@ -40,36 +40,42 @@ def journal(*steps: str) -> Journal:
     return Journal(len(changes), changes)
 
 
+def on(mcq: float, summarize: float) -> dict[str, float]:
+    return {"mcq": mcq, "summarize": summarize}
+
+
 @pytest.mark.parametrize(
     ("steps", "gains", "found"),
     [
         ([], {}, []),
-        (["v1"], {1: 99.0}, []),
-        (["v1", "v2"], {2: 1.0}, []),
-        (["v1", "v2"], {2: -0.2}, [1]),
+        (["v1"], {1: on(99, 99)}, []),
+        (["v1", "v2"], {2: on(1, 0)}, []),
+        (["v1", "v2"], {2: on(1, -0.2)}, [1]),
         (["v1", "v2"], {}, []),
-        (["v1", "v2", "v3"], {2: 2.0, 3: -0.5}, [2]),
-        (["v1", "v2", "v3"], {2: 2.0, 3: -3.0}, [2, 1]),
-        (["v1", "v2", "v3", "v4"], {2: 2.0, 3: -0.5, 4: 0.4}, [2]),
-        (["v1", "v2", "v3", "v4"], {2: 2.0, 3: -0.5, 4: 0.5}, []),
-        (["v1", "v2", "v3", "v4"], {2: 1.0, 3: 0.0, 4: -1.0}, [3, 2]),
-        (["v1", "v2", "<1"], {2: 2.0}, []),
-        (["v1", "v2", "<1", "v3"], {2: 2.0, 3: -0.5}, [1]),
-        (["v1", "v2", "<1", "v2!", "v3"], {2: 2.0, 3: -0.5}, [2]),
-        (["v1", "v2", "v3", "v1!"], {1: 9.0, 2: 2.0, 3: 1.0}, [3, 2]),
-        (["v1", "v3", "v2!"], {3: 1.0, 2: -1.5}, [3, 1]),
+        (["v1", "v2", "v3"], {2: on(2, 0), 3: on(-0.5, 1)}, [2]),
+        (["v1", "v2", "v3"], {2: on(2, 0), 3: on(-3, 1)}, [2, 1]),
+        (["v1", "v2", "v3", "v4"], {2: on(2, 0), 3: on(-0.5, 1), 4: on(0.4, 0)}, [2]),
+        (["v1", "v2", "v3", "v4"], {2: on(2, 0), 3: on(-0.5, 1), 4: on(0.5, 0)}, []),
+        (["v1", "v2", "v3", "v4"], {2: on(0.1, 0.2), 3: {}, 4: on(-0.1, -0.2)}, [3, 2]),
+        (["v1", "v2", "v3"], {2: on(0, 1), 3: {"mcq": 2}}, []),
+        (["v1", "v2", "<1"], {2: on(2, 2)}, []),
+        (["v1", "v2", "<1", "v3"], {2: on(2, 2), 3: on(1, -0.5)}, [1]),
+        (["v1", "v2", "<1", "v2!", "v3"], {2: on(2, 2), 3: on(1, -0.5)}, [2]),
+        (["v1", "v2", "v3", "v1!"], {1: on(9, 9), 2: on(2, 0), 3: on(1, 0)}, [3, 2]),
+        (["v1", "v3", "v2!"], {3: on(1, 0), 2: on(-1.5, 0)}, [3, 1]),
     ],
     ids=[
         "no champion",
         "the first, however far above its base",
         "the present one is the best",
-        "it lost a little",
+        "it lost a little on one task",
         "nobody knows what they gained, and all are equal",
         "the second of three",
         "two stand higher, the best first",
         "a loss that was half made up for",
         "a loss that was made up for",
         "the later of two equals",
+        "a task that a report does not have lost nothing",
         "given up by a rollback",
         "the one that was gone back to",
         "given up, and promoted again",
@@ -77,13 +83,13 @@ def journal(*steps: str) -> Journal:
         "in the order of promotions, not of numbers",
     ],
 )
-def test_the_best_earlier_champion(steps: list[str], gains: dict[int, float], found: list[int]) -> None:
+def test_the_best_earlier_champion(steps: list[str], gains: dict[int, dict[str, float]], found: list[int]) -> None:
     assert best_earlier(journal(*steps), gains) == found
 
 
-def test_many_small_losses_add_up_and_the_bar_does_not_sink_with_them() -> None:
+def test_small_losses_on_one_task_add_up_although_every_promotion_gains_on_the_mean() -> None:
     versions = [f"v{number}" for number in range(1, 31)]
-    gains = {2: 1.5} | dict.fromkeys(range(3, 31), -0.1)
+    gains = {2: on(0.7, 1.5)} | dict.fromkeys(range(3, 31), on(0.7, -0.1))
     for length in range(3, 31):
         assert best_earlier(journal(*versions[:length]), gains)[0] == 2
 
@@ -100,23 +106,25 @@ def document(candidate: float, *, champion_version: int | None, lower: bool = Fa
 @pytest.mark.parametrize(
     ("candidate", "champion", "over", "lower", "gain"),
     [
-        (0.6, 1, 1, False, 0.1),
-        (0.45, 1, 1, False, -0.05),
-        (0.45, 1, 1, True, 0.05),
-        (0.6, 1, 2, False, 0.0),
-        (0.6, None, None, False, 0.0),
-        (0.6, None, 1, False, 0.0),
+        (0.6, 1, 1, False, on(0.1, 0.1)),
+        (0.45, 1, 1, False, on(-0.05, -0.05)),
+        (0.45, 1, 1, True, on(0.05, 0.05)),
+        (0.6, 1, 2, False, {}),
+        (0.6, None, None, False, {}),
+        (0.6, None, 1, False, {}),
     ],
     ids=["better", "worse", "lower is better", "judged beside another one", "the first", "promoted by force"],
 )
 def test_what_a_version_gained(
-    candidate: float, champion: int | None, over: int | None, lower: bool, gain: float
+    candidate: float, champion: int | None, over: int | None, lower: bool, gain: dict[str, float]
 ) -> None:
     policy = PromotionPolicy(metrics={"mcq": "score", "summarize": "score"})
     said = document(candidate, champion_version=champion, lower=lower)
     report = Evaluation.from_json(said).report
-    assert gain_in_margins(said, policy, over=over) * margin_of(report, policy, "mcq", "score") == pytest.approx(gain)
+    found = gains_in_margins(said, policy, over=over)
+    margin = margin_of(report, policy, "mcq", "score")
+    assert {task: its * margin for task, its in found.items()} == pytest.approx(gain)
 
 
 def test_a_release_without_a_report_counts_as_no_gain() -> None:
-    assert gain_in_margins({}, PromotionPolicy(metrics={}), over=1) == 0.0
+    assert gains_in_margins({}, PromotionPolicy(metrics={}), over=1) == {}
