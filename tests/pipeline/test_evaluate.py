@@ -24,6 +24,7 @@ from mtl.evaluation.report import BASE, BEST, CANDIDATE, CHAMPION, EvalReport
 from mtl.pipeline import gate
 from mtl.pipeline.evaluate import evaluate
 from mtl.pipeline.models import model_folder
+from mtl.pipeline.monitor import check_champion
 from mtl.pipeline.prepare import prepare
 from mtl.pipeline.prune import prune_checkpoints
 from mtl.pipeline.records import Evaluation
@@ -220,7 +221,8 @@ def test_prune_leaves_it_whole(house: House, tmp_path: Path) -> None:
 def test_what_chose_the_checkpoint_is_not_in_the_report(house: House) -> None:
     whole = house.evaluate()
     assert whole.report.settings["judged_by"] == "the validation split" and len(house.examples()) == 8
-    found = house.evaluate(train={"eval_steps": 2, "eval_share": 0.5})
+    choosing_too: dict[str, Any] = {"train": {"eval_steps": 2, "eval_share": 0.5}, "gate": {"best_earlier": False}}
+    found = house.evaluate(**choosing_too)
     assert found.report.settings["judged_by"] == "the validation passages that choose no checkpoint"
     data = open_dataset(house.workspace.store, house.dataset, house.workspace.cache)
     choosing = {
@@ -233,6 +235,9 @@ def test_what_chose_the_checkpoint_is_not_in_the_report(house: House) -> None:
     }
     assert choosing and house.examples() and not choosing & house.examples()
     assert found.rules != whole.rules
+    check = check_champion(house.workspace, changed(house.config, choosing_too), house.dataset, max_drop=1.0)
+    now = {name: value for name, value in check.now["summarize"].items() if name != "consistent"}
+    assert now == {name: found.report.mean(CHAMPION, "summarize", name) for name in now}, "the monitor sees the same"
 
 
 def test_a_run_is_judged_by_the_examples_of_its_week_whenever_that_is_done_again(house: House) -> None:
