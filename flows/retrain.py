@@ -48,7 +48,7 @@ def _retrain(config: RetrainConfig, reason: str) -> RetrainSummary:
     if reason:
         log.info("started because: %s", reason)
     dataset = steps.prepare(config)
-    promotable.refuse_unpromotable(config, dataset.manifest.counts)
+    promotable.refuse_unpromotable(config, dataset.unpromotable)
     trained = steps.train(config, dataset.fingerprint)
     done = outcome.find_outcome(workspace, config, trained)
     if done is not None:

@@ -3,7 +3,7 @@
 datasets/{fingerprint}/...                     a data set: files, then manifest.json last
 runs/{identity}/log/..., manifests/, blobs/    checkpoints, see mtl.checkpoints
 runs/{identity}/result.json                    the result of a finished training
-runs/{identity}/evaluation/...                 its report, and the scores of single examples
+runs/{identity}/evaluation/...                 its report, the scores of single examples, its week (rotation)
 runs/{identity}/judged/{rules}.json            what became of it under one evaluation and gate
 releases/{model}/v{n}/...                      a release: files, then manifest.json last
 releases/{model}/decisions/v{n}/{asked}.json   the decision about a version, see mtl.pipeline.gate
@@ -53,6 +53,11 @@ def report_key(identity: str) -> str:
 
 def scores_key(identity: str) -> str:
     return f"{run_prefix(identity)}/evaluation/scores.parquet"
+
+
+def rotation_key(identity: str) -> str:
+    """The week whose part of the examples judges a run."""
+    return f"{run_prefix(identity)}/evaluation/rotation.json"
 
 
 def outcome_key(identity: str, rules: str) -> str:

@@ -55,7 +55,7 @@ def gate_decision(config: RetrainConfig, evaluation: Evaluation) -> Decision:
     found = decide_promotion(evaluation.report, policy_from(config.gate), champion_exists=champion is not None)
     return Decision(
         state=DecisionState.PROMOTE if found.promoted else DecisionState.REJECT,
-        reasons=found.reasons,
+        reasons=(*found.reasons, *evaluation.left_out),
         against=champion,
         policy_version=found.policy_version,
         compared_with=found.compared_with,

@@ -194,6 +194,7 @@ def _validation(
     batches = held_out_batches(
         data,
         tasks,
+        share=train.eval_share,
         per_task=train.eval_examples,
         seed=config.seed,
         max_tokens=train.max_tokens_per_batch,

@@ -12,12 +12,9 @@ from mtl.errors import InputError
 from mtl.pipeline.promotable import expected_power, refuse_unpromotable, unpromotable
 
 
-def config(
-    *, gate: Any = None, data: Any = None, evaluate: Any = None, tasks: Any = ("summarize", "mcq")
-) -> RetrainConfig:
+def config(*, data: Any = None, tasks: Any = ("summarize", "mcq"), **sections: Any) -> RetrainConfig:
     sources = [{"task": task, "uri": "demo"} for task in tasks]
-    values = {"data": {"sources": sources, **(data or {})}, "gate": gate or {}, "evaluate": evaluate or {}}
-    return parse_config(values)
+    return parse_config({"data": {"sources": sources, **(data or {})}, **sections})
 
 
 def counts(**examples: int) -> dict[str, dict[str, SplitCounts]]:
@@ -31,6 +28,10 @@ HELD_OUT = {"holdout": {"validation": 0.1}}
 """Of 400 questions and 300 articles it makes 21 and 26 examples."""
 
 
+CHOOSING = {"eval_steps": 10}
+"""A quarter of the passages choose the checkpoint, and are not among the counted examples."""
+
+
 def test_the_quickstarts_own_holdout_of_700_rows_is_foreseen_and_refused() -> None:
     found = unpromotable(config(data=HELD_OUT), counts(mcq=21, summarize=26))
     assert [(item.task, item.found, item.needed) for item in found] == [
@@ -41,14 +42,15 @@ def test_the_quickstarts_own_holdout_of_700_rows_is_foreseen_and_refused() -> No
     assert "holdout: {validation: 0.16}" in found[1].do
     assert "gate: {min_examples: 21}" in found[1].do
     with pytest.raises(InputError, match="mcq: no version can be promoted, because 21 validation examples") as caught:
-        refuse_unpromotable(config(data=HELD_OUT), counts(mcq=21, summarize=26))
+        refuse_unpromotable(config(data=HELD_OUT), found)
     assert "gate: {too_few_examples: register}" in str(caught.value.hint)
 
 
 def test_what_the_configuration_wants_is_not_refused() -> None:
-    refuse_unpromotable(config(gate={"too_few_examples": "register"}), counts(mcq=21, summarize=26))
-    refuse_unpromotable(config(gate={"min_examples": 21}), counts(mcq=21, summarize=26))
-    refuse_unpromotable(config(), counts(mcq=30, summarize=30))
+    few = counts(mcq=21, summarize=26)
+    refuse_unpromotable(config(gate={"too_few_examples": "register"}), unpromotable(config(), few))
+    assert unpromotable(config(gate={"min_examples": 21}), few) == []
+    assert unpromotable(config(), counts(mcq=30, summarize=30)) == []
 
 
 @pytest.mark.parametrize(
@@ -56,6 +58,13 @@ def test_what_the_configuration_wants_is_not_refused() -> None:
     [
         ({"evaluate": {"max_examples": 20}}, {"mcq": 500, "summarize": 500}, "evaluate: {max_examples: 30} or more"),
         ({}, {"mcq": 12, "summarize": 500}, "more rows for validation, or data: {holdout: {validation: 0.2}}"),
+        (
+            {"train": CHOOSING},
+            {"mcq": 27, "summarize": 500},
+            "train: {eval_share: 0.08} leaves more examples to the gate",
+        ),
+        ({"train": CHOOSING}, {"mcq": 24, "summarize": 500}, "more rows for validation, or data: {holdout"),
+        ({"train": CHOOSING, "data": HELD_OUT}, {"mcq": 24, "summarize": 500}, "data: {holdout: {validation: 0.14}}"),
         ({"data": HELD_OUT}, {"mcq": 2, "summarize": 500}, "more rows; gate: {min_examples: 2}"),
         ({"data": HELD_OUT}, {"mcq": 0, "summarize": 500}, "more rows; gate: {min_examples: 2}"),
         (
