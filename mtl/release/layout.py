@@ -1,6 +1,6 @@
 """Where a release is kept, and the manifest that makes it one.
 
-releases/{model}/v{n}/...            files, then manifest.json last: without it there is no release
+releases/{model}/v{n}/...            files, model.sig if it is signed, manifest.json last: without it there is none
 releases/{model}/log/{seq:012}.json  the journal, see mtl.release.journal
 """
 
@@ -17,7 +17,15 @@ from pydantic import AfterValidator, ConfigDict, with_config
 from mtl.document import Line, Positive, Sha256, Size, check_record
 from mtl.errors import DamageError, InputError, NotFoundError
 from mtl.fingerprint import sha256_bytes, sha256_json
-from mtl.layout import MANIFEST, RELEASES, check_model_name, model_prefix, release_manifest_key, release_prefix
+from mtl.layout import (
+    MANIFEST,
+    RELEASES,
+    SIGNATURE,
+    check_model_name,
+    model_prefix,
+    release_manifest_key,
+    release_prefix,
+)
 from mtl.seal import unseal
 from mtl.store.base import ObjectStore, check_key
 from mtl.store.searched import searched
@@ -30,9 +38,9 @@ _LONGEST_PATH = 200
 
 
 def check_release_path(path: str) -> str:
-    """`path` if it is a safe name in a release: at most one folder deep, and never the marker. Errors: InputError."""
+    """`path` if it is a safe name in a release: at most one folder deep, never marker or signature. Errors: InputError."""
     hidden = any(part.startswith(".") for part in path.split("/"))
-    if check_key(path).count("/") > 1 or path == MANIFEST or hidden or len(path) > _LONGEST_PATH:
+    if check_key(path).count("/") > 1 or path in (MANIFEST, SIGNATURE) or hidden or len(path) > _LONGEST_PATH:
         raise InputError(f"unsafe name in a release: {path!r}")
     return path
 

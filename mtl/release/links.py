@@ -3,8 +3,8 @@
     mtl pull champion --url > links.json        with credentials
     mtl pull links.json DEST                    without
 
-The manifest travels with the links, so that every file is verified as in any other pull. Who has the links can read
-the release until they expire: they are as secret as it is.
+The manifest and its signature travel with the links, so that every file is verified as in any other pull. Who has the
+links can read the release until they expire: they are as secret as it is.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from mtl.errors import DamageError, InputError, NotFoundError, PermanentError, T
 from mtl.layout import release_prefix
 from mtl.release.fetch import CHUNK
 from mtl.release.layout import ModelName, ReleaseFile, ReleaseManifest, ReleasePath, parse_manifest
+from mtl.release.signature import check_signature
 from mtl.store.base import ObjectStore
 from mtl.store.retry import Patience, persist
 
@@ -41,7 +42,9 @@ class Presigning(Protocol):
     def presign(self, key: str, *, seconds: int) -> str: ...
 
 
-def make_links(store: ObjectStore, manifest: ReleaseManifest, *, hours: float) -> dict[str, Any]:
+def make_links(
+    store: ObjectStore, manifest: ReleaseManifest, *, hours: float, signature: bytes | None = None
+) -> dict[str, Any]:
     """The document of links to all files of a release. Errors: InputError for a store that cannot make links."""
     if not isinstance(store, Presigning):
         raise InputError(
@@ -61,14 +64,16 @@ def make_links(store: ObjectStore, manifest: ReleaseManifest, *, hours: float) -
         "version": manifest.version,
         "expires": (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds"),
         "manifest": manifest.to_bytes().decode(),
+        **({"signature": signature.decode()} if signature is not None else {}),
         "files": {file.path: store.presign(f"{prefix}/{file.path}", seconds=seconds) for file in manifest.files},
     }
 
 
-def read_links(path: Path) -> tuple[ReleaseManifest, LinkSource]:
-    """The release that a file of links leads to.
+def read_links(path: Path) -> tuple[ReleaseManifest, bytes | None, LinkSource]:
+    """The release that a file of links leads to, and its signature.
 
-    Errors: InputError for another kind of file; DamageError, which repeats no link, for one with a wrong field.
+    Errors: InputError for another kind of file; DamageError, which repeats no link, for one with a wrong field;
+    SignatureError.
     """
     links = check_record(_Links, _document(path), str(path), hint=_AGAIN, secret=True)
     manifest = parse_manifest(links.manifest.encode(), str(path))
@@ -77,7 +82,9 @@ def read_links(path: Path) -> tuple[ReleaseManifest, LinkSource]:
     missing = [file.path for file in manifest.files if file.path not in links.files]
     if missing:
         raise InputError(f"{path} has no link to {missing[0]}", field="ref")
-    return manifest, LinkSource(links.files, expires=links.expires)
+    signature = None if links.signature is None else links.signature.encode()
+    check_signature(manifest, signature)
+    return manifest, signature, LinkSource(links.files, expires=links.expires)
 
 
 def _document(path: Path) -> Mapping[str, Any]:
@@ -86,7 +93,7 @@ def _document(path: Path) -> Mapping[str, Any]:
         document = parse_json(path.read_bytes(), str(path))
         if not isinstance(document, dict) or document.get("kind") != _KIND:
             raise ValueError(f"its kind is not {_KIND}")
-        if missing := sorted({field.name for field in fields(_Links)} - document.keys()):
+        if missing := sorted({field.name for field in fields(_Links)} - {"signature"} - document.keys()):
             raise ValueError(f"it has no {missing[0]!r}")
     except (OSError, ValueError, DamageError) as error:
         raise InputError(f"{path} is no file of links: {error}", field="ref", hint=_AGAIN) from None
@@ -117,6 +124,7 @@ class _Links:
     expires: Annotated[str, StringConstraints(pattern=r"^[0-9T:+Z.-]{10,40}$")]
     manifest: str
     files: dict[ReleasePath, Annotated[Line, AfterValidator(_http)]]
+    signature: str | None = None
 
 
 class LinkSource:

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mtl.errors import DamageError, InputError, NotFoundError, did_you_mean
-from mtl.layout import MANIFEST, release_prefix
+from mtl.layout import MANIFEST, SIGNATURE, release_prefix
 from mtl.release.fetch import Source, StoreSource, fetch, is_right
 from mtl.release.journal import read_journal
 from mtl.release.layout import (
@@ -28,6 +28,7 @@ from mtl.release.layout import (
     published_versions,
     read_manifest,
 )
+from mtl.release.signature import check_signature, read_signature
 from mtl.store.base import ObjectStore
 from mtl.store.files import disk_errors, written_aside
 
@@ -65,21 +66,24 @@ def pull(
 
     progress: called with (path, bytes done, bytes in all) after each file.
     Errors: NotFoundError listing what exists; DamageError naming the file that the store does not hold as it was
-    published; InputError if `dest` holds something else.
+    published; SignatureError for a wrong signature, or a required one that is missing; InputError if `dest` holds
+    something else.
     """
-    manifest = find_release(store, ref, model=model)
+    manifest, signature = find_release(store, ref, model=model)
     source = StoreSource(store, release_prefix(model, manifest.version))
-    return fetch_release(source, manifest, dest, progress=progress)
+    return fetch_release(source, manifest, dest, signature=signature, progress=progress)
 
 
-def find_release(store: ObjectStore, ref: str, *, model: str) -> ReleaseManifest:
-    """The manifest of the release `ref`; that of a promoted version is the one that was promoted.
+def find_release(store: ObjectStore, ref: str, *, model: str) -> tuple[ReleaseManifest, bytes | None]:
+    """The manifest of the release `ref` and its signature; that of a promoted version is the one that was promoted.
 
-    Errors: NotFoundError listing what exists, DamageError.
+    Errors: NotFoundError listing what exists, DamageError, SignatureError.
     """
     manifest = read_manifest(store, model, resolve_version(store, ref, model=model))
+    signature = read_signature(store, model, manifest.version)
+    check_signature(manifest, signature)
     _check_pinned(store, manifest)
-    return manifest
+    return manifest, signature
 
 
 def fetch_release(
@@ -87,15 +91,17 @@ def fetch_release(
     manifest: ReleaseManifest,
     dest: Path,
     *,
+    signature: bytes | None = None,
     progress: Progress = lambda path, done, total: None,
 ) -> ReleaseManifest:
-    """Make `dest` hold exactly the files of `manifest`, several at a time. Errors: as `pull`."""
+    """Make `dest` hold exactly the files of `manifest` and its signature, several at a time. Errors: as `pull`."""
     with _alone(dest):
         old = _prepare(dest)
         if old != manifest:
             (dest / MANIFEST).unlink(missing_ok=True)
         _fetch_all(source, manifest, dest, progress)
         _remove_others(dest, old, manifest)
+        _write_signature(dest, signature)
         with written_aside(dest / MANIFEST) as out:
             out.write(manifest.to_bytes())
         with contextlib.suppress(OSError):  # a part of a release that was begun before is still there
@@ -146,8 +152,19 @@ def _fetch_all(source: Source, manifest: ReleaseManifest, dest: Path, progress: 
             raise
 
 
+def _write_signature(dest: Path, signature: bytes | None) -> None:
+    if signature is None:
+        (dest / SIGNATURE).unlink(missing_ok=True)
+        return
+    with written_aside(dest / SIGNATURE) as out:
+        out.write(signature)
+
+
 def verify_folder(folder: Path) -> ReleaseManifest:
-    """The manifest of a pulled folder whose files are all right. Errors: NotFoundError, DamageError naming the file."""
+    """The manifest of a pulled folder whose files are all right, and whose signature is, if it has one.
+
+    Errors: NotFoundError; DamageError naming the file; SignatureError, also if a signature is required and missing.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         raise NotFoundError(f"{folder} holds no release", hint="mtl pull champion DEST makes one")
@@ -155,6 +172,8 @@ def verify_folder(folder: Path) -> ReleaseManifest:
     for file in manifest.files:
         if not is_right(folder / file.path, file):
             raise damaged(str(folder / file.path), file)
+    signature = folder / SIGNATURE
+    check_signature(manifest, signature.read_bytes() if signature.is_file() else None)
     return manifest
 
 

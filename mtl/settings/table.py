@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 
 from pydantic.fields import FieldInfo
 
-from mtl.settings import service, work
+from mtl.settings import service, signing, work
 from mtl.settings.variables import Variables, names
 
 GROUPS: tuple[type[Variables], ...] = (
     work.Settings,
     work.StoreSettings,
+    signing.SigningSettings,
     work.TrainerSettings,
     service.CostSettings,
     service.NotifySettings,

@@ -1,0 +1,66 @@
+"""The signature of a release: one file, `model.sig`, over every file and the manifest, whatever they are.
+
+It is the file that `model_signing sign key` would make of the pulled folder, so that
+
+    model_signing verify key FOLDER --signature FOLDER/model.sig --public_key signing.pub
+
+accepts that folder. The manifest states model and version, so that a signed release proves nothing in another's place.
+"""
+
+from __future__ import annotations
+
+from mtl.errors import NotFoundError, SignatureError
+from mtl.layout import MANIFEST, release_prefix, signature_key
+from mtl.release.layout import ReleaseManifest
+from mtl.signing.bundle import verify
+from mtl.signing.configured import moment, signature_required, signed_bundle, signs, trusted_keys
+from mtl.store.base import ObjectStore
+
+
+def sign_release(manifest: ReleaseManifest) -> bytes | None:
+    """The signature of a release; None if this process does not sign."""
+    if not signs():
+        return None
+    name = _name(manifest)
+    return signed_bundle(name, _sums(manifest), signed=moment(manifest.created, name))
+
+
+def check_signature(manifest: ReleaseManifest, signature: bytes | None, *, required: bool = False) -> None:
+    """Errors: SignatureError if a signature is wrong, or is missing where one is required.
+
+    required: by a configuration; the settings may require it too. Without trusted keys nothing is verified.
+    """
+    required = required or signature_required()
+    trusted = trusted_keys()
+    name = _name(manifest)
+    if signature is None:
+        if required:
+            raise SignatureError(
+                f"{name} is not signed, and a signature is required",
+                field=name,
+                hint=f"if you know that it is yours: mtl sign v{manifest.version}, where MTL_SIGNING_KEY is set",
+            )
+    elif trusted is not None:
+        verify(name, _sums(manifest), signature, trusted=trusted, signed=moment(manifest.created, name))
+    elif required:
+        raise SignatureError(
+            f"{name} must be signed, and no key is trusted here by which its signature could be verified",
+            field=name,
+            hint="set MTL_TRUSTED_KEYS to the public keys whose signatures count",
+        )
+
+
+def read_signature(store: ObjectStore, model: str, version: int) -> bytes | None:
+    """The signature of a release as the store has it; None without one."""
+    try:
+        return store.get(signature_key(model, version))
+    except NotFoundError:
+        return None
+
+
+def _name(manifest: ReleaseManifest) -> str:
+    return release_prefix(manifest.model, manifest.version)
+
+
+def _sums(manifest: ReleaseManifest) -> dict[str, str]:
+    return {file.path: file.sha256 for file in manifest.files} | {MANIFEST: manifest.sha256}
