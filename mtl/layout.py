@@ -81,10 +81,6 @@ def release_manifest_key(model: str, version: int) -> str:
     return f"{release_prefix(model, version)}/{MANIFEST}"
 
 
-def signature_key(model: str, version: int) -> str:
-    return f"{release_prefix(model, version)}/{SIGNATURE}"
-
-
 def decision_key(model: str, version: int, asked: str) -> str:
     """The final decision about a version. asked: hash of what was decided about."""
     return f"{model_prefix(model)}/decisions/v{version}/{asked}.json"

@@ -188,8 +188,8 @@ def pull(name: str, ref: str, dest: Path) -> Document:
 
     with progress_bars(), usual_modes():
         if ref.endswith(".json"):
-            manifest, signature, source = read_links(Path(ref))
-            fetch_release(source, manifest, dest, signature=signature, progress=tell)
+            manifest, source = read_links(Path(ref))
+            fetch_release(source, manifest, dest, progress=tell)
         else:
             manifest = pull_release(open_workspace().store, ref, dest, model=name, progress=tell)
     return {
@@ -207,8 +207,7 @@ def links(name: str, ref: str, hours: float) -> Document:
     from mtl.release.pull import find_release
 
     store = open_workspace().store
-    manifest, signature = find_release(store, ref, model=name)
-    return make_links(store, manifest, signature=signature, hours=hours)
+    return make_links(store, find_release(store, ref, model=name), hours=hours)
 
 
 def models_text(result: Document) -> str:

@@ -24,7 +24,6 @@ from mtl.layout import (
     check_model_name,
     model_prefix,
     release_manifest_key,
-    release_prefix,
 )
 from mtl.seal import unseal
 from mtl.store.base import ObjectStore, check_key
@@ -38,7 +37,7 @@ _LONGEST_PATH = 200
 
 
 def check_release_path(path: str) -> str:
-    """`path` if it is a safe name in a release: at most one folder deep, never marker or signature. Errors: InputError."""
+    """`path` if it is a safe name in a release: at most one folder deep, no marker or signature. Errors: InputError."""
     hidden = any(part.startswith(".") for part in path.split("/"))
     if check_key(path).count("/") > 1 or path in (MANIFEST, SIGNATURE) or hidden or len(path) > _LONGEST_PATH:
         raise InputError(f"unsafe name in a release: {path!r}")
@@ -179,20 +178,6 @@ def known_releases(store: ObjectStore, model: str) -> str:
     else:
         known = "nothing is published yet; mtl retrain does it"
     return f"{known}; {searched(store)}"
-
-
-def verify_release(store: ObjectStore, model: str, version: int) -> ReleaseManifest:
-    """The manifest, after reading every file of the release and comparing its hash. Errors: DamageError naming it."""
-    manifest = read_manifest(store, model, version)
-    for file in manifest.files:
-        key = f"{release_prefix(model, version)}/{file.path}"
-        try:
-            intact = sha256_bytes(store.get(key)) == file.sha256
-        except NotFoundError:
-            raise DamageError(f"{key} is missing from the release", field=file.path) from None
-        if not intact:
-            raise damaged(key, file)
-    return manifest
 
 
 def damaged(key: str, file: ReleaseFile) -> DamageError:

@@ -24,7 +24,7 @@ from mtl.errors import DamageError, InputError, NotFoundError, PermanentError, T
 from mtl.layout import release_prefix
 from mtl.release.fetch import CHUNK
 from mtl.release.layout import ModelName, ReleaseFile, ReleaseManifest, ReleasePath, parse_manifest
-from mtl.release.signature import check_signature
+from mtl.release.signature import read_signature
 from mtl.store.base import ObjectStore
 from mtl.store.retry import Patience, persist
 
@@ -42,9 +42,7 @@ class Presigning(Protocol):
     def presign(self, key: str, *, seconds: int) -> str: ...
 
 
-def make_links(
-    store: ObjectStore, manifest: ReleaseManifest, *, hours: float, signature: bytes | None = None
-) -> dict[str, Any]:
+def make_links(store: ObjectStore, manifest: ReleaseManifest, *, hours: float) -> dict[str, Any]:
     """The document of links to all files of a release. Errors: InputError for a store that cannot make links."""
     if not isinstance(store, Presigning):
         raise InputError(
@@ -57,6 +55,7 @@ def make_links(
             hint="S3 signs no link for longer; make new links before these expire",
         )
     prefix = release_prefix(manifest.model, manifest.version)
+    signature = read_signature(store, prefix)
     seconds = max(1, round(hours * 3600))
     return {
         "kind": _KIND,
@@ -64,16 +63,15 @@ def make_links(
         "version": manifest.version,
         "expires": (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds"),
         "manifest": manifest.to_bytes().decode(),
-        **({"signature": signature.decode()} if signature is not None else {}),
+        **({} if signature is None else {"signature": signature.decode()}),
         "files": {file.path: store.presign(f"{prefix}/{file.path}", seconds=seconds) for file in manifest.files},
     }
 
 
-def read_links(path: Path) -> tuple[ReleaseManifest, bytes | None, LinkSource]:
-    """The release that a file of links leads to, and its signature.
+def read_links(path: Path) -> tuple[ReleaseManifest, LinkSource]:
+    """The release that a file of links leads to.
 
-    Errors: InputError for another kind of file; DamageError, which repeats no link, for one with a wrong field;
-    SignatureError.
+    Errors: InputError for another kind of file; DamageError, which repeats no link, for one with a wrong field.
     """
     links = check_record(_Links, _document(path), str(path), hint=_AGAIN, secret=True)
     manifest = parse_manifest(links.manifest.encode(), str(path))
@@ -82,9 +80,7 @@ def read_links(path: Path) -> tuple[ReleaseManifest, bytes | None, LinkSource]:
     missing = [file.path for file in manifest.files if file.path not in links.files]
     if missing:
         raise InputError(f"{path} has no link to {missing[0]}", field="ref")
-    signature = None if links.signature is None else links.signature.encode()
-    check_signature(manifest, signature)
-    return manifest, signature, LinkSource(links.files, expires=links.expires)
+    return manifest, LinkSource(links.files, expires=links.expires, signature=links.signature)
 
 
 def _document(path: Path) -> Mapping[str, Any]:
@@ -132,13 +128,19 @@ class LinkSource:
 
     name = "the links"
 
-    def __init__(self, links: Mapping[str, str], *, expires: str, patience: Patience = _PATIENCE) -> None:
+    def __init__(
+        self, links: Mapping[str, str], *, expires: str, signature: str | None = None, patience: Patience = _PATIENCE
+    ) -> None:
         self._links = dict(links)
+        self._signature = signature
         self._expires = expires
         self._patience = patience
 
     def __repr__(self) -> str:
         return f"LinkSource({len(self._links)} files, expires {self._expires})"
+
+    def signature(self) -> bytes | None:
+        return None if self._signature is None else self._signature.encode()
 
     def resumes(self) -> bool:
         return True

@@ -15,7 +15,7 @@ from typing import Any
 
 from mtl.errors import DamageError, InputError, PermanentError
 from mtl.fingerprint import sha256_bytes, sha256_file
-from mtl.layout import MANIFEST, release_prefix, signature_key
+from mtl.layout import MANIFEST, SIGNATURE, release_prefix
 from mtl.model.load import MODEL_FILE, load_for_generation, load_spec
 from mtl.release.card import render_card
 from mtl.release.layout import (
@@ -28,7 +28,7 @@ from mtl.release.layout import (
 )
 from mtl.release.signature import read_signature, sign_release
 from mtl.serving.folder import ADAPTER, ADAPTER_CONFIG, BASE, MERGED, bundled_base, model_files
-from mtl.signing.configured import signs
+from mtl.signing.configured import check_signing, signs
 from mtl.store.base import ObjectStore
 
 
@@ -43,6 +43,7 @@ def publish(
     differences: Mapping[str, Mapping[str, str]] | None = None,
     licences: Mapping[str, str] | None = None,
     merged: bool = False,
+    require_signature: bool = False,
 ) -> ReleaseManifest:
     """Publish the adapter folder as `version` of `model`; a version that is published already stays as it is.
 
@@ -51,9 +52,10 @@ def publish(
     model with its tokenizer too, under merged/, for transformers alone.
     Killed anywhere, it leaves no release, and may be called again. Two at once agree: of each document the first
     stays, and the weights of one version are the same bytes. Where it is signed, each writes its own documents.
-    Errors: InputError for a folder that is no adapter, PermanentError if `version` is published with another
+    Errors: InputError for a folder that is no adapter, or without a key if a signature is required; PermanentError if `version` is published with another
     adapter, DamageError if a file was not stored as it is.
     """
+    check_signing(required=require_signature)
     spec = asdict(load_spec(folder))
     base = bundled_base(folder)
     weights = model_files(folder, base)
@@ -99,16 +101,15 @@ def publish(
 
 def _make_visible(store: ObjectStore, manifest: ReleaseManifest) -> None:
     """Put the manifest, unless another publisher was first; before it, the signature, of which that one's stays."""
-    model, version = manifest.model, manifest.version
-    signature = sign_release(manifest)
-    before = read_signature(store, model, version)
+    prefix = release_prefix(manifest.model, manifest.version)
+    signature, before = sign_release(manifest), read_signature(store, prefix)
     if signature is not None:
-        store.put(signature_key(model, version), signature)
-    elif before is not None:  # of another content, or nobody's
-        store.delete(signature_key(model, version))
-    won = store.put_if_absent(f"{release_prefix(model, version)}/{MANIFEST}", manifest.to_bytes())
-    if not won and before is not None and read_manifest(store, model, version) != manifest:
-        store.put(signature_key(model, version), before)
+        store.put(f"{prefix}/{SIGNATURE}", signature)
+    elif before is not None:  # of a publisher that was killed, and of another manifest
+        store.delete(f"{prefix}/{SIGNATURE}")
+    won = store.put_if_absent(f"{prefix}/{MANIFEST}", manifest.to_bytes())
+    if not won and before is not None and read_manifest(store, manifest.model, manifest.version) != manifest:
+        store.put(f"{prefix}/{SIGNATURE}", before)
 
 
 def _same_release(manifest: ReleaseManifest, identity: str, adapter_sha256: str) -> ReleaseManifest:

@@ -69,21 +69,20 @@ def pull(
     published; SignatureError for a wrong signature, or a required one that is missing; InputError if `dest` holds
     something else.
     """
-    manifest, signature = find_release(store, ref, model=model)
+    manifest = find_release(store, ref, model=model)
     source = StoreSource(store, release_prefix(model, manifest.version))
-    return fetch_release(source, manifest, dest, signature=signature, progress=progress)
+    return fetch_release(source, manifest, dest, progress=progress)
 
 
-def find_release(store: ObjectStore, ref: str, *, model: str) -> tuple[ReleaseManifest, bytes | None]:
-    """The manifest of the release `ref` and its signature; that of a promoted version is the one that was promoted.
+def find_release(store: ObjectStore, ref: str, *, model: str) -> ReleaseManifest:
+    """The manifest of the release `ref`; that of a promoted version is the one that was promoted.
 
     Errors: NotFoundError listing what exists, DamageError, SignatureError.
     """
     manifest = read_manifest(store, model, resolve_version(store, ref, model=model))
-    signature = read_signature(store, model, manifest.version)
-    check_signature(manifest, signature)
-    _check_pinned(store, manifest)
-    return manifest, signature
+    check_signature(manifest, read_signature(store, release_prefix(model, manifest.version)))
+    read_journal(store, model).check_pinned(manifest)
+    return manifest
 
 
 def fetch_release(
@@ -91,10 +90,11 @@ def fetch_release(
     manifest: ReleaseManifest,
     dest: Path,
     *,
-    signature: bytes | None = None,
     progress: Progress = lambda path, done, total: None,
 ) -> ReleaseManifest:
     """Make `dest` hold exactly the files of `manifest` and its signature, several at a time. Errors: as `pull`."""
+    signature = source.signature()
+    check_signature(manifest, signature)
     with _alone(dest):
         old = _prepare(dest)
         if old != manifest:
@@ -175,15 +175,6 @@ def verify_folder(folder: Path) -> ReleaseManifest:
     signature = folder / SIGNATURE
     check_signature(manifest, signature.read_bytes() if signature.is_file() else None)
     return manifest
-
-
-def _check_pinned(store: ObjectStore, manifest: ReleaseManifest) -> None:
-    """The manifest of a version that was ever promoted must be the one that was promoted."""
-    changes = reversed(read_journal(store, manifest.model).changes)
-    last = next((change for change in changes if change.version == manifest.version), None)
-    if last and last.manifest_sha256 != manifest.sha256:
-        key = f"{release_prefix(manifest.model, manifest.version)}/{MANIFEST}"
-        raise DamageError(f"{key} is not the manifest that was promoted", field=MANIFEST)
 
 
 def _prepare(dest: Path) -> ReleaseManifest | None:

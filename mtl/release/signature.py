@@ -9,9 +9,10 @@ accepts that folder. The manifest states model and version, so that a signed rel
 
 from __future__ import annotations
 
-from mtl.errors import NotFoundError, SignatureError
-from mtl.layout import MANIFEST, release_prefix, signature_key
-from mtl.release.layout import ReleaseManifest
+from mtl.errors import DamageError, NotFoundError, SignatureError
+from mtl.fingerprint import sha256_bytes
+from mtl.layout import MANIFEST, SIGNATURE, release_prefix
+from mtl.release.layout import ReleaseManifest, damaged, read_manifest
 from mtl.signing.bundle import verify
 from mtl.signing.configured import moment, signature_required, signed_bundle, signs, trusted_keys
 from mtl.store.base import ObjectStore
@@ -50,10 +51,38 @@ def check_signature(manifest: ReleaseManifest, signature: bytes | None, *, requi
         )
 
 
-def read_signature(store: ObjectStore, model: str, version: int) -> bytes | None:
-    """The signature of a release as the store has it; None without one."""
+def verify_release(store: ObjectStore, model: str, version: int, *, require_signature: bool = False) -> ReleaseManifest:
+    """The manifest, after reading every file of the release and comparing its hash, and verifying its signature.
+
+    Errors: DamageError naming a file; SignatureError.
+    """
+    manifest = verify_contents(store, model, version)
+    check_signature(manifest, read_signature(store, _name(manifest)), required=require_signature)
+    return manifest
+
+
+def verify_contents(store: ObjectStore, model: str, version: int) -> ReleaseManifest:
+    """The manifest, after reading every file of the release and comparing its hash, whoever made it.
+
+    Errors: DamageError naming a file.
+    """
+    manifest = read_manifest(store, model, version)
+    prefix = _name(manifest)
+    for file in manifest.files:
+        key = f"{prefix}/{file.path}"
+        try:
+            intact = sha256_bytes(store.get(key)) == file.sha256
+        except NotFoundError:
+            raise DamageError(f"{key} is missing from the release", field=file.path) from None
+        if not intact:
+            raise damaged(key, file)
+    return manifest
+
+
+def read_signature(store: ObjectStore, prefix: str) -> bytes | None:
+    """The signature of the release below `prefix`; None without one."""
     try:
-        return store.get(signature_key(model, version))
+        return store.get(f"{prefix}/{SIGNATURE}")
     except NotFoundError:
         return None
 

@@ -24,7 +24,7 @@ _INSTALL = "install the extra: pip install --constraint constraints.txt 'mtl-ret
 
 
 def sign(name: str, sha256: Mapping[str, str], *, key: str) -> bytes:
-    """A bundle that signs the sums. key: path of a private key, or a pkcs11: URI. Errors: PermanentError, InputError."""
+    """A bundle that signs the sums. key: path of a private key, or a pkcs11: URI. Errors: PermanentError."""
     signing = _library().signing.Config().set_hashing_config(_Known(name, sha256))
     with TemporaryDirectory() as folder:
         target = Path(folder) / "bundle.json"
@@ -36,9 +36,8 @@ def sign(name: str, sha256: Mapping[str, str], *, key: str) -> bytes:
             signing.sign(folder, target)
         except Exception as error:  # of the library, of PKCS#11 modules; its text may name the URI, and with it a PIN
             hint = "is MTL_SIGNING_KEY right, and does its token answer? docs/how-to/sign-releases.md"
-            raise PermanentError(
-                f"cannot sign {name}: {_cause(error, key)}", field="MTL_SIGNING_KEY", hint=hint
-            ) from None
+            said = f"cannot sign {name}: {_cause(error, key)}"
+            raise PermanentError(said, field="MTL_SIGNING_KEY", hint=hint) from None
         return target.read_bytes()
 
 
@@ -101,8 +100,7 @@ def _check_valid(name: str, key: TrustedKey, signed: datetime) -> None:
 def _library() -> Any:
     """model_signing, which takes two seconds to import. Errors: InputError if it is not installed."""
     try:
-        import model_signing.signing
-        import model_signing.verifying
+        import model_signing
     except ModuleNotFoundError as error:
         raise InputError(f"signatures need the package model-signing: {error}", hint=_INSTALL) from None
     return model_signing

@@ -51,6 +51,22 @@ def trusted_keys() -> TrustedKeys | None:
     return None
 
 
+def check_signing(*, required: bool) -> None:
+    """Errors: InputError if `required` and this process has no key; those of `signed_bundle`, if it could not sign now.
+
+    Called before hours of work whose result is to be signed.
+    """
+    if signs():
+        now = datetime.now(UTC)
+        signed_bundle("a signature on trial", {"trial": sha256_json(now.isoformat())}, signed=now)
+    elif required:
+        raise InputError(
+            "register.require_signature is true, and there is no key to sign with",
+            field="MTL_SIGNING_KEY",
+            hint="set MTL_SIGNING_KEY to the key's file where retrains run; mtl keys create FOLDER makes a pair",
+        )
+
+
 def signed_bundle(name: str, sha256: Mapping[str, str], *, signed: datetime) -> bytes:
     """A signature over the sums by the key of this process, proved to be one that it would accept itself.
 
@@ -77,7 +93,7 @@ def sign_document(document: Mapping[str, Any], name: str, *, at: str) -> dict[st
 
 
 def check_document(document: Mapping[str, Any], name: str, *, at: object) -> None:
-    """Errors: SignatureError unless this process verifies nothing, or a trusted key signed the document under `name`."""
+    """Errors: SignatureError unless a trusted key signed the document under `name`, or nothing is verified here."""
     trusted = trusted_keys()
     if trusted is None:
         return

@@ -92,7 +92,7 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
 
 
 def read_trusted(path: Path) -> TrustedKeys:
-    """The keys of a file, or of a folder. Errors: NotFoundError if there is none, InputError for a file that is none."""
+    """The keys of a file, or of a folder. Errors: NotFoundError if there is none, InputError."""
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
         if not files:
@@ -175,14 +175,18 @@ def _days(path: Path, above: bytes) -> Iterator[tuple[str, datetime]]:
             raise _no_line(path, line, "it is neither Retired nor Expires")
         if said is not None:
             try:
-                yield said[1].lower(), _moment(said[2])
-            except ValueError as error:
-                raise _no_line(path, line, str(error)) from None
+                yield said[1].lower(), moment(said[2], field="MTL_TRUSTED_KEYS")
+            except InputError as error:
+                raise _no_line(path, line, error.message) from None
 
 
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def moment(text: str, *, field: str) -> datetime:
+    """The beginning of a day, or a moment, in UTC if it says nothing else. Errors: InputError."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{text[:40]!r} is no day", field=field, hint="YYYY-MM-DD, e.g. 2027-01-31") from None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
 def _no_line(path: Path, line: str, problem: str) -> InputError:
