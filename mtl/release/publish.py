@@ -52,8 +52,8 @@ def publish(
     model with its tokenizer too, under merged/, for transformers alone.
     Killed anywhere, it leaves no release, and may be called again. Two at once agree: of each document the first
     stays, and the weights of one version are the same bytes. Where it is signed, each writes its own documents.
-    Errors: InputError for a folder that is no adapter, or without a key if a signature is required; PermanentError if `version` is published with another
-    adapter, DamageError if a file was not stored as it is.
+    Errors: InputError for a folder that is no adapter, or without a key if a signature is required; PermanentError if
+    `version` is published with another adapter; DamageError if a file was not stored as it is.
     """
     check_signing(required=require_signature)
     spec = asdict(load_spec(folder))

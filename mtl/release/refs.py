@@ -119,13 +119,15 @@ def _refuse_unsigned(name: str) -> None:
         raise SignatureError(
             f"{name} has no signature, and a signature is required",
             field="model",
-            hint="use a signed release (mtl models lists the versions), or unset MTL_REQUIRE_SIGNATURE for this command",
+            hint="use a signed release (mtl models lists them), or unset MTL_REQUIRE_SIGNATURE for this command",
         )
 
 
 def _adapter_folder(folder: Path) -> Path:
     if not (folder / ADAPTER).is_file():
         raise NotFoundError(f"{folder} holds no adapter: it has no {ADAPTER}", field="model")
+    if not (folder / MANIFEST).is_file():
+        _refuse_unsigned(f"{folder}, which is no pulled release,")
     return check_model_folder(folder.absolute())
 
 
@@ -134,8 +136,6 @@ def check_model_folder(folder: Path) -> Path:
 
     A pulled folder has the release's manifest, one that was exported has hashes. Errors: DamageError naming the file.
     """
-    if not (folder / MANIFEST).is_file():
-        _refuse_unsigned(f"{folder}, which is no pulled release,")
     if (folder / MANIFEST).is_file():
         manifest = verify_folder(folder)
         for path in strangers(folder, manifest):
