@@ -92,7 +92,7 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
 
 
 def read_trusted(path: Path) -> TrustedKeys:
-    """The keys of a file, or of a folder. Errors: NotFoundError if there is none, InputError."""
+    """The keys of a file, or of a folder. Errors: NotFoundError if there is none; InputError."""
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
         if not files:
@@ -103,7 +103,14 @@ def read_trusted(path: Path) -> TrustedKeys:
         files = [path]
     else:
         raise NotFoundError(f"no trusted keys: there is no {path}", field="MTL_TRUSTED_KEYS", hint=_CREATE)
-    return {key.sha256: key for key in map(read_public, files)}
+    keys: dict[str, TrustedKey] = {}
+    for key in map(read_public, files):
+        if key.sha256 in keys:
+            said = f"{keys[key.sha256].path} and {key.path} are the same key"
+            hint = "remove one of them: they may say something else of how long it is valid"
+            raise InputError(said, field="MTL_TRUSTED_KEYS", hint=hint)
+        keys[key.sha256] = key
+    return keys
 
 
 def read_public(path: Path) -> TrustedKey:
@@ -118,7 +125,11 @@ def read_public(path: Path) -> TrustedKey:
             field="MTL_TRUSTED_KEYS",
             hint=f"the one that stands beside it, e.g. {PUBLIC}; keep the private key where only the signer reads it",
         )
-    days = dict(_days(path, data.partition(_BEGIN)[0]))
+    days: dict[str, datetime] = {}
+    for line, word, day in _days(path, data.partition(_BEGIN)[0]):
+        if word in days:
+            raise _no_line(path, line, "it is there twice")
+        days[word] = day
     return TrustedKey(path, _pem(_loaded(path, data)), days.get("retired"), days.get("expires"))
 
 
@@ -167,15 +178,15 @@ def _pem(key: ec.EllipticCurvePublicKey) -> bytes:
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
-def _days(path: Path, above: bytes) -> Iterator[tuple[str, datetime]]:
-    """What the lines above a key say. Errors: InputError for a word or a day that is none, so that none is missed."""
+def _days(path: Path, above: bytes) -> Iterator[tuple[str, str, datetime]]:
+    """(line, word, day) of the lines above a key. Errors: InputError for a word or day that is none: none is missed."""
     for line in above.decode(errors="replace").splitlines():
         said = _LINE.fullmatch(line)
         if said is None and line.strip():
             raise _no_line(path, line, "it is neither Retired nor Expires")
         if said is not None:
             try:
-                yield said[1].lower(), moment(said[2], field="MTL_TRUSTED_KEYS")
+                yield line, said[1].lower(), moment(said[2], field="MTL_TRUSTED_KEYS")
             except InputError as error:
                 raise _no_line(path, line, error.message) from None
 

@@ -37,6 +37,9 @@ def test_a_folder_of_keys(tmp_path: Path) -> None:
         "2026.pem": None,
     }
     assert found.keys() == {first.sha256, second.sha256}
+    (trusted / "2025-copy.pub").write_bytes(first.path.read_bytes())
+    with pytest.raises(InputError, match=r"2025-copy\.pub and .*2025\.pub are the same key"):
+        read_trusted(trusted)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +49,10 @@ def test_a_folder_of_keys(tmp_path: Path) -> None:
         (lambda text: text + text, "holds 2 keys, expected one"),
         (lambda text: text.replace("E", "!"), "no public key in PEM|holds 0 keys"),
         (lambda text: "Expires: next year\n" + text, "cannot read the line 'Expires: next year' .* is no day"),
+        (
+            lambda text: "Expires: 2027-01-01\nExpires: 2028-01-01\n" + text,
+            "2028-01-01' .* it is there twice",
+        ),
         (lambda text: "Expired: 2026-01-01\n" + text, "cannot read the line 'Expired: 2026-01-01'"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,16 +23,12 @@ class Keys:
         """Sign with the key `name` from now on, and trust it; the path of its public key."""
         private, public = create_pair(self.folder / name)
         self.env.setenv("MTL_SIGNING_KEY", str(private))
-        return self.trust(name, public.path.read_text())
-
-    def trust(self, name: str, text: str) -> Path:
-        (self.trusted / f"{name}.pub").write_text(text)
-        return self.trusted / f"{name}.pub"
+        return shutil.copy(public.path, self.trusted / f"{name}.pub")
 
     def say(self, name: str, line: str) -> None:
-        """Put a line above a trusted key."""
+        """Put one line above a trusted key."""
         path = self.trusted / f"{name}.pub"
-        path.write_text(f"{line}\n{path.read_text()}")
+        path.write_text(f"{line}\n{path.read_text()[path.read_text().index('-----BEGIN') :]}")
 
     def forget(self) -> None:
         """Have no key and trust none: what somebody can do who has the bucket's keys alone."""
