@@ -108,7 +108,8 @@ def _make_visible(store: ObjectStore, manifest: ReleaseManifest) -> None:
     elif before is not None:  # of a publisher that was killed, and of another manifest
         store.delete(f"{prefix}/{SIGNATURE}")
     won = store.put_if_absent(f"{prefix}/{MANIFEST}", manifest.to_bytes())
-    if not won and before is not None and read_manifest(store, manifest.model, manifest.version) != manifest:
+    fits = signature is not None and read_manifest(store, manifest.model, manifest.version) == manifest
+    if not (won or fits) and before is not None:
         store.put(f"{prefix}/{SIGNATURE}", before)
 
 

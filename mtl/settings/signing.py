@@ -16,8 +16,10 @@ PKCS11 = "pkcs11:"
 """What begins the name of a key that a KMS or HSM holds (RFC 7512)."""
 
 
-def _no_key_itself(value: SecretStr) -> SecretStr:
-    if "-----BEGIN" in value.get_secret_value():
+def _place(value: SecretStr) -> SecretStr:
+    """Where a key is, never the key itself."""
+    name = value.get_secret_value()
+    if "-----BEGIN" in name:
         raise refused(
             InputError(
                 "MTL_SIGNING_KEY holds a key itself, expected where the key is",
@@ -25,13 +27,13 @@ def _no_key_itself(value: SecretStr) -> SecretStr:
                 hint="set it to the path of the key's file, or to a pkcs11: URI; keep the key out of the environment",
             )
         )
-    return value
+    return SecretStr(str(local_path(name))) if name.startswith("~") else value
 
 
 class SigningSettings(Variables):
     """Who signs releases and the journal of champions, and who verifies them."""
 
-    key: Annotated[SecretStr, AfterValidator(_no_key_itself)] | None = variable(
+    key: Annotated[SecretStr, AfterValidator(_place)] | None = variable(
         "MTL_SIGNING_KEY",
         meaning="key that signs releases and the journal: a PEM file, or a pkcs11: URI of a KMS or HSM",
         default=None,

@@ -75,7 +75,10 @@ def signed_bundle(name: str, sha256: Mapping[str, str], *, signed: datetime) -> 
     key = signing_settings().key
     trusted = trusted_keys()
     assert key is not None and trusted is not None, "asked only where signs() is true"
-    bundle = sign(name, sha256, key=key.get_secret_value())
+    place = key.get_secret_value()
+    if not place.startswith(PKCS11):
+        public_key_of(Path(place))  # for its words on a file that is missing, or is no key
+    bundle = sign(name, sha256, key=place)
     verify(name, sha256, bundle, trusted=trusted, signed=signed)
     return bundle
 
@@ -120,5 +123,5 @@ def _own_key(key: str) -> TrustedKeys:
             field="MTL_TRUSTED_KEYS",
             hint="set it to the file of the public key, which pkcs11-tool and p11tool export",
         )
-    own = public_key_of(Path(key).expanduser())
+    own = public_key_of(Path(key))
     return {own.sha256: own}
