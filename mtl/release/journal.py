@@ -23,7 +23,7 @@ from mtl.release.chain import find_faults
 from mtl.release.layout import ReleaseManifest
 from mtl.release.vouching import VOUCHES, find_unproved, hash_before
 from mtl.seal import seal, unseal
-from mtl.signing.configured import sign_document
+from mtl.signing.configured import SIGNATURE, check_key, sign_document
 from mtl.store.base import ObjectStore
 from mtl.store.log import AppendResult, Entry, Log
 
@@ -57,11 +57,12 @@ class Change:
 @dataclass(frozen=True, slots=True)
 class Journal:
     """All changes, oldest first, as read at one time. `seq` is the number of the last one, 0 for none; `sha256` its
-    entry's."""
+    entry's; `signed` whether that has a signature."""
 
     seq: int
     changes: Sequence[Change]
     sha256: str | None = None
+    signed: bool = False
 
     @property
     def head(self) -> Change | None:
@@ -96,6 +97,11 @@ class Journal:
         if last and last.manifest_sha256 != manifest.sha256:
             key = f"{release_prefix(manifest.model, manifest.version)}/{MANIFEST}"
             raise DamageError(f"{key} is not the manifest that was promoted", field=MANIFEST)
+
+    def check_key(self) -> None:
+        """Errors: InputError if the journal is signed and this process has no key, so that it must not write to it."""
+        if self.signed:
+            check_key("the journal of champions is signed, and an entry without a signature would be refused")
 
     def champions_from(self, seq: int) -> set[int]:
         """Every version that entry `seq` or a later one made champion."""
@@ -141,7 +147,10 @@ def read_unproved(store: ObjectStore, model: str) -> tuple[Journal, Mapping[int,
     for number, fault in find_faults(entries, changes, seq):
         raise DamageError(f"{log.key(number)} {fault}", field=log.key(number), hint=REPAIR)
     check_last(log, seq, last, said_by=_last_key(model))
-    return Journal(seq, list(changes.values()), entries[seq].sha256 if entries else None), entries
+    if not entries:
+        return Journal(0, ()), entries
+    head = entries[seq]
+    return Journal(seq, list(changes.values()), head.sha256, signed=SIGNATURE in head.document), entries
 
 
 def newest_journal(store: ObjectStore, model: str, known: Journal) -> Journal:

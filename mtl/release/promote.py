@@ -249,7 +249,8 @@ def _change(
     forced: bool,
     require_signature: bool = False,
 ) -> Change:
-    """The entry to write, once the release has proved to be whole."""
+    """The entry to write, once the release has proved to be whole. Errors: InputError without a key that it needs."""
+    journal.check_key()
     if not reason.strip():
         raise InputError(f"a {kind} needs a reason", field="reason", hint="it is kept in the journal")
     manifest = verify_release(store, model, version, require_signature=require_signature)

@@ -35,7 +35,7 @@ from mtl.release.layout import find_manifest
 from mtl.release.promote import reconcile
 from mtl.release.signature import verify_release
 from mtl.release.vouching import find_unproved
-from mtl.signing.configured import signs, trusted_keys
+from mtl.signing.configured import check_key, trusted_keys
 from mtl.store.base import ObjectStore
 from mtl.store.log import Entry, Log
 
@@ -95,12 +95,8 @@ def _lost(log: Log, entries: Mapping[int, Entry], changes: Mapping[int, Change],
     lost = dict(find_faults(entries, changes, last))
     readable = {seq: entry for seq, entry in entries.items() if seq not in lost}
     lost |= dict.fromkeys((seq for seq, _ in find_unproved(log, readable, last)), "stands on no trusted key")
-    if lost and trusted_keys() is not None and not signs():
-        raise InputError(
-            f"the journal is signed, and {log.key(min(lost))} cannot be filled in without a key",
-            field="MTL_SIGNING_KEY",
-            hint="run it where MTL_SIGNING_KEY is set",
-        )
+    if lost and trusted_keys() is not None:
+        check_key(f"{log.key(min(lost))} cannot be filled in without a signature")
     return sorted(lost)
 
 

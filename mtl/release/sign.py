@@ -17,7 +17,7 @@ from mtl.release.journal import Change, read_unproved
 from mtl.release.layout import ReleaseManifest
 from mtl.release.promote import Promotion, append_announced
 from mtl.release.signature import sign_release, verify_contents
-from mtl.signing.configured import signs
+from mtl.signing.configured import check_key
 from mtl.store.base import ObjectStore
 
 _LONGEST_TEXT = 2000
@@ -29,7 +29,7 @@ def sign_published(store: ObjectStore, model: str, version: int) -> ReleaseManif
     A release that was promoted must be the one that was promoted. Errors: InputError without a key; NotFoundError;
     DamageError naming a file.
     """
-    _check_signs()
+    check_key("a release cannot be signed")
     manifest = verify_contents(store, model, version)
     changes, _ = read_unproved(store, model)
     changes.check_pinned(manifest)
@@ -47,7 +47,7 @@ def sign_journal(
     champion: who is champion, so that nobody vouches for a journal that says something else.
     Errors: InputError without a key, or if the journal names another champion; NotFoundError if it names none.
     """
-    _check_signs()
+    check_key("the journal cannot be signed")
     if not reason.strip():
         raise InputError("a signature needs a reason", field="reason", hint="it is kept in the journal")
     journal, entries = read_unproved(store, model)
@@ -73,12 +73,3 @@ def sign_journal(
         manifest_sha256=head.manifest_sha256,
     )
     return append_announced(store, journal, change, model=model, expected=champion, aliases=aliases, vouching=entries)
-
-
-def _check_signs() -> None:
-    if not signs():
-        raise InputError(
-            "there is no key to sign with",
-            field="MTL_SIGNING_KEY",
-            hint="set MTL_SIGNING_KEY to the key's file; mtl keys create FOLDER makes a pair",
-        )

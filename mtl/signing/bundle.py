@@ -10,6 +10,7 @@ The library reads folders, keys and signatures from files. The sums here are kno
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mtl.errors import InputError, PermanentError, SignatureError
+from mtl.printable import printable
 from mtl.settings.signing import PKCS11
 from mtl.signing.keys import TrustedKey, TrustedKeys
 
@@ -124,10 +126,18 @@ class _Known:
         """What a signature wants ignored is not ignored here."""
 
 
+_PARTS = (
+    ("changed:", re.compile(r"Hash mismatch for \\?'([^'\\]+)")),
+    ("added:", re.compile(r"Extra files found in model [^:]*: ([^'\"\]]+)")),
+    ("missing:", re.compile(r"Missing files in model [^:]*: ([^'\"\]]+)")),
+)
+
+
 def _cause(error: Exception, secret: str) -> str:
     return f"{type(error).__name__}: {error}".replace(secret, "the key")[:300]
 
 
 def _mismatch(error: Exception) -> str:
-    """In words; InvalidSignature has no text."""
-    return str(error).removeprefix("Signature mismatch: ")[:300] or "the signature is wrong"
+    """What the library found, in words; of a wrong signature it says nothing."""
+    found = [f"{word} {', '.join(names)}" for word, part in _PARTS if (names := part.findall(str(error)))]
+    return "; ".join(found) or printable(str(error))[:200] or "the signature is wrong"

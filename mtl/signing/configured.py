@@ -51,20 +51,26 @@ def trusted_keys() -> TrustedKeys | None:
     return None
 
 
+def check_key(why: str) -> None:
+    """Errors: InputError that begins with `why`, if this process has no key to sign with."""
+    if not signs():
+        raise InputError(
+            f"{why}; there is no key to sign with",
+            field="MTL_SIGNING_KEY",
+            hint="run it where MTL_SIGNING_KEY is set; mtl keys create FOLDER makes a pair",
+        )
+
+
 def check_signing(*, required: bool) -> None:
     """Errors: InputError if `required` and this process has no key; those of `signed_bundle`, if it could not sign now.
 
     Called before hours of work whose result is to be signed.
     """
+    if required:
+        check_key("register.require_signature is true")
     if signs():
         now = datetime.now(UTC)
         signed_bundle("a signature on trial", {"trial": sha256_json(now.isoformat())}, signed=now)
-    elif required:
-        raise InputError(
-            "register.require_signature is true, and there is no key to sign with",
-            field="MTL_SIGNING_KEY",
-            hint="set MTL_SIGNING_KEY to the key's file where retrains run; mtl keys create FOLDER makes a pair",
-        )
 
 
 def signed_bundle(name: str, sha256: Mapping[str, str], *, signed: datetime) -> bytes:
@@ -87,9 +93,12 @@ def sign_document(document: Mapping[str, Any], name: str, *, at: str) -> dict[st
     """The document with its signature; as it is, if this process does not sign.
 
     name: its key in the store, which is signed with it. at: the moment that the document states.
+    Errors: InputError if it verifies what it reads, and could not read this again.
     """
     plain = dict(document)
     if not signs():
+        if trusted_keys() is not None:
+            check_key(f"{name} would be refused without a signature, because keys are trusted here")
         return plain
     bundle = signed_bundle(name, {name: sha256_json(plain)}, signed=moment(at, name))
     return plain | {SIGNATURE: json.loads(bundle)}

@@ -189,7 +189,7 @@ def test_a_repair_signs_what_it_fills_in_and_needs_a_key(
     rewrite(store, 4, signature=None)
     store.delete(key(2))
     keys.read_only()
-    with pytest.raises(InputError, match=f"{key(2)} cannot be filled in without a key"):
+    with pytest.raises(InputError, match=f"{key(2)} cannot be filled in without a signature"):
         repair(1)
     keys.env.setenv("MTL_SIGNING_KEY", str(keys.folder / "ours/signing.key"))
     with pytest.raises(InputError, match="say who shall be: --champion"):
@@ -233,6 +233,20 @@ def test_a_journal_from_before_signing_is_vouched_for_by_hand(
     rewrite(store, 1, reason="better")
     rollback(store, model=MODEL, reason="bad", actor="ann", aliases=aliases)
     assert champions(store) == [1, 2, 2, 1]
+
+
+def test_a_process_without_the_key_writes_nothing_that_others_would_refuse(
+    store: MemoryStore, keys: Keys, aliases: MemoryAliases
+) -> None:
+    """A machine whose settings are incomplete must not stop everybody's pulls."""
+    for without in (keys.read_only, keys.forget):
+        without()
+        with pytest.raises(InputError, match=r"journal of champions is signed(.|\n)*where MTL_SIGNING_KEY is set"):
+            go(store, aliases, 3, 1)
+    aliases.set_alias("champion", 3)
+    with pytest.raises(InputError, match="there is no key to sign with"):
+        follow(store, model=MODEL, aliases=aliases)
+    assert champions(store) == [1, 2, 1]
 
 
 def test_after_a_new_key_signed_the_old_one_may_go(store: MemoryStore, keys: Keys, aliases: MemoryAliases) -> None:
