@@ -28,7 +28,7 @@ from mtl.release.layout import (
     published_versions,
     read_manifest,
 )
-from mtl.release.signature import check_signature, read_signature
+from mtl.release.signature import check_folder_signature, check_signature, read_signature
 from mtl.store.base import ObjectStore
 from mtl.store.files import disk_errors, written_aside
 
@@ -172,8 +172,7 @@ def verify_folder(folder: Path) -> ReleaseManifest:
     for file in manifest.files:
         if not is_right(folder / file.path, file):
             raise damaged(str(folder / file.path), file)
-    signature = folder / SIGNATURE
-    check_signature(manifest, signature.read_bytes() if signature.is_file() else None)
+    check_folder_signature(manifest, folder)
     return manifest
 
 

@@ -9,12 +9,15 @@ accepts that folder. The manifest states model and version, so that a signed rel
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from mtl.errors import DamageError, NotFoundError, SignatureError
 from mtl.fingerprint import sha256_bytes
 from mtl.layout import MANIFEST, SIGNATURE, release_prefix
 from mtl.release.layout import ReleaseManifest, damaged, read_manifest
 from mtl.signing.bundle import verify
 from mtl.signing.configured import moment, signature_required, signed_bundle, signs, trusted_keys
+from mtl.signing.keys import TrustedKey
 from mtl.store.base import ObjectStore
 
 
@@ -26,10 +29,11 @@ def sign_release(manifest: ReleaseManifest) -> bytes | None:
     return signed_bundle(name, _sums(manifest), signed=moment(manifest.created, name))
 
 
-def check_signature(manifest: ReleaseManifest, signature: bytes | None, *, required: bool = False) -> None:
-    """Errors: SignatureError if a signature is wrong, or is missing where one is required.
+def check_signature(manifest: ReleaseManifest, signature: bytes | None, *, required: bool = False) -> TrustedKey | None:
+    """The trusted key that signed a release; None if nobody did, or nothing is verified because no key is trusted.
 
-    required: by a configuration; the settings may require it too. Without trusted keys nothing is verified.
+    required: by a configuration; the settings may require it too.
+    Errors: SignatureError if a signature is wrong, or is missing where one is required.
     """
     required = required or signature_required()
     trusted = trusted_keys()
@@ -42,13 +46,20 @@ def check_signature(manifest: ReleaseManifest, signature: bytes | None, *, requi
                 hint=f"if you know that it is yours: mtl sign v{manifest.version}, where MTL_SIGNING_KEY is set",
             )
     elif trusted is not None:
-        verify(name, _sums(manifest), signature, trusted=trusted, signed=moment(manifest.created, name))
+        return verify(name, _sums(manifest), signature, trusted=trusted, signed=moment(manifest.created, name))
     elif required:
         raise SignatureError(
             f"{name} must be signed, and no key is trusted here by which its signature could be verified",
             field=name,
             hint="set MTL_TRUSTED_KEYS to the public keys whose signatures count",
         )
+    return None
+
+
+def check_folder_signature(manifest: ReleaseManifest, folder: Path) -> TrustedKey | None:
+    """As `check_signature`, of a pulled folder."""
+    path = folder / SIGNATURE
+    return check_signature(manifest, path.read_bytes() if path.is_file() else None)
 
 
 def verify_release(store: ObjectStore, model: str, version: int, *, require_signature: bool = False) -> ReleaseManifest:

@@ -66,6 +66,6 @@ def test_signing_is_set_up_for_what_was_released_before(
     assert (code, said["champion"], said["changed"]) == (0, 1, False)
     monkeypatch.delenv("MTL_SIGNING_KEY")
     code, said = mtl("pull", "champion", str(tmp_path / "out"), "--name", MODEL)
-    assert (code, said["version"]) == (0, 1)
+    assert (code, said["version"], said["signed_by"]) == (0, 1, "signing.pub")
     code, said = mtl("models", "--history", "--name", MODEL)
     assert [change["reason"] for change in said["history"]] == ["better", "signing was set up"]

@@ -23,7 +23,7 @@ class Keys:
         """Sign with the key `name` from now on, and trust it; the path of its public key."""
         private, public = create_pair(self.folder / name)
         self.env.setenv("MTL_SIGNING_KEY", str(private))
-        return shutil.copy(public.path, self.trusted / f"{name}.pub")
+        return Path(shutil.copy(public.path, self.trusted / f"{name}.pub"))
 
     def say(self, name: str, line: str) -> None:
         """Put one line above a trusted key."""
