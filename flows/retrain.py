@@ -17,6 +17,7 @@ from mtl.config.retrain import RetrainConfig, load_config
 from mtl.pipeline import gate, outcome, promotable
 from mtl.pipeline.records import FlowRunRef, Outcome, PreparedDataset, RegisteredVersion, RetrainSummary
 from mtl.settings import prefect_settings
+from mtl.signing.configured import check_signing
 from mtl.training.result import TrainedModel
 from mtl.workspace import open_workspace
 
@@ -47,6 +48,7 @@ def _retrain(config: RetrainConfig, reason: str) -> RetrainSummary:
     log, workspace = get_run_logger(), open_workspace()
     if reason:
         log.info("started because: %s", reason)
+    check_signing(required=config.register_.require_signature)
     dataset = steps.prepare(config)
     promotable.refuse_unpromotable(config, dataset.unpromotable)
     trained = steps.train(config, dataset.fingerprint)
@@ -63,7 +65,7 @@ def _retrain(config: RetrainConfig, reason: str) -> RetrainSummary:
         question = gate.question(registered, decision, reason=reason)
         answer = approval.ask(question, key=decision.awaits, hours=config.gate.approval_hours)
         decision = steps.conclude(config, dataset, evaluation, registered, decision, answer)
-    promotion = steps.promote(registered, decision)
+    promotion = steps.promote(config, registered, decision)
     made = outcome.keep_outcome(workspace, config, trained, evaluation, registered, decision, promotion)
     artifacts.links(registered, dataset)
     if made.decision.promoted:

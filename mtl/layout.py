@@ -5,7 +5,7 @@ runs/{identity}/log/..., manifests/, blobs/    checkpoints, see mtl.checkpoints
 runs/{identity}/result.json                    the result of a finished training
 runs/{identity}/evaluation/...                 its report, the scores of single examples, its week (rotation)
 runs/{identity}/judged/{rules}.json            what became of it under one evaluation and gate
-releases/{model}/v{n}/...                      a release: files, then manifest.json last
+releases/{model}/v{n}/...                      a release: files, then model.sig if it is signed, manifest.json last
 releases/{model}/decisions/v{n}/{asked}.json   the decision about a version, see mtl.pipeline.gate
 releases/{model}/log/{seq}.json                the journal of champions, see mtl.release.journal
 told/{model}/{event}/{key}                     marks of events that people were notified of
@@ -22,6 +22,8 @@ from mtl.errors import InputError
 DATASETS, RUNS, RELEASES = "datasets/", "runs/", "releases/"
 MANIFEST = "manifest.json"
 """The last file of a data set or a release: without it there is none."""
+SIGNATURE = "model.sig"
+"""The signature of a release, over all its files and the manifest."""
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from mtl.cli import operations, private, terminal
+from mtl.cli import operations, private, signatures, terminal
 from mtl.errors import InputError, InternalError, InterruptedByUser, MtlError
 from mtl.service.redact import clean as redact
 from mtl.settings import bypass_proxy_for_loopback
@@ -319,3 +319,4 @@ def prune_checkpoints(
 
 
 operations.register(app)
+signatures.register(app)

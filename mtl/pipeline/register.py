@@ -75,6 +75,7 @@ def register(
         differences=_differences(evaluation.report),
         licences=_licences(config, dataset),
         merged=config.register_.merged,
+        require_signature=config.register_.require_signature,
     )
     tracker.log_text(run, page, REPORT_PAGE)
     kept = keep_page(workspace, model, version, page)
