@@ -4,7 +4,7 @@ run        threads, data set, base; the run's identity; its lease on the checkpo
 _begin     found finished, or restored from its newest good commit, or a compatible run's, or begun
 _train     the model with its adapter (`build`), the batches, and the callbacks beside transformers' loop:
            Progress (losses as events), StepLosses (of every step, for `mtl reproduce`), Validation (held-out loss,
-           best step, early stop), Checkpoints (every save_steps, carried to the store by Uploads while training goes on)
+           best step, early stop), Checkpoints (every save_steps, carried to the store by Uploads meanwhile)
 finish     the last commit is marked, and the result is kept
 """
 
@@ -40,8 +40,9 @@ from mtl.training.events import EventWriter
 from mtl.training.history import read_log, result_adapter
 from mtl.training.losses import StepLosses
 from mtl.training.machine import keep_freed_memory
+from mtl.training.packages import installed_versions
 from mtl.training.plan import TrainPlan, identity_fields, thread_count
-from mtl.training.record import TrainingRecord, hardware, installed_packages, keep_record, read_record
+from mtl.training.record import TrainingRecord, hardware, keep_record, read_record
 from mtl.training.result import TrainedModel, keep_result, read_result
 from mtl.training.resume import Start, start_run
 from mtl.training.trainer import LoraTrainer
@@ -69,10 +70,13 @@ def run(plan: TrainPlan, events: EventWriter) -> TrainedModel | None:
         result, losses = _train(config, data, ref, checkpoints, start=begin, events=events, stop=stop, work=work)
         if ranks.is_leader():
             checkpoints.finish(result.steps)
-            packages, processor = installed_packages(), hardware(device_kind())
-            keep_record(store, TrainingRecord(identity.sha256, losses, packages, processor))
+            keep_record(store, _record(plan, identity, losses))
             keep_result(store, result)
     return read_result(store, identity.sha256) if ranks.is_leader() else None
+
+
+def _record(plan: TrainPlan, identity: RunIdentity, losses: tuple[float | None, ...]) -> TrainingRecord:
+    return TrainingRecord(identity.sha256, plan.config, losses, installed_versions(), hardware(device_kind()))
 
 
 def _begin(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from importlib.metadata import distributions
 from platform import machine
+from typing import Any
 
 from pydantic import ConfigDict, with_config
 
@@ -20,12 +20,13 @@ _AGAIN = "train again: it is made again from the run's last commit"
 @with_config(ConfigDict(extra="ignore"))
 @dataclass(frozen=True)
 class TrainingRecord:
-    """losses: per target token of each optimizer step, in full precision; None for a step that nobody measured.
-
-    packages: name -> version of all that was installed. hardware: which processor did the sums.
+    """config: of the retrain, as plain values. losses: per target token of each optimizer step, in full precision;
+    None for a step that nobody measured. packages: name -> version of all that was installed. hardware: which
+    processor did the sums.
     """
 
     identity: Sha256
+    config: dict[str, Any]
     losses: tuple[Number | None, ...]
     packages: dict[Line, Line]
     hardware: Line
@@ -44,20 +45,13 @@ def read_record(store: ObjectStore, identity: str) -> TrainingRecord:
     return record
 
 
-def installed_packages() -> dict[str, str]:
-    """Name -> version of every installed distribution, as `pip list` has them; of two of one name the one imported."""
-    found: dict[str, str] = {}
-    for item in distributions():
-        name, version = item.metadata["Name"], item.version
-        if name and version:
-            found.setdefault(name, version)
-    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
-
-
 def hardware(device: str) -> str:
     """The GPU's name, or the instructions that the CPU offers: by these torch chooses how it adds up."""
     import torch  # seconds, which who only reads a record need not wait for
 
+    from mtl.model.precision import use_bf16
+
     if device == "cuda":
         return str(torch.cuda.get_device_name())
-    return f"{machine()} {torch.backends.cpu.get_cpu_capability()}"
+    bf16 = " bf16" if use_bf16("auto", d_model=1 << 10, device=device) else ""
+    return f"{machine()} {torch.backends.cpu.get_cpu_capability()}{bf16}"

@@ -1,0 +1,71 @@
+"""lineage: OpenLineage events of a retrain, where OpenLineage is configured by its own variables or openlineage.yml.
+
+What cannot be sent is a warning, once a run, and never stops a retrain. The events themselves are in lineage_events.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mtl.service.redact import clean
+from mtl.settings.environment import current
+
+_log = logging.getLogger(__name__)
+_NAMES = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG")
+_TRANSPORT = "OPENLINEAGE__TRANSPORT"
+_FILES = (Path("openlineage.yml"), Path("~/.openlineage/openlineage.yml"))
+_LONGEST = 300
+DEFAULT_NAMESPACE = "mtl-retrain"
+
+
+def is_configured(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether somebody told OpenLineage where events go. Without that, its client prints them."""
+    values = current() if environ is None else environ
+    if values.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
+        return False
+    named = any(values.get(name) for name in _NAMES) or any(name.startswith(_TRANSPORT) for name in values)
+    return named or any(path.expanduser().is_file() for path in _FILES)
+
+
+def namespace() -> str:
+    """The namespace of the jobs (`OPENLINEAGE_NAMESPACE`)."""
+    return current().get("OPENLINEAGE_NAMESPACE") or DEFAULT_NAMESPACE
+
+
+def send(run: str, make: Callable[[], Any]) -> bool:
+    """Send the event that `make` gives; False if nothing was sent. run: id of the run that it is of. Never raises."""
+    if not is_configured():
+        return False
+    if find_spec("openlineage") is None:
+        _warn(run, "openlineage-python is not installed: pip install 'mtl-retrain[lineage]'")
+        return False
+    try:
+        from openlineage.client import OpenLineageClient
+
+        client = OpenLineageClient()
+        try:
+            client.emit(make())
+        finally:
+            client.close(timeout=0)
+    except Exception as error:  # whatever is wrong with the news, the retrain goes on
+        _warn(run, f"{type(error).__name__}: {error}")
+        return False
+    return True
+
+
+@lru_cache(maxsize=64)
+def _warned(run: str) -> list[str]:
+    """What was warned of for a run."""
+    return []
+
+
+def _warn(run: str, cause: str) -> None:
+    said = _warned(run)
+    if not said:
+        said.append(cause)
+        _log.warning("the retrain goes on without its OpenLineage events: %s", clean(cause)[:_LONGEST])
