@@ -14,27 +14,27 @@ from typing import Any
 
 from mtl.service.redact import clean
 from mtl.settings.environment import current
+from mtl.settings.service import LineageSettings
 
 _log = logging.getLogger(__name__)
-_NAMES = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG")
 _TRANSPORT = "OPENLINEAGE__TRANSPORT"
 _FILES = (Path("openlineage.yml"), Path("~/.openlineage/openlineage.yml"))
 _LONGEST = 300
-DEFAULT_NAMESPACE = "mtl-retrain"
 
 
 def is_configured(environ: Mapping[str, str] | None = None) -> bool:
     """Whether somebody told OpenLineage where events go. Without that, its client prints them."""
     values = current() if environ is None else environ
-    if values.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
+    settings = LineageSettings.read(values)
+    if (settings.disabled or "").strip().lower() == "true":
         return False
-    named = any(values.get(name) for name in _NAMES) or any(name.startswith(_TRANSPORT) for name in values)
-    return named or any(path.expanduser().is_file() for path in _FILES)
+    named = settings.url or settings.config or any(name.startswith(_TRANSPORT) for name in values)
+    return bool(named) or any(path.expanduser().is_file() for path in _FILES)
 
 
 def namespace() -> str:
-    """The namespace of the jobs (`OPENLINEAGE_NAMESPACE`)."""
-    return current().get("OPENLINEAGE_NAMESPACE") or DEFAULT_NAMESPACE
+    """The namespace of the jobs."""
+    return LineageSettings.read().namespace
 
 
 def send(run: str, make: Callable[[], Any]) -> bool:

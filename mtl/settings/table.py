@@ -15,6 +15,7 @@ GROUPS: tuple[type[Variables], ...] = (
     work.TrainerSettings,
     service.CostSettings,
     service.NotifySettings,
+    service.LineageSettings,
     service.WebhookSettings,
     service.ServeSettings,
     work.MountedSettings,

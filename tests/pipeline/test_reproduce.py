@@ -98,3 +98,117 @@ def test_an_unchanged_version_is_bit_equal_and_nothing_of_the_workspace_is_touch
     assert found["text"].startswith(f"{MODEL} v1 is bit-equal: trained again, its adapter has the same sha256 ")
     assert released.files() == before
     assert not list((released.home / "reproduce").glob("work-*"))
+
+
+def test_another_data_row_is_named_with_the_first_step_whose_loss_differs(
+    released: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_news(released.news, first="Nobody knows what Town 0 did .")
+    try:
+        code, found = reproduced(capsys, "--from-sources")
+    finally:
+        write_news(released.news)
+    assert (code, found["result"]) == (3, "differs")
+    assert [item["field"] for item in found["differences"]] == ["dataset", f"dataset.summarize {released.news.name}"]
+    assert found["first_step"]["recorded"] != found["first_step"]["found"]
+    step = found["first_step"]["step"]
+    assert f"differs: the first step whose loss differs is {step} of 6 (recorded " in found["text"]
+    assert "these differ: dataset (recorded " in found["text"]
+
+
+def test_one_more_thread_is_named(released: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = reproduced(capsys, "--threads", "2")
+    (difference,) = found["differences"]
+    assert (difference["field"], difference["recorded"], difference["found"]) == ("threads", "1", "2")
+    assert "threads (recorded 1, found 2)" in found["text"]
+    # Sums this small may be rounded alike on two threads.
+    assert (code, found["result"]) in [(0, "bit-equal"), (3, "differs")]
+
+
+def as_installed(folder: Path, name: str, its: str) -> Path:
+    """A folder that, first on the path, makes a package look as if another version of it were installed."""
+    info = folder / f"{name}-{its}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {its}\n\nText.\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "code"), [("safetensors", "library.safetensors", 3), ("rich", "package.rich", 0)]
+)
+def test_another_library_version_is_named(released: Place, tmp_path: Path, name: str, field: str, code: int) -> None:
+    path = as_installed(tmp_path, name, "99.1")
+    done = subprocess.run(
+        [sys.executable, "-m", "mtl.cli", "reproduce", "v1", "--check-only", "--json"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(path), str(Path.cwd())])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    (difference,) = found["differences"]
+    assert (done.returncode, found["result"]) == (code, "not trained")
+    assert (difference["field"], difference["recorded"], difference["found"]) == (field, version(name), "99.1")
+    assert "provenance/constraints.txt" in difference["hint"]
+    assert (f"differs: {field} (recorded {version(name)}, found 99.1)" in done.stderr) == difference["decides"]
+
+
+def test_a_pruned_data_set_is_prepared_again_and_a_base_that_moved_is_taken_from_the_release(
+    released: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(released.home, home)
+    shutil.rmtree(home / "store" / "datasets")
+    monkeypatch.setenv("MTL_HOME", str(home))
+    elsewhere = released.base.rename(released.base.with_name("elsewhere"))
+    try:
+        code, found = reproduced(capsys)
+    finally:
+        elsewhere.rename(released.base)
+    assert (code, found["result"], found["differences"]) == (0, "bit-equal", [])
+    assert not (home / "store" / "datasets").exists()
+
+
+def test_without_the_run_the_release_alone_is_enough(
+    released: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(released.home, home)
+    shutil.rmtree(home / "store" / "runs")
+    monkeypatch.setenv("MTL_HOME", str(home))
+    code, found = reproduced(capsys, "--check-only")
+    assert (code, found["differences"], found["text"]) == (
+        0,
+        [],
+        f"{MODEL} v1 was not trained again; nothing differs so far.",
+    )
+
+
+def test_a_release_of_an_earlier_version_says_what_it_lacks(
+    released: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(released.home, home)
+    monkeypatch.setenv("MTL_HOME", str(home))
+    store = open_store(str(home / "store"))
+    facts = read_manifest(store, MODEL, 1).facts
+    (folder,) = (home / "cache" / "models").iterdir()
+    publish(store, folder, model=MODEL, version=2, facts=facts, documents={"report.md": "# Report"})
+    assert mtl(["reproduce", "v2"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {MODEL} v2 cannot be trained again: its release has no provenance/config.json and no "
+        "provenance/run.json\n  it was published by an earlier version of mtl, which did not record this; "
+        "a new retrain does\n"
+    )
+
+
+def test_a_changed_provenance_file_is_refused(
+    released: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(released.home, home)
+    monkeypatch.setenv("MTL_HOME", str(home))
+    path = home / "store" / "releases" / MODEL / "v1" / "provenance" / "run.json"
+    path.write_text(path.read_text().replace('"steps": 6', '"steps": 5'))
+    assert mtl(["reproduce", "v1"]) == 1
+    assert "provenance/run.json is damaged: its sha256 is not the manifest's" in capsys.readouterr().err
