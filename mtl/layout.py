@@ -23,6 +23,8 @@ from mtl.errors import InputError
 DATASETS, RUNS, RELEASES = "datasets/", "runs/", "releases/"
 MANIFEST = "manifest.json"
 """The last file of a data set or a release: without it there is none."""
+PROVENANCE = "provenance/"
+"""Below a release, the files that say how to train it again."""
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 

@@ -39,6 +39,8 @@ from mtl.workspace import Workspace, open_workspace
 _log = logging.getLogger(__name__)
 _NO_FIELDS = ("model.base", "model.tokenizer", "model.revision", "source", "dataset", "base")
 """Fields of an identity that are compared otherwise: places by what they hold, and hashes with what they are of."""
+_SECTIONS = ("name", "seed", "data", "model", "lora", "train")
+"""Of a configuration what training depends on; how a version is measured may have other fields by now."""
 _INSTALL = "install the recorded versions: pip install --constraint provenance/constraints.txt (mtl pull fetches it)"
 _HINTS = {
     "threads": "leave --threads out to train with the recorded number",
@@ -108,6 +110,7 @@ def _config(workspace: Workspace, manifest: ReleaseManifest, run: Provenance, pu
         values = read_record(workspace.store, run.identity).config
     except (NotFoundError, DamageError):
         values = public
+    values = {name: values[name] for name in _SECTIONS if name in values}
     try:
         return parse_config(values, source=f"the recorded configuration of {manifest.model} v{manifest.version}")
     except ConfigError as error:

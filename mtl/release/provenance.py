@@ -23,7 +23,7 @@ from mtl.data.manifest import DatasetManifest
 from mtl.document import Flag, Line, Number, Sha256, Size, check_record, parse_json
 from mtl.errors import NotFoundError
 from mtl.fingerprint import sha256_bytes
-from mtl.layout import release_prefix
+from mtl.layout import PROVENANCE, release_prefix
 from mtl.release.layout import ReleaseManifest, damaged
 from mtl.store.base import ObjectStore
 from mtl.tracking.address import redact
@@ -31,9 +31,8 @@ from mtl.training.packages import installed
 from mtl.training.record import TrainingRecord
 from mtl.training.result import TrainedModel
 
-FOLDER = "provenance"
-CONFIG, RUN = f"{FOLDER}/config.json", f"{FOLDER}/run.json"
-CONSTRAINTS, SBOM = f"{FOLDER}/constraints.txt", f"{FOLDER}/sbom.cdx.json"
+CONFIG, RUN = f"{PROVENANCE}config.json", f"{PROVENANCE}run.json"
+CONSTRAINTS, SBOM = f"{PROVENANCE}constraints.txt", f"{PROVENANCE}sbom.cdx.json"
 _OWN = "mtl-retrain"
 _PLACES = ("model.base", "model.tokenizer")
 """Fields of an identity that may be paths of the machine; the hash of the base says more."""

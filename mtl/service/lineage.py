@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -58,14 +57,11 @@ def send(run: str, make: Callable[[], Any]) -> bool:
     return True
 
 
-@lru_cache(maxsize=64)
-def _warned(run: str) -> list[str]:
-    """What was warned of for a run."""
-    return []
+_warned: set[str] = set()
+"""Runs of which it was said that their events are lost."""
 
 
 def _warn(run: str, cause: str) -> None:
-    said = _warned(run)
-    if not said:
-        said.append(cause)
+    if run not in _warned:
+        _warned.add(run)
         _log.warning("the retrain goes on without its OpenLineage events: %s", clean(cause)[:_LONGEST])

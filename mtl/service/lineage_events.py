@@ -22,6 +22,7 @@ from openlineage.client.facet_v2 import (
     job_type_job,
 )
 
+from mtl.layout import model_prefix
 from mtl.registry.code_version import package_version
 from mtl.service.redact import clean
 
@@ -72,10 +73,11 @@ def base(*, name: str, version: str | None) -> InputDataset:
 
 
 def release(*, store: str, model: str, version: int, values: Mapping[str, Any]) -> OutputDataset:
-    """The version. values: what else is known of it, such as the decision."""
+    """The version. store: URI of the object store. values: what else is known of it, such as the decision."""
+    space, name = place(f"{store}/{model_prefix(model)}")
     return OutputDataset(
-        clean(store if "://" in store else f"file:{store}"),
-        f"releases/{model}",
+        space,
+        name,
         facets={
             "version": dataset_version_dataset.DatasetVersionDatasetFacet(f"v{version}"),
             "mtl": DataFacet(values={"kind": "release", **values}),

@@ -96,7 +96,7 @@ def test_openlineage_gets_the_start_and_what_was_read_and_made(
     counts = first["dataset"]["counts"]
     assert read == [sum(split["rows"] for split in counts[task].values()) for task in ("summarize", "mcq")]
     (made,) = complete["outputs"]
-    assert (made["namespace"], made["name"]) == (f"file:{home}/store", f"releases/{MODEL}")
+    assert (made["namespace"], made["name"]) == ("file", f"{home}/store/releases/{MODEL}")
     assert made["facets"]["version"]["datasetVersion"] == "v1"
     assert made["facets"]["mtl"]["values"]["adapter_sha256"] == first["train"]["adapter_sha256"]
     mlflow = complete["run"]["facets"]["mlflow"]["runId"]

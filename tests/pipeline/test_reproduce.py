@@ -23,6 +23,7 @@ from mtl.pipeline.register import register
 from mtl.pipeline.train import train
 from mtl.registry.memory import MemoryRegistry
 from mtl.release.layout import read_manifest
+from mtl.release.provenance import CONFIG, RUN
 from mtl.release.publish import publish
 from mtl.settings import load_settings
 from mtl.store.open import open_store
@@ -182,6 +183,67 @@ def test_without_the_run_the_release_alone_is_enough(
         [],
         f"{MODEL} v1 was not trained again; nothing differs so far.",
     )
+
+
+def republished(released: Place, folder: Path, **changed: Any) -> Path:
+    """A home in which version 2 is version 1, with a record that says something else of the same adapter."""
+    home = folder / "home"
+    shutil.copytree(released.home, home)
+    store = open_store(str(home / "store"))
+    manifest = read_manifest(store, MODEL, 1)
+    prefix = f"releases/{MODEL}/v1"
+    documents = {name: store.get(f"{prefix}/{name}").decode() for name in (CONFIG, RUN)}
+    run = json.loads(documents[RUN])
+    fields = run["fields"] | changed.pop("fields", {})
+    documents[RUN] = json.dumps(run | changed | {"fields": fields})
+    (exported,) = (home / "cache" / "models").iterdir()
+    publish(store, exported, model=MODEL, version=2, facts=manifest.facts, documents=documents)
+    return home
+
+
+RECORDED: dict[str, tuple[dict[str, Any], str, str]] = {
+    "code": (
+        {"fields": {"source": "0" * 64}, "code_version": "abc"},
+        "abc, source 000000000000",
+        "check the recorded commit",
+    ),
+    "python": ({"fields": {"python": "3.9.1"}}, "3.9.1", "use the recorded version of Python"),
+    "device": ({"fields": {"device": "cuda"}}, "cuda", "train on the recorded device"),
+    "world_size": ({"fields": {"world_size": 2}}, "2", "set MTL_TRAINER_PROCESSES to the recorded number"),
+    "train.learning_rate": ({"fields": {"train.learning_rate": 0.5}}, "0.5", ""),
+    "train.new_field": ({"fields": {"train.new_field": 1}}, "1", ""),
+    "hardware": ({"hardware": "sparc VIS3"}, "sparc VIS3", "another processor may add up in another order"),
+    "base": ({"fields": {"base": "0" * 64}}, "0" * 64, "model.base holds other weights"),
+    "continued_from": (
+        {"bit_exact": False, "continued_from": {"source": "1" * 64, "step": 4, "differing": ["threads"]}},
+        "run 111111111111 at step 4",
+        "that run differs in threads",
+    ),
+}
+
+
+@pytest.mark.parametrize("field", RECORDED)
+def test_whatever_is_not_as_recorded_is_named(
+    field: str,
+    released: Place,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    changed, recorded, hint = RECORDED[field]
+    monkeypatch.setenv("MTL_HOME", str(republished(released, tmp_path, **changed)))
+    code = mtl(["reproduce", "v2", "--check-only", "--json"])
+    out = capsys.readouterr()
+    (difference,) = json.loads(out.out.splitlines()[-1])["differences"]
+    assert (code, difference["field"], difference["recorded"]) == (3, field, recorded)
+    assert (difference["hint"] or "").startswith(hint)
+    assert f"differs: {field} (recorded {recorded}, found " in out.err
+
+
+def test_several_machines_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("MTL_TRAINER_NODES", "2@localhost:4321")
+    assert mtl(["reproduce", "v1"]) == 2
+    assert "a version is trained again on one machine\n  unset MTL_TRAINER_NODES" in capsys.readouterr().err
 
 
 def test_a_release_of_an_earlier_version_says_what_it_lacks(

@@ -79,7 +79,7 @@ def test_a_file_gets_each_event_on_a_line(tmp_path: Path) -> None:
     assert complete["inputs"][0]["facets"]["version"]["datasetVersion"] == "e" * 64
     assert complete["inputs"][0]["inputFacets"]["inputStatistics"]["rowCount"] == 12
     (output,) = complete["outputs"]
-    assert (output["namespace"], output["name"]) == ("s3://bucket/mtl", "releases/m")
+    assert (output["namespace"], output["name"]) == ("s3://bucket", "mtl/releases/m")
     assert output["facets"]["version"]["datasetVersion"] == "v1"
 
 
