@@ -95,7 +95,7 @@ def reproduce(
         model=manifest.model,
         version=manifest.version,
         identity=run.identity,
-        recorded=run.adapter_sha256,
+        recorded=manifest.adapter_sha256,
         found=found,
         first=first,
         steps=run.steps,
@@ -120,7 +120,7 @@ def _config(workspace: Workspace, manifest: ReleaseManifest, run: Provenance, pu
 
 def _pinned(config: RetrainConfig, run: Provenance, threads: int | None) -> RetrainConfig:
     """With the number of threads said, where the configuration leaves it to the machine; one checkpoint is enough."""
-    train = {"threads": threads or run.fields["threads"], "save_steps": config.train.max_steps}
+    train = {"threads": threads or run.fields.get("threads"), "save_steps": config.train.max_steps}
     return config.model_copy(update={"train": config.train.model_copy(update=train)})
 
 

@@ -1,6 +1,6 @@
 """provenance: the files of a release that say how to train it again, and what it was made with.
 
-provenance/config.json      the resolved configuration, without what is nobody's business (see `public_config`)
+provenance/config.json      the resolved configuration, without what is nobody's business (see `public`)
 provenance/run.json         the run's identity field by field, hashes of base and data set, and the loss of each step
 provenance/constraints.txt  versions of the installed packages, for `pip install --constraint`
 provenance/sbom.cdx.json    the same and more, as a CycloneDX document
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 from pydantic import ConfigDict, with_config
@@ -20,7 +20,7 @@ from mtl.checkpoints.identity import RunIdentity
 from mtl.checkpoints.related import Lineage
 from mtl.config.retrain import RetrainConfig
 from mtl.data.manifest import DatasetManifest
-from mtl.document import Flag, Line, Number, Sha256, Size, check_record, parse_json
+from mtl.document import Line, Number, Sha256, Size, check_record, parse_json
 from mtl.errors import NotFoundError
 from mtl.fingerprint import sha256_bytes
 from mtl.layout import PROVENANCE, release_prefix
@@ -34,8 +34,7 @@ from mtl.training.result import TrainedModel
 CONFIG, RUN = f"{PROVENANCE}config.json", f"{PROVENANCE}run.json"
 CONSTRAINTS, SBOM = f"{PROVENANCE}constraints.txt", f"{PROVENANCE}sbom.cdx.json"
 _OWN = "mtl-retrain"
-_PLACES = ("model.base", "model.tokenizer")
-"""Fields of an identity that may be paths of the machine; the hash of the base says more."""
+_SOURCE = ("task", "uri", "revision", "sha256", "rows")
 
 
 @with_config(ConfigDict(extra="ignore"))
@@ -45,24 +44,21 @@ class DatasetHashes:
 
     fingerprint: Sha256
     sources: tuple[dict[str, Any], ...]
-    files: tuple[dict[str, Any], ...]
 
 
 @with_config(ConfigDict(extra="ignore"))
 @dataclass(frozen=True)
 class Provenance:
-    """How a version was trained. fields: of the run's identity, but for the places of base and tokenizer.
+    """How a version was trained. fields: of the run's identity, in public (see `public`).
 
-    losses: per target token of each optimizer step; None for one that nobody measured. bit_exact: False for a run that
-    went on from another one (`continued_from`).
+    losses: per target token of each optimizer step; None for one that nobody measured. continued_from: the run whose
+    checkpoint it went on from, None for one that is bit-exact.
     """
 
     identity: Sha256
     fields: dict[Line, Any]
     code_version: Line
-    adapter_sha256: Sha256
     steps: Size
-    bit_exact: Flag
     continued_from: Lineage | None
     dataset: DatasetHashes
     packages: dict[Line, Line]
@@ -84,8 +80,8 @@ def provenance_files(
     """Name -> text of each file."""
     from mtl.release.sbom import render_sbom  # only who publishes waits for cyclonedx
 
-    fields = {name: json.loads(text) for name, text in identity.fields if name not in _PLACES}
-    public = public_config(config)
+    fields = public({name: json.loads(text) for name, text in identity.fields})
+    values = public(config.model_dump(mode="json", by_alias=True))
     run = {
         "identity": identity.sha256,
         "name": identity.name,
@@ -97,14 +93,16 @@ def provenance_files(
         "continued_from": trained.continued_from.to_dict() if trained.continued_from else None,
         "dataset": {
             "fingerprint": dataset.fingerprint,
-            "sources": [dict(source) | {"uri": _public(source["uri"])} for source in dataset.sources],
+            "sources": public(
+                [{name: its[name] for name in _SOURCE if name in its} for its in map(dict, dataset.sources)]
+            ),
             "files": [file.model_dump() for file in dataset.files],
         },
         "hardware": record.hardware,
         "packages": dict(record.packages),
         "losses": list(record.losses),
     }
-    base = {"name": public["model"]["base"], "sha256": fields["base"]}
+    base = {"name": values["model"]["base"], "sha256": fields["base"]}
     base |= {"revision": config.model.revision} if config.model.revision else {}
     sbom = render_sbom(
         model=model,
@@ -118,26 +116,21 @@ def provenance_files(
         licences={name: its.licence for name, its in installed().items() if its.version == record.packages.get(name)},
     )
     return {
-        CONFIG: _pretty(public),
-        RUN: _pretty(run),
+        CONFIG: json.dumps(values, indent=2, ensure_ascii=False) + "\n",
+        RUN: json.dumps(run, ensure_ascii=False) + "\n",
         CONSTRAINTS: constraints(record.packages, python=str(fields["python"])),
         SBOM: sbom,
     }
 
 
-def public_config(config: RetrainConfig) -> dict[str, Any]:
-    """The resolved configuration as others may read it: of a folder of this machine its name alone, no passwords."""
-    values: dict[str, Any] = config.model_dump(mode="json", by_alias=True)
-    for name in ("base", "tokenizer"):
-        values["model"][name] = _public(values["model"][name])
-    for source in values["data"]["sources"]:
-        source["uri"] = _public(source["uri"])
-    found: dict[str, Any] = json.loads(redact(json.dumps(values, ensure_ascii=False)))
-    return found
-
-
-def _public(place: str | None) -> str | None:
-    return Path(place).name if place and Path(place).expanduser().is_absolute() else place
+def public(value: Any) -> Any:
+    """Plain values as others may read them: of a path of this machine the last part alone, and no passwords."""
+    if isinstance(value, str):
+        text = redact(value)
+        return PurePath(text).name if text.startswith(("/", "~")) else text
+    if isinstance(value, Mapping):
+        return {public(name): public(item) for name, item in value.items()}
+    return [public(item) for item in value] if isinstance(value, list) else value
 
 
 def constraints(packages: Mapping[str, str], *, python: str) -> str:
@@ -176,7 +169,3 @@ def _read(store: ObjectStore, manifest: ReleaseManifest, path: str) -> bytes:
     if sha256_bytes(data) != file.sha256:
         raise damaged(key, file)
     return data
-
-
-def _pretty(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -15,7 +15,7 @@ from mtl.checkpoints.identity import RunIdentity
 from mtl.config.document import parse_document
 from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.data.manifest import DatasetManifest
-from mtl.release.provenance import CONFIG, CONSTRAINTS, RUN, SBOM, constraints, provenance_files, public_config
+from mtl.release.provenance import CONFIG, CONSTRAINTS, RUN, SBOM, constraints, provenance_files, public
 from mtl.training.packages import installed, installed_versions
 from mtl.training.record import TrainingRecord
 from mtl.training.result import TrainedModel
@@ -37,7 +37,10 @@ def files() -> dict[str, str]:
     identity = RunIdentity.of("small", FIELDS)
     dataset = DatasetManifest(
         fingerprint="d" * 64,
-        sources=[{"task": "summarize", "uri": "/home/ann/news", "revision": None, "sha256": "e" * 64}],
+        sources=[
+            {"task": "summarize", "uri": "/home/ann/news", "revision": None, "sha256": "e" * 64},
+            {"task": "mcq", "uri": "s3://ann:s3cr3t@bucket/race", "revision": None, "sha256": "e" * 64},
+        ],
         scheme="1",
         tokenizer={"name": "t", "sha256": "f" * 64},
         counts={},
@@ -95,14 +98,14 @@ def test_no_file_holds_a_password_or_a_path_of_the_machine(files: dict[str, str]
 def test_the_configuration_is_one_that_a_retrain_takes(files: dict[str, str]) -> None:
     values: Any = parse_document(files[CONFIG])
     assert parse_config(values).train == config().train
-    assert values == public_config(config())
+    assert values == public(config().model_dump(mode="json", by_alias=True))
     assert values["model"]["base"] == "own-base"
     assert [source["uri"] for source in values["data"]["sources"]] == ["news", "s3://***@bucket/race"]
 
 
 def test_the_run_holds_its_identity_its_hashes_and_each_loss(files: dict[str, str]) -> None:
     run = json.loads(files[RUN])
-    assert run["fields"] == {"base": "b" * 64, "python": "3.11.7", "seed": 3}
+    assert run["fields"] == FIELDS | {"model.base": "own-base"}
     assert run["dataset"]["fingerprint"] == "d" * 64
     assert run["dataset"]["sources"][0]["uri"] == "news"
     assert run["losses"] == [1.0, 0.5]
