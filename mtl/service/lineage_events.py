@@ -15,6 +15,7 @@ import attr
 from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
 from openlineage.client.facet_v2 import (
     DatasetFacet,
+    InputDatasetFacet,
     RunFacet,
     dataset_version_dataset,
     error_message_run,
@@ -59,8 +60,10 @@ def source(*, task: str, uri: str, version: str | None = None, rows: int | None 
     facets: dict[str, DatasetFacet] = {"mtl": DataFacet(values={"task": task})}
     if version:
         facets["version"] = dataset_version_dataset.DatasetVersionDatasetFacet(version)
-    counted = {"inputStatistics": input_statistics_input_dataset.InputStatisticsInputDatasetFacet(rowCount=rows)}
-    return InputDataset(space, name, facets=facets, inputFacets=counted if rows is not None else {})
+    counted: dict[str, InputDatasetFacet] = {}
+    if rows is not None:
+        counted["inputStatistics"] = input_statistics_input_dataset.InputStatisticsInputDatasetFacet(rowCount=rows)
+    return InputDataset(space, name, facets=facets, inputFacets=counted)
 
 
 def base(*, name: str, version: str | None) -> InputDataset:

@@ -8,11 +8,14 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
@@ -21,10 +24,12 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.retrain import retrain
 from mtl.cli.main import run
+from mtl.config.retrain import parse_config
 from mtl.errors import InputError, ModelError
 from mtl.pipeline.models import model_folder
 from mtl.pipeline.outcome import find_outcome
 from mtl.release.journal import read_journal
+from mtl.release.provenance import CONFIG, CONSTRAINTS, SBOM
 from mtl.settings import device_limit
 from mtl.store.folder import FolderStore
 from mtl.training.result import TrainedModel, read_result
@@ -80,6 +85,17 @@ def test_the_document_holds_what_others_read(first: dict[str, Any]) -> None:
     assert "answerable" in first["evaluate"]["candidate"]["mcq"]
     assert first["evaluate"]["settings"]["reader"]["name"] == "base"
     assert first["evaluate"]["settings"]["reader"]["reference_questions"] > 0
+
+
+def test_the_release_says_how_to_train_it_again(first: dict[str, Any], home: Path) -> None:
+    folder = home / "store" / "releases" / MODEL / "v1"
+    run = json.loads((folder / "provenance" / "run.json").read_text())
+    assert (run["identity"], run["adapter_sha256"]) == (first["train"]["identity"], first["train"]["adapter_sha256"])
+    assert len(run["losses"]) == first["train"]["steps"]
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str((folder / SBOM).read_text()) is None
+    assert parse_config(json.loads((folder / CONFIG).read_text())).name == "small"
+    assert f"numpy=={version('numpy')}" in (folder / CONSTRAINTS).read_text().splitlines()
+    assert "`mtl reproduce v1` trains this version again" in (folder / "README.md").read_text()
 
 
 def test_openlineage_gets_the_start_and_what_was_read_and_made(

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,20 +11,21 @@ from typing import Any
 
 import pytest
 
+from mtl.checkpoints.related import find_identity
 from mtl.cli.main import run as mtl
 from mtl.config.retrain import parse_config
 from mtl.fingerprint import sha256_file
-from mtl.pipeline.evaluate import evaluate
+from mtl.pipeline.models import model_folder
 from mtl.pipeline.prepare import prepare
-from mtl.pipeline.register import register
 from mtl.pipeline.train import train
-from mtl.registry.memory import MemoryRegistry
-from mtl.release.layout import read_manifest
-from mtl.release.provenance import CONFIG, RUN
+from mtl.registry.code_version import code_version
+from mtl.release.layout import ReleaseFacts, read_manifest
+from mtl.release.provenance import CONFIG, RUN, provenance_files
 from mtl.release.publish import publish
 from mtl.settings import load_settings
 from mtl.store.open import open_store
 from mtl.tracking.memory import MemoryTracker
+from mtl.training.record import read_record
 from mtl.workspace import Workspace
 from tests.support.bases import save_base
 from tests.support.retrains import small_values
@@ -70,12 +68,27 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Place:
     values = small_values(place.base)
     values["data"]["sources"][0] = {"task": "summarize", "uri": str(place.news)}
     config, settings = parse_config(values), load_settings({"MTL_HOME": str(place.home)})
-    registry = MemoryRegistry(MODEL)
-    workspace = Workspace(settings, open_store(settings.store), MemoryTracker, lambda workspace, model: registry)
+    workspace = Workspace(settings, open_store(settings.store), MemoryTracker, lambda workspace, model: no_registry())
     dataset = prepare(workspace, config)
     trained = train(workspace, config, dataset.fingerprint)
-    register(workspace, config, dataset, trained, evaluate(workspace, config, dataset.fingerprint, trained))
+    facts = ReleaseFacts(trained.identity, dataset.fingerprint, code_version())
+    files = provenance_files(
+        model=MODEL,
+        version=1,
+        config=config,
+        identity=find_identity(workspace.store, trained.identity),
+        trained=trained,
+        record=read_record(workspace.store, trained.identity),
+        dataset=dataset.manifest,
+        code_version=facts.code_version,
+    )
+    folder = model_folder(workspace, config, trained)
+    publish(workspace.store, folder, model=MODEL, version=1, facts=facts, documents=files)
     return place
+
+
+def no_registry() -> Any:
+    raise AssertionError("nothing is registered here")
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +114,7 @@ def test_an_unchanged_version_is_bit_equal_and_nothing_of_the_workspace_is_touch
     assert not list((released.home / "reproduce").glob("work-*"))
 
 
+@pytest.mark.slow
 def test_another_data_row_is_named_with_the_first_step_whose_loss_differs(
     released: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,6 +131,7 @@ def test_another_data_row_is_named_with_the_first_step_whose_loss_differs(
     assert "these differ: dataset (recorded " in found["text"]
 
 
+@pytest.mark.slow
 def test_one_more_thread_is_named(released: Place, capsys: pytest.CaptureFixture[str]) -> None:
     code, found = reproduced(capsys, "--threads", "2")
     (difference,) = found["differences"]
@@ -137,23 +152,25 @@ def as_installed(folder: Path, name: str, its: str) -> Path:
 @pytest.mark.parametrize(
     ("name", "field", "code"), [("safetensors", "library.safetensors", 3), ("rich", "package.rich", 0)]
 )
-def test_another_library_version_is_named(released: Place, tmp_path: Path, name: str, field: str, code: int) -> None:
-    path = as_installed(tmp_path, name, "99.1")
-    done = subprocess.run(
-        [sys.executable, "-m", "mtl.cli", "reproduce", "v1", "--check-only", "--json"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(path), str(Path.cwd())])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    found = json.loads(done.stdout.splitlines()[-1])
-    (difference,) = found["differences"]
-    assert (done.returncode, found["result"]) == (code, "not trained")
-    assert (difference["field"], difference["recorded"], difference["found"]) == (field, version(name), "99.1")
+def test_another_library_version_is_named(
+    name: str,
+    field: str,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = version(name)
+    monkeypatch.syspath_prepend(as_installed(tmp_path, name, "99.1"))
+    assert mtl(["reproduce", "v1", "--check-only", "--json"]) == code
+    out = capsys.readouterr()
+    (difference,) = json.loads(out.out.splitlines()[-1])["differences"]
+    assert (difference["field"], difference["recorded"], difference["found"]) == (field, before, "99.1")
     assert "provenance/constraints.txt" in difference["hint"]
-    assert (f"differs: {field} (recorded {version(name)}, found 99.1)" in done.stderr) == difference["decides"]
+    assert (f"differs: {field} (recorded {before}, found 99.1)" in out.err) == difference["decides"]
 
 
+@pytest.mark.slow
 def test_a_pruned_data_set_is_prepared_again_and_a_base_that_moved_is_taken_from_the_release(
     released: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
