@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import attr
-from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
+from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState, set_producer
 from openlineage.client.facet_v2 import (
     DatasetFacet,
     InputDatasetFacet,
@@ -28,6 +28,7 @@ from mtl.registry.code_version import package_version
 from mtl.service.redact import clean
 
 _HUB = "hub:"
+set_producer(f"urn:mtl-retrain:{package_version()}")  # of every event and facet
 
 
 @attr.define
@@ -122,7 +123,6 @@ def run_event(
     return RunEvent(
         eventType=RunState[state],
         eventTime=datetime.now(UTC).isoformat(),
-        producer=f"urn:mtl-retrain:{package_version()}",
         run=Run(run, facets=facets),
         job=Job(namespace, job, facets={"jobType": kind}),
         inputs=list(inputs),

@@ -69,7 +69,9 @@ def test_a_file_gets_each_event_on_a_line(tmp_path: Path) -> None:
     assert (start["eventType"], complete["eventType"]) == ("START", "COMPLETE")
     assert complete["run"]["runId"] == RUN
     assert (complete["job"]["namespace"], complete["job"]["name"]) == ("ours", "retrain.demo")
+    assert complete["producer"].startswith("urn:mtl-retrain:")
     facets = complete["run"]["facets"]
+    assert facets["prefect"]["_producer"] == complete["producer"]
     assert (facets["prefect"]["flowRunId"], facets["mlflow"]["runId"]) == (RUN, "5" * 32)
     assert [(item["namespace"], item["name"]) for item in complete["inputs"]] == [
         ("https://huggingface.co", "ehovy/race"),
