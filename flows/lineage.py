@@ -5,18 +5,21 @@ A run that goes on, after a restart or an approval, is RUNNING: it has started o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.runtime import flow_run
+from prefect.runtime import flow_run as runtime
 
 from mtl.config.retrain import RetrainConfig, load_config
 from mtl.errors import MtlError
 from mtl.pipeline.records import RegisteredVersion, RetrainSummary
 from mtl.service import lineage
+from mtl.service.lineage import RunName
+from mtl.service.redact import clean
 from mtl.settings import load_settings, prefect_settings
 from mtl.workspace import open_workspace
 
@@ -34,8 +37,8 @@ def started(config: RetrainConfig) -> None:
 
         inputs = [events.source(task=its.task, uri=its.uri, version=its.revision) for its in config.data.sources]
         inputs.append(events.base(name=config.model.base, version=config.model.revision))
-        state = "START" if (flow_run.run_count or 1) <= 1 else "RUNNING"
-        return events.run_event(state, **_names(config.name), prefect=_prefect(), inputs=inputs)
+        state = "START" if (runtime.run_count or 1) <= 1 else "RUNNING"
+        return events.run_event(state, _name(config.name), prefect=_prefect(), inputs=inputs)
 
     _send(event)
 
@@ -58,7 +61,7 @@ def completed(config: RetrainConfig, summary: RetrainSummary, registered: Regist
         store = load_settings().store
         return events.run_event(
             "COMPLETE",
-            **_names(config.name),
+            _name(config.name),
             prefect=_prefect(),
             mlflow=_mlflow(config, summary, registered),
             inputs=[*_read(summary), events.base(name=config.model.base, version=config.model.revision)],
@@ -68,7 +71,7 @@ def completed(config: RetrainConfig, summary: RetrainSummary, registered: Regist
     _send(event)
 
 
-def failed(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
+def failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Hook for on_failure and on_crashed."""
 
     def event() -> RunEvent:
@@ -76,26 +79,28 @@ def failed(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
 
         error = state.result(raise_on_failure=False) if state.is_failed() else None
         text = str(error) if isinstance(error, Exception) else state.message or str(state.name)
-        prefect = {"flowRunId": str(run.id), "flowRunName": run.name, "url": None}
-        names = _names(_configuration(run), run=str(run.id))
-        return events.run_event("FAIL", **names, prefect=prefect, error=text[:_LONGEST])
+        prefect = {"flowRunId": str(flow_run.id), "flowRunName": flow_run.name, "url": None}
+        name = RunName(str(flow_run.id), lineage.namespace(), _job(_configuration(flow_run)))
+        return events.run_event("FAIL", name, prefect=prefect, error=clean(text)[:_LONGEST])
 
-    lineage.send(str(run.id), event)
-
-
-def _send(event: Any) -> None:
-    lineage.send(str(flow_run.get_id()), event)
+    lineage.send(str(flow_run.id), event)
 
 
-def _names(configuration: str, *, run: str | None = None) -> dict[str, str]:
-    """How the run and its job are called."""
-    its = run or str(flow_run.get_id())
-    return {"run": its, "namespace": lineage.namespace(), "job": f"retrain.{configuration}"}
+def _send(event: Callable[[], RunEvent]) -> None:
+    lineage.send(str(runtime.get_id()), event)
+
+
+def _name(configuration: str) -> RunName:
+    return RunName(str(runtime.get_id()), lineage.namespace(), _job(configuration))
+
+
+def _job(configuration: str) -> str:
+    return f"retrain.{configuration}"
 
 
 def _prefect() -> dict[str, str | None]:
-    url = None if prefect_settings().embedded else flow_run.get_flow_run_ui_url()  # an embedded server has no pages
-    return {"flowRunId": str(flow_run.get_id()), "flowRunName": flow_run.get_name(), "url": url}
+    url = None if prefect_settings().embedded else runtime.get_flow_run_ui_url()  # an embedded server has no pages
+    return {"flowRunId": str(runtime.get_id()), "flowRunName": runtime.get_name(), "url": url}
 
 
 def _mlflow(

@@ -134,8 +134,8 @@ def _of_environment(config: RetrainConfig, run: Provenance) -> Iterator[Differen
         )
     for name in sorted(run.fields.keys() | now.keys()):
         if name not in _NO_FIELDS and run.fields.get(name) != now.get(name):
-            hint = _INSTALL if name.startswith("library.") else _HINTS.get(name)
-            yield Difference(name, _text(run.fields, name), _text(now, name), hint=hint)
+            advice = _INSTALL if name.startswith("library.") else _HINTS.get(name)
+            yield Difference(name, _text(run.fields, name), _text(now, name), hint=advice)
     processor = hardware(device_kind())
     if processor != run.hardware:
         yield Difference("hardware", run.hardware, processor, hint="another processor may add up in another order")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,15 @@ _log = logging.getLogger(__name__)
 _TRANSPORT = "OPENLINEAGE__TRANSPORT"
 _FILES = (Path("openlineage.yml"), Path("~/.openlineage/openlineage.yml"))
 _LONGEST = 300
+
+
+@dataclass(frozen=True, slots=True)
+class RunName:
+    """What a run is in OpenLineage. run: a UUID. job: of which it is one, in `namespace`."""
+
+    run: str
+    namespace: str
+    job: str
 
 
 def is_configured(environ: Mapping[str, str] | None = None) -> bool:

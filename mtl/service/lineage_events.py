@@ -25,6 +25,7 @@ from openlineage.client.facet_v2 import (
 
 from mtl.layout import model_prefix
 from mtl.registry.code_version import package_version
+from mtl.service.lineage import RunName
 from mtl.service.redact import clean
 
 _HUB = "hub:"
@@ -103,17 +104,15 @@ def place(uri: str) -> tuple[str, str]:
 
 def run_event(
     state: str,
+    name: RunName,
     *,
-    run: str,
-    namespace: str,
-    job: str,
     prefect: Mapping[str, str | None],
     mlflow: Mapping[str, str | None] | None = None,
     inputs: Sequence[InputDataset] = (),
     outputs: Sequence[OutputDataset] = (),
     error: str | None = None,
 ) -> RunEvent:
-    """One event. state: START, RUNNING, COMPLETE or FAIL. run: a UUID. prefect, mlflow: fields of their facets."""
+    """One event. state: START, RUNNING, COMPLETE or FAIL. prefect, mlflow: fields of their facets."""
     facets: dict[str, RunFacet] = {"prefect": PrefectRunFacet(**prefect)}  # type: ignore[arg-type]
     if mlflow is not None:
         facets["mlflow"] = MlflowRunFacet(**mlflow)  # type: ignore[arg-type]
@@ -123,8 +122,8 @@ def run_event(
     return RunEvent(
         eventType=RunState[state],
         eventTime=datetime.now(UTC).isoformat(),
-        run=Run(run, facets=facets),
-        job=Job(namespace, job, facets={"jobType": kind}),
+        run=Run(name.run, facets=facets),
+        job=Job(name.namespace, name.job, facets={"jobType": kind}),
         inputs=list(inputs),
         outputs=list(outputs),
     )

@@ -29,9 +29,7 @@ def unconfigured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def event(state: str = "COMPLETE", **fields: Any) -> Any:
     return events.run_event(
         state,
-        run=RUN,
-        namespace="ours",
-        job="retrain.demo",
+        lineage.RunName(RUN, "ours", "retrain.demo"),
         prefect={"flowRunId": RUN, "flowRunName": "brave-owl", "url": None},
         **fields,
     )
