@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mtl import layout
+from mtl.checkpoints.identity import RunIdentity
 from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.data.dataset import open_dataset
 from mtl.data.manifest import DatasetManifest
@@ -25,7 +26,7 @@ from mtl.pipeline.reproduction import Difference, FirstStep, Reproduction, first
 from mtl.pipeline.train import tell as tell_event
 from mtl.registry.code_version import code_version
 from mtl.release.layout import ReleaseManifest
-from mtl.release.provenance import Provenance, read_provenance
+from mtl.release.provenance import Provenance, public, read_provenance
 from mtl.release.pull import find_release, pull
 from mtl.serving.folder import BASE
 from mtl.settings import load_settings, trainer_nodes, trainer_processes
@@ -74,8 +75,8 @@ def reproduce(
             hint="unset MTL_TRAINER_NODES; MTL_TRAINER_PROCESSES sets the number of processes",
         )
     began, manifest = time.monotonic(), find_release(workspace.store, ref, model=model)
-    run, public = read_provenance(workspace.store, manifest)
-    config = _pinned(_config(workspace, manifest, run, public), run, threads)
+    run, values = read_provenance(workspace.store, manifest)
+    config = _pinned(_config(workspace, manifest, run, values), run, threads)
     differences: list[Difference] = []
 
     def note(found: Iterator[Difference]) -> None:
@@ -104,12 +105,14 @@ def reproduce(
     )
 
 
-def _config(workspace: Workspace, manifest: ReleaseManifest, run: Provenance, public: dict[str, Any]) -> RetrainConfig:
+def _config(
+    workspace: Workspace, manifest: ReleaseManifest, run: Provenance, released: dict[str, Any]
+) -> RetrainConfig:
     """As the run recorded it, with the paths of its machine; else, where the run is gone, as the release has it."""
     try:
         values = read_record(workspace.store, run.identity).config
     except (NotFoundError, DamageError):
-        values = public
+        values = released
     values = {name: values[name] for name in _SECTIONS if name in values}
     try:
         return parse_config(values, source=f"the recorded configuration of {manifest.model} v{manifest.version}")
@@ -126,7 +129,7 @@ def _pinned(config: RetrainConfig, run: Provenance, threads: int | None) -> Retr
 
 def _of_environment(config: RetrainConfig, run: Provenance) -> Iterator[Difference]:
     """Code, libraries, processor, threads and processes; then the packages that no identity counts."""
-    now = identity_fields(config, dataset="", base_sha256="", device=device_kind(), world_size=trainer_processes())
+    now = _fields_now(config)
     if now["source"] != run.fields.get("source"):
         hint = "check the recorded commit out, or install that version of mtl"
         yield Difference(
@@ -144,6 +147,12 @@ def _of_environment(config: RetrainConfig, run: Provenance) -> Iterator[Differen
         hint = f"that run differs in {', '.join(run.continued_from.differing)}: no training from the start repeats it"
         yield Difference("continued_from", source, "the start", hint=hint)
     yield from _of_packages(run)
+
+
+def _fields_now(config: RetrainConfig) -> dict[str, Any]:
+    """What the identity of a run here would have, but for data set and base; flat and public, as the recorded ones."""
+    fields = identity_fields(config, dataset="", base_sha256="", device=device_kind(), world_size=trainer_processes())
+    return public({name: json.loads(text) for name, text in RunIdentity.of(config.name, fields).fields})
 
 
 def _of_packages(run: Provenance) -> Iterator[Difference]:

@@ -66,6 +66,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Place:
     folder = tmp_path_factory.mktemp("released")
     place = Place(folder / "home", write_news(folder / "news"), save_base(folder / "base"))
     values = small_values(place.base)
+    values["data"]["mixture"] = {"kind": "explicit", "rates": {"summarize": 0.6, "mcq": 0.4}}
     values["data"]["sources"][0] = {"task": "summarize", "uri": str(place.news)}
     config, settings = parse_config(values), load_settings({"MTL_HOME": str(place.home)})
     workspace = Workspace(settings, open_store(settings.store), MemoryTracker, lambda workspace, model: no_registry())
