@@ -42,10 +42,6 @@ class Place:
     news: Path
     base: Path
 
-    @property
-    def store(self) -> Path:
-        return self.home / "store"
-
     def files(self) -> dict[str, str]:
         """Every file of the home by its hash, but for those of `mtl reproduce` itself."""
         paths = (path for path in self.home.rglob("*") if path.is_file() and "reproduce" not in path.parts)
