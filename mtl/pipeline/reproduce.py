@@ -152,7 +152,10 @@ def _of_environment(config: RetrainConfig, run: Provenance) -> Iterator[Differen
 def _fields_now(config: RetrainConfig) -> dict[str, Any]:
     """What the identity of a run here would have, but for data set and base; flat and public, as the recorded ones."""
     fields = identity_fields(config, dataset="", base_sha256="", device=device_kind(), world_size=trainer_processes())
-    return public({name: json.loads(text) for name, text in RunIdentity.of(config.name, fields).fields})
+    found: dict[str, Any] = public(
+        {name: json.loads(text) for name, text in RunIdentity.of(config.name, fields).fields}
+    )
+    return found
 
 
 def _of_packages(run: Provenance) -> Iterator[Difference]:
