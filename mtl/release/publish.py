@@ -15,7 +15,7 @@ from typing import Any
 
 from mtl.errors import DamageError, InputError, PermanentError
 from mtl.fingerprint import sha256_bytes, sha256_file
-from mtl.layout import MANIFEST, SIGNATURE, release_prefix
+from mtl.layout import MANIFEST, PROVENANCE, SIGNATURE, release_prefix
 from mtl.model.load import MODEL_FILE, load_for_generation, load_spec
 from mtl.release.card import render_card
 from mtl.release.layout import (
@@ -80,6 +80,7 @@ def publish(
         differences=differences,
         licences=licences,
         merged=merged,
+        provenance=any(name.startswith(PROVENANCE) for name in texts),
     )
     _clear_leftovers(store, prefix, adapter_sha256)
     files = [_put_file(store, prefix, name, path) for name, path in weights.items()]

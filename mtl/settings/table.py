@@ -16,6 +16,7 @@ GROUPS: tuple[type[Variables], ...] = (
     work.TrainerSettings,
     service.CostSettings,
     service.NotifySettings,
+    service.LineageSettings,
     service.WebhookSettings,
     service.ServeSettings,
     work.MountedSettings,
