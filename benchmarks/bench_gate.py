@@ -10,10 +10,11 @@
 4. Years: 1,000 years of 365 nights by the normal approximation. harm: share of years at whose end the champion is truly
    below an earlier champion by more than a margin on some task. regret: 1 - gain / gain of an oracle that knows the
    true qualities and promotes what is better by a margin on a task and worse by one on none. compared: share of nights
-   on which an earlier champion stands higher than today's, and the candidate is compared with it too.
+   on which an earlier champion stands higher than today's, and the candidate is compared with it too: by any task is
+   what is shipped; by the mean over the tasks there is hardly ever one, as each promotion raises the mean.
 
 Prints one JSON object as its last line. Exits with 1 if a rate misses its threshold by more than three standard errors
-of the simulation. What must hold of the years must hold with the best earlier champion.
+of the simulation. What must hold of the years must hold as it is shipped.
 """
 
 from __future__ import annotations
@@ -381,7 +382,7 @@ def _year(spread: float, trend: float, *, reused: bool, choice: str, margin: flo
         "oracle": round(float(oracle.mean()), 3),
         "regret": round(float(1 - gained / oracle.mean()), 3),
         "promotions": round(float(champions.count.mean()) - 1, 1),
-        "ok": choice == "none" or bool(harm <= BELOW and gained >= GAIN * oracle.mean()),
+        "ok": choice != "by any task" or bool(harm <= BELOW and gained >= GAIN * oracle.mean()),
     }
 
 

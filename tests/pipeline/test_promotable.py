@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mtl.config.retrain import RetrainConfig, parse_config
+from mtl.config.retrain import RetrainConfig, load_config, parse_config
 from mtl.data.manifest import SplitCounts
 from mtl.errors import InputError
 from mtl.pipeline.promotable import expected_power, refuse_unpromotable, unpromotable
@@ -118,3 +119,22 @@ def test_what_the_gate_will_be_able_to_see_is_known_from_the_counts() -> None:
 def test_nothing_is_said_of_a_metric_whose_usual_deviation_nobody_knows() -> None:
     assert expected_power(config(gate={"metrics": {"mcq": "parsed"}}, tasks=("mcq",)), counts(mcq=300)) == []
     assert expected_power(config(), counts(summarize=0, mcq=0)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "summarize", "mcq"),
+    [
+        ("demo", 120, 120),
+        ("flan-t5-small", 200, 200),
+        ("own-data", 200, 200),
+        ("flan-t5-base", 2000, 1000),
+        ("flan-t5-base-h100", 2000, 1000),
+    ],
+)
+def test_the_margins_of_the_shipped_configurations_suit_the_examples_that_they_evaluate(
+    name: str, summarize: int, mcq: int
+) -> None:
+    """RACE has 1,389 validation passages, of which a part chooses the checkpoint."""
+    found = expected_power(load_config(Path(name)), counts(summarize=summarize, mcq=mcq))
+    assert [(its.task, its.n) for its in found if its.too_few] == []
+    assert [its.n for its in found] == [summarize, mcq]
