@@ -114,6 +114,8 @@ def champion_changed(model: str) -> None:
     if journal.head is None:
         return
     change = journal.head
+    if change.replaced == change.version:  # it vouches for the journal, and changed nothing
+        return
     before = f"v{change.replaced}" if change.replaced is not None else "nothing"
     how = f"{change.kind} by force" if change.forced else change.kind
     tell(

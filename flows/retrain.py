@@ -12,11 +12,12 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from flows import approval, artifacts, events, retrying, steps, timing, waiting
+from flows import approval, artifacts, events, lineage, retrying, steps, timing, waiting
 from mtl.config.retrain import RetrainConfig, load_config
 from mtl.pipeline import gate, outcome, promotable
 from mtl.pipeline.records import FlowRunRef, Outcome, PreparedDataset, RegisteredVersion, RetrainSummary
 from mtl.settings import prefect_settings
+from mtl.signing.configured import check_signing
 from mtl.training.result import TrainedModel
 from mtl.workspace import open_workspace
 
@@ -25,8 +26,8 @@ from mtl.workspace import open_workspace
     name="retrain",
     description="Retrain, evaluate and release the multitask model.",
     validate_parameters=True,
-    on_failure=[events.run_ended_badly],
-    on_crashed=[events.run_ended_badly],
+    on_failure=[events.run_ended_badly, lineage.failed],
+    on_crashed=[events.run_ended_badly, lineage.failed],
 )
 def retrain(config: RetrainConfig) -> dict[str, Any]:
     """One retrain from data to release; the document of `mtl retrain --json`.
@@ -47,14 +48,16 @@ def _retrain(config: RetrainConfig, reason: str) -> RetrainSummary:
     log, workspace = get_run_logger(), open_workspace()
     if reason:
         log.info("started because: %s", reason)
+    check_signing(required=config.register_.require_signature)
+    lineage.started(config)
     dataset = steps.prepare(config)
-    promotable.refuse_unpromotable(config, dataset.manifest.counts)
+    promotable.refuse_unpromotable(config, dataset.unpromotable)
     trained = steps.train(config, dataset.fingerprint)
     done = outcome.find_outcome(workspace, config, trained)
     if done is not None:
         log.info("nothing changed: v%s was made and decided about from this data and configuration", done.version)
         steps.tidy()
-        return _summary(dataset, trained, done, registered=None)
+        return _summary(config, dataset, trained, done, registered=None)
     evaluation = steps.evaluate(config, dataset.fingerprint, trained)
     registered = steps.register(config, dataset, trained, evaluation, reason)
     decision = steps.gate(config, dataset, evaluation, registered)
@@ -63,7 +66,7 @@ def _retrain(config: RetrainConfig, reason: str) -> RetrainSummary:
         question = gate.question(registered, decision, reason=reason)
         answer = approval.ask(question, key=decision.awaits, hours=config.gate.approval_hours)
         decision = steps.conclude(config, dataset, evaluation, registered, decision, answer)
-    promotion = steps.promote(registered, decision)
+    promotion = steps.promote(config, registered, decision)
     made = outcome.keep_outcome(workspace, config, trained, evaluation, registered, decision, promotion)
     artifacts.links(registered, dataset)
     if made.decision.promoted:
@@ -72,18 +75,23 @@ def _retrain(config: RetrainConfig, reason: str) -> RetrainSummary:
         events.candidate_refused(registered, made.decision)
     steps.tidy()
     log.info("v%s: %s", registered.version, "; ".join(decision.reasons))
-    return _summary(dataset, trained, made, registered=registered)
+    return _summary(config, dataset, trained, made, registered=registered)
 
 
 def _summary(
-    dataset: PreparedDataset, trained: TrainedModel, made: Outcome, *, registered: RegisteredVersion | None
+    config: RetrainConfig,
+    dataset: PreparedDataset,
+    trained: TrainedModel,
+    made: Outcome,
+    *,
+    registered: RegisteredVersion | None,
 ) -> RetrainSummary:
     """All of the retrain. registered: the version that this run made; its times are kept with the version's run."""
     spent = timing.spent()
     if registered is not None:
         outcome.record_times(open_workspace(), registered, spent)
     timing.forget()
-    return RetrainSummary(
+    summary = RetrainSummary(
         dataset=dataset,
         trained=trained,
         outcome=made,
@@ -91,6 +99,8 @@ def _summary(
         unchanged=registered is None,
         steps=spent,
     )
+    lineage.completed(config, summary, registered)
+    return summary
 
 
 def _flow_run() -> FlowRunRef:

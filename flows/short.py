@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from prefect import flow
 from pydantic import Field
 
-from flows import events
+from flows import events, lineage
 from flows.presets import file_values
 from flows.retrain import run_retrain
 from mtl.config.retrain import RetrainConfig, parse_config
@@ -24,8 +24,8 @@ Approval = Literal["as configured", "auto", "manual"]
     name="retrain",
     description="Retrain, evaluate and release the multitask model.",
     validate_parameters=True,
-    on_failure=[events.run_ended_badly],
-    on_crashed=[events.run_ended_badly],
+    on_failure=[events.run_ended_badly, lineage.failed],
+    on_crashed=[events.run_ended_badly, lineage.failed],
 )
 def retrain_short(
     configuration: Annotated[

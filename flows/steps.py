@@ -137,11 +137,12 @@ def _show(
 
 
 @task(name="promote", **_PATIENT)
-def promote(registered: RegisteredVersion, decision: Decision) -> PromotionResult:
+def promote(config: RetrainConfig, registered: RegisteredVersion, decision: Decision) -> PromotionResult:
     """Make the version champion if the decision allows it."""
     workspace = open_workspace()
     with timed("promote"):
-        promotion = promotions.promote(workspace, registered, decision)
+        required = config.register_.require_signature
+        promotion = promotions.promote(workspace, registered, decision, require_signature=required)
     replaced = decision.against if promotion.changed else None
     pages.refresh(workspace, registered.model, registered.version, replaced)
     return promotion

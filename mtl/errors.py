@@ -8,6 +8,7 @@
     │   │   └── ModelError        a base model or adapter that does not fit
     │   ├── NotFoundError         a name that nothing answers to         exit 2
     │   ├── DamageError           bytes that are not what was written    exit 1
+    │   │   └── SignatureError    unsigned, or not by a trusted key
     │   ├── MismatchError         a resume that would not be the same run exit 2
     │   └── NotPromotedError      the gate said no                       exit 1
     ├── TransientError            the same call may succeed later        exit 1
@@ -86,6 +87,10 @@ class NotFoundError(PermanentError):
 
 class DamageError(PermanentError):
     kind = "damage"
+
+
+class SignatureError(DamageError):
+    kind = "signature"
 
 
 class MismatchError(PermanentError):

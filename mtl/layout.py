@@ -3,9 +3,10 @@
 datasets/{fingerprint}/...                     a data set: files, then manifest.json last
 runs/{identity}/log/..., manifests/, blobs/    checkpoints, see mtl.checkpoints
 runs/{identity}/result.json                    the result of a finished training
-runs/{identity}/evaluation/...                 its report, and the scores of single examples
+runs/{identity}/record.json                    the loss of each of its steps, and what was installed
+runs/{identity}/evaluation/...                 its report, the scores of single examples, its week (rotation)
 runs/{identity}/judged/{rules}.json            what became of it under one evaluation and gate
-releases/{model}/v{n}/...                      a release: files, then manifest.json last
+releases/{model}/v{n}/...                      a release: files, then model.sig if it is signed, manifest.json last
 releases/{model}/decisions/v{n}/{asked}.json   the decision about a version, see mtl.pipeline.gate
 releases/{model}/log/{seq}.json                the journal of champions, see mtl.release.journal
 told/{model}/{event}/{key}                     marks of events that people were notified of
@@ -22,6 +23,10 @@ from mtl.errors import InputError
 DATASETS, RUNS, RELEASES = "datasets/", "runs/", "releases/"
 MANIFEST = "manifest.json"
 """The last file of a data set or a release: without it there is none."""
+SIGNATURE = "model.sig"
+"""The signature of a release, over all its files and the manifest."""
+PROVENANCE = "provenance/"
+"""Below a release, the files that say how to train it again."""
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -47,12 +52,22 @@ def result_key(identity: str) -> str:
     return f"{run_prefix(identity)}/result.json"
 
 
+def record_key(identity: str) -> str:
+    """What a finished training leaves for whoever repeats it."""
+    return f"{run_prefix(identity)}/record.json"
+
+
 def report_key(identity: str) -> str:
     return f"{run_prefix(identity)}/evaluation/report.json"
 
 
 def scores_key(identity: str) -> str:
     return f"{run_prefix(identity)}/evaluation/scores.parquet"
+
+
+def rotation_key(identity: str) -> str:
+    """The week whose part of the examples judges a run."""
+    return f"{run_prefix(identity)}/evaluation/rotation.json"
 
 
 def outcome_key(identity: str, rules: str) -> str:
@@ -131,6 +146,11 @@ def home_stack(home: Path) -> Path:
 def home_training(home: Path) -> Path:
     """Folders of trainers at work."""
     return home / "train"
+
+
+def home_reproduce(home: Path) -> Path:
+    """Folders of trainings that `mtl reproduce` repeats."""
+    return home / "reproduce"
 
 
 def home_metrics(home: Path) -> Path:

@@ -192,7 +192,7 @@ def regressions(
 def power(report: EvalReport, policy: PromotionPolicy) -> list[Power]:
     """What the report's examples can show of each task's deciding metric; none where all differences are equal."""
     found = []
-    for task in report.metrics:
+    for task in filter(report.metrics.get, report.metrics):
         metric = deciding(report, policy, task)
         compared = report.comparison(report.opponent, task, metric)
         if compared is not None and math.isfinite(compared.deviation) and compared.deviation > 0:

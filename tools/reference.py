@@ -35,7 +35,8 @@ def cli_page() -> str:
         "",
         "Every command takes `--help`; those with `--json` print one JSON",
     ]
-    lines += ["document last. Exit codes: 0 done, 1 failed, 2 bad input, 75 taken over, 143 asked to stop.", ""]
+    codes = "0 done, 1 failed, 2 bad input, 3 not bit-equal, 75 taken over, 143 asked to stop"
+    lines += [f"document last. Exit codes: {codes}.", ""]
     for name, command in _commands(root):
         lines += [f"## mtl {name}", "", " ".join(command.help.split()), ""]
         rows = [row for parameter in command.params if (row := _parameter(parameter))]

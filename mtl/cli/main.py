@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from mtl.cli import operations, private, terminal
+from mtl.cli import operations, private, signatures, terminal
 from mtl.errors import InputError, InternalError, InterruptedByUser, MtlError
 from mtl.service.redact import clean as redact
 from mtl.settings import bypass_proxy_for_loopback
@@ -282,6 +282,29 @@ def pull(
         terminal.show(releases.pull(name, ref, dest), as_json, releases.pull_text)
 
 
+@app.command()
+def reproduce(
+    ref: Annotated[str, typer.Argument(help="The version to train again: champion, previous, candidate or vN.")],
+    check_only: Annotated[
+        bool, typer.Option("--check-only", help="Compare what can be compared without training, and train nothing.")
+    ] = False,
+    from_sources: Annotated[
+        bool, typer.Option("--from-sources", help="Prepare the data set again, although the store still has it.")
+    ] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads to train with. By default the recorded number.")
+    ] = None,
+    name: Model = DEFAULT_MODEL,
+    as_json: Json = False,
+) -> None:
+    """Train a version again from its release, and say whether the adapter is bit-equal (exit code 3 if it differs)."""
+    from mtl.cli import reproducing
+
+    result, code = reproducing.reproduce(name, ref, threads=threads, from_sources=from_sources, check_only=check_only)
+    terminal.show(result, as_json, reproducing.reproduce_text)
+    raise typer.Exit(code)
+
+
 @checkpoints.command("list")
 def list_checkpoints(run: Run = None, as_json: Json = False) -> None:
     """List the runs and the steps of their checkpoints."""
@@ -319,3 +342,4 @@ def prune_checkpoints(
 
 
 operations.register(app)
+signatures.register(app)

@@ -182,6 +182,7 @@ def pull(name: str, ref: str, dest: Path) -> Document:
     from mtl.release.links import read_links
     from mtl.release.pull import fetch_release
     from mtl.release.pull import pull as pull_release
+    from mtl.release.signature import check_folder_signature
 
     def tell(path: str, done: int, total: int) -> None:
         report_progress("pull", done, total, path)
@@ -192,10 +193,12 @@ def pull(name: str, ref: str, dest: Path) -> Document:
             fetch_release(source, manifest, dest, progress=tell)
         else:
             manifest = pull_release(open_workspace().store, ref, dest, model=name, progress=tell)
+    key = check_folder_signature(manifest, dest)
     return {
         "model": manifest.model,
         "version": manifest.version,
         "folder": str(dest),
+        "signed_by": key.name if key else None,
         "files": [asdict(file) for file in manifest.files],
         "adapter_sha256": manifest.adapter_sha256,
     }
@@ -316,8 +319,9 @@ def _item(number: int, item: Item) -> str:
 def pull_text(result: Document) -> str:
     """Where the files are."""
     size = sum(file["bytes"] for file in result["files"])
+    signed = f", signed by key {result['signed_by']}" if result["signed_by"] else ""
     return (
         f"{result['model']} v{result['version']} in {result['folder']}: "
-        f"{len(result['files'])} files, {size / 1e6:.1f} MB, every sha256 verified\n"
+        f"{len(result['files'])} files, {size / 1e6:.1f} MB, every sha256 verified{signed}\n"
         f"next: see {result['folder']}/README.md for the lines that load it"
     )

@@ -94,6 +94,16 @@ class GateConfig(Section):
         "before the training, register trains and registers a version that is not promoted.",
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the paired bootstrap interval.")
+    rotate: Literal["never", "weekly"] = Field(
+        "never",
+        description="With weekly, each week another seeded part of the examples judges, of the same size "
+        "(evaluate.max_examples), so that no version becomes champion by one lucky sample. A run keeps its week.",
+    )
+    best_earlier: bool = Field(
+        True,
+        description="Measure a version beside the best earlier champion too, where that one stands higher than the "
+        "present one on some task, and refuse a version that may be worse than it by more than the margin.",
+    )
     approval: Literal["auto", "manual"] = Field(
         "auto",
         description="With auto the gate alone decides. With manual, a version that passes it waits for a person's "

@@ -18,6 +18,10 @@ class RegisterConfig(Section):
         False,
         description="Add the merged model, as large as the base, to each release, for consumers without peft.",
     )
+    require_signature: bool = Field(
+        False,
+        description="Refuse to publish a release without a signing key, and to promote one without a valid signature.",
+    )
     licences: dict[str, str] = Field(
         default_factory=dict,
         description="Licence of the base or of a source, by its uri, for the model card. Some are built in.",

@@ -91,6 +91,13 @@ class TrainConfig(Section):
     eval_examples: int = Field(
         64, ge=1, description="Number of validation examples of each task that the validation loss is measured on."
     )
+    eval_share: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="Share of the validation passages that eval_examples are drawn from. They choose the checkpoint, "
+        "and a version is never judged by them: evaluate.split validation is the others (needs eval_steps).",
+    )
     metric_for_best_model: str = Field(
         "loss",
         pattern="^loss(/.+)?$",

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from mtl import layout
 from mtl.data.manifest import QUARANTINE, DatasetManifest, FileEntry, load_manifest
 from mtl.data.quarantine import Refused, firsts
+from mtl.data.selection import passage_of
 from mtl.errors import DamageError, InputError, NotFoundError, did_you_mean
 from mtl.example import Example
 from mtl.fingerprint import sha256_file
@@ -45,6 +46,11 @@ class Dataset:
             for batch in pq.ParquetFile(path).iter_batches(256, columns=["uid", "inputs", "targets", "meta"]):
                 for row in batch.to_pylist():
                     yield Example(row["inputs"], row["targets"], task, row["uid"], json.loads(row["meta"]))
+
+    def passages(self, task: str, split: str) -> list[str]:
+        """The passage of each example, in the order of `table`; see `mtl.data.selection`."""
+        rows = self.table(task, split).select(["uid", "meta"]).to_pylist()
+        return [passage_of(json.loads(row["meta"]), row["uid"]) for row in rows]
 
     def refused(self) -> list[Refused]:
         """The first quarantined row for each reason."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from mtl.data.buckets import Piece, passages, read_bucket, texts
 from mtl.data.job import MARK, Job, Tally
 from mtl.data.quarantine import Quarantine
+from mtl.data.selection import PASSAGE
 from mtl.data.shards import Lengths, Limits, write_examples
 from mtl.data.splits import held_out, keeper
 from mtl.example import Example
@@ -102,7 +103,7 @@ class _Renderer:
         labels: Mapping[int, str] = {}
         if joined is not None:
             rendered = self.task.render(joined, replace(self._options[goal], key=key))
-            examples, labels = rendered.examples, rendered.labels
+            examples, labels = [_with_passage(example, key) for example in rendered.examples], rendered.labels
             dropped = dropped + rendered.dropped
         out = dict(dropped)
         for index, bad in out.items():
@@ -112,3 +113,8 @@ class _Renderer:
         self._tally.merged[goal] += max(left - 1, 0)
         self._tally.labels.update((goal, label) for index, label in labels.items() if index not in out)
         return examples
+
+
+def _with_passage(example: Example, key: str) -> Example:
+    """The example, naming its passage also where its task does not."""
+    return example if PASSAGE in example.meta else replace(example, meta={**example.meta, PASSAGE: key[:16]})

@@ -15,8 +15,10 @@ from mtl.data.quarantine import Refused, firsts
 from mtl.data.reading import check_columns, open_for, read_row, settled
 from mtl.data.refuse import remedy, told, too_many
 from mtl.doctor.result import CheckResult, fault, ok, warning
+from mtl.pipeline.judging import Counts, judging_counts, set_aside
 from mtl.pipeline.prepare import find_prepared
 from mtl.pipeline.promotable import expected_power, unpromotable
+from mtl.pipeline.rotation import ROTATION_NEEDS, never_rotated
 from mtl.settings import Settings
 from mtl.sources.base import Note, Source
 from mtl.sources.listing import sentences
@@ -65,12 +67,15 @@ def data(settings: Settings, config: RetrainConfig | None) -> Iterator[CheckResu
 
 def _promotable(settings: Settings, config: RetrainConfig) -> Iterator[CheckResult]:
     """Whether enough examples are evaluated for a promotion: counted if the data set is prepared, else at most."""
-    found = find_prepared(open_workspace(settings), config)
-    counts = found.counts if found else _at_most(config)
+    workspace = open_workspace(settings)
+    found = find_prepared(workspace, config)
+    counts = judging_counts(workspace, config, found) if found else _at_most(config)
     say = fault if config.gate.too_few_examples == "refuse" else warning
     for item in unpromotable(config, counts):
         yield say("data", f"{config.name}: {item.text}", item.do)
     yield from _power(config, counts)
+    for text in never_rotated(config, counts):
+        yield warning("data", f"{config.name}: {text}", ROTATION_NEEDS)
 
 
 def _power(config: RetrainConfig, counts: dict[str, dict[str, SplitCounts]]) -> Iterator[CheckResult]:
@@ -87,15 +92,16 @@ def _power(config: RetrainConfig, counts: dict[str, dict[str, SplitCounts]]) -> 
             yield ok("gate", text)
 
 
-def _at_most(config: RetrainConfig) -> dict[str, dict[str, SplitCounts]]:
-    """Examples of each task that the configuration allows, as far as it limits the rows of its sources."""
+def _at_most(config: RetrainConfig) -> Counts:
+    """Examples of each task that the configuration allows to judge, as far as it limits the rows of its sources."""
     split = config.evaluate.split
     share = config.data.holdout.get(split, 1.0)
     rows: Counter[str] = Counter()
     for source in config.data.sources:
         held_out = math.ceil(share * source.rows["train"]) if "train" in source.rows else _MANY
         rows[source.task] += source.rows.get(split, held_out if split in config.data.holdout else _MANY)
-    return {task: {split: SplitCounts(examples=number)} for task, number in rows.items()}
+    kept = 1 - set_aside(config)
+    return {task: {split: SplitCounts(examples=math.ceil(kept * number))} for task, number in rows.items()}
 
 
 def _notes(notes: list[Note], uri: str) -> Iterator[CheckResult]:

@@ -16,7 +16,7 @@ from mtl.evaluation.lost import bars, explanation
 from mtl.evaluation.numbers import NONE, difference, number
 from mtl.evaluation.parts import UNSUPPORTED, split_at
 from mtl.evaluation.power import Power
-from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
+from mtl.evaluation.report import BASE, BEST, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
 from mtl.printable import printable
 from mtl.task import Groups, Metric, Task
 
@@ -90,7 +90,12 @@ def _setting(value: Any) -> str:
 
 
 def _opponents(report: EvalReport) -> list[str]:
-    return [name for name in (CHAMPION, BASE) if name in report.models and CANDIDATE in report.models]
+    return [name for name in (CHAMPION, BEST, BASE) if name in report.models and CANDIDATE in report.models]
+
+
+def _opponents_in_groups(report: EvalReport) -> list[str]:
+    """Not the best earlier champion, against which whole tasks alone are judged."""
+    return [name for name in _opponents(report) if name != BEST]
 
 
 def _task_table(report: EvalReport, task: str) -> str:
@@ -124,7 +129,7 @@ def _group_tables(report: EvalReport, task: str) -> list[str]:
         row for metric in report.metrics[task] for name in names if (row := _group_row(report, task, metric, name=name))
     ]
     kind = escape(report.groups.get(task, Groups()).kind)
-    compared = [f"candidate − {against}" for against in _opponents(report)]
+    compared = [f"candidate − {against}" for against in _opponents_in_groups(report)]
     return [f"### By {kind}", _table(["metric", kind, "n", *report.models, *compared], rows)] if rows else []
 
 
@@ -133,7 +138,7 @@ def _group_row(report: EvalReport, task: str, metric: Metric, *, name: str) -> l
     means = [group.means.get(metric.name) for group in groups]
     if all(mean is None for mean in means):
         return None
-    compared = [report.comparison(against, task, metric.name, group=name) for against in _opponents(report)]
+    compared = [report.comparison(against, task, metric.name, group=name) for against in _opponents_in_groups(report)]
     return [
         _metric_name(metric),
         escape(name),

@@ -20,7 +20,7 @@ from mtl.evaluation.lost import bars, explanation
 from mtl.evaluation.numbers import NONE, difference, number
 from mtl.evaluation.parts import UNSUPPORTED, split_at
 from mtl.evaluation.power import Power
-from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, Comparison, EvalReport, QuestionReading, Sample
+from mtl.evaluation.report import BASE, BEST, CANDIDATE, CHAMPION, Comparison, EvalReport, QuestionReading, Sample
 from mtl.evaluation.usable import picked
 from mtl.printable import printable
 from mtl.task import Groups, Metric, Task
@@ -84,7 +84,7 @@ def report_page(
         facts=facts or {},
         report=report,
         against=against,
-        models=[model for model in (CANDIDATE, CHAMPION, BASE) if model in report.models],
+        models=[model for model in (CANDIDATE, CHAMPION, BEST, BASE) if model in report.models],
         tasks=[_task_view(report, task, against=against) for task in report.metrics],
         power={its.task: its.sentence() for its in power},
         samples=samples,
@@ -119,10 +119,13 @@ def _task_view(report: EvalReport, task: str, *, against: str) -> dict[str, Any]
         {"name": name, "rows": list(_group_rows(report, task, name, against=against))}
         for name in report.group_names(task)
     ]
+    judged = [metric for metric in report.metrics[task] if metric.higher_is_better is not None]
+    best = judged if BEST in report.models else []
     return {
         "name": task,
         "n": report.examples[task],
         "rows": [row for row in whole if row.metric.higher_is_better is not None],
+        "best": [_row(report, task, metric, against=BEST, group=None) for metric in best],
         "neutral": [row for row in whole if row.metric.higher_is_better is None],
         "groups": by_group,
         "kind": report.groups.get(task, Groups()).kind,
@@ -198,13 +201,13 @@ def _plot(found: Comparison | None, metric: Metric) -> Plot | None:
 def _sample_view(sample: Sample, task: Task | None) -> dict[str, Any]:
     texts = {"reference": sample.reference, **{m: sample.predictions[m] for m in _order(sample.predictions)}}
     views = [_text_view(sample, name, text, task) for name, text in texts.items()]
-    beside = CHAMPION in texts  # then the base is no opponent, and stands aside
+    aside = (BEST, BASE) if CHAMPION in texts else ()  # no opponents then
     return {
         "sample": sample,
         "inputs": _cut(sample.inputs),
         "gain": None if sample.gain is None else f"{sample.gain:+.3f}",
-        "texts": [view for view in views if view["name"] != BASE or not beside],
-        "aside": [view for view in views if view["name"] == BASE and beside],
+        "texts": [view for view in views if view["name"] not in aside],
+        "aside": [view for view in views if view["name"] in aside],
     }
 
 
@@ -214,7 +217,7 @@ def _any_marked(views: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _order(names: Mapping[str, str]) -> list[str]:
-    return [name for name in (CHAMPION, CANDIDATE, BASE) if name in names]
+    return [name for name in (CHAMPION, CANDIDATE, BEST, BASE) if name in names]
 
 
 def _text_view(sample: Sample, name: str, text: str, task: Task | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from mtl.task import Groups, Metric
 BASE, CANDIDATE, CHAMPION = "base", "candidate", "champion"
 BEST = "best"
 """The best earlier champion; `mtl.promotion` says what it is for."""
-MODELS = (BASE, CHAMPION, CANDIDATE)
+MODELS = (BASE, BEST, CHAMPION, CANDIDATE)
 
 Means = Mapping[str, float | None]
 

@@ -12,17 +12,21 @@ from mtl.fingerprint import sha256_json
 from mtl.task import Metric, Task
 
 
-def sample_examples(examples: Iterable[Example], *, per_task: int | None, seed: int) -> list[Example]:
+def sample_examples(
+    examples: Iterable[Example], *, per_task: int | None, seed: int, week: str | None = None
+) -> list[Example]:
     """At most `per_task` examples of each task, in their order; None takes all.
 
-    Who is drawn depends on (seed, uid) alone, so that a data set that grows keeps most of its sample.
+    Who is drawn depends on (seed, week, uid) alone, so that a data set that grows keeps most of its sample.
+    week: any name; each draws other examples.
     """
     everything = list(examples)
     if per_task is None:
         return everything
+    drawn_by = [seed] if week is None else [seed, week]
     ranked: dict[str, list[tuple[str, int]]] = {}
     for index, example in enumerate(everything):
-        ranked.setdefault(example.task, []).append((sha256_json([seed, example.uid]), index))
+        ranked.setdefault(example.task, []).append((sha256_json([*drawn_by, example.uid]), index))
     chosen = sorted(index for rows in ranked.values() for _, index in sorted(rows)[:per_task])
     return [everything[index] for index in chosen]
 

@@ -12,6 +12,7 @@ from mtl.errors import did_you_mean
 from mtl.evaluation.bootstrap import Interval, paired_intervals
 from mtl.evaluation.report import (
     BASE,
+    BEST,
     CANDIDATE,
     CHAMPION,
     MODELS,
@@ -42,10 +43,10 @@ def evaluate_models(
     settings: Mapping[str, Any] | None = None,
     readings: Callable[[Example, str], Readings] = lambda example, text: (),
 ) -> EvalReport:
-    """The report of models (named base, candidate, champion) that each answered all of `examples`, in their order.
+    """The report of models (see `MODELS`) that each answered all of `examples`, in their order.
 
-    The candidate is compared with the base and, if it is there, with the champion. `seconds` (model -> time of
-    generation) and `settings` are kept as they are; `seed` draws the resamples and the samples.
+    The candidate is compared with the base and, where they are there, with the champion and the best earlier one.
+    `seconds` (model -> time of generation) and `settings` are kept as they are; `seed` draws the resamples and samples.
     readings: (example, text) -> what a reader made of the questions in a text, see `with_reader`.
     """
     _check(predictions, examples, tasks)
@@ -59,7 +60,7 @@ def evaluate_models(
         metrics={task: tasks[task].metrics for task in present},
         comparisons=tuple(
             comparison
-            for against in (CHAMPION, BASE)
+            for against in (CHAMPION, BEST, BASE)
             if against in scores and CANDIDATE in scores
             for task in present
             for comparison in compare(

@@ -1,10 +1,12 @@
-"""Evaluate: the run's model beside its base and the champion, on examples that none was trained on."""
+"""Evaluate: the run's model beside its base, the champion and the best earlier one, on examples that none was trained
+on."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -13,11 +15,14 @@ from mtl.config.retrain import RetrainConfig
 from mtl.data.dataset import open_dataset
 from mtl.errors import DamageError, NotFoundError
 from mtl.evaluation.per_example import write_scores
-from mtl.evaluation.report import CANDIDATE, CHAMPION, EvalReport
+from mtl.evaluation.report import BEST, CANDIDATE, CHAMPION, EvalReport
 from mtl.evaluation.samples import sample_examples
 from mtl.fingerprint import sha256_json
+from mtl.pipeline.best_earlier import BestEarlier, find_best_earlier
+from mtl.pipeline.judging import judged_by, judging_examples, set_aside
 from mtl.pipeline.models import champion_model, model_folder, task_names
 from mtl.pipeline.records import Evaluation
+from mtl.pipeline.rotation import rotation_week
 from mtl.registry.code_version import code_version
 from mtl.release.refs import check_model_folder
 from mtl.seal import seal, unseal
@@ -30,20 +35,26 @@ _log = logging.getLogger(__name__)
 
 
 def evaluate(workspace: Workspace, config: RetrainConfig, dataset: str, trained: TrainedModel) -> Evaluation:
-    """Measure the run's model beside its base and the champion; the store keeps the report too.
+    """Measure the run's model beside its base and the champion, and the best earlier champion where that one stands
+    higher; the store keeps the report too.
 
-    A report of the same run, champion and rules is not measured again: a flow that was killed or suspended after its
+    A report of the same run, champions and rules is not measured again: a flow that was killed or suspended after its
     evaluation goes on from there.
     """
     champion = champion_model(workspace, config.register_.model)
     version = champion[0] if champion else None
-    rules = _rules(config, dataset, version)
+    best = find_best_earlier(workspace, config)
+    week = rotation_week(workspace.store, config, trained.identity, now=datetime.now(UTC))
+    rules = _rules(config, dataset, version, best=best, week=week)
     kept = _kept_report(workspace.store, layout.report_key(trained.identity), rules)
     if kept is not None:
         return kept
     folders = {CANDIDATE: model_folder(workspace, config, trained)} | ({CHAMPION: champion[1]} if champion else {})
-    report = measure(workspace, config, dataset, folders)
-    evaluation = Evaluation(report, version, rules)
+    folders |= {BEST: best.folder} if best.folder else {}
+    report = measure(workspace, config, dataset, folders, week=week)
+    if best.version is not None:
+        report = replace(report, settings={**report.settings, BEST: f"v{best.version}"})
+    evaluation = Evaluation(report, version, rules, best_version=best.version, left_out=best.left_out)
     scores = workspace.cache / "scores" / f"{trained.identity}.parquet"
     write_scores(scores, report.scores)
     workspace.store.put_file(layout.scores_key(trained.identity), scores)
@@ -51,12 +62,13 @@ def evaluate(workspace: Workspace, config: RetrainConfig, dataset: str, trained:
     return evaluation
 
 
-def _rules(config: RetrainConfig, dataset: str, champion: int | None) -> str:
+def _rules(config: RetrainConfig, dataset: str, champion: int | None, *, best: BestEarlier, week: str | None) -> str:
     """Hash of all that a report of one run depends on, versions of the tasks and their metrics included."""
     tasks = [get_task(name) for name in task_names(config)]
     asked = config.evaluate.model_dump(mode="json")
     metrics = {task.name: [task.version, [asdict(metric) for metric in task.metrics]] for task in tasks}
-    return sha256_json([asked, config.seed, config.gate.confidence, dataset, champion, metrics, code_version()])
+    judged_on, beside = [asked, config.seed, set_aside(config), week], [champion, best.version, *best.left_out]
+    return sha256_json([judged_on, config.gate.confidence, dataset, beside, metrics, code_version()])
 
 
 def _kept_report(store: ObjectStore, key: str, rules: str) -> Evaluation | None:
@@ -70,8 +82,20 @@ def _kept_report(store: ObjectStore, key: str, rules: str) -> Evaluation | None:
     return Evaluation.from_json(found) if found.get("rules") == rules else None
 
 
-def measure(workspace: Workspace, config: RetrainConfig, dataset: str, folders: Mapping[str, Path]) -> EvalReport:
-    """The EvalReport of model folders (candidate, champion) on the configuration's held-out split."""
+def measure(
+    workspace: Workspace,
+    config: RetrainConfig,
+    dataset: str,
+    folders: Mapping[str, Path],
+    *,
+    week: str | None = None,
+) -> EvalReport:
+    """The EvalReport of model folders (candidate, champion, best) on the examples that may judge a version.
+
+    `mtl evaluate` and the monitor measure on them too: on the others a checkpoint looks as good as it was chosen to,
+    and only on these does a score compare with that of the version's release. They name no week, and so measure on the
+    same examples whenever they are called. week: of the rotation.
+    """
     from mtl.evaluation.reader import load_reader  # torch takes seconds to import
     from mtl.evaluation.run import Reading
     from mtl.evaluation.run import measure as measure_models
@@ -89,10 +113,10 @@ def measure(workspace: Workspace, config: RetrainConfig, dataset: str, folders: 
         max_input_tokens=config.data.max_input_tokens,
         batch_tokens=chosen.batch_tokens,
     )
-    examples = [example for name in names for example in data.examples(name, chosen.split)]
-    return measure_models(
+    examples = judging_examples(data, config)
+    report = measure_models(
         folders,
-        sample_examples(examples, per_task=chosen.max_examples, seed=config.seed),
+        sample_examples(examples, per_task=chosen.max_examples, seed=config.seed, week=week),
         tasks={name: get_task(name) for name in names},
         max_new_tokens={name: chosen.max_new_tokens.get(name, config.data.max_target_tokens) for name in names},
         max_input_tokens=config.data.max_input_tokens,
@@ -104,3 +128,4 @@ def measure(workspace: Workspace, config: RetrainConfig, dataset: str, folders: 
         confidence=config.gate.confidence,
         reading=None if chosen.reader == "none" else Reading(load, chosen.reader_examples),
     )
+    return replace(report, settings={**report.settings, "judged_by": judged_by(config, week)})

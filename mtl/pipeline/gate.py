@@ -2,7 +2,8 @@
 
 A final decision is one object in the store, `releases/{model}/decisions/v{n}/{question}.json`, and is never written
 again: whoever decides the same question later (a retried step, a flow that was killed after the answer) finds it. The
-question is what was decided about: the report's rules, the policy, and whether a person is asked.
+question is what was decided about: the report's rules, the policy, and whether a person is asked. Where keys are
+trusted, the object is signed, so that nobody else who can write to the store decides.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from datetime import UTC, datetime, timedelta
 from mtl import layout
 from mtl.config.retrain import RetrainConfig
 from mtl.decision import NOBODY, ApprovalResponse, Decision, DecisionState, title
-from mtl.errors import NotFoundError
+from mtl.errors import NotFoundError, SignatureError
 from mtl.evaluation.markdown import escape
 from mtl.fingerprint import sha256_json
 from mtl.pipeline.records import Evaluation, RegisteredVersion
 from mtl.promotion import decide as decide_promotion
 from mtl.promotion import policy_from
 from mtl.seal import seal, unseal
+from mtl.signing.configured import check_document, sign_document
 from mtl.workspace import Workspace
 
 
@@ -55,7 +57,7 @@ def gate_decision(config: RetrainConfig, evaluation: Evaluation) -> Decision:
     found = decide_promotion(evaluation.report, policy_from(config.gate), champion_exists=champion is not None)
     return Decision(
         state=DecisionState.PROMOTE if found.promoted else DecisionState.REJECT,
-        reasons=found.reasons,
+        reasons=(*found.reasons, *evaluation.left_out),
         against=champion,
         policy_version=found.policy_version,
         compared_with=found.compared_with,
@@ -104,7 +106,13 @@ def _find(
         data = workspace.store.get(key)
     except NotFoundError:
         return None
-    return Decision.from_json(unseal(data, key, hint=f"delete {key}, and the gate decides about the version again"))
+    hint = f"delete {key}, and the gate decides about the version again"
+    document = unseal(data, key, hint=hint)
+    try:
+        check_document(document, key, at=document.get("at"))
+    except SignatureError as error:
+        raise SignatureError(error.message, field=key, hint=hint) from None
+    return Decision.from_json(document)
 
 
 def _keep(
@@ -115,8 +123,9 @@ def _keep(
     decision: Decision,
 ) -> Decision:
     """The decision as it stands in the store afterwards: the first, where two are made at once."""
-    document = {"model": registered.model, "version": registered.version, "at": datetime.now(UTC).isoformat()}
-    workspace.store.put_if_absent(_key(config, evaluation, registered), seal(document | decision.to_json()))
+    key, at = _key(config, evaluation, registered), datetime.now(UTC).isoformat()
+    document = {"model": registered.model, "version": registered.version, "at": at} | decision.to_json()
+    workspace.store.put_if_absent(key, seal(sign_document(document, key, at=at)))
     kept = _find(workspace, config, evaluation, registered)
     assert kept is not None, "it was put just now"
     return kept

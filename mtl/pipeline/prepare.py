@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from mtl import progress
@@ -17,14 +18,18 @@ from mtl.data.runner import Runner
 from mtl.errors import DataError
 from mtl.model.base import resolve_base
 from mtl.model.tokenizer import LazyTokenizer
+from mtl.pipeline.judging import judging_counts
 from mtl.pipeline.models import task_names
 from mtl.pipeline.promotable import unpromotable
 from mtl.pipeline.records import PreparedDataset, SourceNote
 from mtl.pipeline.reference import last_data
+from mtl.pipeline.rotation import ROTATION_NEEDS, never_rotated
 from mtl.sources.base import Note
 from mtl.sources.listing import sentences
 from mtl.tasks.table import get_task
 from mtl.workspace import Workspace
+
+_log = logging.getLogger(__name__)
 
 
 def prepare(workspace: Workspace, config: RetrainConfig, *, runner: Runner | None = None) -> PreparedDataset:
@@ -54,7 +59,10 @@ def prepare(workspace: Workspace, config: RetrainConfig, *, runner: Runner | Non
         error.hint = "; ".join(filter(None, [error.hint, *note_lines(left_out)]))
         raise
     counting.finish(sum(split.rows for splits in manifest.counts.values() for split in splits.values()))
-    return PreparedDataset(manifest, tuple(notes), tuple(unpromotable(config, manifest.counts)))
+    counts = judging_counts(workspace, config, manifest)
+    for text in never_rotated(config, counts):
+        _log.warning("%s; %s", text, ROTATION_NEEDS)
+    return PreparedDataset(manifest, tuple(notes), tuple(unpromotable(config, counts)))
 
 
 def find_prepared(workspace: Workspace, config: RetrainConfig) -> DatasetManifest | None:

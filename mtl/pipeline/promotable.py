@@ -4,7 +4,7 @@ what differences the gate will be able to see."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mtl.config.gate import judging_metrics
 from mtl.config.retrain import RetrainConfig
@@ -12,6 +12,7 @@ from mtl.data.manifest import SplitCounts
 from mtl.errors import InputError
 from mtl.evaluation.power import Power
 from mtl.metrics.reading import needs_reader
+from mtl.pipeline.judging import set_aside
 from mtl.pipeline.records import Unpromotable
 from mtl.promotion import Shortage, policy_from, shortages, will_be_evaluated
 from mtl.tasks.table import TASKS
@@ -19,12 +20,14 @@ from mtl.tasks.table import TASKS
 _MARGIN = 1.1
 """Splits are drawn by passage, so that a share gives more or fewer examples than it says."""
 _MOST_HELD_OUT = 0.5
+_LEAST_SHARE = 0.05
+"""Of the passages, for choosing a checkpoint."""
 
 
 def unpromotable(config: RetrainConfig, counts: Mapping[str, Mapping[str, SplitCounts]]) -> list[Unpromotable]:
     """One for each task that keeps every version from being promoted.
 
-    counts: of the data set's manifest. The gate counts by the same function.
+    counts: of the examples that may judge (`mtl.pipeline.judging`). The gate counts by the same function.
     """
     split = config.evaluate.split
     evaluated = will_be_evaluated(counts, split=split, max_examples=config.evaluate.max_examples)
@@ -33,14 +36,15 @@ def unpromotable(config: RetrainConfig, counts: Mapping[str, Mapping[str, SplitC
 
 
 def _too_few(config: RetrainConfig, evaluated: Mapping[str, int], whole: Mapping[str, int]) -> list[Unpromotable]:
-    split = config.evaluate.split
+    split, share = config.evaluate.split, set_aside(config)
+    aside = f", beside the {share:.0%} of the passages that choose the checkpoint (train.eval_share)," if share else ""
     return [
         Unpromotable(
             short.task,
             short.found,
             short.needed,
-            text=f"{short.task}: no version can be promoted, because {short.found} {split} examples are evaluated "
-            f"and the gate needs {short.needed}",
+            text=f"{short.task}: no version can be promoted, because {short.found} {split} examples are evaluated"
+            f"{aside} and the gate needs {short.needed}",
             do=_remedy(config, short, have=whole.get(short.task, 0)),
         )
         for short in shortages(evaluated, policy_from(config.gate))
@@ -66,9 +70,8 @@ def _unread(config: RetrainConfig, evaluated: Mapping[str, int]) -> list[Unpromo
     ]
 
 
-def refuse_unpromotable(config: RetrainConfig, counts: Mapping[str, Mapping[str, SplitCounts]]) -> None:
+def refuse_unpromotable(config: RetrainConfig, found: Sequence[Unpromotable]) -> None:
     """Errors: InputError for a retrain whose version could not be promoted, unless the configuration wants it so."""
-    found = unpromotable(config, counts)
     if found and config.gate.too_few_examples == "refuse":
         raise InputError(
             "; ".join(item.text for item in found),
@@ -110,6 +113,10 @@ def _remedy(config: RetrainConfig, short: Shortage, *, have: int) -> str:
         return f"evaluate: {{max_examples: {short.needed}}} or more, or leave max_examples out"
     split = config.evaluate.split
     lower = f"gate: {{min_examples: {max(2, short.found)}}} decides on fewer examples, and misses smaller differences"
+    aside = set_aside(config)
+    smaller = math.floor(100 * (1 - (1 - aside) * short.needed * _MARGIN / short.found)) / 100 if short.found else 0.0
+    if aside and smaller >= _LEAST_SHARE:
+        return f"train: {{eval_share: {smaller:g}}} leaves more examples to the gate, and so do more rows; {lower}"
     share = config.data.holdout.get(split)
     if share is None:
         return f"more rows for {split}, or data: {{holdout: {{{split}: 0.2}}}} if the source has no {split}; {lower}"

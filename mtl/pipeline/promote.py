@@ -6,7 +6,7 @@ The journal in the object store (`mtl.release`) is what counts; aliases, tags an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mtl.decision import Decision, DecisionState
@@ -15,7 +15,7 @@ from mtl.pipeline.pages import refresh
 from mtl.pipeline.records import PromotionResult, RegisteredVersion
 from mtl.registry.base import ModelRegistry
 from mtl.release import promote as releases
-from mtl.release import repair
+from mtl.release import repair, sign
 from mtl.release.journal import Change, read_journal
 from mtl.release.layout import parse_version
 from mtl.workspace import Workspace
@@ -84,8 +84,10 @@ class JournalRepair:
         }
 
 
-def promote(workspace: Workspace, registered: RegisteredVersion, decision: Decision) -> PromotionResult:
-    """Make the version champion if the decision allows it."""
+def promote(
+    workspace: Workspace, registered: RegisteredVersion, decision: Decision, *, require_signature: bool = False
+) -> PromotionResult:
+    """Make the version champion if the decision allows it. Errors: SignatureError, see `mtl.release.promote`."""
     store, model = workspace.store, registered.model
     if not decision.promoted:
         return PromotionResult(read_journal(store, model).champion, changed=False)
@@ -98,6 +100,7 @@ def promote(workspace: Workspace, registered: RegisteredVersion, decision: Decis
             reason="; ".join(decision.reasons),
             actor=decision.actor,
             aliases=workspace.registry(model),
+            require_signature=require_signature,
         )
     except NotPromotedError as error:  # another was promoted meanwhile, or a person rolled this version back
         return PromotionResult(read_journal(store, model).champion, changed=False, refused=error.message)
@@ -205,6 +208,21 @@ def repair_journal(
         filled_in={seq: journal.changes[seq - 1] for seq in repaired.entries},
         repaired=repaired.mended,
     )
+
+
+def sign_journal(
+    workspace: Workspace, model: str, *, champion: str, reason: str, actor: str | None = None
+) -> ChampionChange:
+    """Vouch for a model's journal, whose champion is `champion`, with the key of this process."""
+    promotion = sign.sign_journal(
+        workspace.store,
+        model=model,
+        champion=_number(champion),
+        reason=reason,
+        actor=actor or workspace.settings.actor,
+        aliases=workspace.registry(model),
+    )
+    return replace(_changed(workspace, model, promotion), changed=False)
 
 
 def _record_force(registry: ModelRegistry, version: int, *, against: int | None, reason: str, by: str) -> None:

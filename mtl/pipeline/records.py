@@ -64,19 +64,33 @@ class PreparedDataset:
 class Evaluation:
     """The report about a trained model, beside the champion of that time.
 
-    rules: hash of all that the report depends on; equal rules measure the same run alike.
+    rules: hash of all that the report depends on; equal rules measure the same run alike. best_version: the best
+    earlier champion, where it is in the report. left_out: why a better one is not, a sentence each.
     """
 
     report: EvalReport
     champion_version: int | None
     rules: str
+    best_version: int | None = None
+    left_out: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return self.report.to_json() | {"champion_version": self.champion_version, "rules": self.rules}
+        return self.report.to_json() | {
+            "champion_version": self.champion_version,
+            "best_version": self.best_version,
+            "left_out": list(self.left_out),
+            "rules": self.rules,
+        }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Evaluation:
-        return cls(EvalReport.from_json(document), document["champion_version"], document["rules"])
+        return cls(
+            report=EvalReport.from_json(document),
+            champion_version=document["champion_version"],
+            rules=document["rules"],
+            best_version=document.get("best_version"),
+            left_out=tuple(document.get("left_out", ())),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

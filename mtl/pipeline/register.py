@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mtl import layout
+from mtl.checkpoints.related import find_identity
 from mtl.config.retrain import RetrainConfig
 from mtl.data.histogram import write_pages
 from mtl.evaluation.numbers import difference
@@ -22,10 +23,12 @@ from mtl.promotion import deciding, policy_from
 from mtl.registry.code_version import code_version
 from mtl.release.layout import ReleaseFacts
 from mtl.release.licences import licence_of
+from mtl.release.provenance import provenance_files
 from mtl.release.publish import publish
 from mtl.settings import Settings, mlflow_pages
 from mtl.tracking.address import redact
 from mtl.tracking.recorder import send_kept
+from mtl.training.record import read_record
 from mtl.training.result import TrainedModel
 from mtl.workspace import Workspace
 
@@ -71,10 +74,12 @@ def register(
             "report.json": json.dumps(measured, ensure_ascii=False),
             "report.md": version_text(config, evaluation.report),
             "report.html": page,
+            **_provenance(workspace, config, dataset, trained, facts=facts, version=version),
         },
         differences=_differences(evaluation.report),
         licences=_licences(config, dataset),
         merged=config.register_.merged,
+        require_signature=config.register_.require_signature,
     )
     tracker.log_text(run, page, REPORT_PAGE)
     kept = keep_page(workspace, model, version, page)
@@ -93,6 +98,28 @@ def register(
         report_url=f"{server}/#/experiments/{experiment}/runs/{run}/artifacts/{REPORT_PAGE}"
         if server
         else kept.as_uri(),
+    )
+
+
+def _provenance(
+    workspace: Workspace,
+    config: RetrainConfig,
+    dataset: PreparedDataset,
+    trained: TrainedModel,
+    *,
+    facts: ReleaseFacts,
+    version: int,
+) -> dict[str, str]:
+    """What trains the version again, from what its run has left."""
+    return provenance_files(
+        model=config.register_.model,
+        version=version,
+        config=config,
+        identity=find_identity(workspace.store, trained.identity),
+        trained=trained,
+        record=read_record(workspace.store, trained.identity),
+        dataset=dataset.manifest,
+        code_version=facts.code_version,
     )
 
 

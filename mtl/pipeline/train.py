@@ -47,18 +47,14 @@ def train(
             recorder().check()
             lineage = lineage_tags(bit_exact=event["bit_exact"], continued_from=event["continued_from"])
             recorder().start(event["identity"], tags={**lineage, **(origin or {})})
-            progress.report("train", event["step"], event["max_steps"], _start_note(event))
         elif event["event"] == "step":
             recorder().step(event["step"], _metrics(event))
-            progress.report("train", event["step"], event["max_steps"], _step_note(event))
         elif event["event"] == "validation":
             losses = event["loss_by_task"]
             recorder().step(event["step"], {f"validation/loss/{task}": loss for task, loss in losses.items()})
-            progress.report("validate", event["step"], event["max_steps"], _validation_note(event))
         elif event["event"] == "done":
             recorder().start(event["identity"])  # found finished: what MLflow did not take then is sent now
-        elif event["event"] == "log":
-            _log.log(event["level"], "%s", event["message"])
+        tell(event)
 
     try:
         result = launch_training(config, dataset, workspace.settings, on_event, resume=resume)
@@ -69,6 +65,18 @@ def train(
         raise
     recorder().close(status="FINISHED")
     return result
+
+
+def tell(event: Mapping[str, Any]) -> None:
+    """An event of the trainer as progress, and as a line of the log."""
+    if event["event"] == "start":
+        progress.report("train", event["step"], event["max_steps"], _start_note(event))
+    elif event["event"] == "step":
+        progress.report("train", event["step"], event["max_steps"], _step_note(event))
+    elif event["event"] == "validation":
+        progress.report("validate", event["step"], event["max_steps"], _validation_note(event))
+    elif event["event"] == "log":
+        _log.log(event["level"], "%s", event["message"])
 
 
 def lineage_tags(*, bit_exact: bool, continued_from: Mapping[str, Any] | None) -> dict[str, str]:

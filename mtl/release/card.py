@@ -55,7 +55,7 @@ report.md and report.json hold the whole evaluation.
 | data fingerprint | {fingerprint} |
 | code version | {code_version} |
 | task versions | {task_versions} |
-
+{provenance}
 ## Limits
 Inputs are cut or refused beyond {max_input_tokens} tokens. Answers are generated greedily; they can be wrong.{caveats}
 
@@ -67,6 +67,11 @@ _MERGED = """\
 `merged/` is the same model as one: `AutoModelForSeq2SeqLM.from_pretrained("merged")` with
 `AutoTokenizer.from_pretrained("merged")` needs no peft.
 
+"""
+
+_PROVENANCE = """
+`provenance/` holds the configuration, the installed packages, a software bill of materials (CycloneDX) and the loss of
+each step. `mtl reproduce v{version}` trains this version again and compares the two adapters.
 """
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
@@ -83,10 +88,12 @@ def render_card(
     differences: Mapping[str, Mapping[str, str]] | None = None,
     licences: Mapping[str, str] | None = None,
     merged: bool = False,
+    provenance: bool = False,
 ) -> str:
     """Markdown of the card. `spec` is the document of mtl_model.json; the same arguments give the same text.
 
-    differences: task -> metric -> difference and interval in words. licences: base or source -> licence.
+    differences: task -> metric -> difference and interval in words. licences: base or source -> licence. provenance:
+    whether the release says how to train it again.
     """
     tokens: Mapping[str, str] = spec.get("tokens", {})
     limits: Mapping[str, int] = spec.get("max_new_tokens", {})
@@ -105,6 +112,7 @@ def render_card(
         caveats="".join(f" {task.caveat}" for task in known if task.caveat),
         limit=limits.get(task, 128),
         merged=_MERGED if merged else "",
+        provenance=_PROVENANCE.format(version=version) if provenance else "",
         metrics=_metrics_table(facts.metrics, differences or {}),
         licences=_licences(licences or {}),
         revision=code(str(spec.get("revision"))),

@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol, runtime_checkable
 from mtl.errors import DamageError, NotFoundError
 from mtl.fingerprint import sha256_file
 from mtl.release.layout import ReleaseFile, damaged
+from mtl.release.signature import read_signature
 from mtl.store.base import ObjectStore
 from mtl.store.files import disk_errors
 
@@ -28,6 +29,10 @@ class Source(Protocol):
     @property
     def name(self) -> str:
         """What stands before a file's path in messages."""
+        ...
+
+    def signature(self) -> bytes | None:
+        """The signature of the release; None if it is not signed."""
         ...
 
     def chunks(self, file: ReleaseFile, start: int) -> Iterator[bytes]:
@@ -52,6 +57,9 @@ class StoreSource:
     def __init__(self, store: ObjectStore, prefix: str) -> None:
         self._store = store
         self.name = prefix
+
+    def signature(self) -> bytes | None:
+        return read_signature(self._store, self.name)
 
     def resumes(self) -> bool:
         return isinstance(self._store, Ranged)

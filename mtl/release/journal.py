@@ -5,24 +5,30 @@ to the version that was given up.
 
 A lost entry must not bring an earlier champion back in silence. Entries count from 1 without a gap, each names its own
 number and the sha256 of the one before (`mtl.release.chain`), and `last-entry.json` beside the log names the last one;
-MLflow's tag `journal_seq` does too. Whatever does not fit is a DamageError; `mtl.release.repair` mends it.
+MLflow's tag `journal_seq` does too. Whatever does not fit is a DamageError; `mtl.release.repair` mends it. Where keys
+are trusted, the journal is signed too (`mtl.release.vouching`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mtl.document import Flag, Line, Positive, Sha256, Size, check_record
-from mtl.errors import DamageError, NotFoundError
-from mtl.layout import journal_prefix, last_entry_key
+from mtl.errors import DamageError, NotFoundError, SignatureError
+from mtl.layout import MANIFEST, journal_prefix, last_entry_key, release_prefix
 from mtl.release.chain import find_faults
+from mtl.release.layout import ReleaseManifest
+from mtl.release.vouching import VOUCHES, find_unproved, hash_before
 from mtl.seal import seal, unseal
+from mtl.signing.configured import SIGNATURE, check_key, sign_document
 from mtl.store.base import ObjectStore
 from mtl.store.log import AppendResult, Entry, Log
 
 REPAIR = "restore it from a backup or an older version of the object, or run mtl repair-journal (docs/operations.md)"
+_FORGED = "no trusted key stands for it: find out who wrote it, then run mtl repair-journal (docs/operations.md)"
 Kind = Literal["promote", "rollback"]
 
 
@@ -51,11 +57,12 @@ class Change:
 @dataclass(frozen=True, slots=True)
 class Journal:
     """All changes, oldest first, as read at one time. `seq` is the number of the last one, 0 for none; `sha256` its
-    entry's."""
+    entry's; `signed` whether that has a signature."""
 
     seq: int
     changes: Sequence[Change]
     sha256: str | None = None
+    signed: bool = False
 
     @property
     def head(self) -> Change | None:
@@ -84,6 +91,18 @@ class Journal:
                 last = None
         return last
 
+    def check_pinned(self, manifest: ReleaseManifest) -> None:
+        """Errors: DamageError for another manifest than the one that was promoted, if the version ever was."""
+        last = next((change for change in reversed(self.changes) if change.version == manifest.version), None)
+        if last and last.manifest_sha256 != manifest.sha256:
+            key = f"{release_prefix(manifest.model, manifest.version)}/{MANIFEST}"
+            raise DamageError(f"{key} is not the manifest that was promoted", field=MANIFEST)
+
+    def check_key(self) -> None:
+        """Errors: InputError if the journal is signed and this process has no key, so that it must not write to it."""
+        if self.signed:
+            check_key("the journal of champions is signed, and an entry without a signature would be refused")
+
     def champions_from(self, seq: int) -> set[int]:
         """Every version that entry `seq` or a later one made champion."""
         return {change.version for change in self.changes[max(seq, 1) - 1 :]}
@@ -103,7 +122,20 @@ def journal_log(store: ObjectStore, model: str) -> Log:
 
 
 def read_journal(store: ObjectStore, model: str) -> Journal:
-    """The journal as it stands. Errors: DamageError for an entry that is lost, rotted or not what was written there."""
+    """The journal as it stands.
+
+    Errors: DamageError for an entry that is lost, rotted or not what was written there; SignatureError for one that no
+    trusted key stands for.
+    """
+    log = journal_log(store, model)
+    journal, entries = read_unproved(store, model)
+    for number, error in find_unproved(log, entries, journal.seq):
+        raise SignatureError(error.message, field=log.key(number), hint=error.hint or _FORGED)
+    return journal
+
+
+def read_unproved(store: ObjectStore, model: str) -> tuple[Journal, Mapping[int, Entry]]:
+    """The journal and its entries, whoever wrote them. Errors: DamageError."""
     last = last_entry(store, model)  # first: what it names was there before it
     log = journal_log(store, model)
     try:
@@ -115,7 +147,10 @@ def read_journal(store: ObjectStore, model: str) -> Journal:
     for number, fault in find_faults(entries, changes, seq):
         raise DamageError(f"{log.key(number)} {fault}", field=log.key(number), hint=REPAIR)
     check_last(log, seq, last, said_by=_last_key(model))
-    return Journal(seq, list(changes.values()), entries[seq].sha256 if entries else None)
+    if not entries:
+        return Journal(0, ()), entries
+    head = entries[seq]
+    return Journal(seq, list(changes.values()), head.sha256, signed=SIGNATURE in head.document), entries
 
 
 def newest_journal(store: ObjectStore, model: str, known: Journal) -> Journal:
@@ -125,12 +160,25 @@ def newest_journal(store: ObjectStore, model: str, known: Journal) -> Journal:
     return known if last == known.seq else read_journal(store, model)
 
 
-def append_change(store: ObjectStore, model: str, journal: Journal, change: Change) -> AppendResult:
-    """Append `change` after the journal's last entry, if that still is the last."""
-    document = change.to_dict() | {"seq": journal.seq + 1, "after": journal.sha256}
-    result = journal_log(store, model).append(journal.seq + 1, document)
+def append_change(
+    store: ObjectStore, model: str, journal: Journal, change: Change, *, vouching: Mapping[int, Entry] | None = None
+) -> AppendResult:
+    """Append `change` after the journal's last entry, if that still is the last; signed, if this process signs.
+
+    vouching: all entries before it, which its signature shall stand for too.
+    """
+    log, seq = journal_log(store, model), journal.seq + 1
+    document = change.to_dict() | {"seq": seq, "after": journal.sha256}
+    if vouching is not None:
+        document[VOUCHES] = hash_before(vouching, seq)
+    result = log.append(seq, signed_entry(log, seq, document))
     record_last_entry(store, model, result.head.seq)
     return result
+
+
+def signed_entry(log: Log, seq: int, document: Mapping[str, Any]) -> dict[str, Any]:
+    """What to write as entry `seq`: the document of a change, signed if this process signs."""
+    return sign_document({"write_id": uuid.uuid4().hex, **document}, log.key(seq), at=str(document["at"]))
 
 
 def last_entry(store: ObjectStore, model: str) -> int:

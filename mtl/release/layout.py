@@ -1,6 +1,6 @@
 """Where a release is kept, and the manifest that makes it one.
 
-releases/{model}/v{n}/...            files, then manifest.json last: without it there is no release
+releases/{model}/v{n}/...            files, model.sig if it is signed, manifest.json last: without it there is none
 releases/{model}/log/{seq:012}.json  the journal, see mtl.release.journal
 """
 
@@ -17,7 +17,14 @@ from pydantic import AfterValidator, ConfigDict, with_config
 from mtl.document import Line, Positive, Sha256, Size, check_record
 from mtl.errors import DamageError, InputError, NotFoundError
 from mtl.fingerprint import sha256_bytes, sha256_json
-from mtl.layout import MANIFEST, RELEASES, check_model_name, model_prefix, release_manifest_key, release_prefix
+from mtl.layout import (
+    MANIFEST,
+    RELEASES,
+    SIGNATURE,
+    check_model_name,
+    model_prefix,
+    release_manifest_key,
+)
 from mtl.seal import unseal
 from mtl.store.base import ObjectStore, check_key
 from mtl.store.searched import searched
@@ -30,9 +37,9 @@ _LONGEST_PATH = 200
 
 
 def check_release_path(path: str) -> str:
-    """`path` if it is a safe name in a release: at most one folder deep, and never the marker. Errors: InputError."""
+    """`path` if it is a safe name in a release: at most one folder deep, no marker or signature. Errors: InputError."""
     hidden = any(part.startswith(".") for part in path.split("/"))
-    if check_key(path).count("/") > 1 or path == MANIFEST or hidden or len(path) > _LONGEST_PATH:
+    if check_key(path).count("/") > 1 or path in (MANIFEST, SIGNATURE) or hidden or len(path) > _LONGEST_PATH:
         raise InputError(f"unsafe name in a release: {path!r}")
     return path
 
@@ -171,20 +178,6 @@ def known_releases(store: ObjectStore, model: str) -> str:
     else:
         known = "nothing is published yet; mtl retrain does it"
     return f"{known}; {searched(store)}"
-
-
-def verify_release(store: ObjectStore, model: str, version: int) -> ReleaseManifest:
-    """The manifest, after reading every file of the release and comparing its hash. Errors: DamageError naming it."""
-    manifest = read_manifest(store, model, version)
-    for file in manifest.files:
-        key = f"{release_prefix(model, version)}/{file.path}"
-        try:
-            intact = sha256_bytes(store.get(key)) == file.sha256
-        except NotFoundError:
-            raise DamageError(f"{key} is missing from the release", field=file.path) from None
-        if not intact:
-            raise damaged(key, file)
-    return manifest
 
 
 def damaged(key: str, file: ReleaseFile) -> DamageError:

@@ -3,8 +3,8 @@
     mtl pull champion --url > links.json        with credentials
     mtl pull links.json DEST                    without
 
-The manifest travels with the links, so that every file is verified as in any other pull. Who has the links can read
-the release until they expire: they are as secret as it is.
+The manifest and its signature travel with the links, so that every file is verified as in any other pull. Who has the
+links can read the release until they expire: they are as secret as it is.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from mtl.errors import DamageError, InputError, NotFoundError, PermanentError, T
 from mtl.layout import release_prefix
 from mtl.release.fetch import CHUNK
 from mtl.release.layout import ModelName, ReleaseFile, ReleaseManifest, ReleasePath, parse_manifest
+from mtl.release.signature import read_signature
 from mtl.store.base import ObjectStore
 from mtl.store.retry import Patience, persist
 
@@ -54,6 +55,7 @@ def make_links(store: ObjectStore, manifest: ReleaseManifest, *, hours: float) -
             hint="S3 signs no link for longer; make new links before these expire",
         )
     prefix = release_prefix(manifest.model, manifest.version)
+    signature = read_signature(store, prefix)
     seconds = max(1, round(hours * 3600))
     return {
         "kind": _KIND,
@@ -61,6 +63,7 @@ def make_links(store: ObjectStore, manifest: ReleaseManifest, *, hours: float) -
         "version": manifest.version,
         "expires": (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds"),
         "manifest": manifest.to_bytes().decode(),
+        **({} if signature is None else {"signature": signature.decode()}),
         "files": {file.path: store.presign(f"{prefix}/{file.path}", seconds=seconds) for file in manifest.files},
     }
 
@@ -77,7 +80,7 @@ def read_links(path: Path) -> tuple[ReleaseManifest, LinkSource]:
     missing = [file.path for file in manifest.files if file.path not in links.files]
     if missing:
         raise InputError(f"{path} has no link to {missing[0]}", field="ref")
-    return manifest, LinkSource(links.files, expires=links.expires)
+    return manifest, LinkSource(links.files, expires=links.expires, signature=links.signature)
 
 
 def _document(path: Path) -> Mapping[str, Any]:
@@ -86,7 +89,7 @@ def _document(path: Path) -> Mapping[str, Any]:
         document = parse_json(path.read_bytes(), str(path))
         if not isinstance(document, dict) or document.get("kind") != _KIND:
             raise ValueError(f"its kind is not {_KIND}")
-        if missing := sorted({field.name for field in fields(_Links)} - document.keys()):
+        if missing := sorted({field.name for field in fields(_Links)} - {"signature"} - document.keys()):
             raise ValueError(f"it has no {missing[0]!r}")
     except (OSError, ValueError, DamageError) as error:
         raise InputError(f"{path} is no file of links: {error}", field="ref", hint=_AGAIN) from None
@@ -117,6 +120,7 @@ class _Links:
     expires: Annotated[str, StringConstraints(pattern=r"^[0-9T:+Z.-]{10,40}$")]
     manifest: str
     files: dict[ReleasePath, Annotated[Line, AfterValidator(_http)]]
+    signature: str | None = None
 
 
 class LinkSource:
@@ -124,13 +128,19 @@ class LinkSource:
 
     name = "the links"
 
-    def __init__(self, links: Mapping[str, str], *, expires: str, patience: Patience = _PATIENCE) -> None:
+    def __init__(
+        self, links: Mapping[str, str], *, expires: str, signature: str | None = None, patience: Patience = _PATIENCE
+    ) -> None:
         self._links = dict(links)
+        self._signature = signature
         self._expires = expires
         self._patience = patience
 
     def __repr__(self) -> str:
         return f"LinkSource({len(self._links)} files, expires {self._expires})"
+
+    def signature(self) -> bytes | None:
+        return None if self._signature is None else self._signature.encode()
 
     def resumes(self) -> bool:
         return True

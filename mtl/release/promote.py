@@ -26,8 +26,9 @@ from mtl.release.journal import (
     newest_journal,
     read_journal,
 )
-from mtl.release.layout import verify_release
+from mtl.release.signature import verify_release
 from mtl.store.base import ObjectStore
+from mtl.store.log import Entry
 from mtl.store.searched import searched
 
 MOVED_BY = "mlflow"
@@ -57,6 +58,7 @@ def promote(
     actor: str,
     aliases: Aliases,
     forced: bool = False,
+    require_signature: bool = False,
 ) -> Promotion:
     """Make `version` champion if the champion still is `expected` (None: there is none yet).
 
@@ -64,7 +66,8 @@ def promote(
     and `reason` says why. A version that is champion already stays so, which makes a repeated call harmless.
     Errors: NotPromotedError if somebody else was promoted meanwhile, or if this version was rolled back and is not
     forced; NotFoundError if it has no release; DamageError naming a release file that is not what was published;
-    TransientError if the store or the registry is away (nothing is promoted then, or the same call completes it).
+    SignatureError for a release whose signature is wrong, or missing where the settings or `require_signature` ask for
+    one; TransientError if the store or the registry is away (nothing is promoted then, or the same call completes it).
     """
     follow(store, model=model, aliases=aliases)
     journal = read_journal(store, model)
@@ -74,8 +77,18 @@ def promote(
         _check_not_given_up(journal, version)
     if journal.champion != expected:
         raise _moved(version, expected=expected, found=journal.champion)
-    change = _change(store, "promote", version, journal, model=model, reason=reason, actor=actor, forced=forced)
-    return _announced(store, journal, change, model=model, expected=expected, aliases=aliases)
+    change = _change(
+        store,
+        "promote",
+        version,
+        journal,
+        model=model,
+        reason=reason,
+        actor=actor,
+        forced=forced,
+        require_signature=require_signature,
+    )
+    return append_announced(store, journal, change, model=model, expected=expected, aliases=aliases)
 
 
 def rollback(
@@ -101,7 +114,7 @@ def rollback(
     change = _change(
         store, "rollback", journal.previous, journal, model=model, reason=reason, actor=actor, forced=False
     )
-    return _announced(store, journal, change, model=model, expected=journal.champion, aliases=aliases)
+    return append_announced(store, journal, change, model=model, expected=journal.champion, aliases=aliases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +247,13 @@ def _change(
     reason: str,
     actor: str,
     forced: bool,
+    require_signature: bool = False,
 ) -> Change:
-    """The entry to write, once the release has proved to be whole."""
+    """The entry to write, once the release has proved to be whole. Errors: InputError without a key that it needs."""
+    journal.check_key()
     if not reason.strip():
         raise InputError(f"a {kind} needs a reason", field="reason", hint="it is kept in the journal")
-    manifest = verify_release(store, model, version)
+    manifest = verify_release(store, model, version, require_signature=require_signature)
     return Change(
         kind=kind,
         version=version,
@@ -252,12 +267,22 @@ def _change(
     )
 
 
-def _announced(
-    store: ObjectStore, journal: Journal, change: Change, *, model: str, expected: int | None, aliases: Aliases
+def append_announced(
+    store: ObjectStore,
+    journal: Journal,
+    change: Change,
+    *,
+    model: str,
+    expected: int | None,
+    aliases: Aliases,
+    vouching: Mapping[int, Entry] | None = None,
 ) -> Promotion:
-    """Append the entry and move the aliases. Errors: NotPromotedError if another entry got there first."""
+    """Append the entry and move the aliases. Errors: NotPromotedError if another entry got there first.
+
+    vouching: the entries before it, which its signature shall stand for too.
+    """
     announcement = announce(store, model, journal.seq)
-    result = append_change(store, model, journal, change)
+    result = append_change(store, model, journal, change, vouching=vouching)
     following = None if result.stands else journal_log(store, model).read(journal.seq + 2)
     # A higher entry is fine if it was decided on top of this one. Otherwise this number was written again after
     # somebody deleted it, and the champion is decided without it.

@@ -1,4 +1,7 @@
-"""publish: put a version's adapter, tokenizer, report and card into the object store, the manifest last."""
+"""publish: put a version's adapter, tokenizer, report and card into the object store, the manifest last.
+
+A process that signs (MTL_SIGNING_KEY) signs what it made itself, never what it found in the store.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Any
 
 from mtl.errors import DamageError, InputError, PermanentError
 from mtl.fingerprint import sha256_bytes, sha256_file
-from mtl.layout import MANIFEST, release_prefix
+from mtl.layout import MANIFEST, PROVENANCE, SIGNATURE, release_prefix
 from mtl.model.load import MODEL_FILE, load_for_generation, load_spec
 from mtl.release.card import render_card
 from mtl.release.layout import (
@@ -23,7 +26,9 @@ from mtl.release.layout import (
     find_manifest,
     read_manifest,
 )
+from mtl.release.signature import read_signature, sign_release
 from mtl.serving.folder import ADAPTER, ADAPTER_CONFIG, BASE, MERGED, bundled_base, model_files
+from mtl.signing.configured import check_signing, signs
 from mtl.store.base import ObjectStore
 
 
@@ -38,6 +43,7 @@ def publish(
     differences: Mapping[str, Mapping[str, str]] | None = None,
     licences: Mapping[str, str] | None = None,
     merged: bool = False,
+    require_signature: bool = False,
 ) -> ReleaseManifest:
     """Publish the adapter folder as `version` of `model`; a version that is published already stays as it is.
 
@@ -45,10 +51,11 @@ def publish(
     A base that consumers cannot fetch by name (the shipped one, a folder) is copied in under base/. merged: the whole
     model with its tokenizer too, under merged/, for transformers alone.
     Killed anywhere, it leaves no release, and may be called again. Two at once agree: of each document the first
-    stays, and the weights of one version are the same bytes.
-    Errors: InputError for a folder that is no adapter, PermanentError if `version` is published with another
-    adapter, DamageError if a file was not stored as it is.
+    stays, and the weights of one version are the same bytes. Where it is signed, each writes its own documents.
+    Errors: InputError for a folder that is no adapter, or without a key if a signature is required; PermanentError if
+    `version` is published with another adapter; DamageError if a file was not stored as it is.
     """
+    check_signing(required=require_signature)
     spec = asdict(load_spec(folder))
     base = bundled_base(folder)
     weights = model_files(folder, base)
@@ -73,6 +80,7 @@ def publish(
         differences=differences,
         licences=licences,
         merged=merged,
+        provenance=any(name.startswith(PROVENANCE) for name in texts),
     )
     _clear_leftovers(store, prefix, adapter_sha256)
     files = [_put_file(store, prefix, name, path) for name, path in weights.items()]
@@ -88,8 +96,22 @@ def publish(
         facts=facts,
         files=tuple(sorted(files, key=lambda file: file.path)),
     )
-    store.put_if_absent(f"{prefix}/{MANIFEST}", manifest.to_bytes())
+    _make_visible(store, manifest)
     return _same_release(read_manifest(store, model, version), facts.identity, adapter_sha256)
+
+
+def _make_visible(store: ObjectStore, manifest: ReleaseManifest) -> None:
+    """Put the manifest, unless another publisher was first; before it, the signature, of which that one's stays."""
+    prefix = release_prefix(manifest.model, manifest.version)
+    signature, before = sign_release(manifest), read_signature(store, prefix)
+    if signature is not None:
+        store.put(f"{prefix}/{SIGNATURE}", signature)
+    elif before is not None:  # of a publisher that was killed, and of another manifest
+        store.delete(f"{prefix}/{SIGNATURE}")
+    won = store.put_if_absent(f"{prefix}/{MANIFEST}", manifest.to_bytes())
+    fits = signature is not None and read_manifest(store, manifest.model, manifest.version) == manifest
+    if not (won or fits) and before is not None:
+        store.put(f"{prefix}/{SIGNATURE}", before)
 
 
 def _same_release(manifest: ReleaseManifest, identity: str, adapter_sha256: str) -> ReleaseManifest:
@@ -111,10 +133,16 @@ def _clear_leftovers(store: ObjectStore, prefix: str, adapter_sha256: str) -> No
 
 
 def _put_once(store: ObjectStore, prefix: str, name: str, data: bytes) -> ReleaseFile:
-    """The file as it stands in the store afterwards: the first publisher's, where two publish at once."""
+    """The file as it stands in the store afterwards: the first publisher's, where two publish at once.
+
+    Where it is to be signed, it is these bytes: what was found there may be anybody's.
+    """
     key = f"{prefix}/{check_release_path(name)}"
-    store.put_if_absent(key, data)
+    if not store.put_if_absent(key, data) and signs() and store.get(key) != data:
+        store.put(key, data)
     stored = store.get(key)
+    if signs() and stored != data:
+        raise DamageError(f"{key} was not stored as it was written", field=name)
     return ReleaseFile(name, len(stored), sha256_bytes(stored))
 
 

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mtl.errors import DamageError, InputError, NotFoundError, did_you_mean
-from mtl.layout import MANIFEST, release_prefix
+from mtl.layout import MANIFEST, SIGNATURE, release_prefix
 from mtl.release.fetch import Source, StoreSource, fetch, is_right
 from mtl.release.journal import read_journal
 from mtl.release.layout import (
@@ -28,6 +28,7 @@ from mtl.release.layout import (
     published_versions,
     read_manifest,
 )
+from mtl.release.signature import check_folder_signature, check_signature, read_signature
 from mtl.store.base import ObjectStore
 from mtl.store.files import disk_errors, written_aside
 
@@ -65,7 +66,8 @@ def pull(
 
     progress: called with (path, bytes done, bytes in all) after each file.
     Errors: NotFoundError listing what exists; DamageError naming the file that the store does not hold as it was
-    published; InputError if `dest` holds something else.
+    published; SignatureError for a wrong signature, or a required one that is missing; InputError if `dest` holds
+    something else.
     """
     manifest = find_release(store, ref, model=model)
     source = StoreSource(store, release_prefix(model, manifest.version))
@@ -75,10 +77,11 @@ def pull(
 def find_release(store: ObjectStore, ref: str, *, model: str) -> ReleaseManifest:
     """The manifest of the release `ref`; that of a promoted version is the one that was promoted.
 
-    Errors: NotFoundError listing what exists, DamageError.
+    Errors: NotFoundError listing what exists, DamageError, SignatureError.
     """
     manifest = read_manifest(store, model, resolve_version(store, ref, model=model))
-    _check_pinned(store, manifest)
+    check_signature(manifest, read_signature(store, release_prefix(model, manifest.version)))
+    read_journal(store, model).check_pinned(manifest)
     return manifest
 
 
@@ -89,13 +92,16 @@ def fetch_release(
     *,
     progress: Progress = lambda path, done, total: None,
 ) -> ReleaseManifest:
-    """Make `dest` hold exactly the files of `manifest`, several at a time. Errors: as `pull`."""
+    """Make `dest` hold exactly the files of `manifest` and its signature, several at a time. Errors: as `pull`."""
+    signature = source.signature()
+    check_signature(manifest, signature)
     with _alone(dest):
         old = _prepare(dest)
         if old != manifest:
             (dest / MANIFEST).unlink(missing_ok=True)
         _fetch_all(source, manifest, dest, progress)
         _remove_others(dest, old, manifest)
+        _write_signature(dest, signature)
         with written_aside(dest / MANIFEST) as out:
             out.write(manifest.to_bytes())
         with contextlib.suppress(OSError):  # a part of a release that was begun before is still there
@@ -146,8 +152,19 @@ def _fetch_all(source: Source, manifest: ReleaseManifest, dest: Path, progress: 
             raise
 
 
+def _write_signature(dest: Path, signature: bytes | None) -> None:
+    if signature is None:
+        (dest / SIGNATURE).unlink(missing_ok=True)
+        return
+    with written_aside(dest / SIGNATURE) as out:
+        out.write(signature)
+
+
 def verify_folder(folder: Path) -> ReleaseManifest:
-    """The manifest of a pulled folder whose files are all right. Errors: NotFoundError, DamageError naming the file."""
+    """The manifest of a pulled folder whose files are all right, and whose signature is, if it has one.
+
+    Errors: NotFoundError; DamageError naming the file; SignatureError, also if a signature is required and missing.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         raise NotFoundError(f"{folder} holds no release", hint="mtl pull champion DEST makes one")
@@ -155,16 +172,8 @@ def verify_folder(folder: Path) -> ReleaseManifest:
     for file in manifest.files:
         if not is_right(folder / file.path, file):
             raise damaged(str(folder / file.path), file)
+    check_folder_signature(manifest, folder)
     return manifest
-
-
-def _check_pinned(store: ObjectStore, manifest: ReleaseManifest) -> None:
-    """The manifest of a version that was ever promoted must be the one that was promoted."""
-    changes = reversed(read_journal(store, manifest.model).changes)
-    last = next((change for change in changes if change.version == manifest.version), None)
-    if last and last.manifest_sha256 != manifest.sha256:
-        key = f"{release_prefix(manifest.model, manifest.version)}/{MANIFEST}"
-        raise DamageError(f"{key} is not the manifest that was promoted", field=MANIFEST)
 
 
 def _prepare(dest: Path) -> ReleaseManifest | None:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Protocol
 
 from mtl.checkpoints.records import NAMES as RUNS
-from mtl.errors import DamageError, InputError, NotFoundError
+from mtl.errors import DamageError, InputError, NotFoundError, SignatureError
 from mtl.layout import MANIFEST
 from mtl.model.folder import HASHES, check_folder
 from mtl.release.layout import ReleaseManifest, find_manifest, parse_version, published_versions
 from mtl.release.pull import NAMES, pull, resolve_version, verify_folder
 from mtl.release.runs import export_run
 from mtl.serving.folder import ADAPTER, BASE, MERGED
+from mtl.signing.configured import signature_required
 from mtl.store.base import ObjectStore
 from mtl.store.searched import searched
 
@@ -63,6 +64,7 @@ def resolve_ref(
         made = _published(store, model)
         identity = _identity(ref, {*made.values(), *_runs(store)}, store)
         if identity not in made.values():
+            _refuse_unsigned(f"run {identity[:12]}, of which nothing was published,")
             return LocalModel(ref, export_run(store, identity, cache=cache), None)
         version = max(number for number, its in made.items() if its == identity)
     elif "/" in ref or ref.startswith((".", "~")):
@@ -112,9 +114,20 @@ def _published(store: ObjectStore, model: str) -> dict[int, str]:
     return {release.version: release.facts.identity for release in releases if release is not None}
 
 
+def _refuse_unsigned(name: str) -> None:
+    if signature_required():
+        raise SignatureError(
+            f"{name} has no signature, and a signature is required",
+            field="model",
+            hint="use a signed release (mtl models lists them), or unset MTL_REQUIRE_SIGNATURE for this command",
+        )
+
+
 def _adapter_folder(folder: Path) -> Path:
     if not (folder / ADAPTER).is_file():
         raise NotFoundError(f"{folder} holds no adapter: it has no {ADAPTER}", field="model")
+    if not (folder / MANIFEST).is_file():
+        _refuse_unsigned(f"{folder}, which is no pulled release,")
     return check_model_folder(folder.absolute())
 
 

@@ -3,8 +3,9 @@
     mtl repair-journal --champion v3 --reason "the bucket was restored from last night's copy"
 
 The champion that a lost entry made stands in the entry after it (`replaced`); if that is lost too, a person says who
-is champion. Going back to the version before counts as a rollback, so that a version that may have been given up needs
---force to come back. Bytes that are no entry, or not the one that was written there, are kept in `log-damaged/`.
+is champion. Where keys are trusted, an entry that no trusted key stands for counts as lost. Going back to the version
+before counts as a rollback, so that a version that may have been given up needs --force to come back. Bytes that are
+no entry, or not the one that was written there, are kept in `log-damaged/`.
 """
 
 from __future__ import annotations
@@ -27,10 +28,14 @@ from mtl.release.journal import (
     journal_log,
     last_entry,
     read_journal,
+    signed_entry,
     write_last_entry,
 )
-from mtl.release.layout import find_manifest, verify_release
+from mtl.release.layout import find_manifest
 from mtl.release.promote import reconcile
+from mtl.release.signature import verify_release
+from mtl.release.vouching import find_unproved
+from mtl.signing.configured import check_key, trusted_keys
 from mtl.store.base import ObjectStore
 from mtl.store.log import Entry, Log
 
@@ -68,7 +73,7 @@ def repair_journal(
     last = max(aliases.synced() or 0, _last_entry(store, model), *(seq for seq, _ in log.sequence()), 0)
     if last > len(entries) + _MOST:
         raise DamageError(f"the journal of {model} would end with entry {last}", field=log.key(last), hint=_FOREIGN)
-    lost = sorted(dict(find_faults(entries, changes, last)))
+    lost = _lost(log, entries, changes, last)
     good = {seq: change for seq, change in changes.items() if seq not in lost}
     _check_champion(store, log, last, good.get(last), champion, model=model)
     versions = {seq: _champion_after(log, seq, good, champion) for seq in lost}
@@ -79,10 +84,20 @@ def repair_journal(
     for seq, version in versions.items():
         _keep_damaged(store, log, seq, model=model)
         good[seq] = _filled_in(store, seq, version, good, model=model, reason=reason, actor=actor)
-        entries[seq] = log.rewrite(seq, _document(seq, good[seq], entries, lost))
+        entries[seq] = log.rewrite(seq, signed_entry(log, seq, _document(seq, good[seq], entries, lost)))
         _log.warning("journal of %s: entry %d was filled in, champion v%d", model, seq, version)
     mended = reconcile(store, model=model, aliases=aliases)
     return Repaired(tuple(lost), mended, read_journal(store, model))
+
+
+def _lost(log: Log, entries: Mapping[int, Entry], changes: Mapping[int, Change], last: int) -> list[int]:
+    """Numbers of the entries that are lost, damaged, or stand on no trusted key. Errors: InputError, SignatureError."""
+    lost = dict(find_faults(entries, changes, last))
+    readable = {seq: entry for seq, entry in entries.items() if seq not in lost}
+    lost |= dict.fromkeys((seq for seq, _ in find_unproved(log, readable, last)), "stands on no trusted key")
+    if lost and trusted_keys() is not None:
+        check_key(f"{log.key(min(lost))} cannot be filled in without a signature")
+    return sorted(lost)
 
 
 def _readable(log: Log, model: str) -> dict[int, Entry]:

@@ -6,6 +6,7 @@ environment  the variables themselves, for this process and those that it starts
 file         what mounted secrets and the settings file of MTL_HOME add to them
 work         what the work itself needs: state, store, tracking, trainer, Prefect
 service      what the running service needs: notifications, webhook receiver, costs
+signing      who signs releases, and whose signatures are trusted
 table        every setting and what it means, for `mtl doctor` and the reference
 """
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         serve_max_body,
         webhook_settings,
     )
+    from mtl.settings.signing import SigningSettings, signing_settings
     from mtl.settings.table import KNOWN
     from mtl.settings.work import (
         EMBEDDED_USER,
@@ -66,6 +68,7 @@ __all__ = [
     "NotifySettings",
     "PrefectSettings",
     "Settings",
+    "SigningSettings",
     "TrainerNodes",
     "WebhookSettings",
     "account",
@@ -88,6 +91,7 @@ __all__ = [
     "secrets",
     "serve_max_body",
     "set_defaults",
+    "signing_settings",
     "state_folder",
     "store_patience",
     "tracking_is_named",
@@ -100,7 +104,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """The names of the models, imported when first asked for: pydantic is what `mtl --help` would wait for."""
     if name in __all__:
-        for module in ("work", "service", "table"):
+        for module in ("work", "service", "signing", "table"):
             found = vars(importlib.import_module(f"{__name__}.{module}"))
             if name in found:
                 return found[name]

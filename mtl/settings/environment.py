@@ -19,6 +19,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SECRET = re.compile(r"SECRET|PASSWORD|PASSPHRASE|TOKEN(?!IZER)|_KEY(?:$|_ID$)|AUTH_STRING|SLACK|CREDENTIAL|SMTP", re.I)
 _SHORTEST_SECRET = 5
+_PIN = re.compile(r"pin-value=([^&]+)")
 
 
 def current() -> Mapping[str, str]:
@@ -147,6 +148,10 @@ def secrets(environ: Mapping[str, str] | None = None) -> list[str]:
     values = {value for name, value in env.items() if _SECRET.search(name) and _worth_hiding(value)}
     auth = env.get("PREFECT_API_AUTH_STRING", "")
     values |= {part for part in auth.split(":", 1)[1:] if _worth_hiding(part)}
+    signing = env.get("MTL_SIGNING_KEY", "")
+    if not signing.startswith("pkcs11:"):
+        values.discard(signing)  # a path, which messages name
+    values |= {pin for pin in _PIN.findall(signing) if _worth_hiding(pin)}
     return sorted(values, key=len, reverse=True)
 
 

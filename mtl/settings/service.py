@@ -1,4 +1,4 @@
-"""Settings of the running service: notifications, the webhook receiver, costs, and serving."""
+"""Settings of the running service: notifications, lineage, the webhook receiver, costs, and serving."""
 
 from __future__ import annotations
 
@@ -153,6 +153,27 @@ class CostSettings(Variables):
 def cost_per_hour(environ: Mapping[str, str] | None = None) -> float | None:
     """What an hour of the machine costs, in any currency. Errors: InputError for no such number."""
     return CostSettings.read(environ).per_hour
+
+
+class LineageSettings(Variables):
+    """Where OpenLineage events go; openlineage-python reads its variables itself, these and the more special ones."""
+
+    url: str | None = variable(
+        "OPENLINEAGE_URL",
+        meaning="server that gets an OpenLineage event of each retrain; default: none is sent",
+        default=None,
+    )
+    key: SecretStr | None = variable("OPENLINEAGE_API_KEY", meaning="key of that server", default=None)
+    config: str | None = variable(
+        "OPENLINEAGE_CONFIG",
+        meaning="file that says where the events go instead; default: an openlineage.yml in the working folder or in "
+        "~/.openlineage",
+        default=None,
+    )
+    namespace: str = variable(
+        "OPENLINEAGE_NAMESPACE", meaning="namespace of the retrains in the events", default="mtl-retrain"
+    )
+    disabled: str | None = variable("OPENLINEAGE_DISABLED", meaning="true: no event is sent", default=None)
 
 
 class ServeSettings(Variables):

@@ -6,15 +6,17 @@ from collections.abc import Iterator, Mapping
 
 from pydantic.fields import FieldInfo
 
-from mtl.settings import service, work
+from mtl.settings import service, signing, work
 from mtl.settings.variables import Variables, names
 
 GROUPS: tuple[type[Variables], ...] = (
     work.Settings,
     work.StoreSettings,
+    signing.SigningSettings,
     work.TrainerSettings,
     service.CostSettings,
     service.NotifySettings,
+    service.LineageSettings,
     service.WebhookSettings,
     service.ServeSettings,
     work.MountedSettings,
@@ -28,7 +30,7 @@ GROUPS: tuple[type[Variables], ...] = (
 def _meaning(field: FieldInfo) -> str:
     secret = " (secret)" if "SecretStr" in str(field.annotation) else ""
     default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
-    shown = f"{default:g}" if isinstance(default, float) else default
+    shown = f"{default:g}" if isinstance(default, float) else str(default).lower() if default is False else default
     simple = isinstance(default, str | int | float) and default != ""
     return f"{field.description}{secret}{f'; default: {shown}' if simple else ''}"
 

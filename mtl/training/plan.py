@@ -13,7 +13,7 @@ from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.fingerprint import canonical_json, sha256_sources
 
 # Rooms whose code decides what the weights become.
-_SOURCE = ("mtl.training", "mtl.model", "mtl.mixture")
+_SOURCE = ("mtl.training", "mtl.model", "mtl.mixture", "mtl.data.selection")
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "numpy", "safetensors")
 # Fields that change what is watched or kept, never the weights.
 _NEUTRAL = {"train.logging_steps", "train.save_steps", "train.resume", "train.dataloader_num_workers", "train.threads"}

@@ -3,8 +3,8 @@
 run        threads, data set, base; the run's identity; its lease on the checkpoints
 _begin     found finished, or restored from its newest good commit, or a compatible run's, or begun
 _train     the model with its adapter (`build`), the batches, and the callbacks beside transformers' loop:
-           Progress (losses as events), Validation (held-out loss, best step, early stop), Checkpoints (every
-           save_steps, carried to the store by Uploads while training goes on)
+           Progress (losses as events), StepLosses (of every step, for `mtl reproduce`), Validation (held-out loss,
+           best step, early stop), Checkpoints (every save_steps, carried to the store by Uploads meanwhile)
 finish     the last commit is marked, and the result is kept
 """
 
@@ -38,8 +38,11 @@ from mtl.training.callbacks import Checkpoints, Progress, StopRequest
 from mtl.training.dataset import TokenisedSplit
 from mtl.training.events import EventWriter
 from mtl.training.history import read_log, result_adapter
+from mtl.training.losses import StepLosses
 from mtl.training.machine import keep_freed_memory
+from mtl.training.packages import installed_versions
 from mtl.training.plan import TrainPlan, identity_fields, thread_count
+from mtl.training.record import TrainingRecord, hardware, keep_record, read_record
 from mtl.training.result import TrainedModel, keep_result, read_result
 from mtl.training.resume import Start, start_run
 from mtl.training.trainer import LoraTrainer
@@ -64,11 +67,16 @@ def run(plan: TrainPlan, events: EventWriter) -> TrainedModel | None:
     begin: Start | Literal["done"] = ranks.told(_begin(plan, config, store, checkpoints) if ranks.is_leader() else None)
     if begin != "done":
         _bring(begin, checkpoints)
-        result = _train(config, data, ref, checkpoints, start=begin, events=events, stop=stop, work=work)
+        result, losses = _train(config, data, ref, checkpoints, start=begin, events=events, stop=stop, work=work)
         if ranks.is_leader():
             checkpoints.finish(result.steps)
+            keep_record(store, _record(plan, identity, losses))
             keep_result(store, result)
     return read_result(store, identity.sha256) if ranks.is_leader() else None
+
+
+def _record(plan: TrainPlan, identity: RunIdentity, losses: tuple[float | None, ...]) -> TrainingRecord:
+    return TrainingRecord(identity.sha256, plan.config, losses, installed_versions(), hardware(device_kind()))
 
 
 def _begin(
@@ -96,13 +104,14 @@ def _bring(start: Start, checkpoints: CheckpointStore) -> None:
 def _is_done(checkpoints: CheckpointStore, store: ObjectStore, work: Path) -> bool:
     """Whether the run is finished, its last commit good to the last byte, and its result known and of that commit.
 
-    A result that is lost or damaged is made again from the last commit, as if the run had been killed before it.
+    A result or record that is lost or damaged is made again from the last commit, as if the run had been killed before.
     """
     last = checkpoints.finished()
     if last is None:
         return False
     try:
         result = read_result(store, checkpoints.identity.sha256)
+        read_record(store, checkpoints.identity.sha256)
     except NotFoundError:
         return False
     except DamageError as error:
@@ -132,8 +141,8 @@ def _train(
     events: EventWriter,
     stop: StopRequest,
     work: Path,
-) -> TrainedModel:
-    """From `start` to the last step, which is committed; the result (the leader's is the one that counts)."""
+) -> tuple[TrainedModel, tuple[float | None, ...]]:
+    """From `start` to the last step, which is committed; the result and the loss of each step (the leader's count)."""
     tasks = in_order(data.manifest.counts)
     split = TokenisedSplit(data, "train", tasks)
     set_seed(config.seed)
@@ -151,7 +160,9 @@ def _train(
         events.emit("commit", step=step)
 
     uploads = Uploads(commit)
+    losses = StepLosses(trainer.take_step, resumed=start.folder, step=start.step)
     trainer.add_callback(progress)
+    trainer.add_callback(losses)
     if validation:
         trainer.add_callback(validation)  # before the checkpoints, whose files it adds to
     trainer.add_callback(Checkpoints(uploads, stop, work / "uploads"))
@@ -163,7 +174,7 @@ def _train(
     finally:
         uploads.close()
     speeds = progress.speeds or speeds_before
-    return TrainedModel(
+    result = TrainedModel(
         identity=checkpoints.identity.sha256,
         steps=max(start.step, trainer.state.global_step),
         max_steps=config.train.max_steps,
@@ -175,6 +186,7 @@ def _train(
         loss=progress.loss,
         **(validation.summary() if validation else {}),
     )
+    return result, tuple(losses.values)
 
 
 def _validation(
@@ -194,6 +206,7 @@ def _validation(
     batches = held_out_batches(
         data,
         tasks,
+        share=train.eval_share,
         per_task=train.eval_examples,
         seed=config.seed,
         max_tokens=train.max_tokens_per_batch,

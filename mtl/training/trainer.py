@@ -25,7 +25,7 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
     """Trains the adapter.
 
     The loss of an optimizer step is the mean over all its target tokens, over all batches and ranks, however their
-    sizes differ. `window` sums loss and tokens per task since the last log.
+    sizes differ. `window` sums loss and tokens per task since the last log, `take_step` those since it was last called.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
         self._reset_window()
+        self._step = (0.0, 0.0)
 
     optimizer: Any  # declared by transformers, which mypy does not follow
 
@@ -154,10 +155,16 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
                         (own.parent / "rng_state.pth").write_bytes(data)
 
     def _watch(self, by_row: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor, task_ids: torch.Tensor) -> None:
-        tokens = (labels != IGNORED).sum(1)
-        self._loss_of_task.index_add_(0, task_ids.cpu(), by_row.double().cpu())
+        tokens, losses = (labels != IGNORED).sum(1), by_row.double().cpu()
+        self._loss_of_task.index_add_(0, task_ids.cpu(), losses)
         self._tokens_of_task.index_add_(0, task_ids.cpu(), tokens.double().cpu())
+        self._step = (self._step[0] + float(losses.sum()), self._step[1] + float(tokens.sum()))
         self._real_tokens += int(tokens.sum() + mask.sum())
+
+    def take_step(self) -> tuple[float, float]:
+        """(summed loss, target tokens) of this rank since this was last called."""
+        taken, self._step = self._step, (0.0, 0.0)
+        return taken
 
     def _reset_window(self) -> None:
         self._loss_of_task, self._tokens_of_task = self._per_task(), self._per_task()

@@ -14,6 +14,8 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from mtl.data.dataset import Dataset
+from mtl.data.selection import chooses
+from mtl.errors import NotFoundError
 from mtl.model.adapter import ADAPTER_FILES
 from mtl.training.batches import epoch_batches
 from mtl.training.dataset import TokenisedSplit, collate
@@ -110,15 +112,32 @@ class Validation(TrainerCallback):  # type: ignore[misc]  # transformers is not 
 
 
 def held_out_batches(
-    data: Dataset, tasks: Sequence[str], *, per_task: int, seed: int, max_tokens: int, rank: int = 0, world: int = 1
+    data: Dataset,
+    tasks: Sequence[str],
+    *,
+    per_task: int,
+    seed: int,
+    max_tokens: int,
+    share: float = 1.0,
+    rank: int = 0,
+    world: int = 1,
 ) -> list[Batch]:
-    """This rank's share of at most `per_task` validation examples of each task, as collated batches.
+    """This rank's part of at most `per_task` validation examples of each task, as collated batches.
 
-    Errors: NotFoundError, saying what to do, for a task without a validation split.
+    share: of the validation passages, those that choose a checkpoint (`mtl.data.selection`).
+    Errors: NotFoundError, saying what to do, for a task that has none of them.
     """
     split = TokenisedSplit(data, "validation", tasks)
     chosen: list[int] = []
-    for first, size in zip(np.cumsum([0, *split.sizes[:-1]]), split.sizes, strict=True):
-        chosen += sorted(int(first) + index for index in np.random.default_rng(seed).permutation(size)[:per_task])
+    for task, first in zip(tasks, np.cumsum([0, *split.sizes[:-1]]), strict=True):
+        own = [index for index, key in enumerate(data.passages(task, "validation")) if chooses(key, share)]
+        if not own:
+            raise NotFoundError(
+                f"no validation passage of {task} is among the {share:.0%} that choose the checkpoint",
+                field="train.eval_share",
+                hint="more validation rows, a larger train.eval_share, or no train.eval_steps: then nothing is chosen",
+            )
+        drawn = np.random.default_rng(seed).permutation(len(own))[:per_task]
+        chosen += sorted(int(first) + own[index] for index in drawn)
     batches = epoch_batches(chosen, split.sources, split.targets, max_tokens=max_tokens, seed=seed, epoch=0)
     return [collate([split[i] for i in batch]) for number, batch in enumerate(batches) if number % world == rank]

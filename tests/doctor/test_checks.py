@@ -131,6 +131,33 @@ def test_a_validation_that_never_comes_is_told(capsys: pytest.CaptureFixture[str
     assert "eval_steps 100 is over max_steps 60" in by_check(document, "warning")["train"]["detail"]
 
 
+@pytest.mark.parametrize(("train", "level"), [("", "ok"), ("train: {eval_steps: 10}\n", "fault")])
+def test_rows_that_choose_the_checkpoint_are_not_counted_as_judging(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, train: str, level: str
+) -> None:
+    conf = tmp_path / "c.yaml"
+    source = "{task: summarize, uri: demo, rows: {train: 100, validation: 30}}"
+    conf.write_text(f"name: mine\nmodel: {{base: demo}}\ndata: {{sources: [{source}]}}\n{train}")
+    code, document = doctor(capsys, "-c", str(conf))
+    found = by_check(document, level)["data"]
+    assert code == int(level == "fault"), found
+    if level == "fault":
+        assert "because 23 validation examples are evaluated, beside the 25% of the passages" in found["detail"]
+        assert "more rows for validation" in found["do"]
+
+
+def test_a_rotation_that_has_nothing_to_rotate_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    conf = tmp_path / "c.yaml"
+    source = "{task: summarize, uri: demo, rows: {train: 100, validation: 100}}"
+    gate = "gate: {rotate: weekly}\nevaluate: {max_examples: 100}"
+    conf.write_text(f"name: mine\nmodel: {{base: demo}}\ndata: {{sources: [{source}]}}\n{gate}\n")
+    code, document = doctor(capsys, "-c", str(conf))
+    found = by_check(document, "warning")["data"]
+    assert code == 0
+    assert found["detail"].startswith("mine: summarize: gate.rotate is weekly, and the same examples judge each week")
+    assert found["do"].startswith("set evaluate.max_examples to fewer than may judge")
+
+
 def test_every_fault_is_told_at_once_with_what_to_do_and_no_secret(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from mtl.tasks.table import TASKS
 from tests.evaluation.test_page import read_report
 from tests.support.toy_task import toy_task
 
+CANDIDATE = {"candidate": ["0.7"] * 6}
 METRICS = (Metric("score"), Metric("repeated", higher_is_better=False), Metric("never"))
 
 
@@ -79,6 +80,17 @@ def test_without_a_champion_there_is_no_column_for_it() -> None:
     page = report_markdown(_report({"base": ["0.1"] * 6, "candidate": ["0.2"] * 6}))
     assert "| metric | base | candidate | candidate − base |" in page
     assert "champion" not in page
+
+
+def test_the_best_earlier_champion_is_compared_on_whole_tasks() -> None:
+    page = report_markdown(_report({"base": ["0.1"] * 6, "best": ["0.6"] * 6, "champion": ["0.5"] * 6} | CANDIDATE))
+    assert (
+        "| metric | base | best | champion | candidate | candidate − champion | candidate − best | candidate − base |"
+    ) in page
+    assert "+0.200 [+0.200, +0.200] **better** | +0.100 [+0.100, +0.100] **better** |" in page
+    assert (
+        "| metric | level | n | base | best | champion | candidate | candidate − champion | candidate − base |" in page
+    )
 
 
 def test_what_is_not_finite_is_called_so() -> None:

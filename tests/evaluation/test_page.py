@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -100,6 +101,24 @@ def test_colours_say_what_a_difference_means(better: bool | None, outcome: str) 
     assert plot == f"plot {outcome}"
     (dot,) = [float(a["cx"] or 0) for tag, a in seen if tag == "circle"]
     assert dot > 120
+
+
+def test_the_best_earlier_champion_has_a_table_of_its_own_and_stands_aside() -> None:
+    found = _report(base=ECHOES, best=ECHOES, champion=ECHOES, candidate=REFERENCES)
+    found = dataclasses.replace(found, settings={**found.settings, "best": "v2"})
+    page = report_page(found, title="m v1", tasks=TASKS)
+    assert page.count("<summary>Against the best earlier champion, v2</summary>") == len(found.metrics)
+    judged = [metric for metrics in found.metrics.values() for metric in metrics if metric.higher_is_better is not None]
+    head = page.index("candidate − best")
+    assert page.count("candidate − best") == len(found.metrics) and len(judged) > len(found.metrics)
+    assert page.index("candidate − champion") < head, "the opponent's comes first"
+    assert page.count("<summary>What the best wrote</summary>") == len(found.samples)
+    tags(page)
+
+
+def test_without_one_the_page_says_nothing_of_it(report: EvalReport) -> None:
+    page = report_page(report, title="m v1", tasks=TASKS)
+    assert "best earlier" not in page and "candidate − best" not in page
 
 
 def test_questions_are_a_quiz_with_the_key_hidden(report: EvalReport) -> None:

@@ -8,11 +8,14 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
@@ -21,18 +24,22 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.retrain import retrain
 from mtl.cli.main import run
+from mtl.config.retrain import parse_config
 from mtl.errors import InputError, ModelError
 from mtl.pipeline.models import model_folder
 from mtl.pipeline.outcome import find_outcome
 from mtl.release.journal import read_journal
+from mtl.release.provenance import CONFIG, CONSTRAINTS, SBOM
 from mtl.settings import device_limit
 from mtl.store.folder import FolderStore
 from mtl.training.result import TrainedModel, read_result
 from mtl.workspace import open_workspace
+from tests.support.lineage import read_events
 from tests.support.paths import ALL
 from tests.support.retrains import small_config, small_values
 
 MODEL = "mtl-flan-t5"
+LINEAGE = "lineage.jsonl"
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +61,8 @@ def home(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def first(workshop: Path) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MTL_HOME", str(workshop / ALL))
+        for name, value in {"TYPE": "file", "LOG_FILE_PATH": str(workshop / LINEAGE), "APPEND": "true"}.items():
+            patch.setenv(f"OPENLINEAGE__TRANSPORT__{name}", value)
         return retrain(small_config(workshop))
 
 
@@ -76,6 +85,38 @@ def test_the_document_holds_what_others_read(first: dict[str, Any]) -> None:
     assert "answerable" in first["evaluate"]["candidate"]["mcq"]
     assert first["evaluate"]["settings"]["reader"]["name"] == "base"
     assert first["evaluate"]["settings"]["reader"]["reference_questions"] > 0
+
+
+def test_the_release_says_how_to_train_it_again(first: dict[str, Any], home: Path) -> None:
+    folder = home / "store" / "releases" / MODEL / "v1"
+    run = json.loads((folder / "provenance" / "run.json").read_text())
+    assert (run["identity"], run["adapter_sha256"]) == (first["train"]["identity"], first["train"]["adapter_sha256"])
+    assert len(run["losses"]) == first["train"]["steps"]
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str((folder / SBOM).read_text()) is None
+    assert parse_config(json.loads((folder / CONFIG).read_text())).name == "small"
+    assert f"numpy=={version('numpy')}" in (folder / CONSTRAINTS).read_text().splitlines()
+    assert "`mtl reproduce v1` trains this version again" in (folder / "README.md").read_text()
+
+
+def test_openlineage_gets_the_start_and_what_was_read_and_made(
+    first: dict[str, Any], workshop: Path, home: Path
+) -> None:
+    start, complete = read_events(workshop / LINEAGE)
+    assert (start["eventType"], complete["eventType"]) == ("START", "COMPLETE")
+    for event in (start, complete):
+        assert event["run"]["runId"] == first["flow_run"]["id"]
+        assert event["job"]["name"] == "retrain.small"
+        assert event["run"]["facets"]["prefect"]["flowRunName"] == first["flow_run"]["name"]
+        assert [its["name"] for its in event["inputs"]] == ["demo", "demo", str(workshop / "base")]
+    read = [its["inputFacets"]["inputStatistics"]["rowCount"] for its in complete["inputs"][:2]]
+    counts = first["dataset"]["counts"]
+    assert read == [sum(split["rows"] for split in counts[task].values()) for task in ("summarize", "mcq")]
+    (made,) = complete["outputs"]
+    assert (made["namespace"], made["name"]) == ("file", f"{home}/store/releases/{MODEL}")
+    assert made["facets"]["version"]["datasetVersion"] == "v1"
+    assert made["facets"]["mtl"]["values"]["adapter_sha256"] == first["train"]["adapter_sha256"]
+    mlflow = complete["run"]["facets"]["mlflow"]["runId"]
+    assert open_workspace().tracker.run_tags(mlflow)
 
 
 def test_a_random_base_is_not_promoted_and_the_reasons_say_why(first: dict[str, Any], home: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,23 @@ import pytest
 
 from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.decision import ApprovalResponse, Decision, DecisionState
+from mtl.errors import SignatureError
 from mtl.evaluation.report import EvalReport
 from mtl.evaluation.score import evaluate_models
 from mtl.example import Example
 from mtl.pipeline import gate
 from mtl.pipeline.records import Evaluation, RegisteredVersion
 from mtl.registry.memory import MemoryRegistry
+from mtl.seal import seal
 from mtl.settings import load_settings
 from mtl.store.memory import MemoryStore
 from mtl.task import Metric
 from mtl.tracking.memory import MemoryTracker
 from mtl.workspace import Workspace
+from tests.support.keys import Keys, keys
 from tests.support.toy_task import toy_task
+
+__all__ = ["keys"]
 
 N = 40
 REGISTERED = RegisteredVersion(
@@ -175,3 +181,19 @@ def test_a_decision_survives_its_json() -> None:
 def test_a_decision_of_an_earlier_release_is_read() -> None:
     old = {"promoted": True, "reasons": ["x"], "policy_version": "2-a", "compared_with": "base"}
     assert Decision.from_json(old).state is DecisionState.PROMOTE
+
+
+def test_a_decision_that_somebody_else_puts_there_decides_nothing(workspace: Workspace, keys: Keys) -> None:
+    """Who can write to the store may put an answer there before the gate asks."""
+    kept = decide(workspace, "auto", 0.1)
+    assert kept.state is DecisionState.REJECT
+    (key,) = written(workspace)
+    assert decide(workspace, "auto", 0.1) == kept
+    forged = json.loads(workspace.store.get(key)) | {"state": "promote", "promoted": True}
+    workspace.store.put(key, seal(forged))
+    with pytest.raises(SignatureError, match=rf"{key} is not what key ours\.pub signed(.|\n)*delete {key}"):
+        decide(workspace, "auto", 0.1)
+    del forged["signature"]
+    workspace.store.put(key, seal(forged))
+    with pytest.raises(SignatureError, match=rf"{key} is not signed(.|\n)*delete {key}"):
+        decide(workspace, "auto", 0.1)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mtl.config.retrain import RetrainConfig, parse_config
+from mtl.config.retrain import RetrainConfig, load_config, parse_config
 from mtl.data.manifest import SplitCounts
 from mtl.errors import InputError
 from mtl.pipeline.promotable import expected_power, refuse_unpromotable, unpromotable
 
 
-def config(
-    *, gate: Any = None, data: Any = None, evaluate: Any = None, tasks: Any = ("summarize", "mcq")
-) -> RetrainConfig:
+def config(*, data: Any = None, tasks: Any = ("summarize", "mcq"), **sections: Any) -> RetrainConfig:
     sources = [{"task": task, "uri": "demo"} for task in tasks]
-    values = {"data": {"sources": sources, **(data or {})}, "gate": gate or {}, "evaluate": evaluate or {}}
-    return parse_config(values)
+    return parse_config({"data": {"sources": sources, **(data or {})}, **sections})
 
 
 def counts(**examples: int) -> dict[str, dict[str, SplitCounts]]:
@@ -31,6 +29,10 @@ HELD_OUT = {"holdout": {"validation": 0.1}}
 """Of 400 questions and 300 articles it makes 21 and 26 examples."""
 
 
+CHOOSING = {"eval_steps": 10}
+"""A quarter of the passages choose the checkpoint, and are not among the counted examples."""
+
+
 def test_the_quickstarts_own_holdout_of_700_rows_is_foreseen_and_refused() -> None:
     found = unpromotable(config(data=HELD_OUT), counts(mcq=21, summarize=26))
     assert [(item.task, item.found, item.needed) for item in found] == [
@@ -41,14 +43,15 @@ def test_the_quickstarts_own_holdout_of_700_rows_is_foreseen_and_refused() -> No
     assert "holdout: {validation: 0.16}" in found[1].do
     assert "gate: {min_examples: 21}" in found[1].do
     with pytest.raises(InputError, match="mcq: no version can be promoted, because 21 validation examples") as caught:
-        refuse_unpromotable(config(data=HELD_OUT), counts(mcq=21, summarize=26))
+        refuse_unpromotable(config(data=HELD_OUT), found)
     assert "gate: {too_few_examples: register}" in str(caught.value.hint)
 
 
 def test_what_the_configuration_wants_is_not_refused() -> None:
-    refuse_unpromotable(config(gate={"too_few_examples": "register"}), counts(mcq=21, summarize=26))
-    refuse_unpromotable(config(gate={"min_examples": 21}), counts(mcq=21, summarize=26))
-    refuse_unpromotable(config(), counts(mcq=30, summarize=30))
+    few = counts(mcq=21, summarize=26)
+    refuse_unpromotable(config(gate={"too_few_examples": "register"}), unpromotable(config(), few))
+    assert unpromotable(config(gate={"min_examples": 21}), few) == []
+    assert unpromotable(config(), counts(mcq=30, summarize=30)) == []
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,13 @@ def test_what_the_configuration_wants_is_not_refused() -> None:
     [
         ({"evaluate": {"max_examples": 20}}, {"mcq": 500, "summarize": 500}, "evaluate: {max_examples: 30} or more"),
         ({}, {"mcq": 12, "summarize": 500}, "more rows for validation, or data: {holdout: {validation: 0.2}}"),
+        (
+            {"train": CHOOSING},
+            {"mcq": 27, "summarize": 500},
+            "train: {eval_share: 0.08} leaves more examples to the gate",
+        ),
+        ({"train": CHOOSING}, {"mcq": 24, "summarize": 500}, "more rows for validation, or data: {holdout"),
+        ({"train": CHOOSING, "data": HELD_OUT}, {"mcq": 24, "summarize": 500}, "data: {holdout: {validation: 0.14}}"),
         ({"data": HELD_OUT}, {"mcq": 2, "summarize": 500}, "more rows; gate: {min_examples: 2}"),
         ({"data": HELD_OUT}, {"mcq": 0, "summarize": 500}, "more rows; gate: {min_examples: 2}"),
         (
@@ -109,3 +119,22 @@ def test_what_the_gate_will_be_able_to_see_is_known_from_the_counts() -> None:
 def test_nothing_is_said_of_a_metric_whose_usual_deviation_nobody_knows() -> None:
     assert expected_power(config(gate={"metrics": {"mcq": "parsed"}}, tasks=("mcq",)), counts(mcq=300)) == []
     assert expected_power(config(), counts(summarize=0, mcq=0)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "summarize", "mcq"),
+    [
+        ("demo", 120, 120),
+        ("flan-t5-small", 200, 200),
+        ("own-data", 200, 200),
+        ("flan-t5-base", 2000, 1000),
+        ("flan-t5-base-h100", 2000, 1000),
+    ],
+)
+def test_the_margins_of_the_shipped_configurations_suit_the_examples_that_they_evaluate(
+    name: str, summarize: int, mcq: int
+) -> None:
+    """RACE has 1,389 validation passages, of which a part chooses the checkpoint."""
+    found = expected_power(load_config(Path(name)), counts(summarize=summarize, mcq=mcq))
+    assert [(its.task, its.n) for its in found if its.too_few] == []
+    assert [its.n for its in found] == [summarize, mcq]

@@ -186,7 +186,9 @@ def test_nothing_rotted_and_the_outcome_is_the_same(finished: Finished) -> None:
     assert any("/judged/" in name for name in finished.files())
 
 
-@pytest.mark.parametrize("kind", ["/result.json", "/result.copy.json", "/identity.json", "run-names/", "/judged/"])
+@pytest.mark.parametrize(
+    "kind", ["/result.json", "/result.copy.json", "/record.json", "/identity.json", "run-names/", "/judged/"]
+)
 def test_a_document_of_the_run_rots(finished: Finished, kind: str) -> None:
     (name, *_) = [name for name in documents(finished) if kind in name]
     assert sweep(finished, [name], {"a digit": digit, "garbage": lambda data: b"\x00garbage"}, finished.again) == []

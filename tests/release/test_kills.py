@@ -109,7 +109,7 @@ def _state(home: Path) -> dict[str, Any]:
     """What others see: versions, aliases, journal, and whether the champion's release is whole."""
     _settle_in(home)
     from mtl.release.journal import read_journal
-    from mtl.release.layout import verify_release
+    from mtl.release.signature import verify_release
     from mtl.workspace import open_workspace
 
     workspace = open_workspace()

@@ -16,10 +16,11 @@ from mtl.errors import DamageError, InputError, MtlError
 from mtl.release.aliases import MemoryAliases
 from mtl.release.fetch import StoreSource
 from mtl.release.journal import read_journal
-from mtl.release.layout import check_release_path, parse_manifest, verify_release
+from mtl.release.layout import check_release_path, parse_manifest
 from mtl.release.links import read_links
 from mtl.release.promote import promote
 from mtl.release.pull import fetch_release, pull, resolve_version, verify_folder
+from mtl.release.signature import verify_release
 from mtl.store.memory import MemoryStore
 from tests.release.toy import MODEL, publish_toy
 from tests.support.mutations import damaged, fuzz, seal, tree

@@ -23,11 +23,11 @@ from mtl.release.layout import (
     parse_version,
     published_versions,
     read_manifest,
-    verify_release,
 )
 from mtl.release.licences import UNKNOWN, licence_of
 from mtl.release.publish import publish
 from mtl.release.pull import pull
+from mtl.release.signature import verify_release
 from mtl.store.memory import MemoryStore
 from tests.release.toy import MODEL, facts, publish_toy, toy_adapter
 from tests.support.trained import trained_model

@@ -34,6 +34,7 @@ def small_values(base: Path, **train: Any) -> dict[str, Any]:
             "warmup_steps": 2,
             "threads": 1,
             "base_dropout": 0.1,
+            "eval_share": 0.5,  # one passage of the four of each task
             **train,
         },
         "evaluate": {"max_examples": 4, "max_new_tokens": {"summarize": 16, "mcq": 16}},

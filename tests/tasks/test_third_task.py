@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -23,6 +24,7 @@ from mtl.serving.generate import Generator
 from mtl.task import BadRequest, Task
 from mtl.tasks import table
 from mtl.tasks.checks import table as checked
+from mtl.tasks.text import passage_key
 from tests.support.bases import save_base
 from tests.support.retrains import small_values
 from tests.support.rows import write_jsonl
@@ -104,6 +106,16 @@ class TestTheWholeWay:
         assert result["dataset"]["quarantine"]["title over title_words"] == 6 + 1 + 1
         explained = its.mtl("prepare", "--explain", result["dataset"]["fingerprint"])["text"]
         assert "an example of title, short" in explained
+
+    def test_its_examples_name_their_passage_although_the_task_does_not(
+        self, made: tuple[Program, dict[str, Any]]
+    ) -> None:
+        """By which those that choose the checkpoint are told from those that judge."""
+        its, result = made
+        folder = its.folder / "home" / "store" / "datasets" / result["dataset"]["fingerprint"]
+        (bodies, meta) = (pq.read_table(folder / "title-validation-0.parquet")[name] for name in ("inputs", "meta"))
+        found = [json.loads(text)["passage"] for text in meta.to_pylist()]
+        assert found == [passage_key(text.partition(": ")[2])[:16] for text in bodies.to_pylist()]
 
     def test_it_is_trained_evaluated_gated_and_released(self, made: tuple[Program, dict[str, Any]]) -> None:
         its, result = made

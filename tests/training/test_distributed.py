@@ -12,7 +12,9 @@ import pytest
 from mtl.config.retrain import RetrainConfig
 from mtl.pipeline.prepare import prepare as prepare_dataset
 from mtl.settings import load_settings
+from mtl.store.folder import FolderStore
 from mtl.training.launch import launch_training
+from mtl.training.record import read_record
 from mtl.workspace import open_workspace
 from tests.support.retrains import small_config
 
@@ -45,3 +47,12 @@ def test_the_losses_are_those_of_one_process_that_accumulates(tmp_path: Path, mo
         for a, b in zip(mine, theirs, strict=True):
             assert b["loss_by_task"] == pytest.approx(a["loss_by_task"], rel=1e-4)
     assert result_both["best"]["value"] == pytest.approx(result_alone["best"]["value"], rel=1e-4)
+    recorded = [
+        recorded_losses(tmp_path / name, result) for name, result in (("alone", result_alone), ("both", result_both))
+    ]
+    assert recorded[1] == pytest.approx(recorded[0], rel=1e-4)
+    assert len(recorded[0]) == 6
+
+
+def recorded_losses(home: Path, result: Mapping[str, Any]) -> list[Any]:
+    return list(read_record(FolderStore(home / "store"), result["identity"]).losses)
