@@ -6,8 +6,8 @@ is
 
     better   if "it is not better" is rejected by a one-sided test at the level (1 - confidence) / number of tasks, so
              that all tasks together find a gain where there is none in at most 1 - confidence of cases (Bonferroni)
-    worse    if the interval lies below 0, or reaches below -margin: it is shown to be worse, or a loss of more than the
-             margin is not ruled out
+    worse    if the interval lies wholly below 0, or reaches below -margin: it is shown to be worse, or a loss of more
+             than the margin is not ruled out
     equal    otherwise
 
 It is promoted if it is worse on no task and better on at least one, and nothing below stands against it: a task or a
@@ -50,6 +50,9 @@ from mtl.metrics.reading import GUESSABLE, needs_reader
 
 RULES = 5
 """Raised with every change of what `decide` does with the same report and policy."""
+GUARDED_FROM = 30
+"""Pairs from which a guarded metric or a group is looked at, also where `min_examples` asks for more: the reader reads
+some things of a sample only."""
 _NAMES = {BEST: "best earlier champion"}
 """What a model is called in a sentence, where that is not its name."""
 
@@ -154,7 +157,7 @@ def decide(report: EvalReport, policy: PromotionPolicy, *, champion_exists: bool
     if not objections and not any(verdict.outcome == "better" for verdict in verdicts):
         objections.append(f"No task is better than the {against}; a tie does not promote.")
     reasons = objections + [verdict.sentence for verdict in verdicts if verdict.sentence not in objections]
-    reasons += _replaced(report, policy)
+    reasons += [*_replaced(report, policy), *_unguarded(report, policy)]
     return PromotionDecision(
         promoted=not objections, reasons=tuple(reasons), policy_version=policy.version, compared_with=against
     )
@@ -367,7 +370,7 @@ def _guarded(report: EvalReport, policy: PromotionPolicy, *, task: str, against:
     """Guarded metrics, and the deciding one in each group, that are clearly worse."""
     decides, guards = deciding(report, policy, task), _guards(report, policy, task)
     for found in report.comparisons:
-        if (found.against, found.task) != (against, task) or found.n < policy.min_examples:
+        if (found.against, found.task) != (against, task) or found.n < _guarded_from(policy):
             continue
         watched = found.metric in guards if found.group is None else policy.guard_groups and found.metric == decides
         if watched and _gain(report, found)[2] < -margin_of(report, policy, task, found.metric):
@@ -376,6 +379,20 @@ def _guarded(report: EvalReport, policy: PromotionPolicy, *, task: str, against:
                 ours, theirs = (report.mean(model, task, found.metric) for model in (CANDIDATE, against))
                 values = f"{_number(ours)} against the {against}'s {_number(theirs)}, difference "
             yield f"{task}: {found.metric}{where} is clearly worse: {values}{_difference(found)}."
+
+
+def _guarded_from(policy: PromotionPolicy) -> int:
+    return min(policy.min_examples, GUARDED_FROM)
+
+
+def _unguarded(report: EvalReport, policy: PromotionPolicy) -> Iterator[str]:
+    """One sentence for each guard that has too few pairs to be looked at."""
+    least = _guarded_from(policy)
+    for task in report.metrics:
+        for name in _guards(report, policy, task):
+            found = report.comparison(report.opponent, task, name)
+            if found is not None and 0 < found.n < least:
+                yield f"{task}: {name} was not guarded, because it has {found.n} pairs, and a guard takes {least}."
 
 
 def _guards(report: EvalReport, policy: PromotionPolicy, task: str) -> list[str]:
@@ -418,13 +435,13 @@ def _worse_than_best(report: EvalReport, policy: PromotionPolicy, *, task: str) 
     """Where the report compares with the best earlier champion: that it may be worse than that one by a margin."""
     if not any(found.against == BEST for found in report.comparisons):
         return
-    if problems := list(_incomparable(report, policy, task=task, against=BEST)):
-        yield from problems
-        return
     metric = deciding(report, policy, task)
     comparison, margin = report.comparison(BEST, task, metric), margin_of(report, policy, task, metric)
-    assert comparison is not None, "_incomparable found it"
-    if _gain(report, comparison)[1] < -margin:
+    if problems := list(_incomparable(report, policy, task=task, against=BEST)):
+        yield from problems
+    elif comparison is None or not math.isfinite(comparison.low):
+        yield f"{task}: the difference in {metric} to the {_NAMES[BEST]} is not a finite number."
+    elif _gain(report, comparison)[1] < -margin:
         yield (
             f"{task}: {metric} may be worse than the {_NAMES[BEST]}'s by more than the margin of {margin:g}: "
             f"{_values(report, comparison)}."

@@ -272,6 +272,16 @@ def test_a_report_from_before_there_were_p_values_is_judged_by_its_intervals() -
     assert power(older, POLICY) == []
 
 
+def test_a_best_earlier_champion_without_numbers_lets_nobody_pass() -> None:
+    broken = [math.nan, *EQUAL[1:]]
+    report = _report(
+        best={"a": broken, "b": EQUAL}, champion={"a": EQUAL, "b": EQUAL}, candidate={"a": BETTER, "b": EQUAL}
+    )
+    decision = _decide(report)
+    assert not decision.promoted
+    assert "a: the difference in score to the best earlier champion is not a finite number." in decision.reasons
+
+
 @pytest.mark.parametrize(
     ("a", "b", "promoted", "reason"),
     [
@@ -324,6 +334,22 @@ def test_guards_and_groups_are_clearly_worse_only_by_more_than_their_margin() ->
         assert _decide(report, guards={"a": ("other",)}, margins=margins).promoted is promoted
 
 
+def test_a_guard_with_fewer_pairs_than_min_examples_still_guards_and_one_with_too_few_is_named() -> None:
+    """The reader reads some things of a sample only, however many examples a task must have."""
+
+    def scored(value: float, other: float, pairs: int) -> list[Any]:
+        return [{"score": value, "other": other if i < pairs else None} for i in range(N)]
+
+    for pairs, promoted in ((40, False), (20, True)):
+        report = _report(
+            champion={"a": scored(0.5, 0.5, pairs), "b": EQUAL}, candidate={"a": scored(0.9, 0.3, pairs), "b": EQUAL}
+        )
+        decision = _decide(report, guards={"a": ("other",)}, min_examples=N)
+        assert decision.promoted is promoted, decision.reasons
+        told = "a: other was not guarded, because it has 20 pairs, and a guard takes 30." in decision.reasons
+        assert told is promoted
+
+
 def test_where_lower_is_better_the_smaller_value_wins() -> None:
     old = {"a": EQUAL, "b": EQUAL}
     lower: dict[str, Any] = {"higher_is_better": False}
@@ -352,7 +378,9 @@ def test_a_difficulty_must_not_fall_clearly_though_the_whole_rises() -> None:
     report = _report(groups=3, champion=old, candidate={"a": values, "b": [0.5] * 2 * N})
     assert "a: score in g0 is clearly worse: -0.3000 [-0.3000, -0.3000] on 40 examples." in _decide(report).reasons
     assert _decide(report, guard_groups=False).promoted
-    assert _decide(report, min_examples=41).promoted, "a group of 40 is too small to stand against 120"
+    assert not _decide(report, min_examples=100).promoted, "what a task needs is more than a group does"
+    small = _report(groups=6, champion=old, candidate={"a": values, "b": [0.5] * 2 * N})
+    assert _decide(small).promoted, "a group of 20 is too small to stand against 120"
 
 
 def test_a_champion_that_the_report_forgot() -> None:

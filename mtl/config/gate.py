@@ -55,10 +55,10 @@ class GateConfig(Section):
     )
     margins: dict[str, dict[str, Margin]] = Field(
         default=_margins(),
-        description="A loss that does not count, of metrics by task, in the metric's own unit. A version is not "
-        "promoted if its interval reaches below -margin. Metrics that are not named have the margin that their task "
-        "states, mostly 0.05. A margin should be 3.5 standard errors wide; mtl doctor -c says how many examples that "
-        "takes.",
+        description="By task and metric, the loss that does not count, in the metric's own unit. A version is not "
+        "promoted if its interval reaches below -margin. A metric that is not named has the margin that its task "
+        "states, mostly 0.05. A margin should be at least 3.5 standard errors wide; mtl doctor -c says how many "
+        "examples that takes.",
     )
     floors: dict[str, dict[str, float]] = Field(
         default=_as_tasks_say(lambda gate: dict(gate.floors)),
@@ -66,7 +66,8 @@ class GateConfig(Section):
     )
     guards: dict[str, list[str]] = Field(
         default=_as_tasks_say(lambda gate: list(gate.guards)),
-        description="Metrics of each task that must not be clearly worse: with the whole interval below -margin.",
+        description="Metrics of each task that must not be clearly worse: with the whole interval below -margin. A "
+        "metric with fewer than 30 pairs of values (or min_examples, if that is less) is not looked at.",
     )
     without_reader: dict[str, str] = Field(
         default=_as_tasks_say(lambda gate: gate.without_reader),
@@ -83,7 +84,7 @@ class GateConfig(Section):
     guard_groups: bool = Field(
         True,
         description="The deciding metric must not be clearly worse in any group of examples, such as a difficulty, "
-        "that has min_examples.",
+        "that has 30 examples (or min_examples, if that is less).",
     )
     min_examples: int = Field(
         30, ge=2, description="A version is not promoted if fewer examples of a task were evaluated."
@@ -93,7 +94,13 @@ class GateConfig(Section):
         description="What a retrain does if a task has fewer evaluated examples than min_examples. refuse ends it "
         "before the training, register trains and registers a version that is not promoted.",
     )
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the paired bootstrap interval.")
+    confidence: float = Field(
+        0.95,
+        gt=0.5,
+        le=0.99,
+        description="Confidence of the paired bootstrap interval, and of all tests for a gain together. At most 0.99: "
+        "2,000 resamples cannot tell smaller chances.",
+    )
     rotate: Literal["never", "weekly"] = Field(
         "never",
         description="With weekly, each week another seeded part of the examples judges, of the same size "

@@ -15,6 +15,7 @@ from mtl.data.quarantine import Refused, firsts
 from mtl.data.reading import check_columns, open_for, read_row, settled
 from mtl.data.refuse import remedy, told, too_many
 from mtl.doctor.result import CheckResult, fault, ok, warning
+from mtl.metrics.reading import needs_reader
 from mtl.pipeline.judging import Counts, judging_counts, set_aside
 from mtl.pipeline.prepare import find_prepared
 from mtl.pipeline.promotable import expected_power, unpromotable
@@ -85,7 +86,11 @@ def _power(config: RetrainConfig, counts: dict[str, dict[str, SplitCounts]]) -> 
             continue
         text = f"{config.name}: {its.sentence(estimated=True)}"
         if its.too_few:
-            more = f"evaluate {its.enough:,} examples (more rows, evaluate.max_examples), or " if its.enough else ""
+            read = config.evaluate.reader_examples
+            bound = (
+                "evaluate.reader_examples" if needs_reader(its.metric) and its.n == read else "evaluate.max_examples"
+            )
+            more = f"evaluate {its.enough:,} examples (more rows, {bound}), or " if its.enough else ""
             name = f"gate: {{margins: {{{its.task}: {{{its.metric}: {its.wide_enough:g}}}}}}}"
             yield warning("gate", f"{text} {_REFUSED}", f"{more}set {name}")
         else:

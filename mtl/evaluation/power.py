@@ -19,10 +19,12 @@ def level_of(confidence: float, tasks: int) -> float:
     return (1 - confidence) / tasks
 
 
-def least_margin(tasks: int) -> float:
+def least_margin(tasks: int, confidence: float = 0.95) -> float:
     """Standard errors that a margin should be wide (benchmarks/bench_gate.py): with narrower ones, a candidate that is
-    better on one task is too often refused because it may be worse on another. Wider than 4, they change nothing."""
-    return 3.5 if tasks <= 2 else 4.0
+    better on one task is too often refused because it may be worse on another. At a confidence of 0.95, wider ones than
+    4 change nothing; at a higher one, intervals reach further, and margins have to as well."""
+    further = NormalDist().inv_cdf((1 + confidence) / 2) - NormalDist().inv_cdf(0.975)
+    return (3.5 if tasks <= 2 else 4.0) + max(0.0, round(further, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,11 @@ class Power:
     @property
     def enough(self) -> int | None:
         """Examples with which the margin is wide enough; None for a margin of 0."""
-        return math.ceil((least_margin(self.tasks) * self.deviation / self.margin) ** 2) if self.margin else None
+        return (
+            math.ceil((least_margin(self.tasks, self.confidence) * self.deviation / self.margin) ** 2)
+            if self.margin
+            else None
+        )
 
     @property
     def too_few(self) -> bool:
@@ -63,7 +69,7 @@ class Power:
     @property
     def wide_enough(self) -> float:
         """The narrowest margin that is wide enough for these examples, rounded up to thousandths."""
-        return math.ceil(1000 * least_margin(self.tasks) * self.deviation / math.sqrt(self.n)) / 1000
+        return math.ceil(1000 * least_margin(self.tasks, self.confidence) * self.deviation / math.sqrt(self.n)) / 1000
 
     @property
     def _errors(self) -> float:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mtl.config.gate import judging_metrics
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import DamageError, NotFoundError
 from mtl.evaluation.report import CHAMPION, EvalReport
@@ -24,6 +25,7 @@ from mtl.release.journal import Journal, read_journal
 from mtl.release.layout import damaged, read_manifest
 from mtl.release.refs import resolve_ref
 from mtl.store.base import ObjectStore
+from mtl.tasks.table import TASKS
 from mtl.workspace import Workspace
 
 _log = logging.getLogger(__name__)
@@ -46,7 +48,8 @@ def best_earlier(journal: Journal, gains: Mapping[int, Gains]) -> list[int]:
 
     gains: version -> by how many margins it was better than the champion that it replaced; 0 where nobody knows. On
     each task, a version stands at the sum of the gains that led to it, and the first champion at 0. Versions that were
-    rolled back are left out: they were given up.
+    rolled back are left out: they were given up. So are those that a person went back behind: who makes an earlier
+    champion champion again by force gives up what was promoted since.
 
     Two other rules would find nothing. The largest single gain is always the first version's, whose opponent was the
     untrained base. And the mean over the tasks rises with nearly every promotion, because what the gate promotes gains
@@ -54,7 +57,10 @@ def best_earlier(journal: Journal, gains: Mapping[int, Gains]) -> list[int]:
     """
     standing: dict[int, Gains] = {}
     for change in journal.changes:
-        if change.kind == "promote" and change.version not in standing:
+        if change.kind == "promote" and change.forced and change.version in standing:
+            at = list(standing).index(change.version)
+            standing = dict(list(standing.items())[: at + 1])
+        elif change.kind == "promote" and change.version not in standing:
             before = None if change.replaced is None else standing.get(change.replaced)
             standing[change.version] = {} if before is None else _sum(before, gains.get(change.version, {}))
     champion = journal.champion
@@ -82,7 +88,11 @@ def gains_in_margins(document: Mapping[str, Any], policy: PromotionPolicy, *, ov
     """
     if over is None or document.get("champion_version") != over:
         return {}
-    report = EvalReport.from_json(document)
+    try:
+        report = EvalReport.from_json(document)
+    except (KeyError, TypeError, ValueError) as error:  # of a version of this program that wrote other reports
+        _log.warning("what a version gained over v%s counts as 0: its report cannot be read (%r)", over, error)
+        return {}
     found = {task: _gain(report, policy, task) for task in report.metrics}
     return {task: gain for task, gain in found.items() if gain is not None}
 
@@ -90,7 +100,9 @@ def gains_in_margins(document: Mapping[str, Any], policy: PromotionPolicy, *, ov
 def _gain(report: EvalReport, policy: PromotionPolicy, task: str) -> float | None:
     name = deciding(report, policy, task)
     metric, compared = report.metric(task, name), report.comparison(CHAMPION, task, name)
-    margin = margin_of(report, policy, task, name)
+    known = judging_metrics(TASKS[task]) if task in TASKS else {}
+    stated = known[name].margin if name in known else margin_of(report, policy, task, name)
+    margin = policy.margins.get(task, {}).get(name, stated)  # a report from before there were margins states another
     if metric is None or compared is None or not margin or not math.isfinite(compared.difference):
         return None
     return (-1 if metric.higher_is_better is False else 1) * compared.difference / margin
@@ -117,15 +129,17 @@ def _gains(store: ObjectStore, model: str, journal: Journal, policy: PromotionPo
     found: dict[int, Gains] = {}
     for change in journal.changes:
         if change.kind == "promote" and change.replaced is not None and change.version not in found:
-            document = _report_of(store, model, change.version)
+            document = _report_of(store, model, journal, change.version)
             found[change.version] = gains_in_margins(document, policy, over=change.replaced)
     return found
 
 
-def _report_of(store: ObjectStore, model: str, version: int) -> Mapping[str, Any]:
+def _report_of(store: ObjectStore, model: str, journal: Journal, version: int) -> Mapping[str, Any]:
     """The report of a release; an empty one, with a warning, where it is gone or damaged."""
     try:
-        files = {file.path: file for file in read_manifest(store, model, version).files}
+        manifest = read_manifest(store, model, version)
+        journal.check_pinned(manifest)
+        files = {file.path: file for file in manifest.files}
         if _REPORT not in files:
             return {}
         key = f"{release_prefix(model, version)}/{_REPORT}"

@@ -93,8 +93,8 @@ def measure(
     """The EvalReport of model folders (candidate, champion, best) on the examples that may judge a version.
 
     `mtl evaluate` and the monitor measure on them too: on the others a checkpoint looks as good as it was chosen to,
-    and only on these does a score compare with that of the version's release. They name no week, and so measure on the
-    same examples whenever they are called. week: of the rotation.
+    and only on these does a score compare with that of the version's release. week: of the rotation; None
+    measures on the same examples whenever it is called.
     """
     from mtl.evaluation.reader import load_reader  # torch takes seconds to import
     from mtl.evaluation.run import Reading

@@ -12,6 +12,7 @@ from mtl.errors import NotFoundError
 from mtl.evaluation.report import CANDIDATE
 from mtl.pipeline.evaluate import measure
 from mtl.pipeline.models import champion_model, task_names
+from mtl.pipeline.rotation import week_of
 from mtl.promotion import policy_from, regressions
 from mtl.release import layout
 from mtl.release.journal import read_journal
@@ -42,6 +43,9 @@ class ChampionCheck:
 def check_champion(workspace: Workspace, config: RetrainConfig, dataset: str, *, max_drop: float) -> ChampionCheck:
     """Measure the champion on a data set of today, and hold it to the gate's policy.
 
+    With `gate.rotate`, the examples are those of the week that judged it at its release, so that a score that fell is
+    not another sample's.
+
     max_drop: how much worse the metric that decides about a task may get before that is a regression.
     Errors: NotFoundError if there is no champion yet.
     """
@@ -53,7 +57,8 @@ def check_champion(workspace: Workspace, config: RetrainConfig, dataset: str, *,
     version, folder = champion
     release = layout.find_manifest(workspace.store, model, version)
     then = release.facts.metrics if release else {}
-    report = measure(workspace, config, dataset, {CANDIDATE: folder})
+    week = week_of(workspace.store, release.facts.identity) if release else None
+    report = measure(workspace, config, dataset, {CANDIDATE: folder}, week=week)
     found = regressions(report, then, policy_from(config.gate), max_drop=max_drop)
     document = report.to_json()
     now = {task: document[CANDIDATE][task] for task in document["examples"]}

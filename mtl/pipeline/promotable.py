@@ -17,7 +17,7 @@ from mtl.pipeline.records import Unpromotable
 from mtl.promotion import Shortage, policy_from, shortages, will_be_evaluated
 from mtl.tasks.table import TASKS
 
-_MARGIN = 1.1
+_SPARE = 1.1
 """Splits are drawn by passage, so that a share gives more or fewer examples than it says."""
 _MOST_HELD_OUT = 0.5
 _LEAST_SHARE = 0.05
@@ -82,23 +82,23 @@ def refuse_unpromotable(config: RetrainConfig, found: Sequence[Unpromotable]) ->
 
 
 def expected_power(config: RetrainConfig, counts: Mapping[str, Mapping[str, SplitCounts]]) -> list[Power]:
-    """What the examples will show of each task's deciding metric, by its usual deviation; none where nobody knows that.
-
-    The reader is taken to be good enough.
-    """
+    """What the examples will show of the metric that decides each task, and of the one that does if the reader is not
+    good enough, by their usual deviations; none where nobody knows those."""
     evaluate, gate = config.evaluate, config.gate
     evaluated = will_be_evaluated(counts, split=evaluate.split, max_examples=evaluate.max_examples)
     found = []
     for task, n in evaluated.items():
         metrics = judging_metrics(TASKS[task])
         name = gate.metrics.get(task) or TASKS[task].metrics[0].name
+        wanted = {name: n}
         if needs_reader(name):
-            n = min(n, evaluate.reader_examples or n)
-            name = gate.without_reader.get(task, name) if evaluate.reader == "none" else name
-        deviation = metrics[name].deviation if name in metrics else None
-        if n and deviation:
-            margin = gate.margins.get(task, {}).get(name, metrics[name].margin)
-            found.append(Power(task, name, n, deviation, margin, len(evaluated), gate.confidence))
+            wanted = {} if evaluate.reader == "none" else {name: min(n, evaluate.reader_examples or n)}
+            wanted |= {gate.without_reader[task]: n} if task in gate.without_reader else {}
+        for metric, pairs in wanted.items():
+            deviation = metrics[metric].deviation if metric in metrics else None
+            if pairs and deviation:
+                margin = gate.margins.get(task, {}).get(metric, metrics[metric].margin)
+                found.append(Power(task, metric, pairs, deviation, margin, len(evaluated), gate.confidence))
     return found
 
 
@@ -114,13 +114,13 @@ def _remedy(config: RetrainConfig, short: Shortage, *, have: int) -> str:
     split = config.evaluate.split
     lower = f"gate: {{min_examples: {max(2, short.found)}}} decides on fewer examples, and misses smaller differences"
     aside = set_aside(config)
-    smaller = math.floor(100 * (1 - (1 - aside) * short.needed * _MARGIN / short.found)) / 100 if short.found else 0.0
+    smaller = math.floor(100 * (1 - (1 - aside) * short.needed * _SPARE / short.found)) / 100 if short.found else 0.0
     if aside and smaller >= _LEAST_SHARE:
         return f"train: {{eval_share: {smaller:g}}} leaves more examples to the gate, and so do more rows; {lower}"
     share = config.data.holdout.get(split)
     if share is None:
         return f"more rows for {split}, or data: {{holdout: {{{split}: 0.2}}}} if the source has no {split}; {lower}"
-    wanted = math.ceil(100 * share * short.needed * _MARGIN / short.found) / 100 if short.found else 1.0
+    wanted = math.ceil(100 * share * short.needed * _SPARE / short.found) / 100 if short.found else 1.0
     if wanted > _MOST_HELD_OUT:
         return f"more rows; {lower}"
     return f"data: {{holdout: {{{split}: {wanted:g}}}}} or more rows; {lower}"

@@ -26,7 +26,7 @@ from mtl.pipeline.reproduction import Difference, FirstStep, Reproduction, first
 from mtl.pipeline.train import tell as tell_event
 from mtl.registry.code_version import code_version
 from mtl.release.layout import ReleaseManifest
-from mtl.release.provenance import Provenance, public, read_provenance
+from mtl.release.provenance import DatasetHashes, Provenance, public, read_provenance
 from mtl.release.pull import find_release, pull
 from mtl.serving.folder import BASE
 from mtl.settings import load_settings, trainer_nodes, trainer_processes
@@ -108,11 +108,19 @@ def reproduce(
 def _config(
     workspace: Workspace, manifest: ReleaseManifest, run: Provenance, released: dict[str, Any]
 ) -> RetrainConfig:
-    """As the run recorded it, with the paths of its machine; else, where the run is gone, as the release has it."""
+    """As the run recorded it, with the paths of its machine; else, where the run is gone, as the release has it.
+
+    The release may be signed and the run is not: a record that says anything else than the release does is not taken.
+    """
+    values = released
     try:
-        values = read_record(workspace.store, run.identity).config
+        recorded = read_record(workspace.store, run.identity).config
     except (NotFoundError, DamageError):
-        values = released
+        recorded = None
+    if recorded is not None and public(recorded) == released:
+        values = recorded
+    elif recorded is not None:
+        _log.warning("the record of run %s is not of this release; the release's own is taken", run.identity[:12])
     values = {name: values[name] for name in _SECTIONS if name in values}
     try:
         return parse_config(values, source=f"the recorded configuration of {manifest.model} v{manifest.version}")
@@ -210,7 +218,7 @@ def _dataset(
     """The data set in the store of `own`: the recorded one, or else what the sources give now."""
     if not from_sources:
         try:
-            return _copied(workspace, own, run.dataset.fingerprint)
+            return _copied(workspace, own, run.dataset)
         except (NotFoundError, DamageError) as error:
             _log.warning("%s: the data set is prepared again from its sources", error.message)
     try:
@@ -222,9 +230,15 @@ def _dataset(
         raise
 
 
-def _copied(workspace: Workspace, own: Workspace, fingerprint: str) -> DatasetManifest:
-    """Every file, compared with the hash in the manifest, which comes last. Errors: NotFoundError, DamageError."""
+def _copied(workspace: Workspace, own: Workspace, recorded: DatasetHashes) -> DatasetManifest:
+    """Every file, compared with the hash in the release and in the manifest, which comes last.
+
+    Errors: NotFoundError, DamageError.
+    """
+    fingerprint = recorded.fingerprint
     manifest = open_dataset(workspace.store, fingerprint, workspace.cache).manifest
+    if recorded.files and {file.path: file.sha256 for file in manifest.files} != recorded.sha256:
+        raise DamageError(f"{layout.dataset_manifest_key(fingerprint)} lists other files than the release does")
     prefix, aside = layout.dataset_prefix(fingerprint), own.settings.home / "file"
     for file in manifest.files:
         key = f"{prefix}/{file.path}"

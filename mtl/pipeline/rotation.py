@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from mtl import layout
 from mtl.config.retrain import RetrainConfig
-from mtl.errors import DamageError
+from mtl.errors import DamageError, NotFoundError
 from mtl.pipeline.judging import Counts
 from mtl.seal import seal, unseal
 from mtl.store.base import ObjectStore
@@ -36,6 +36,17 @@ def rotation_week(store: ObjectStore, config: RetrainConfig, identity: str, *, n
         _log.warning("%s; %s", error.message, error.hint)
         store.put(key, ours)
         return _week(store, key)
+
+
+def week_of(store: ObjectStore, identity: str) -> str | None:
+    """The week whose part judged a run; None if the whole did, or nobody knows any more."""
+    try:
+        return _week(store, layout.rotation_key(identity))
+    except NotFoundError:
+        return None
+    except DamageError as error:
+        _log.warning("%s; the champion is measured on other examples than at its release", error.message)
+        return None
 
 
 def _week(store: ObjectStore, key: str) -> str:

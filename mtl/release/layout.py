@@ -30,8 +30,7 @@ from mtl.store.base import ObjectStore, check_key
 from mtl.store.searched import searched
 
 _VERSION = re.compile(r"v?([1-9][0-9]{0,8})")
-
-
+_ADAPTER = "adapter_model.safetensors"
 _AGAIN = "publish the version again"
 _LONGEST_PATH = 200
 
@@ -125,7 +124,11 @@ def parse_manifest(data: bytes, name: str) -> ReleaseManifest:
     """The manifest in `data`. Errors: DamageError naming `name` unless it is exactly what was written."""
     document = unseal(data, name, hint=_AGAIN)
     document["facts"] = {key: document.pop(key) for key in ReleaseFacts.__dataclass_fields__ if key in document}
-    return check_record(ReleaseManifest, document, name, hint=_AGAIN)
+    manifest = check_record(ReleaseManifest, document, name, hint=_AGAIN)
+    adapter = next((file for file in manifest.files if file.path == _ADAPTER), None)
+    if adapter is not None and adapter.sha256 != manifest.adapter_sha256:
+        raise DamageError(f"{name} states another adapter than it lists", field="adapter_sha256", hint=_AGAIN)
+    return manifest
 
 
 def parse_version(ref: str) -> int | None:

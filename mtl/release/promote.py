@@ -27,6 +27,7 @@ from mtl.release.journal import (
     read_journal,
 )
 from mtl.release.signature import verify_release
+from mtl.signing.configured import signs
 from mtl.store.base import ObjectStore
 from mtl.store.log import Entry
 from mtl.store.searched import searched
@@ -249,11 +250,19 @@ def _change(
     forced: bool,
     require_signature: bool = False,
 ) -> Change:
-    """The entry to write, once the release has proved to be whole. Errors: InputError without a key that it needs."""
+    """The entry to write, once the release has proved to be whole, and to be the one that was promoted, if it ever was.
+
+    Where this process signs, it makes no unsigned release champion that no entry of the journal stands for: its own
+    signature of the entry would stand for whatever lies there now.
+    Errors: InputError without a key that it needs; those of `verify_release` and `Journal.check_pinned`.
+    """
     journal.check_key()
     if not reason.strip():
         raise InputError(f"a {kind} needs a reason", field="reason", hint="it is kept in the journal")
-    manifest = verify_release(store, model, version, require_signature=require_signature)
+    known = any(change.version == version for change in journal.changes)
+    required = require_signature or (signs() and not known)
+    manifest = verify_release(store, model, version, require_signature=required)
+    journal.check_pinned(manifest)
     return Change(
         kind=kind,
         version=version,

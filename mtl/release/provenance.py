@@ -40,10 +40,16 @@ _SOURCE = ("task", "uri", "revision", "sha256", "rows")
 @with_config(ConfigDict(extra="ignore"))
 @dataclass(frozen=True)
 class DatasetHashes:
-    """fingerprint: of the content. sources: as the data set's manifest describes them."""
+    """fingerprint: of the content. sources, files: as the data set's manifest describes them."""
 
     fingerprint: Sha256
     sources: tuple[dict[str, Any], ...]
+    files: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def sha256(self) -> dict[str, str]:
+        """Path -> hash of each file."""
+        return {str(file["path"]): str(file["sha256"]) for file in self.files}
 
 
 @with_config(ConfigDict(extra="ignore"))

@@ -26,7 +26,7 @@ from mtl.release.layout import (
     find_manifest,
     read_manifest,
 )
-from mtl.release.signature import read_signature, sign_release
+from mtl.release.signature import check_signature, read_signature, sign_release
 from mtl.serving.folder import ADAPTER, ADAPTER_CONFIG, BASE, MERGED, bundled_base, model_files
 from mtl.signing.configured import check_signing, signs
 from mtl.store.base import ObjectStore
@@ -53,7 +53,8 @@ def publish(
     Killed anywhere, it leaves no release, and may be called again. Two at once agree: of each document the first
     stays, and the weights of one version are the same bytes. Where it is signed, each writes its own documents.
     Errors: InputError for a folder that is no adapter, or without a key if a signature is required; PermanentError if
-    `version` is published with another adapter; DamageError if a file was not stored as it is.
+    `version` is published with another adapter; DamageError if a file was not stored as it is; SignatureError if what
+    is published already is not signed by a trusted key, and this process signs.
     """
     check_signing(required=require_signature)
     spec = asdict(load_spec(folder))
@@ -62,10 +63,11 @@ def publish(
     for name in (MODEL_FILE, ADAPTER_CONFIG):  # these two are rewritten for consumers
         del weights[name]
     adapter_sha256 = sha256_file(folder / ADAPTER)
+    prefix = release_prefix(model, version)
     published = find_manifest(store, model, version)
     if published is not None:
+        check_signature(published, read_signature(store, prefix), required=signs())  # anybody may have put it there
         return _same_release(published, facts.identity, adapter_sha256)
-    prefix = release_prefix(model, version)
     spec = _public_spec(spec, bundled=base is not None)
     texts = dict(documents or {})
     texts[MODEL_FILE] = _pretty(spec)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from mtl.errors import InputError, NotFoundError
+from mtl.errors import InputError, NotFoundError, SignatureError
 from mtl.layout import SIGNATURE, release_prefix
 from mtl.release.aliases import Aliases
 from mtl.release.journal import Change, read_unproved
 from mtl.release.layout import ReleaseManifest
 from mtl.release.promote import Promotion, append_announced
-from mtl.release.signature import sign_release, verify_contents
+from mtl.release.signature import check_signature, read_signature, sign_release, verify_contents
+from mtl.signing.bundle import MismatchError
 from mtl.signing.configured import check_key
 from mtl.store.base import ObjectStore
 
@@ -33,10 +34,26 @@ def sign_published(store: ObjectStore, model: str, version: int) -> ReleaseManif
     manifest = verify_contents(store, model, version)
     changes, _ = read_unproved(store, model)
     changes.check_pinned(manifest)
+    _check_replaceable(store, manifest)
     signature = sign_release(manifest)
     assert signature is not None, "this process signs"
     store.put(f"{release_prefix(model, version)}/{SIGNATURE}", signature)
     return manifest
+
+
+def _check_replaceable(store: ObjectStore, manifest: ReleaseManifest) -> None:
+    """Errors: SignatureError for a signature that does not fit: files were changed after somebody signed them.
+
+    One by a key that is not (or no longer) trusted may be replaced: that is what signing by hand is for.
+    """
+    prefix = release_prefix(manifest.model, manifest.version)
+    try:
+        check_signature(manifest, read_signature(store, prefix))
+    except MismatchError as error:
+        error.hint = f"if it is the release all the same, delete {prefix}/{SIGNATURE} first"
+        raise
+    except SignatureError:
+        return
 
 
 def sign_journal(

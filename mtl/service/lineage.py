@@ -60,13 +60,14 @@ def send(run: str, make: Callable[[], Any]) -> bool:
         try:
             client.emit(make())
         finally:
-            client.close(timeout=0)
+            client.close(timeout=_SECONDS)  # transports that send in the background have until then
     except Exception as error:  # whatever is wrong with the news, the retrain goes on
         _warn(run, f"{type(error).__name__}: {error}")
         return False
     return True
 
 
+_SECONDS = 10.0
 _warned: set[str] = set()
 """Runs of which it was said that their events are lost."""
 

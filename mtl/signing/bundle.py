@@ -22,6 +22,11 @@ from mtl.printable import printable
 from mtl.settings.signing import PKCS11
 from mtl.signing.keys import TrustedKey, TrustedKeys
 
+
+class MismatchError(SignatureError):
+    """What was signed by a trusted key is not what is there."""
+
+
 _INSTALL = "install the extra: pip install --constraint constraints.txt 'mtl-retrain[sign]'"
 
 
@@ -60,7 +65,7 @@ def verify(
             verifying = library.verifying.Config().use_elliptic_key_verifier(public_key=public)
             verifying.set_hashing_config(_Known(name, sha256)).verify(folder, signature)
         except Exception as error:  # whatever a forged bundle makes of the library is a refusal
-            raise SignatureError(
+            raise MismatchError(
                 f"{name} is not what key {key.name} signed: {_mismatch(error)}", field=name, hint=_RESTORE
             ) from None
     _check_valid(name, key, signed)

@@ -125,6 +125,13 @@ def read_public(path: Path) -> TrustedKey:
             field="MTL_TRUSTED_KEYS",
             hint=f"the one that stands beside it, e.g. {PUBLIC}; keep the private key where only the signer reads it",
         )
+    below = data.rpartition(b"-----END PUBLIC KEY-----")[2].strip()
+    if below:
+        raise InputError(
+            f"{path} says something after the key, where nobody reads it: {below.decode(errors='replace')[:80]!r}",
+            field="MTL_TRUSTED_KEYS",
+            hint="write it above the line -----BEGIN PUBLIC KEY-----",
+        )
     days: dict[str, datetime] = {}
     for line, word, day in _days(path, data.partition(_BEGIN)[0]):
         if word in days:

@@ -63,7 +63,7 @@ def change_the_manifest(store: S3Store) -> str:
     store.put(FILE, b"evil")
     files = [replace(file, bytes=4, sha256=sha256_bytes(b"evil")) if FILE.endswith(file.path) else file
              for file in manifest.files]  # fmt: skip
-    store.put(key, replace(manifest, files=tuple(files)).to_bytes())
+    store.put(key, replace(manifest, files=tuple(files), adapter_sha256=sha256_bytes(b"evil")).to_bytes())
     return f"{RELEASES}/v1 is not what key ours.pub signed: changed: adapter_model.safetensors, manifest.json"
 
 

@@ -24,6 +24,7 @@ def test_more_tasks_take_a_surer_gain_and_a_wider_margin() -> None:
     one, two, three = (dataclasses.replace(POWER, tasks=tasks) for tasks in (1, 2, 3))
     assert one.smallest < two.smallest < three.smallest
     assert (least_margin(2), least_margin(3)) == (3.5, 4.0)
+    assert least_margin(2, 0.99) == 3.5 + 0.62  # the interval reaches so much further: 2.58 errors instead of 1.96
 
 
 @pytest.mark.parametrize(("n", "too_few"), [(1224, True), (1225, False)])

@@ -61,7 +61,8 @@ def on(mcq: float, summarize: float) -> dict[str, float]:
         (["v1", "v2", "<1"], {2: on(2, 2)}, []),
         (["v1", "v2", "<1", "v3"], {2: on(2, 2), 3: on(1, -0.5)}, [1]),
         (["v1", "v2", "<1", "v2!", "v3"], {2: on(2, 2), 3: on(1, -0.5)}, [2]),
-        (["v1", "v2", "v3", "v1!"], {1: on(9, 9), 2: on(2, 0), 3: on(1, 0)}, [3, 2]),
+        (["v1", "v2", "v3", "v1!"], {1: on(9, 9), 2: on(2, 0), 3: on(1, 0)}, []),
+        (["v1", "v2", "v3", "v1!", "v4"], {2: on(2, 0), 3: on(1, 0), 4: on(1, -0.5)}, [1]),
         (["v1", "v3", "v2!"], {3: on(1, 0), 2: on(-1.5, 0)}, [3, 1]),
     ],
     ids=[
@@ -79,12 +80,18 @@ def on(mcq: float, summarize: float) -> dict[str, float]:
         "given up by a rollback",
         "the one that was gone back to",
         "given up, and promoted again",
-        "a person went back by force: a version stands where it stood",
+        "a person went back by force, and gave up what came since",
+        "what came after that is held to the one gone back to",
         "in the order of promotions, not of numbers",
     ],
 )
 def test_the_best_earlier_champion(steps: list[str], gains: dict[int, dict[str, float]], found: list[int]) -> None:
     assert best_earlier(journal(*steps), gains) == found
+
+
+def test_a_report_that_cannot_be_read_counts_as_no_gain(caplog: pytest.LogCaptureFixture) -> None:
+    assert gains_in_margins({"champion_version": 1}, PromotionPolicy(metrics={}), over=1) == {}
+    assert "its report cannot be read" in caplog.text
 
 
 def test_small_losses_on_one_task_add_up_although_every_promotion_gains_on_the_mean() -> None:

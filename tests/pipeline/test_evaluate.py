@@ -258,3 +258,7 @@ def test_a_run_is_judged_by_the_examples_of_its_week_whenever_that_is_done_again
     assert house.evaluate(**weekly).report.seconds == second.report.seconds, "the report was kept"
     again, same = in_week("2026-W01")
     assert (again.rules, same) == (first.rules, some)
+    house.workspace.store.put(layout.rotation_key(f"{first.champion_version:064}"), seal({"week": "2026-W01"}))
+    check = check_champion(house.workspace, changed(house.config, weekly), house.dataset, max_drop=1.0)
+    now = dict(check.now["summarize"])
+    assert now == {name: first.report.mean(CHAMPION, "summarize", name) for name in now}, "the week of its release"

@@ -15,7 +15,7 @@ from mtl.data.manifest import SplitCounts
 from mtl.evaluation.samples import sample_examples
 from mtl.example import Example
 from mtl.pipeline.judging import judged_by
-from mtl.pipeline.rotation import never_rotated, rotation_week
+from mtl.pipeline.rotation import never_rotated, rotation_week, week_of
 from mtl.store.memory import MemoryStore
 
 RUN = "a" * 64
@@ -97,3 +97,12 @@ def test_a_pool_that_is_too_small_to_rotate_is_told(rotate: str, most: int | Non
     assert [text.partition(":")[0] for text in told] == tasks
     for text in told:
         assert "all 300 that may judge are evaluated" in text
+
+
+def test_the_week_of_a_release_is_found_again_or_is_none(caplog: pytest.LogCaptureFixture) -> None:
+    store = MemoryStore()
+    assert week_of(store, RUN) is None
+    rotation_week(store, config(), RUN, now=MARCH)
+    assert week_of(store, RUN) == "2027-W09"
+    store.put(layout.rotation_key(RUN), b"{")
+    assert week_of(store, RUN) is None and "other examples than at its release" in caplog.text

@@ -68,7 +68,8 @@ def reseal(store: ObjectStore, version: int = 1) -> None:
         replace(file, bytes=len(contents[file.path]), sha256=sha256_bytes(contents[file.path]))
         for file in manifest.files
     )
-    store.put(f"{prefix}/manifest.json", replace(manifest, files=files).to_bytes())
+    adapter = next(file.sha256 for file in files if file.path == "adapter_model.safetensors")
+    store.put(f"{prefix}/manifest.json", replace(manifest, files=files, adapter_sha256=adapter).to_bytes())
 
 
 def change_file(store: ObjectStore) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mtl.errors import DamageError, InputError, SignatureError
-from mtl.fingerprint import canonical_json, sha256_json
+from mtl.fingerprint import canonical_json, sha256_bytes, sha256_json
 from mtl.release.aliases import MemoryAliases
 from mtl.release.journal import Change, append_change, read_journal, read_unproved
+from mtl.release.layout import read_manifest
 from mtl.release.promote import follow, promote, rollback
 from mtl.release.pull import pull
 from mtl.release.refs import resolve_ref
 from mtl.release.repair import repair_journal
-from mtl.release.sign import sign_journal
+from mtl.release.sign import sign_journal, sign_published
 from mtl.store.base import ObjectStore
 from mtl.store.memory import MemoryStore
 from tests.release.toy import MODEL, publish_toy
@@ -269,3 +271,71 @@ def test_without_trusted_keys_a_signed_journal_reads_as_any(store: MemoryStore, 
     keys.forget()
     assert champions(store) == [1, 2, 1]
     pull(store, "champion", tmp_path / "out", model=MODEL)
+
+
+def swap(store: ObjectStore, version: int) -> None:
+    """Another adapter in the place of a release's, its manifest sealed again and its signature taken away."""
+    prefix = f"releases/{MODEL}/v{version}"
+    manifest = read_manifest(store, MODEL, version)
+    store.put(f"{prefix}/adapter_model.safetensors", b"evil")
+    files = tuple(
+        replace(file, bytes=4, sha256=sha256_bytes(b"evil")) if file.path == "adapter_model.safetensors" else file
+        for file in manifest.files
+    )
+    store.put(
+        f"{prefix}/manifest.json", replace(manifest, files=files, adapter_sha256=sha256_bytes(b"evil")).to_bytes()
+    )
+    store.delete(f"{prefix}/model.sig")
+
+
+def test_a_signing_process_signs_no_champion_that_was_swapped(store: MemoryStore, aliases: MemoryAliases) -> None:
+    """Its signature of the journal's entry would stand for whatever lies there."""
+    swap(store, 3)
+    with pytest.raises(SignatureError, match="v3 is not signed, and a signature is required"):
+        go(store, aliases, 3, 1)
+    aliases.set_alias("champion", 3)
+    assert "v3 is not signed" in (follow(store, model=MODEL, aliases=aliases).refused or "")
+    promote(store, 2, model=MODEL, expected=1, reason="x", actor="ann", aliases=aliases, forced=True)
+    swap(store, 1)
+    with pytest.raises(DamageError, match=r"v1/manifest\.json is not the manifest that was promoted"):
+        rollback(store, model=MODEL, reason="x", actor="ann", aliases=aliases)
+    assert champions(store) == [1, 2, 1, 2]
+
+
+def test_what_was_promoted_is_what_a_rollback_finds_without_any_key(tmp_path: Path, aliases: MemoryAliases) -> None:
+    store = MemoryStore()
+    for version in (1, 2):
+        publish_toy(store, tmp_path / "made", version)
+        go(store, aliases, version, version - 1 or None)
+    manifest = read_manifest(store, MODEL, 1)
+    store.put(f"releases/{MODEL}/v1/manifest.json", replace(manifest, created="2020-01-01T00:00:00+00:00").to_bytes())
+    with pytest.raises(DamageError, match="is not the manifest that was promoted"):
+        rollback(store, model=MODEL, reason="x", actor="ann", aliases=aliases)
+
+
+def test_a_manifest_that_somebody_planted_is_not_taken_for_what_was_published(
+    store: MemoryStore, keys: Keys, tmp_path: Path
+) -> None:
+    """It states the run and the adapter that this process is about to publish."""
+    keys.forget()
+    publish_toy(store, tmp_path / "theirs", 4)
+    keys.use("newer")
+    keys.env.setenv("MTL_TRUSTED_KEYS", str(keys.trusted))
+    with pytest.raises(SignatureError, match="v4 is not signed"):
+        publish_toy(store, tmp_path / "made", 4)
+
+
+def test_a_manifest_that_lists_another_adapter_than_it_states_is_refused(store: MemoryStore) -> None:
+    manifest = read_manifest(store, MODEL, 3)
+    store.put(f"releases/{MODEL}/v3/manifest.json", replace(manifest, adapter_sha256="e" * 64).to_bytes())
+    with pytest.raises(DamageError, match="states another adapter than it lists"):
+        read_manifest(store, MODEL, 3)
+
+
+def test_a_release_that_was_changed_after_it_was_signed_is_not_signed_again_by_hand(store: MemoryStore) -> None:
+    signature = store.get(f"releases/{MODEL}/v3/model.sig")
+    swap(store, 3)
+    store.put(f"releases/{MODEL}/v3/model.sig", signature)
+    with pytest.raises(SignatureError, match="not what") as refused:
+        sign_published(store, MODEL, 3)
+    assert "delete releases/toy/v3/model.sig first" in str(refused.value.hint)

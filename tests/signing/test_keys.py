@@ -80,3 +80,11 @@ def test_no_keys(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
     with pytest.raises(InputError, match="is no private key in PEM"):
         public_key_of(tmp_path / "key")
+
+
+def test_what_stands_below_a_key_is_refused_and_not_overlooked(tmp_path: Path) -> None:
+    _, public = create_pair(tmp_path / "keys")
+    public.path.write_bytes(public.path.read_bytes() + b"Expires: 2020-01-01\n")
+    with pytest.raises(InputError, match="says something after the key") as refused:
+        read_trusted(public.path)
+    assert "above the line" in str(refused.value.hint)
