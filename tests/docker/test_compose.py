@@ -153,6 +153,9 @@ def test_mlflow_and_prefect_take_the_passwords_of_the_files_and_no_others(up: He
     assert httpx.get(mlflow, auth=("admin", secrets["MLFLOW_AUTH_ADMIN_PASSWORD"]), timeout=30).status_code == 200
     assert httpx.get(mlflow, timeout=30).status_code == 401
     assert httpx.get(mlflow, auth=("admin", "password1234"), timeout=30).status_code == 401  # MLflow's default
+    deadline = time.monotonic() + 90  # it enters the pool when it has started
+    while not workers(up) and time.monotonic() < deadline:
+        time.sleep(0.5)
     assert len(workers(up)) == 1
     refused = httpx.post(f"http://127.0.0.1:{up.ports['4200']}/api/flows/count", json={}, timeout=30)
     assert refused.status_code == 401
