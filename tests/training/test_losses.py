@@ -41,6 +41,7 @@ def test_a_run_records_the_loss_of_each_step_and_what_was_installed(
     assert record.hardware
 
 
+@pytest.mark.slow
 def test_a_killed_run_that_logs_seldom_records_the_same_losses(
     workshop: Path, dataset: str, recorded: tuple[TrainingRecord, list[float]]
 ) -> None:
@@ -52,6 +53,7 @@ def test_a_killed_run_that_logs_seldom_records_the_same_losses(
     assert read_record(FolderStore(Path(at.store)), identity).losses == recorded[0].losses
 
 
+@pytest.mark.slow
 def test_a_lost_record_is_made_again_from_the_last_commit(
     workshop: Path, dataset: str, recorded: tuple[TrainingRecord, list[float]]
 ) -> None:
