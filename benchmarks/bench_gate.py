@@ -14,7 +14,7 @@
    what is shipped; by the mean over the tasks there is hardly ever one, as each promotion raises the mean.
 
 Prints one JSON object as its last line. Exits with 1 if a rate misses its threshold by more than three standard errors
-of the simulation. What must hold of the years must hold as it is shipped.
+of the simulation. Of the years, only those of the shipped rule (by any task) must hold.
 """
 
 from __future__ import annotations

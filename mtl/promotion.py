@@ -4,8 +4,8 @@ The opponent is the champion, or the base where there is no champion yet. Each t
 a margin: a loss, in the metric's own unit, that does not count. By the paired differences on this metric, the candidate
 is
 
-    better   if "it is not better" is rejected by a one-sided test at the level (1 - confidence) / number of tasks, so
-             that all tasks together find a gain where there is none in at most 1 - confidence of cases (Bonferroni)
+    better   if a one-sided test rejects "it is not better" at the level (1 - confidence) / number of tasks: a candidate
+             that is equal on all tasks is then better on some task in at most 1 - confidence of cases (Bonferroni)
     worse    if the interval lies wholly below 0, or reaches below -margin: it is shown to be worse, or a loss of more
              than the margin is not ruled out
     equal    otherwise

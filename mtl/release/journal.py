@@ -28,7 +28,7 @@ from mtl.store.base import ObjectStore
 from mtl.store.log import AppendResult, Entry, Log
 
 REPAIR = "restore it from a backup or an older version of the object, or run mtl repair-journal (docs/operations.md)"
-_FORGED = "no trusted key stands for it: find out who wrote it, then run mtl repair-journal (docs/operations.md)"
+_FORGED = "no trusted key's signature covers it: find out who wrote it, then mtl repair-journal (docs/operations.md)"
 Kind = Literal["promote", "rollback"]
 
 

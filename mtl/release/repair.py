@@ -3,9 +3,9 @@
     mtl repair-journal --champion v3 --reason "the bucket was restored from last night's copy"
 
 The champion that a lost entry made stands in the entry after it (`replaced`); if that is lost too, a person says who
-is champion. Where keys are trusted, an entry that no trusted key stands for counts as lost. Going back to the version
-before counts as a rollback, so that a version that may have been given up needs --force to come back. Bytes that are
-no entry, or not the one that was written there, are kept in `log-damaged/`.
+is champion. Where keys are trusted, an entry that no trusted key's signature covers counts as lost. Going back to the
+version before counts as a rollback, so that a version that may have been given up needs --force to come back. Bytes
+that are no entry, or not the one that was written there, are kept in `log-damaged/`.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def _lost(log: Log, entries: Mapping[int, Entry], changes: Mapping[int, Change],
     """Numbers of the entries that are lost, damaged, or stand on no trusted key. Errors: InputError, SignatureError."""
     lost = dict(find_faults(entries, changes, last))
     readable = {seq: entry for seq, entry in entries.items() if seq not in lost}
-    lost |= dict.fromkeys((seq for seq, _ in find_unproved(log, readable, last)), "stands on no trusted key")
+    unproved = [seq for seq, _ in find_unproved(log, readable, last)]
+    lost |= dict.fromkeys(unproved, "is not covered by a trusted key's signature")
     if lost and trusted_keys() is not None:
         check_key(f"{log.key(min(lost))} cannot be filled in without a signature")
     return sorted(lost)

@@ -32,7 +32,7 @@ def hash_before(entries: Mapping[int, Entry], seq: int) -> str:
 
 
 def find_unproved(log: Log, entries: Mapping[int, Entry], last: int) -> Iterator[tuple[int, SignatureError]]:
-    """(number, what is wrong) of each entry up to `last` that no trusted key stands for; nothing if none is trusted.
+    """(number, what is wrong) of each entry up to `last` without a trusted key's signature; nothing if none is trusted.
 
     entries: those that can be read; the others are not named here.
     Errors: SignatureError for a journal that was never signed.

@@ -80,7 +80,8 @@ def _key(name: str, bundle: bytes, trusted: TrustedKeys) -> TrustedKey:
     try:
         hint = str(json.loads(bundle)["verificationMaterial"]["publicKey"]["hint"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise SignatureError(f"the signature of {name} is no signature by a key", field=name, hint=_RESTORE) from None
+        said = f"the signature of {name} is not a signature made with a key"
+        raise SignatureError(said, field=name, hint=_RESTORE) from None
     if hint not in trusted:
         known = ", ".join(f"{key.name} ({key.sha256[:12]})" for key in trusted.values())
         raise SignatureError(

@@ -70,7 +70,7 @@ def check_signing(*, required: bool) -> None:
         check_key("register.require_signature is true")
     if signs():
         now = datetime.now(UTC)
-        signed_bundle("a signature on trial", {"trial": sha256_json(now.isoformat())}, signed=now)
+        signed_bundle("a trial signature", {"trial": sha256_json(now.isoformat())}, signed=now)
 
 
 def signed_bundle(name: str, sha256: Mapping[str, str], *, signed: datetime) -> bytes:

@@ -109,7 +109,7 @@ ATTACKS: list[tuple[Callable[[ObjectStore], None], str]] = [
     (change_manifest, r"v1 is not what key ours\.pub signed: changed: adapter_model\.safetensors, manifest\.json\n"),
     (add_file, r"v1 is not what key ours\.pub signed: changed: manifest\.json; added: base/model\.safetensors\n"),
     (change_facts, r"v1 is not what key ours\.pub signed: changed: manifest\.json\n"),
-    (garbage, "the signature of releases/toy/v1 is no signature by a key"),
+    (garbage, "the signature of releases/toy/v1 is not a signature made with a key"),
     (half_a_signature, r"v1 is not what key ours\.pub signed: the signature is wrong"),
 ]
 
