@@ -186,12 +186,17 @@ def run_ended_badly(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
     )
 
 
-def _model_of(run: FlowRun) -> str:
-    """The model that a run is about: from its configuration, or its parameter `model`."""
-    config = run.parameters.get("config")
+def configuration_of(run: FlowRun) -> Any:
+    """The configuration of a run: a RetrainConfig, or the plain values that a crash leaves of it; None for none."""
     if isinstance(named := run.parameters.get("configuration"), str):
         with suppress(MtlError):
-            config = load_config(Path(named))
+            return load_config(Path(named))
+    return run.parameters.get("config")
+
+
+def _model_of(run: FlowRun) -> str:
+    """The model that a run is about: from its configuration, or its parameter `model`."""
+    config = configuration_of(run)
     section = config.get("register") if isinstance(config, dict) else getattr(config, "register_", None)
     name = section.get("model") if isinstance(section, dict) else getattr(section, "model", None)
     given = run.parameters.get("model")

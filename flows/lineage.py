@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.runtime import flow_run as runtime
 
-from mtl.config.retrain import RetrainConfig, load_config
+from flows.events import configuration_of
+from mtl.config.retrain import RetrainConfig
 from mtl.errors import MtlError
 from mtl.pipeline.records import RegisteredVersion, RetrainSummary
 from mtl.service import lineage
@@ -126,10 +126,7 @@ def _read(summary: RetrainSummary) -> list[InputDataset]:
 
 
 def _configuration(run: FlowRun) -> str:
-    """Name of the configuration of a run, of whose parameters a crash leaves plain values."""
-    given = run.parameters.get("config")
-    if isinstance(named := run.parameters.get("configuration"), str):
-        with suppress(MtlError):
-            given = load_config(Path(named))
+    """Name of the configuration of a run."""
+    given = configuration_of(run)
     name = given.get("name") if isinstance(given, dict) else getattr(given, "name", None)
     return str(name or RetrainConfig.model_fields["name"].default)

@@ -30,6 +30,8 @@ from mtl.store.log import AppendResult, Entry, Log
 REPAIR = "restore it from a backup or an older version of the object, or run mtl repair-journal (docs/operations.md)"
 _FORGED = "no trusted key's signature covers it: find out who wrote it, then mtl repair-journal (docs/operations.md)"
 Kind = Literal["promote", "rollback"]
+LONGEST_TEXT = 2000
+"""Characters of a reason or an actor that are kept."""
 
 
 @dataclass(frozen=True, slots=True)

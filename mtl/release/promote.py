@@ -16,6 +16,7 @@ from mtl.errors import DamageError, InputError, NotFoundError, NotPromotedError,
 from mtl.release.alias_writes import Announcement, announce, announcements, announcements_prefix
 from mtl.release.aliases import Aliases
 from mtl.release.journal import (
+    LONGEST_TEXT,
     Change,
     Journal,
     Kind,
@@ -34,7 +35,6 @@ from mtl.store.searched import searched
 
 MOVED_BY = "mlflow"
 """Actor of an entry that a moved alias became: MLflow does not say who moved it."""
-_LONGEST_TEXT = 2000
 _TRIES = 10
 """How often others may be first before this one gives up; each time somebody else got his work done."""
 
@@ -268,8 +268,8 @@ def _change(
         version=version,
         previous=journal.champion if kind == "promote" else journal.after_rollback(),
         replaced=journal.champion,
-        reason=reason.strip()[:_LONGEST_TEXT],
-        actor=actor[:_LONGEST_TEXT],
+        reason=reason.strip()[:LONGEST_TEXT],
+        actor=actor[:LONGEST_TEXT],
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         forced=forced,
         manifest_sha256=manifest.sha256,

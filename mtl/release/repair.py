@@ -22,6 +22,7 @@ from mtl.layout import model_prefix
 from mtl.release.aliases import Aliases
 from mtl.release.chain import find_faults
 from mtl.release.journal import (
+    LONGEST_TEXT,
     Change,
     Journal,
     change_of,
@@ -43,7 +44,6 @@ _log = logging.getLogger(__name__)
 _UNKNOWN = "0" * 64
 _MOST = 1000
 """More lost entries than that are no lost entries, but the journal of something else."""
-_LONGEST_TEXT = 2000
 _FOREIGN = "is MTL_STORE the store that this MLflow was used with? If so, restore the store from a backup"
 
 
@@ -185,8 +185,8 @@ def _filled_in(
         version=version,
         previous=previous,
         replaced=before.champion,
-        reason=f"this entry was lost and is filled in: {reason.strip()}"[:_LONGEST_TEXT],
-        actor=actor[:_LONGEST_TEXT],
+        reason=f"this entry was lost and is filled in: {reason.strip()}"[:LONGEST_TEXT],
+        actor=actor[:LONGEST_TEXT],
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         forced=True,
         manifest_sha256=_pinned(store, version, changes, model=model),

@@ -13,15 +13,13 @@ from datetime import UTC, datetime
 from mtl.errors import InputError, NotFoundError, SignatureError
 from mtl.layout import SIGNATURE, release_prefix
 from mtl.release.aliases import Aliases
-from mtl.release.journal import Change, read_unproved
+from mtl.release.journal import LONGEST_TEXT, Change, read_unproved
 from mtl.release.layout import ReleaseManifest
 from mtl.release.promote import Promotion, append_announced
 from mtl.release.signature import check_signature, read_signature, sign_release, verify_contents
 from mtl.signing.bundle import MismatchError
 from mtl.signing.configured import check_key
 from mtl.store.base import ObjectStore
-
-_LONGEST_TEXT = 2000
 
 
 def sign_published(store: ObjectStore, model: str, version: int) -> ReleaseManifest:
@@ -83,8 +81,8 @@ def sign_journal(
         version=champion,
         previous=journal.previous,
         replaced=champion,
-        reason=reason.strip()[:_LONGEST_TEXT],
-        actor=actor[:_LONGEST_TEXT],
+        reason=reason.strip()[:LONGEST_TEXT],
+        actor=actor[:LONGEST_TEXT],
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         forced=False,
         manifest_sha256=head.manifest_sha256,

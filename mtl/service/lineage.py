@@ -53,6 +53,10 @@ def send(run: str, make: Callable[[], Any]) -> bool:
     if find_spec("openlineage") is None:
         _warn(run, "openlineage-python is not installed: pip install 'mtl-retrain[lineage]'")
         return False
+    config = LineageSettings.read().config
+    if config and not Path(config).is_file():  # its client would print the events instead
+        _warn(run, f"OPENLINEAGE_CONFIG names a file that is not there: {config}")
+        return False
     try:
         from openlineage.client import OpenLineageClient
 

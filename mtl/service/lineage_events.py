@@ -96,6 +96,8 @@ def place(uri: str) -> tuple[str, str]:
     if text.startswith(_HUB):
         return "https://huggingface.co", text.removeprefix(_HUB)
     scheme, _, rest = text.partition("://")
+    if scheme == "file":
+        return "file", rest
     if rest:
         bucket, _, key = rest.partition("/")
         return f"{scheme}://{bucket}", key or "/"

@@ -137,3 +137,16 @@ def test_the_check_itself_refuses_what_the_schema_refuses() -> None:
     ):
         with pytest.raises(ValidationError):
             check_event(broken)
+
+
+def test_a_configuration_that_is_not_there_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OPENLINEAGE_CONFIG", str(tmp_path / "none.yml"))
+    with caplog.at_level(logging.WARNING, "mtl"):
+        assert not lineage.send(str(uuid.uuid4()), lambda: event("START"))
+    assert "OPENLINEAGE_CONFIG names a file that is not there" in caplog.text
+
+
+def test_a_file_keeps_its_whole_path() -> None:
+    assert events.place("file:///data/rows.jsonl") == events.place("/data/rows.jsonl") == ("file", "/data/rows.jsonl")
