@@ -71,10 +71,11 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
     "sent",
     [
         pytest.param(b"", id="nothing"),
-        pytest.param(HALF_HEAD, id="half a head", marks=pytest.mark.slow),
-        pytest.param(HALF_BODY, id="half a body", marks=pytest.mark.slow),
+        pytest.param(HALF_HEAD, id="half a head"),
+        pytest.param(HALF_BODY, id="half a body"),
     ],
 )
+@pytest.mark.slow
 def test_three_hundred_half_open_connections_do_not_keep_others_out(receiver: Receiver, sent: bytes) -> None:
     with ExitStack() as open_until_the_end:
         for _ in range(300):

@@ -44,7 +44,8 @@ def test_row_21_s3_answers_503(cloud: Cloud, plain: str) -> None:
     assert entries(cloud) == WHOLE
 
 
-@pytest.mark.parametrize("kind", ["end_body", pytest.param("cut_body", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["end_body", "cut_body"])
 def test_row_41_the_body_of_an_answer_breaks_off(cloud: Cloud, plain: str, tmp_path: Path, kind: str) -> None:
     """On the way to a fresh machine: of the data set, the log, the manifest and the blobs, some of them twice."""
     assert cloud.machine.train(Strike(COMMIT, 3)).code == -9

@@ -99,6 +99,7 @@ def reproduced(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int
     return code, json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_an_unchanged_version_is_bit_equal_and_nothing_of_the_workspace_is_touched(
     released: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:

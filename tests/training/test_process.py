@@ -34,6 +34,7 @@ def test_the_result_says_what_was_done(uninterrupted: Any) -> None:
     assert len(uninterrupted["adapter_sha256"]) == len(uninterrupted["identity"]) == 64
 
 
+@pytest.mark.slow
 def test_killed_in_training_it_goes_on_from_its_checkpoint(workshop: Path, dataset: str, uninterrupted: Any) -> None:
     at = settings(workshop, "killed")
     config = small_config(workshop)
