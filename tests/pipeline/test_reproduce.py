@@ -48,10 +48,9 @@ class Place:
         return {path.relative_to(self.home).as_posix(): sha256_file(path) for path in paths}
 
 
-def write_news(folder: Path, first: str = "Town 0 opens school .") -> Path:
-    """40 articles to train on; `first` is the summary of the first one."""
-    rows = [article(n) for n in range(44)]
-    rows[0]["highlights"] = first
+def write_news(folder: Path, more: str = "") -> Path:
+    """40 articles to train on; each summary ends with `more`."""
+    rows = [row | {"highlights": row["highlights"] + more} for row in map(article, range(44))]
     write_jsonl(folder / "train.jsonl", rows[:40])
     write_jsonl(folder / "validation.jsonl", rows[40:])
     return folder
@@ -113,10 +112,11 @@ def test_an_unchanged_version_is_bit_equal_and_nothing_of_the_workspace_is_touch
 
 
 @pytest.mark.slow
-def test_another_data_row_is_named_with_the_first_step_whose_loss_differs(
+def test_other_data_are_named_with_the_first_step_whose_loss_differs(
     released: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_news(released.news, first="Nobody knows what Town 0 did .")
+    """All rows are others: six steps need not reach a single one."""
+    write_news(released.news, more=" Nobody knows why .")
     try:
         code, found = reproduced(capsys, "--from-sources")
     finally:
