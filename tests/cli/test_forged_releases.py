@@ -94,7 +94,7 @@ def test_pull_serve_generate_and_promote_refuse(
     (tmp_path / "text").write_text("A text.")
     commands = [
         ["pull", "champion", str(tmp_path / "out")],
-        ["serve", "champion", "--port", "50271"],
+        ["serve", "champion", "--port", "5871"],
         ["generate", "--task", "summarize", str(tmp_path / "text")],
     ]
     if attack in (replace_the_last_entry, append_an_entry):

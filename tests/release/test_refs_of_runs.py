@@ -122,6 +122,21 @@ def test_a_beginning_of_several_runs_names_them(store: MemoryStore, tmp_path: Pa
     assert first[:16] in caught.value.message and other[:16] in caught.value.message
 
 
+def test_a_beginning_of_digits_alone_is_a_run(store: MemoryStore, tmp_path: Path) -> None:
+    publish(
+        store,
+        toy_adapter(tmp_path / "toy"),
+        model=MODEL,
+        version=1,
+        facts=ReleaseFacts(identity="283412510967" + "a" * 52, fingerprint=DATA, code_version="1"),
+        documents={},
+    )
+    assert resolve(store, "28341251", tmp_path).version == 1
+    assert resolve(store, "283412510967", tmp_path).version == 1
+    with pytest.raises(NotFoundError, match="no run 12345678"):
+        resolve(store, "12345678", tmp_path)
+
+
 def test_runs_that_cannot_answer_say_why(store: MemoryStore, tmp_path: Path) -> None:
     unfinished = finished_run(store, tmp_path, done=False).sha256
     with pytest.raises(NotFoundError, match=rf"run {unfinished[:12]} is not finished\n  mtl train"):
