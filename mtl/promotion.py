@@ -392,7 +392,7 @@ def _unguarded(report: EvalReport, policy: PromotionPolicy) -> Iterator[str]:
         for name in _guards(report, policy, task):
             found = report.comparison(report.opponent, task, name)
             if found is not None and 0 < found.n < least:
-                both = f"only {found.n} examples have a value of both models"
+                both = f"only {found.n} examples have a value for both models"
                 yield f"{task}: {name} was not guarded: {both}, and a guard needs {least}."
 
 

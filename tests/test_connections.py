@@ -67,6 +67,7 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
     process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sent",
     [
@@ -75,7 +76,6 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
         pytest.param(HALF_BODY, id="half a body"),
     ],
 )
-@pytest.mark.slow
 def test_three_hundred_half_open_connections_do_not_keep_others_out(receiver: Receiver, sent: bytes) -> None:
     with ExitStack() as open_until_the_end:
         for _ in range(300):

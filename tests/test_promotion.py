@@ -346,7 +346,7 @@ def test_a_guard_with_fewer_pairs_than_min_examples_still_guards_and_one_with_to
         )
         decision = _decide(report, guards={"a": ("other",)}, min_examples=N)
         assert decision.promoted is promoted, decision.reasons
-        said = "a: other was not guarded: only 20 examples have a value of both models, and a guard needs 30."
+        said = "a: other was not guarded: only 20 examples have a value for both models, and a guard needs 30."
         told = said in decision.reasons
         assert told is promoted
 

@@ -54,8 +54,8 @@ def resolve_ref(
     Errors: NotFoundError (did you mean, or what there is), InputError (several runs begin so), DamageError,
     TransientError.
     """
-    digits_of_run = ref.isdigit() and _IDENTITY.fullmatch(ref)  # a run may begin with six digits
-    if ref in NAMES or (parse_version(ref) and not digits_of_run):
+    number = parse_version(ref) and not _IDENTITY.fullmatch(ref)  # six digits and more are the beginning of a run
+    if ref in NAMES or number:
         version = resolve_version(store, ref, model=model)
     elif _RUN.fullmatch(ref) and versions is not None:
         version = _version_of_run(ref, versions)

@@ -77,7 +77,7 @@ def test_a_worker_that_is_stopped_ends_after_its_runs_have_saved(tmp_path: Path,
         assert time.monotonic() < deadline
         time.sleep(0.05)
     worker.send_signal(stop)
-    output, _ = worker.communicate(timeout=90)
+    output, _ = worker.communicate(timeout=30)
     assert worker.returncode == 143
     assert b"2 processes of runs" in output
     lines = log.read_text().splitlines()

@@ -115,7 +115,7 @@ def test_an_unchanged_version_is_bit_equal_and_nothing_of_the_workspace_is_touch
 def test_other_data_are_named_with_the_first_step_whose_loss_differs(
     released: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All rows are others: six steps need not reach a single one."""
+    """Every row changes, because six steps need not reach a particular one."""
     write_news(released.news, more=" Nobody knows why .")
     try:
         code, found = reproduced(capsys, "--from-sources")
