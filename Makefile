@@ -39,7 +39,7 @@ docs: install  ## build the documentation site into site/; a broken link is an e
 	$(BIN)/zensical build --clean --strict
 
 QUICK := -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow'
-test: lint docs  ## the quick tier: lint, the documentation site and tests, under 5 minutes
+test: lint docs  ## the quick tier: lint, the documentation site and tests, about 6 minutes on two cores
 	$(BIN)/pytest $(QUICK)
 
 cov: install  ## the quick tier with coverage of mtl and flows: a table, and htmlcov/index.html
