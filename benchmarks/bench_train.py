@@ -113,7 +113,8 @@ def speed(home: Path, shape: str, rounds: int, *, device: str = "cpu", tokens: i
 def _ratio(turns: dict[str, list[dict[str, Any]]], name: str, unit: str) -> float:
     """Tokens by `unit`, ours over those of side `name` in the same round: the median."""
     speeds = {side: [turn["tokens"] / turn[unit] for turn in turns[side]] for side in ("ours", name)}
-    return float(round(statistics.median(ours / its for ours, its in zip(speeds["ours"], speeds[name], strict=True)), 3))
+    pairs = zip(speeds["ours"], speeds[name], strict=True)
+    return float(round(statistics.median(ours / its for ours, its in pairs), 3))
 
 
 def _flops(shape: str, turns: list[dict[str, Any]]) -> float:
