@@ -10,7 +10,7 @@ none, the very same call is made. So a report does not depend on what is kept (d
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,14 +19,14 @@ from mtl.document import Sha256, check_record
 from mtl.errors import DamageError, NotFoundError, PermanentError
 from mtl.fingerprint import sha256_json
 from mtl.seal import seal, unseal
-from mtl.store.base import ObjectStore
+from mtl.store.base import ObjectInfo, ObjectStore
 
 _log = logging.getLogger(__name__)
 _DAY = 86_400.0
 RENEW = 7 * _DAY
-"""An object that is this old when it is taken is written again, so that its age says when it was last needed."""
-UNUSED = 30 * _DAY
-"""Answers that nobody took for so long are pruned."""
+"""An object that is this old when it is taken is written again, so that its age tells when it was last needed."""
+OLD = 30 * _DAY + RENEW
+"""Age at which nobody can have taken an object for 30 days."""
 T = TypeVar("T")
 
 
@@ -110,3 +110,21 @@ class KeptAnswers:
         """Say once that nothing is kept: the report is the same, and the next one takes as long."""
         _log.warning("answers are neither kept nor taken from earlier evaluations: %s", error.message)
         self._store = None
+
+
+def unused(store: ObjectStore) -> list[ObjectInfo]:
+    """What nobody took for 30 days, by the store's clock."""
+    before = store.now() - OLD
+    return [info for info in store.list(layout.PREDICTIONS) if info.modified < before]
+
+
+def delete_unused(store: ObjectStore, objects: Iterable[ObjectInfo]) -> int:
+    """Delete those that nobody took since they were listed; how many that were. One that is taken at this very moment
+    is answered again when it is next needed."""
+    before, deleted = store.now() - OLD, 0
+    for info in objects:
+        found = store.head(info.key)
+        if found is not None and found.modified < before:
+            store.delete(info.key)
+            deleted += 1
+    return deleted
