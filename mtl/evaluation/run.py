@@ -205,8 +205,9 @@ def _write_all(
             limit = jobs.max_new_tokens[checks.asker.name]
             written.asked.append(checks.ask(ask, written.texts[name], max_new_tokens=limit))
         written.origin[name] = side.origin
-        del side
-        gc.collect()
+        if side.loaded:
+            del side
+            gc.collect()
     assert written is not None, "the base is always measured"
     return written
 

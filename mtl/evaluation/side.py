@@ -74,6 +74,11 @@ class Side:
         """How many answers there were, and how many of them were kept."""
         return Origin(self._answered, self._taken)
 
+    @property
+    def loaded(self) -> bool:
+        """Whether the model had to be loaded."""
+        return not {"_predict", "_chooser"}.isdisjoint(self.__dict__)
+
     def check_engine(self) -> None:
         """Errors: EnginesDisagree where CTranslate2 writes something else than transformers."""
         if self.mode != Mode("ctranslate2", "fp32"):
