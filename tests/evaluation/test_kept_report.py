@@ -21,6 +21,7 @@ from mtl.evaluation.origin import origin_sentences
 from mtl.evaluation.report import CANDIDATE, CHAMPION, EvalReport, Origin
 from mtl.example import Example
 from mtl.layout import PREDICTIONS
+from mtl.store.base import ObjectStore
 from mtl.store.memory import MemoryStore
 from mtl.tasks.table import TASKS
 from tests.support.trained import MAX_INPUT_TOKENS, trained_model
@@ -34,7 +35,25 @@ MCQ = (
 
 
 def examples(count: int = 40) -> list[Example]:
-    words = "boats came and went while winter was long in the north of Bonn where Ann Lee won".split()
+    words = [
+        "boats",
+        "came",
+        "and",
+        "went",
+        "while",
+        "winter",
+        "was",
+        "long",
+        "in",
+        "the",
+        "north",
+        "of",
+        "Bonn",
+        "where",
+        "Ann",
+        "Lee",
+        "won",
+    ]
     texts = [" ".join(words[(n * i) % len(words)] for i in range(1, 8 + n)) + f" {n}." for n in range(count)]
     ask = TASKS["mcq"].prompt
     return [
@@ -46,7 +65,7 @@ def examples(count: int = 40) -> list[Example]:
 @dataclass
 class House:
     folders: dict[str, Path]
-    store: MemoryStore
+    store: ObjectStore
 
     def measure(self, found: Sequence[Example] | None = None, *, store: bool = True, **changes: Any) -> EvalReport:
         values: dict[str, Any] = {
