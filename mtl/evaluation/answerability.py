@@ -52,7 +52,7 @@ def with_reader(
     per_task: int | None,
     seed: int,
 ) -> Read:
-    """Have the reader answer the questions of all models and of the data set.
+    """Have the reader answer the questions of all models, in the order of `predictions`, and of the data set.
 
     per_task: at most so many examples of each task that asks questions, the same of every model, a function of `seed`
     and their uids; None for all. The rest have no score (None). An answer in which no question can be read has
@@ -90,8 +90,8 @@ def _questions(task: Task, example: Example, text: str) -> list[ReadingQuestion]
 
 
 class _Reading:
-    """What the reader says of questions. The data set's, and those of each model, are read by themselves, so that a
-    model's are read in the same company whoever else is measured. The first answer to a question counts."""
+    """What the reader says of questions: the data set's, and then those of each model, which are read by themselves, so
+    that the answers about a model's do not depend on those that come after it."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -100,9 +100,9 @@ class _Reading:
 
     def read(self, sampled: Sequence[ReadingQuestion], others: Sequence[ReadingQuestion]) -> None:
         """Each distinct question is answered once with its passage; those that are sampled, once more without it."""
-        distinct, twice = list(dict.fromkeys([*sampled, *others])), list(dict.fromkeys(sampled))
-        self._blind = dict(zip(twice, self._reader(twice, passage=False), strict=True)) | self._blind
-        self._seen = dict(zip(distinct, self._reader(distinct, passage=True), strict=True)) | self._seen
+        for known, questions, passage in ((self._blind, sampled, False), (self._seen, [*sampled, *others], True)):
+            new = [question for question in dict.fromkeys(questions) if question not in known]
+            known |= zip(new, self._reader(new, passage=passage), strict=True)
 
     def __contains__(self, question: ReadingQuestion) -> bool:
         return question in self._seen

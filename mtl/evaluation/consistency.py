@@ -97,9 +97,12 @@ def with_consistency(
 
     A text that several models wrote is checked by the questions of all of them, so that equal texts score equally.
     """
-    agreed = _consistency([_read(reader, found) for found in asked])
+    agreed: dict[Claim, dict[ReadingQuestion, float | None]] = {}
+    for found in asked:
+        _read(reader, found, agreed)
+    scores = {claim: _mean(values.values()) for claim, values in agreed.items()}
     checked = {(checks.examples[place].task, checks.examples[place].uid) for place in checks.places}
-    extended = {name: _extended(task, checked, agreed) for name, task in tasks.items() if task.claim is not None}
+    extended = {name: _extended(task, checked, scores) for name, task in tasks.items() if task.claim is not None}
     return dict(tasks) | extended
 
 
@@ -113,31 +116,27 @@ def effective_options(probabilities: Probabilities) -> float:
     return 2.0 ** -sum(share * math.log2(share) for share in probabilities if share > 0)
 
 
-_Read = Mapping[Claim, Mapping[ReadingQuestion, float | None]]
-"""Of each claim, how well its text and its source agree on each question; None where the text cannot answer it."""
-
-
-def _read(reader: Reader, asked: Asked) -> _Read:
-    """One model's questions, by themselves: in the same company whoever else is measured. The source is read only for
-    questions that the text can answer."""
-    pairs = [(claim, question) for claim, written in asked.items() for question in dict.fromkeys(written)]
+def _read(reader: Reader, asked: Asked, agreed: dict[Claim, dict[ReadingQuestion, float | None]]) -> None:
+    """Add to `agreed` what is new in one model's questions, read by themselves: so the answers do not depend on the
+    models that come after it. The source is read only for questions that the text can answer; the others have None."""
+    pairs = [
+        (claim, question)
+        for claim, written in asked.items()
+        for question in dict.fromkeys(written)
+        if question not in agreed.setdefault(claim, {})
+    ]
     told = reader([question for _, question in pairs], passage=True)
     clear = [(pair, found) for pair, found in zip(pairs, told, strict=True) if effective_options(found) <= BOUND]
     true = reader([replace(question, passage=claim[0]) for (claim, question), _ in clear], passage=True)
-    agreed: dict[Claim, dict[ReadingQuestion, float | None]] = {claim: dict.fromkeys(asked[claim]) for claim in asked}
+    for claim, question in pairs:
+        agreed[claim][question] = None
     for ((claim, question), ours), theirs in zip(clear, true, strict=True):
         agreed[claim][question] = agreement(ours, theirs)
-    return agreed
 
 
-def _consistency(read: Iterable[_Read]) -> dict[Claim, float | None]:
-    """The consistency of each claim, over the questions of all models; the first answer to a question counts."""
-    agreed: dict[Claim, dict[ReadingQuestion, float | None]] = {}
-    for found in read:
-        for claim, questions in found.items():
-            agreed[claim] = {**questions, **agreed.get(claim, {})}
-    known = {claim: [value for value in questions.values() if value is not None] for claim, questions in agreed.items()}
-    return {claim: fmean(values) if values else None for claim, values in known.items()}
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
 
 
 def _extended(task: Task, checked: set[tuple[str, str]], agreed: Mapping[Claim, float | None]) -> Task:

@@ -19,7 +19,7 @@ from mtl.evaluation.consistency import Asked, Checks, plan_checks, with_consiste
 from mtl.evaluation.engine import PROBES, EnginesDisagree, Mode
 from mtl.evaluation.kept_reader import KeptReader
 from mtl.evaluation.reader import Reader
-from mtl.evaluation.report import BASE, READER, EvalReport, Origin
+from mtl.evaluation.report import BASE, CANDIDATE, MODELS, READER, EvalReport, Origin
 from mtl.evaluation.score import evaluate_models
 from mtl.evaluation.side import Limits, Side
 from mtl.example import Example
@@ -56,7 +56,8 @@ def measure(
     TransientError of the store.
     """
     jobs = _Jobs(examples, tasks, max_new_tokens, Limits(max_input_tokens, batch_tokens, decoding))
-    models = {BASE: folders["candidate"], **folders}
+    found = {BASE: folders[CANDIDATE], **folders}
+    models = {name: found[name] for name in MODELS if name in found}  # those that stay come first: see `with_reader`
     checks = plan_checks(tasks, examples, per_task=reading.checked(examples, tasks), seed=seed) if reading else None
     try:
         written = _write_all(models, jobs, engine, precision, checks, store)

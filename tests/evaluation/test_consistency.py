@@ -87,7 +87,7 @@ def test_the_sample_is_bounded_and_each_text_is_asked_about_once() -> None:
     assert checks is not None
     writer, reader = Writer(f"MCQs: 1. {WHERE}"), Finder()
     asked = checks.ask(writer, ["Summary: Ann won in Bonn."] * 5, max_new_tokens=9)
-    with_consistency(TASKS, checks, [asked], reader)
+    with_consistency(TASKS, checks, [asked, asked], reader)
     assert writer.inputs == [TASKS["mcq"].prompt("Ann won in Bonn.", {"medium": 1})]
     assert reader.passages == ["Ann won in Bonn.", ARTICLE]
     assert sorted(map(str, scores(["Summary: Ann won in Bonn."] * 4, per_task=3))) == ["1.0", "1.0", "1.0", "None"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -34,26 +35,8 @@ MCQ = (
 )
 
 
-def examples(count: int = 40) -> list[Example]:
-    words = [
-        "boats",
-        "came",
-        "and",
-        "went",
-        "while",
-        "winter",
-        "was",
-        "long",
-        "in",
-        "the",
-        "north",
-        "of",
-        "Bonn",
-        "where",
-        "Ann",
-        "Lee",
-        "won",
-    ]
+def examples(count: int = 24) -> list[Example]:
+    words = re.findall(r"\w+", "boats came and went while winter was long in the north of Bonn where Ann Lee won")
     texts = [" ".join(words[(n * i) % len(words)] for i in range(1, 8 + n)) + f" {n}." for n in range(count)]
     ask = TASKS["mcq"].prompt
     return [
@@ -150,7 +133,7 @@ def test_todays_candidate_is_tomorrows_champion(house: House) -> None:
 
 
 def test_more_examples_leave_most_answers_as_they_are(house: House) -> None:
-    few, more = examples(), [*examples(), *examples(41)[40:41]]
+    few, more = examples(), [*examples(), *examples(25)[24:25]]
     house.measure(few)
     found = house.measure(more)
     assert all(its.kept > 0 for its in found.origin.values())
