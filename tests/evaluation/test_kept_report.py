@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -209,16 +210,16 @@ def test_other_limits_and_engines_are_other_answers(kept: House, changes: dict[s
 def test_another_version_of_a_library_is_another_engine(
     kept: House, monkeypatch: pytest.MonkeyPatch, library: str
 ) -> None:
-    real = identity.version
-    monkeypatch.setattr(identity, "version", lambda name: "9.9" if name == library else real(name))
+    monkeypatch.setattr("mtl.evaluation.identity.version", lambda name: "9.9" if name == library else version(name))
     assert set(taken(kept.measure(FEW)).values()) == {0}
 
 
 @FAST
 def test_another_version_of_ctranslate2_too_where_it_writes(kept: House, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.measure(FEW, engine="ctranslate2")
-    real = identity.version
-    monkeypatch.setattr(identity, "version", lambda name: "9.9" if name == "ctranslate2" else real(name))
+    monkeypatch.setattr(
+        "mtl.evaluation.identity.version", lambda name: "9.9" if name == "ctranslate2" else version(name)
+    )
     assert taken(kept.measure(FEW, engine="ctranslate2"))[CANDIDATE] == 0
     assert taken(kept.measure(FEW))[CANDIDATE] > 0
 
