@@ -167,7 +167,7 @@ class Consistency:
         asking = Example(TASKS["mcq"].prompt("...", {"easy": 1}), "", "mcq", "")
         checks = plan_checks(TASKS, [*examples, asking], per_task=len(pairs), seed=SEED)
         assert checks is not None, "there is a task of each kind"
-        asked = checks.ask(self._answer, [*texts, ""], max_new_tokens=self._limit, note=MODEL)
+        asked = checks.ask(self._answer, [*texts, ""], max_new_tokens=self._limit)
         scored = with_consistency(TASKS, checks, [asked], self._reader)[task.name]
         return [scored.score(example, text)["consistent"] for example, text in zip(examples, texts, strict=True)]
 

@@ -1,4 +1,4 @@
-"""The prune flow: delete what no checkpoint has needed for a day.
+"""The prune flow: delete what no checkpoint has needed for a day, and answers that no evaluation took for 30 days.
 
 python -m flows.prune
 """
@@ -15,7 +15,7 @@ from flows import events, steps
 
 @flow(
     name="prune",
-    description="Delete files that no checkpoint has needed for a day.",
+    description="Delete files that no checkpoint has needed for a day, and kept answers that nobody took for 30 days.",
     on_failure=[events.run_ended_badly],
     on_crashed=[events.run_ended_badly],
 )

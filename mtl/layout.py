@@ -9,6 +9,7 @@ runs/{identity}/judged/{rules}.json            what became of it under one evalu
 releases/{model}/v{n}/...                      a release: files, then model.sig if it is signed, manifest.json last
 releases/{model}/decisions/v{n}/{asked}.json   the decision about a version, see mtl.pipeline.gate
 releases/{model}/log/{seq}.json                the journal of champions, see mtl.release.journal
+predictions/{subject}/{call}.json              answers that models gave, see mtl.evaluation.kept
 told/{model}/{event}/{key}                     marks of events that people were notified of
 nodes/{group}/plan.json                        the training that several machines share
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from mtl.errors import InputError
 
-DATASETS, RUNS, RELEASES = "datasets/", "runs/", "releases/"
+DATASETS, RUNS, RELEASES, PREDICTIONS = "datasets/", "runs/", "releases/", "predictions/"
 MANIFEST = "manifest.json"
 """The last file of a data set or a release: without it there is none."""
 SIGNATURE = "model.sig"
@@ -105,6 +106,11 @@ def journal_prefix(model: str) -> str:
 
 def last_entry_key(model: str) -> str:
     return f"{model_prefix(model)}/last-entry.json"
+
+
+def predictions_prefix(subject: str) -> str:
+    """Answers of one model. subject: hash of the model and of what computes with it."""
+    return f"{PREDICTIONS}{subject}"
 
 
 def mark_key(model: str, event: str, key: str) -> str:

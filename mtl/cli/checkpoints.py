@@ -9,6 +9,7 @@ from mtl.checkpoints import prune as pruning
 from mtl.checkpoints.related import all_runs, find_run
 from mtl.checkpoints.verify import verify_run
 from mtl.errors import DamageError
+from mtl.pipeline.prune import prune_store
 from mtl.settings import load_settings
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
@@ -32,15 +33,14 @@ def verify(run: str | None) -> Document:
 
 
 def prune(run: str | None, *, yes: bool) -> Document:
-    """What no commit needs, a day old (or all of one run, given by `run`); deleted only if `yes`."""
+    """What no commit needs, a day old, and answers that nobody took for 30 days (or all of one run, given by `run`);
+    deleted only if `yes`."""
     store = _store()
-    if run:
-        identity = find_run(store, run).identity.sha256
-        plan = pruning.run_objects(store, identity)
-        deleted = pruning.remove_run(store, identity) if yes else 0
-    else:
-        plan = pruning.plan_prune(store)
-        deleted = pruning.prune(store, plan) if yes else 0
+    if not run:
+        return prune_store(store, delete=yes).to_json()
+    identity = find_run(store, run).identity.sha256
+    plan = pruning.run_objects(store, identity)
+    deleted = pruning.remove_run(store, identity) if yes else 0
     return {"store": store.uri, **plan.to_dict(), "run": run, "deleted": deleted, "dry_run": not yes}
 
 

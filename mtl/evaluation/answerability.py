@@ -29,9 +29,6 @@ SAMPLE = 50
 """Examples of each task whose questions are read without the passage too, and of which the data set's own questions
 are read: their 100 or more questions show a share to within 0.1."""
 
-_Answers = Mapping[ReadingQuestion, tuple[Probabilities, Probabilities]]
-"""Of each distinct question: the probabilities of its options with the passage, and without it, () if not read so."""
-
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -55,7 +52,7 @@ def with_reader(
     per_task: int | None,
     seed: int,
 ) -> Read:
-    """Have the reader answer the questions of all models and of the data set.
+    """Have the reader answer the questions of all models, in the order of `predictions`, and of the data set.
 
     per_task: at most so many examples of each task that asks questions, the same of every model, a function of `seed`
     and their uids; None for all. The rest have no score (None). An answer in which no question can be read has
@@ -68,13 +65,15 @@ def with_reader(
     uids = {(example.task, example.uid) for example in chosen}
     sample = sample_examples(chosen, per_task=SAMPLE, seed=seed)
     sampled = {(example.task, example.uid) for example in sample}
-    written: dict[bool, list[ReadingQuestion]] = {True: [], False: []}  # by whether they are of the sample
+    reference = [q for example in sample for q in _questions(asking[example.task], example, example.targets)]
+    answers = _Reading(reader)
+    answers.read(reference, [])
     for texts in predictions.values():
+        written: dict[bool, list[ReadingQuestion]] = {True: [], False: []}  # by whether they are of the sample
         for example, text in zip(examples, texts, strict=True):
             if (place := (example.task, example.uid)) in uids:
                 written[place in sampled] += _questions(asking[example.task], example, text)
-    reference = [q for example in sample for q in _questions(asking[example.task], example, example.targets)]
-    answers = _read(reader, [*reference, *written[True]], written[False])
+        answers.read(written[True], written[False])
 
     def readings(example: Example, text: str) -> Readings:
         return _readings(asking[example.task], example, text, answers) if (example.task, example.uid) in uids else ()
@@ -90,15 +89,30 @@ def _questions(task: Task, example: Example, text: str) -> list[ReadingQuestion]
     return task.questions(example, text)
 
 
-def _read(reader: Reader, sampled: Sequence[ReadingQuestion], others: Sequence[ReadingQuestion]) -> _Answers:
-    """Each distinct question is answered once with its passage; those that are sampled, once more without it."""
-    distinct, twice = list(dict.fromkeys([*sampled, *others])), list(dict.fromkeys(sampled))
-    blind = dict(zip(twice, reader(twice, passage=False), strict=True))
-    seen = reader(distinct, passage=True)
-    return {question: (found, blind.get(question, ())) for question, found in zip(distinct, seen, strict=True)}
+class _Reading:
+    """What the reader says of questions: the data set's, and then those of each model, which are read by themselves, so
+    that the answers about a model's do not depend on those that come after it."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._seen: dict[ReadingQuestion, Probabilities] = {}
+        self._blind: dict[ReadingQuestion, Probabilities] = {}
+
+    def read(self, sampled: Sequence[ReadingQuestion], others: Sequence[ReadingQuestion]) -> None:
+        """Each distinct question is answered once with its passage; those that are sampled, once more without it."""
+        for known, questions, passage in ((self._blind, sampled, False), (self._seen, [*sampled, *others], True)):
+            new = [question for question in dict.fromkeys(questions) if question not in known]
+            known |= zip(new, self._reader(new, passage=passage), strict=True)
+
+    def __contains__(self, question: ReadingQuestion) -> bool:
+        return question in self._seen
+
+    def __getitem__(self, question: ReadingQuestion) -> tuple[Probabilities, Probabilities]:
+        """The probabilities of its options with the passage, and without it, () if it was not read so."""
+        return self._seen[question], self._blind.get(question, ())
 
 
-def _readings(task: Task, example: Example, text: str, answers: _Answers) -> Readings:
+def _readings(task: Task, example: Example, text: str, answers: _Reading) -> Readings:
     questions = _questions(task, example, text)
     if not all(question in answers for question in questions):  # of the data set's own, not all are read
         return ()
@@ -159,7 +173,7 @@ def _share(values: Iterable[bool]) -> float | None:
     return fmean(found) if found else None
 
 
-def _note(reader: Reader, reference: Sequence[ReadingQuestion], answers: _Answers, *, examples: int) -> dict[str, Any]:
+def _note(reader: Reader, reference: Sequence[ReadingQuestion], answers: _Reading, *, examples: int) -> dict[str, Any]:
     """What the report says of the reader: its name, how much it read, and how it does on the data set's questions."""
     return {
         "name": reader.name,

@@ -24,7 +24,6 @@ from mtl.evaluation.predictor import Predictor
 from mtl.evaluation.reader import Probabilities, Reader
 from mtl.evaluation.samples import sample_examples
 from mtl.example import Example
-from mtl.progress import report as report_progress
 from mtl.task import CONSISTENT, BadRequest, ReadingQuestion, Scores, Task
 
 METRICS = (CONSISTENT,)
@@ -32,8 +31,6 @@ METRICS = (CONSISTENT,)
 
 BOUND = 2.0
 """Most effective options with the summary of a question that it can answer; of four options, 4 is a mere guess."""
-
-_AT_ONCE = 64
 
 Claim = tuple[str, str]
 """A source and what a text says of it."""
@@ -50,15 +47,11 @@ class Checks:
     places: Sequence[int]
     asker: Task
 
-    def ask(self, predict: Predictor, texts: Sequence[str], *, max_new_tokens: int, note: str) -> Asked:
+    def ask(self, predict: Predictor, texts: Sequence[str], *, max_new_tokens: int) -> Asked:
         """What a model asks about its own `texts`, one for each example; each distinct text is asked about once."""
         wanted = dict.fromkeys(filter(None, (self._claim(place, texts[place]) for place in self.places)))
         prompts = {claim: found for claim in wanted if (found := self._prompt(claim[1])) is not None}
-        inputs = list(prompts.values())
-        answers: list[str] = []
-        for start in range(0, len(inputs), _AT_ONCE):
-            answers += predict(inputs[start : start + _AT_ONCE], max_new_tokens=max_new_tokens)
-            report_progress("evaluate", len(answers), len(inputs), f"{note} asks about its own texts")
+        answers = predict(list(prompts.values()), max_new_tokens=max_new_tokens)
         return {
             claim: self._questions(asked, answer)
             for (claim, asked), answer in zip(prompts.items(), answers, strict=True)
@@ -104,13 +97,12 @@ def with_consistency(
 
     A text that several models wrote is checked by the questions of all of them, so that equal texts score equally.
     """
-    questions: dict[Claim, dict[ReadingQuestion, None]] = {}
+    agreed: dict[Claim, dict[ReadingQuestion, float | None]] = {}
     for found in asked:
-        for claim, written in found.items():
-            questions.setdefault(claim, {}).update(dict.fromkeys(written))
-    agreed = _read(reader, questions)
+        _read(reader, found, agreed)
+    scores = {claim: _mean(values.values()) for claim, values in agreed.items()}
     checked = {(checks.examples[place].task, checks.examples[place].uid) for place in checks.places}
-    extended = {name: _extended(task, checked, agreed) for name, task in tasks.items() if task.claim is not None}
+    extended = {name: _extended(task, checked, scores) for name, task in tasks.items() if task.claim is not None}
     return dict(tasks) | extended
 
 
@@ -124,16 +116,27 @@ def effective_options(probabilities: Probabilities) -> float:
     return 2.0 ** -sum(share * math.log2(share) for share in probabilities if share > 0)
 
 
-def _read(reader: Reader, questions: Mapping[Claim, Iterable[ReadingQuestion]]) -> dict[Claim, float | None]:
-    """The consistency of each claim. The source is read only for questions that the text can answer."""
-    pairs = [(claim, question) for claim, written in questions.items() for question in written]
+def _read(reader: Reader, asked: Asked, agreed: dict[Claim, dict[ReadingQuestion, float | None]]) -> None:
+    """Add to `agreed` what is new in one model's questions, read by themselves: so the answers do not depend on the
+    models that come after it. The source is read only for questions that the text can answer; the others have None."""
+    pairs = [
+        (claim, question)
+        for claim, written in asked.items()
+        for question in dict.fromkeys(written)
+        if question not in agreed.setdefault(claim, {})
+    ]
     told = reader([question for _, question in pairs], passage=True)
     clear = [(pair, found) for pair, found in zip(pairs, told, strict=True) if effective_options(found) <= BOUND]
     true = reader([replace(question, passage=claim[0]) for (claim, question), _ in clear], passage=True)
-    agreed: dict[Claim, list[float]] = {claim: [] for claim in questions}
-    for ((claim, _), ours), theirs in zip(clear, true, strict=True):
-        agreed[claim].append(agreement(ours, theirs))
-    return {claim: fmean(values) if values else None for claim, values in agreed.items()}
+    for claim, question in pairs:
+        agreed[claim][question] = None
+    for ((claim, question), ours), theirs in zip(clear, true, strict=True):
+        agreed[claim][question] = agreement(ours, theirs)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
 
 
 def _extended(task: Task, checked: set[tuple[str, str]], agreed: Mapping[Claim, float | None]) -> Task:

@@ -14,6 +14,7 @@ from typing import Any
 from mtl.decision import Decision
 from mtl.evaluation.lost import bars, explanation
 from mtl.evaluation.numbers import NONE, difference, number
+from mtl.evaluation.origin import origin_sentences
 from mtl.evaluation.parts import UNSUPPORTED, split_at
 from mtl.evaluation.power import Power
 from mtl.evaluation.report import BASE, BEST, CANDIDATE, CHAMPION, Comparison, EvalReport, Sample
@@ -79,6 +80,7 @@ def _overview(report: EvalReport) -> list[str]:
     )
     lines = [f"Examples: {examples}.", f"Intervals: {report.confidence:.0%}, paired bootstrap over the examples."]
     lines += [f"Generation: {seconds}."] if seconds else []
+    lines += [said] if (said := origin_sentences(report)) else []
     lines += [f"Settings: {settings}."] if settings else []
     return ["  \n".join(lines)]
 

@@ -18,6 +18,7 @@ from mtl.decision import Decision
 from mtl.evaluation.dataset_changes import DatasetChange
 from mtl.evaluation.lost import bars, explanation
 from mtl.evaluation.numbers import NONE, difference, number
+from mtl.evaluation.origin import origin_sentences
 from mtl.evaluation.parts import UNSUPPORTED, split_at
 from mtl.evaluation.power import Power
 from mtl.evaluation.report import BASE, BEST, CANDIDATE, CHAMPION, Comparison, EvalReport, QuestionReading, Sample
@@ -93,6 +94,7 @@ def report_page(
         unchanged=sum(not change.changed for change in changes),
         known_data=bool(changes),
         settings={name: value for name, value in report.settings.items() if name != "reader"},
+        origin=origin_sentences(report),
         confidence=f"{report.confidence:.0%}",
         middle=_MIDDLE,
         width=_WIDTH,

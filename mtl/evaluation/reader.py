@@ -192,12 +192,12 @@ def load_reader(
     Errors: NotFoundError, ModelError (neither of these, or a Hub name without a revision).
     """
     limits = {"max_input_tokens": max_input_tokens, "batch_tokens": batch_tokens}
-    folder = candidate if name in (OWN, BASE) else Path(name)
-    if (folder / MODEL_FILE).is_file():
+    folder = reader_folder(name, candidate=candidate)
+    if folder is not None:
         spec = load_spec(folder)
         load = load_untrained if name == BASE else load_for_generation
         return T5Reader(name, *load(spec.base, spec.revision, folder), **limits)
-    ref = locate(name, revision, what="reader", field="evaluate.reader", revision_field="evaluate.reader_revision")
+    ref = reader_ref(name, revision)
     if any(kind.endswith("ForMultipleChoice") for kind in ref.config.get("architectures") or ()):
         return MultipleChoiceReader(name, *_multiple_choice(ref), **limits)
     if ref.config.get("model_type") in FAMILY:
@@ -207,6 +207,17 @@ def load_reader(
         field="evaluate.reader",
         hint="give a T5, a model whose architecture ends in ForMultipleChoice, candidate, base or none",
     )
+
+
+def reader_folder(name: str, *, candidate: Path) -> Path | None:
+    """The folder of the trained model that the reader `name` stands for; None if it is another model."""
+    folder = candidate if name in (OWN, BASE) else Path(name)
+    return folder if (folder / MODEL_FILE).is_file() else None
+
+
+def reader_ref(name: str, revision: str | None) -> BaseRef:
+    """A reader that is no trained model of this project. Errors: NotFoundError, ModelError."""
+    return locate(name, revision, what="reader", field="evaluate.reader", revision_field="evaluate.reader_revision")
 
 
 def _multiple_choice(ref: BaseRef) -> tuple[Any, Any]:

@@ -16,6 +16,8 @@ from mtl.task import Groups, Metric
 BASE, CANDIDATE, CHAMPION = "base", "candidate", "champion"
 BEST = "best"
 """The best earlier champion; `mtl.promotion` says what it is for."""
+READER = "reader"
+"""Who answers questions; in `origin` beside the models."""
 MODELS = (BASE, BEST, CHAMPION, CANDIDATE)
 
 Means = Mapping[str, float | None]
@@ -113,12 +115,22 @@ class ExampleScores:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """How many answers a model gave, and how many of them were taken from the store, where an earlier evaluation had
+    kept them."""
+
+    answers: int
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
 class EvalReport:
     """results: model -> task -> means. `settings` says how texts were generated and examples were chosen.
 
     `seconds` is the time each model took; `confidence` that of all intervals. `groups` says of each task that has some
     what its groups are called, in reading order. `scores` holds every single example,
-    models one after the other in the same order of examples; it is not part of the JSON.
+    models one after the other in the same order of examples; it is not part of the JSON. `origin` says of each model,
+    and of the `reader`, where its answers came from; it and `seconds` are not what was measured (see `measured`).
     """
 
     results: Mapping[str, Mapping[str, TaskResult]]
@@ -130,6 +142,7 @@ class EvalReport:
     settings: Mapping[str, Any]
     scores: tuple[ExampleScores, ...] = ()
     groups: Mapping[str, Groups] = field(default_factory=dict)
+    origin: Mapping[str, Origin] = field(default_factory=dict)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -190,7 +203,13 @@ class EvalReport:
             "groups": {task: {"kind": its.kind, "names": list(its.names)} for task, its in self.groups.items()},
             "samples": [_sample_json(sample) for sample in self.samples],
             "settings": dict(self.settings),
+            "origin": {name: asdict(origin) for name, origin in self.origin.items()},
         }
+
+    def measured(self) -> dict[str, Any]:
+        """The document without what may differ between two evaluations of the same: how long each model took, and which
+        answers were kept."""
+        return {name: value for name, value in self.to_json().items() if name not in _CIRCUMSTANCES}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> EvalReport:
@@ -209,12 +228,14 @@ class EvalReport:
             seconds=document["seconds_by_model"],
             settings=document["settings"],
             groups={task: Groups(its["kind"], tuple(its["names"])) for task, its in document.get("groups", {}).items()},
+            origin={name: Origin(**its) for name, its in document.get("origin", {}).items()},
         )
 
 
 _NUMBERS = ("difference", "low", "high", "deviation", "p_value")
 _SIDES = ("with_passage", "without_passage")
 _BY_GROUP = "by_difficulty"
+_CIRCUMSTANCES = ("seconds", "seconds_by_model", "origin")
 
 
 def _not_finite(value: float | None) -> bool:

@@ -21,6 +21,7 @@ from mtl.evaluation.report import (
     ExampleScores,
     GroupResult,
     Means,
+    Origin,
     Readings,
     TaskResult,
 )
@@ -42,11 +43,12 @@ def evaluate_models(
     seconds: Mapping[str, float] | None = None,
     settings: Mapping[str, Any] | None = None,
     readings: Callable[[Example, str], Readings] = lambda example, text: (),
+    origin: Mapping[str, Origin] | None = None,
 ) -> EvalReport:
     """The report of models (see `MODELS`) that each answered all of `examples`, in their order.
 
     The candidate is compared with the base and, where they are there, with the champion and the best earlier one.
-    `seconds` (model -> time of generation) and `settings` are kept as they are; `seed` draws the resamples and samples.
+    `seconds` (model -> time of generation), `settings`, `origin` are kept as they are; `seed` draws resamples, samples.
     readings: (example, text) -> what a reader made of the questions in a text, see `with_reader`.
     """
     _check(predictions, examples, tasks)
@@ -80,6 +82,7 @@ def evaluate_models(
         settings=dict(settings or {}) | {"seed": seed, "resamples": resamples},
         scores=tuple(row for model in MODELS for row in scores.get(model, ())),
         groups={task: tasks[task].groups for task in present if tasks[task].groups != Groups()},
+        origin=dict(origin or {}),
     )
 
 

@@ -100,7 +100,7 @@ def locate(
 def base_sha256(ref: BaseRef) -> str:
     """sha256 over the configuration and the weights, whatever the base is called."""
     digest = hashlib.sha256()
-    for path in (ref.file("config.json"), *_weights(ref)):
+    for path in (ref.file("config.json"), *weights_of(ref)):
         if path is not None:
             digest.update(f"{path.name} {sha256_unchanged(path)}\n".encode())
     return digest.hexdigest()
@@ -196,7 +196,7 @@ def _file(location: str, revision: str | None, name: str) -> Path | None:
     return Path(found) if found else None
 
 
-def _weights(ref: BaseRef) -> list[Path]:
+def weights_of(ref: BaseRef) -> list[Path]:
     """Files of the weights: one, or the shards that the index names. Errors: ModelError if there is none."""
     single = ref.file("model.safetensors")
     if single is not None:
@@ -213,7 +213,7 @@ def _weights(ref: BaseRef) -> list[Path]:
 def _holds_head(ref: BaseRef) -> bool:
     from safetensors import safe_open
 
-    for path in _weights(ref):
+    for path in weights_of(ref):
         with safe_open(path, framework="pt") as file:
             if "lm_head.weight" in file.keys():  # noqa: SIM118  (safe_open is no mapping)
                 return True

@@ -71,6 +71,12 @@ def load_untrained(
     return load_base(_beside(tokenizer, base, revision), rows=len(tok)).eval(), tok
 
 
+def base_of(folder: Path) -> BaseRef:
+    """The base of the trained model in `folder`. Errors: as of loading it."""
+    spec = load_spec(folder)
+    return _beside(folder, spec.base, spec.revision)
+
+
 def _beside(folder: Path, base: str, revision: str | None) -> BaseRef:
     """The base that travels with a release, if it does; else the one that the name stands for.
 

@@ -96,7 +96,7 @@ def measure(
     and only on these does a score compare with that of the version's release. week: of the rotation; None
     measures on the same examples whenever it is called.
     """
-    from mtl.evaluation.reader import load_reader  # torch takes seconds to import
+    from mtl.evaluation.kept_reader import open_reader  # torch takes seconds to import
     from mtl.evaluation.run import Reading
     from mtl.evaluation.run import measure as measure_models
 
@@ -106,12 +106,13 @@ def measure(
     if Path(chosen.reader).is_dir():
         check_model_folder(Path(chosen.reader))
     load = partial(
-        load_reader,
+        open_reader,
         chosen.reader,
         chosen.reader_revision,
         candidate=folders[CANDIDATE],
         max_input_tokens=config.data.max_input_tokens,
         batch_tokens=chosen.batch_tokens,
+        store=workspace.store,
     )
     examples = judging_examples(data, config)
     report = measure_models(
@@ -127,5 +128,6 @@ def measure(
         seed=config.seed,
         confidence=config.gate.confidence,
         reading=None if chosen.reader == "none" else Reading(load, chosen.reader_examples),
+        store=workspace.store,
     )
     return replace(report, settings={**report.settings, "judged_by": judged_by(config, week)})

@@ -1,13 +1,15 @@
-"""Prune: delete what no commit of any run has needed for a day."""
+"""Prune: delete what no commit of any run has needed for a day, and answers of models that nobody took for 30 days."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mtl.checkpoints import prune as checkpoints
 from mtl.errors import MtlError
+from mtl.evaluation.kept import delete_unused, unused
+from mtl.store.base import ObjectStore
 from mtl.workspace import Workspace
 
 _log = logging.getLogger(__name__)
@@ -28,11 +30,17 @@ class Pruned:
         return {"store": self.store, **self.plan.to_dict(), **found}
 
 
+def prune_store(store: ObjectStore, *, delete: bool) -> Pruned:
+    """What nobody needs; deleted if asked."""
+    plan, answers = checkpoints.plan_prune(store), unused(store)
+    deleted = checkpoints.prune(store, plan) + delete_unused(store, answers) if delete else 0
+    whole = replace(plan, objects=(*plan.objects, *answers))
+    return Pruned(store.uri, whole, deleted, dry_run=not delete)
+
+
 def prune_checkpoints(workspace: Workspace, *, delete: bool) -> Pruned:
-    """What no commit needs; deleted if asked."""
-    store = workspace.store
-    plan = checkpoints.plan_prune(store)
-    return Pruned(store.uri, plan, checkpoints.prune(store, plan) if delete else 0, dry_run=not delete)
+    """`prune_store` of a workspace."""
+    return prune_store(workspace.store, delete=delete)
 
 
 def prune_afterwards(workspace: Workspace) -> Pruned | None:
@@ -40,5 +48,5 @@ def prune_afterwards(workspace: Workspace) -> Pruned | None:
     try:
         return prune_checkpoints(workspace, delete=True)
     except MtlError as error:
-        _log.warning("old checkpoints were not pruned, the next retrain tries again: %s", error.message)
+        _log.warning("old checkpoints and answers were not pruned, the next retrain tries again: %s", error.message)
         return None

@@ -56,7 +56,7 @@ def scores(texts: Sequence[str], answer: str = f"MCQs: 1. {WHERE} 2. {WHY}", per
     """`consistent` of what a model wrote for the four articles."""
     checks = plan_checks(TASKS, EXAMPLES, per_task=per_task, seed=1)
     assert checks is not None
-    asked = checks.ask(Writer(answer), [*texts, ""], max_new_tokens=9, note="it")
+    asked = checks.ask(Writer(answer), [*texts, ""], max_new_tokens=9)
     task = with_consistency(TASKS, checks, [asked], Finder())["summarize"]
     return [task.score(example, text)["consistent"] for example, text in zip(EXAMPLES, texts, strict=False)]
 
@@ -86,7 +86,7 @@ def test_the_sample_is_bounded_and_each_text_is_asked_about_once() -> None:
     checks = plan_checks(TASKS, EXAMPLES, per_task=3, seed=1)
     assert checks is not None
     writer, reader = Writer(f"MCQs: 1. {WHERE}"), Finder()
-    asked = checks.ask(writer, ["Summary: Ann won in Bonn."] * 5, max_new_tokens=9, note="it")
+    asked = checks.ask(writer, ["Summary: Ann won in Bonn."] * 5, max_new_tokens=9)
     with_consistency(TASKS, checks, [asked, asked], reader)
     assert writer.inputs == [TASKS["mcq"].prompt("Ann won in Bonn.", {"medium": 1})]
     assert reader.passages == ["Ann won in Bonn.", ARTICLE]
@@ -97,7 +97,7 @@ def test_equal_texts_of_two_models_score_equally() -> None:
     checks = plan_checks(TASKS, EXAMPLES, per_task=10, seed=1)
     assert checks is not None
     texts = ["Summary: Ann Lee won in Rome."] * 5
-    asked = [checks.ask(Writer(answer), texts, max_new_tokens=9, note="it") for answer in (f"MCQs: 1. {WHERE}", "none")]
+    asked = [checks.ask(Writer(answer), texts, max_new_tokens=9) for answer in (f"MCQs: 1. {WHERE}", "none")]
     tasks = with_consistency(TASKS, checks, asked, Finder())
     report = evaluate_models({"champion": texts, "candidate": texts}, EXAMPLES, tasks=tasks, seed=1, resamples=20)
     assert report.mean("candidate", "summarize", "consistent") == 0

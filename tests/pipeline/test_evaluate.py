@@ -262,3 +262,20 @@ def test_a_run_is_judged_by_the_examples_of_its_week_whenever_that_is_done_again
     check = check_champion(house.workspace, changed(house.config, weekly), house.dataset, max_drop=1.0)
     now = dict(check.now["summarize"])
     assert now == {name: first.report.mean(CHAMPION, "summarize", name) for name in now}, "the week of its release"
+
+
+def test_the_monitor_and_the_next_evaluation_take_the_answers_that_are_kept(house: House) -> None:
+    """Of base, best and champion; those of the candidate too, so that tomorrow's champion has answered already."""
+    first = house.evaluate()
+    predictions = house.workspace.settings.home / "store" / "predictions"
+    kept = sorted(predictions.rglob("*.json"))
+    check_champion(house.workspace, house.config, house.dataset, max_drop=1.0)
+    assert sorted(predictions.rglob("*.json")) == kept, "nothing was answered again"
+    house.workspace.store.delete(layout.report_key(house.trained.identity))
+    second = house.evaluate()
+    assert all(its.kept == its.answers > 0 for its in second.report.origin.values()), second.report.origin
+    shutil.rmtree(predictions)
+    house.workspace.store.delete(layout.report_key(house.trained.identity))
+    third = house.evaluate()
+    assert all(its.kept == 0 for its in third.report.origin.values())
+    assert first.report.measured() == second.report.measured() == third.report.measured()
