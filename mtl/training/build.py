@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from mtl.config.retrain import RetrainConfig
@@ -21,6 +22,7 @@ from mtl.training.batches import RankBatches, batch_stream
 from mtl.training.compute import resolve_compute
 from mtl.training.dataset import TokenisedSplit
 from mtl.training.trainer import LoraTrainer, training_arguments
+from mtl.training.warm import replayed_order
 
 
 def build_model(config: RetrainConfig, ref: BaseRef, tasks: list[str], *, tokenizer_sha256: str | None = None) -> Any:
@@ -61,8 +63,13 @@ def _set_dropout(model: torch.nn.Module, share: float) -> None:
             module.dropout = share  # type: ignore[assignment]  # T5's attention keeps its rate as a number
 
 
-def build_trainer(config: RetrainConfig, model: Any, split: TokenisedSplit, work: Path) -> LoraTrainer:
-    """The trainer, with the batches of this rank."""
+def build_trainer(
+    config: RetrainConfig, model: Any, split: TokenisedSplit, work: Path, *, known: np.ndarray | None = None
+) -> LoraTrainer:
+    """The trainer, with the batches of this rank.
+
+    known: for a warm start, which examples the parent's data set had.
+    """
     train = config.train
     device = device_kind()
     compute = resolve_compute(
@@ -89,9 +96,15 @@ def build_trainer(config: RetrainConfig, model: Any, split: TokenisedSplit, work
         dataloader_num_workers=train.dataloader_num_workers,
     )
 
+    def ordered(epoch: int) -> list[int]:
+        mixture, seed = config.data.mixture, config.seed
+        if known is None:
+            return split.ordered(mixture, seed=seed, epoch=epoch)
+        return replayed_order(split, mixture, known=known, replay_share=train.replay_share, seed=seed, epoch=epoch)
+
     def stream() -> Iterator[list[int]]:
         return batch_stream(
-            lambda epoch: split.ordered(config.data.mixture, seed=config.seed, epoch=epoch),
+            ordered,
             split.sources,
             split.targets,
             max_tokens=train.max_tokens_per_batch,
