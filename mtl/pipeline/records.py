@@ -1,6 +1,7 @@
 """What the steps give each other: frozen records, as JSON only where a command prints them or the store keeps them.
 
-    PreparedDataset -> Start -> TrainedModel -> Evaluation -> RegisteredVersion -> Decision -> PromotionResult -> Outcome
+    PreparedDataset -> Start -> TrainedModel -> Evaluation -> RegisteredVersion -> Decision -> PromotionResult
+    -> Outcome
 
 TrainedModel is in `mtl.training.result`, Decision in `mtl.decision`. The keys of the JSON are read by others: keys may
 be added, never renamed.

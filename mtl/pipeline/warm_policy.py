@@ -44,7 +44,7 @@ def obstacle(candidate: Candidate) -> str | None:
         return f"{name} was trained with another {' and another '.join(candidate.differing)}."
     if candidate.held_out:
         passages = "passage" if candidate.held_out == 1 else "passages"
-        return f"{name} was trained on {candidate.held_out} {passages} that are held out today."
+        return f"{name} was trained on {candidate.held_out} {passages} held out today."
     return None
 
 

@@ -109,16 +109,16 @@ def _ask(workspace: Workspace, config: RetrainConfig, dataset: str) -> Start:
     """The start that the configuration names, or that the policy chooses today."""
     train, model = config.train, config.register_.model
     if train.from_ != CHAMPION:
-        parent, candidate = _examined(workspace, config, dataset, train.from_)
+        named, candidate = _examined(workspace, config, dataset, train.from_)
         if (found := obstacle(candidate)) is not None:
             hint = "name a version that fits, or set train.from to champion or scratch"
             raise InputError(
                 f"no training can start from {model} {train.from_}: {found}", field="train.from", hint=hint
             )
-        return Start(parent, f"train.from is {train.from_}.")
+        return Start(named, f"train.from is {train.from_}.")
     version = champion_version(workspace, model)
     champion: Candidate | Unusable | None = None
-    parent = None
+    parent: Parent | None = None
     if version is not None:
         try:
             parent, champion = _examined(workspace, config, dataset, f"v{version}")
