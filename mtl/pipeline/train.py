@@ -33,7 +33,7 @@ def train(
 ) -> TrainedModel:
     """Train on a prepared data set, resume, or find the run finished.
 
-    dataset: fingerprint. start: what it starts from, as `choose_start` says. origin: tags of the MLflow run that say who
+    dataset: fingerprint. start: what it starts from (`choose_start`). origin: tags of the MLflow run that say who
     started it and where.
     resume: identity of a run that must be the one gone on from. Errors: MismatchError, naming the fields, if it cannot.
     """

@@ -96,27 +96,7 @@ def build_trainer(
         dataloader_num_workers=train.dataloader_num_workers,
     )
 
-    def ordered(epoch: int) -> list[int]:
-        mixture, seed = config.data.mixture, config.seed
-        if known is None:
-            return split.ordered(mixture, seed=seed, epoch=epoch)
-        return replayed_order(split, mixture, known=known, replay_share=train.replay_share, seed=seed, epoch=epoch)
-
-    def stream() -> Iterator[list[int]]:
-        return batch_stream(
-            ordered,
-            split.sources,
-            split.targets,
-            max_tokens=train.max_tokens_per_batch,
-            seed=config.seed,
-        )
-
-    batches = RankBatches(
-        stream,
-        total=train.max_steps * train.gradient_accumulation_steps,
-        rank=arguments.process_index,
-        world=arguments.world_size,
-    )
+    batches = rank_batches(config, split, known=known, rank=arguments.process_index, world=arguments.world_size)
     return LoraTrainer(
         model,
         arguments,
@@ -125,3 +105,20 @@ def build_trainer(
         compute=compute,
         embedding_learning_rate=train.embedding_learning_rate,
     )
+
+
+def rank_batches(
+    config: RetrainConfig, split: TokenisedSplit, *, known: np.ndarray | None = None, rank: int = 0, world: int = 1
+) -> RankBatches:
+    """All batches of a run on one rank. known: as for `build_trainer`."""
+    train, mixture, seed = config.train, config.data.mixture, config.seed
+
+    def ordered(epoch: int) -> list[int]:
+        if known is None:
+            return split.ordered(mixture, seed=seed, epoch=epoch)
+        return replayed_order(split, mixture, known=known, replay_share=train.replay_share, seed=seed, epoch=epoch)
+
+    def stream() -> Iterator[list[int]]:
+        return batch_stream(ordered, split.sources, split.targets, max_tokens=train.max_tokens_per_batch, seed=seed)
+
+    return RankBatches(stream, total=train.max_steps * train.gradient_accumulation_steps, rank=rank, world=world)

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from transformers import set_seed
 
@@ -179,7 +178,8 @@ def _train(
     model = build_model(config, ref, tasks, tokenizer_sha256=data.manifest.tokenizer["sha256"])
     if warm and start.folder is None:
         copy_weights(model, warm.fetch())
-    trainer = build_trainer(config, model, split, work, known=_known(data, tasks, warm) if warm else None)
+    known = known_examples(data, warm.data, tasks) if warm else None
+    trainer = build_trainer(config, model, split, work, known=known)
     progress = Progress(events.emit)
     progress.loss, speeds_before = read_log(start.folder)  # of tasks that none of the steps to come may show
     validation = _validation(config, data, tasks, trainer=trainer, resumed=start.folder, events=events, work=work)
@@ -220,12 +220,6 @@ def _train(
         **(validation.summary() if validation else {}),
     )
     return result, tuple(losses.values)
-
-
-def _known(data: Dataset, tasks: list[str], warm: _WarmStart) -> np.ndarray:
-    """Of each training example, whether the parent's data set had it; in the order of TokenisedSplit."""
-    found = (known_examples(data.uids(task, "train"), warm.data.uids(task, "train")) for task in tasks)
-    return np.concatenate(list(found))
 
 
 def _validation(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from mtl.data.dataset import Dataset
 from mtl.mixture import order, rates
 from mtl.training.dataset import TokenisedSplit
 
 OLD, NEW = "old", "new"
 
 
-def known_examples(uids: Sequence[str], before: Iterable[str]) -> np.ndarray:
-    """Of each example, whether the parent's data set had it."""
-    known = set(before)
-    return np.array([uid in known for uid in uids], dtype=bool)
+def known_examples(now: Dataset, before: Dataset, tasks: Sequence[str]) -> np.ndarray:
+    """Of each training example of `now`, in the order of TokenisedSplit, whether `before` had it."""
+    found: list[bool] = []
+    for task in tasks:
+        known = set(before.uids(task, "train"))
+        found += [uid in known for uid in now.uids(task, "train")]
+    return np.array(found, dtype=bool)
 
 
 def replayed_order(

@@ -13,12 +13,14 @@ from mtl.config.retrain import parse_config
 from mtl.data.dataset import open_dataset
 from mtl.errors import DamageError
 from mtl.fingerprint import sha256_bytes
+from mtl.pipeline.prepare import prepare
 from mtl.store.folder import FolderStore
 from mtl.store.memory import MemoryStore
 from mtl.training.dataset import TokenisedSplit
 from mtl.training.parent import Parent, as_trained, fetch_parent
 from mtl.training.plan import identity_fields
 from mtl.training.warm import known_examples, replayed_order
+from mtl.workspace import open_workspace
 from tests.support.retrains import small_config, small_values
 
 ADAPTER = b"weights"
@@ -33,7 +35,11 @@ def test_a_full_run_is_the_same_run_whatever_is_set_about_starts(workshop: Path)
     plain = fields(small_config(workshop))
     settings = {"from": "champion", "warm_steps": 2, "replay_share": 0.5, "full_every": 2, "full_above": 0.0}
     assert fields(small_config(workshop, **settings)) == plain
-    assert not [name for name in plain if "warm" in name or "parent" in name or "replay" in name or "from" in name]
+    assert not [
+        name
+        for name in plain
+        if name.startswith(("parent.", "train.from", "train.warm_", "train.replay", "train.full_"))
+    ]
 
 
 def test_the_parent_the_schedule_and_the_share_make_another_run(workshop: Path) -> None:
@@ -118,8 +124,19 @@ def test_without_replay_only_new_examples_are_drawn(split: TokenisedSplit) -> No
     assert not any(known[index] for index in drawn(split, known, share=0.0))
 
 
-def test_old_and_new_are_told_apart_by_uid() -> None:
-    assert known_examples(["a", "b", "c"], ["c", "a", "z"]).tolist() == [True, False, True]
+def test_old_and_new_are_told_apart_by_uid(workshop: Path, dataset: str, split: TokenisedSplit) -> None:
+    """Compared with itself, a data set has nothing new; with one of other rows, nothing old but what both have."""
+    data = open_dataset(FolderStore(workshop / "home" / "store"), dataset, workshop / "home" / "cache")
+    assert known_examples(data, data, split.tasks).tolist() == [True] * len(split)
+    values = small_values(workshop / "base")
+    values["data"]["sources"][0]["rows"]["train"] += 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MTL_HOME", str(workshop / "home"))
+        workspace = open_workspace()
+        grown = open_dataset(workspace.store, prepare(workspace, parse_config(values)).fingerprint, workspace.cache)
+    known = known_examples(grown, data, split.tasks)
+    assert (len(known), int((~known).sum())) == (len(split) + 1, 1)
+    assert not known[: len(grown.uids("summarize", "train"))].all()
 
 
 def test_the_adapter_of_a_parent_is_compared_with_its_hash(tmp_path: Path) -> None:
