@@ -28,6 +28,7 @@ from mtl.training.parent import Parent, fetch_parent
 from mtl.workspace import Workspace
 
 _log = logging.getLogger(__name__)
+_ANOTHER = "name another version, or set train.from to champion or scratch"
 _SHAPE = ("base", "lora.r", "lora.alpha", "lora.target_modules", "lora.rslora", "lora.dora")
 """Fields of a run's identity that an adapter must share with the one that it starts from."""
 
@@ -52,6 +53,7 @@ def choose_start(workspace: Workspace, config: RetrainConfig, dataset: str) -> S
         return kept
     except (NotFoundError, DamageError) as error:
         if config.train.from_ != CHAMPION:
+            error.hint = error.hint or _ANOTHER
             raise
         why = error.message
     _log.warning("v%s, which this retrain was to start from, cannot be used any more: %s", kept.parent.version, why)
@@ -109,7 +111,11 @@ def _ask(workspace: Workspace, config: RetrainConfig, dataset: str) -> Start:
     """The start that the configuration names, or that the policy chooses today."""
     train, model = config.train, config.register_.model
     if train.from_ != CHAMPION:
-        named, candidate = _examined(workspace, config, dataset, train.from_)
+        try:
+            named, candidate = _examined(workspace, config, dataset, train.from_)
+        except (NotFoundError, DamageError) as error:
+            error.hint = error.hint or _ANOTHER
+            raise
         if (found := obstacle(candidate)) is not None:
             hint = "name a version that fits, or set train.from to champion or scratch"
             raise InputError(

@@ -15,9 +15,9 @@ from mtl.errors import DamageError, NotFoundError
 from mtl.fingerprint import sha256_file
 from mtl.layout import release_prefix
 from mtl.release.layout import read_manifest
+from mtl.seal import seal
 from mtl.store.folder import FolderStore
 from tests.support.killing import forked
-from tests.support.mutations import seal
 from tests.support.nights import MODEL, SecondNight, promote_night, publish_night, second_night
 
 pytestmark = pytest.mark.timeout(900)
@@ -125,7 +125,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "no release": (RELEASE, shutil.rmtree, "no release v1 of"),
     "a damaged manifest": (f"{RELEASE}/manifest.json", flip, "manifest.json is damaged"),
     "no record of its training": (f"{RELEASE}/provenance/run.json", Path.unlink, "provenance/run.json is damaged"),
-    "a forged release": (f"{RELEASE}/manifest.json", forge, "v1"),
+    "a forged release": (f"{RELEASE}/manifest.json", forge, "is not the manifest that was promoted"),
     "no data set": ("datasets/BEFORE/manifest.json", Path.unlink, "no data set "),
 }
 

@@ -138,8 +138,8 @@ class SecondNight:
     now: str
 
     def at(self, home: Path) -> SecondNight:
-        """The same in a copy of the store, on a machine that has cached nothing."""
-        shutil.copytree(self.home / "store", home / "store")
+        """The same in a copy of the store, where nothing was chosen yet, and on a machine that has cached nothing."""
+        shutil.copytree(self.home / "store", home / "store", ignore=shutil.ignore_patterns("starts"))
         return replace(self, home=home)
 
     def choose(self, **train: Any) -> Start:
