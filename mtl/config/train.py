@@ -55,8 +55,8 @@ class TrainConfig(Section):
     full_every: int = Field(
         7,
         ge=1,
-        description="With from: champion, every this many champions in a row come from a full run. 1 makes every run "
-        "a full one.",
+        description="With from: champion, a full run follows this many champions in a row less one that came of warm "
+        "starts. 7 allows six of them, and 1 none.",
     )
     full_above: float = Field(
         0.2,
