@@ -55,8 +55,8 @@ class TrainConfig(Section):
     full_every: int = Field(
         7,
         ge=1,
-        description="With from: champion, a full run follows this many champions in a row less one that came of warm "
-        "starts. 7 allows six of them, and 1 none.",
+        description="With from: champion, a full run is made after this many warm starts in a row less one. 1 makes "
+        "every run a full one.",
     )
     full_above: float = Field(
         0.2,
