@@ -104,7 +104,9 @@ def _check(workspace: Workspace, parent: Parent) -> None:
             field="train.from",
         )
     fetch_parent(workspace.store, parent, workspace.cache)
-    open_dataset(workspace.store, parent.dataset, workspace.cache)
+    data = open_dataset(workspace.store, parent.dataset, workspace.cache)
+    for task in data.manifest.counts:
+        data.uids(task, "train")
 
 
 def _ask(workspace: Workspace, config: RetrainConfig, dataset: str) -> Start:
@@ -117,10 +119,8 @@ def _ask(workspace: Workspace, config: RetrainConfig, dataset: str) -> Start:
             error.hint = error.hint or _ANOTHER
             raise
         if (found := obstacle(candidate)) is not None:
-            hint = "name a version that fits, or set train.from to champion or scratch"
-            raise InputError(
-                f"no training can start from {model} {train.from_}: {found}", field="train.from", hint=hint
-            )
+            said = f"no training can start from {model} {train.from_}: {found}"
+            raise InputError(said, field="train.from", hint=_ANOTHER)
         return Start(named, f"train.from is {train.from_}.")
     version = champion_version(workspace, model)
     champion: Candidate | Unusable | None = None
@@ -154,7 +154,7 @@ def _examined(workspace: Workspace, config: RetrainConfig, dataset: str, ref: st
         warm_starts=before,
         differing=_differing(workspace, config, manifest, now=now, then=then),
         changed=changed_share(now, then, names),
-        held_out=len(_passages(now, names, ("validation", "test")) & _passages(then, names, ("train",))),
+        held_out=len(_newly_held_out(now, then, names)),
     )
     return parent, candidate
 
@@ -179,11 +179,12 @@ def changed_share(now: Dataset, then: Dataset, tasks: list[str]) -> float:
     return round(len(new ^ old) / max(1, len(new | old)), 6)
 
 
-def _passages(data: Dataset, tasks: list[str], splits: tuple[str, ...]) -> set[str]:
-    return {
-        passage
-        for task in tasks
-        for split in splits
-        if data.manifest.sizes(split).get(task)
-        for passage in data.passages(task, split)
-    }
+def _newly_held_out(now: Dataset, then: Dataset, tasks: list[str]) -> set[str]:
+    """Passages of a task that are held out now and were trained on then; not those that are in both splits anyway."""
+    held_out = _passages(now, tasks, "validation") | _passages(now, tasks, "test")
+    return (held_out & _passages(then, tasks, "train")) - _passages(now, tasks, "train")
+
+
+def _passages(data: Dataset, tasks: list[str], split: str) -> set[str]:
+    have = [task for task in tasks if data.manifest.sizes(split).get(task)]
+    return {f"{task} {passage}" for task in have for passage in data.passages(task, split)}

@@ -6,19 +6,23 @@ import json
 import shutil
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mtl.errors import DamageError, NotFoundError
+from mtl.errors import DamageError, InputError, NotFoundError
 from mtl.fingerprint import sha256_file
 from mtl.layout import release_prefix
+from mtl.pipeline.prepare import prepare
+from mtl.pipeline.records import FULL
 from mtl.release.layout import read_manifest
 from mtl.seal import seal
 from mtl.store.folder import FolderStore
 from tests.support.killing import forked
-from tests.support.nights import MODEL, SecondNight, promote_night, publish_night, second_night
+from tests.support.nights import MODEL, SecondNight, night_workspace, promote_night, publish_night, second_night
+from tests.support.rows import article, write_jsonl
 
 pytestmark = pytest.mark.timeout(900)
 GONE = "The champion v1 cannot be started from: "
@@ -118,7 +122,7 @@ def forge(path: Path) -> None:
 
 
 RELEASE = release_prefix(MODEL, 1)
-DAMAGE: dict[str, tuple[str, Callable[[Path], None], str]] = {
+DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a flipped bit": (f"{RELEASE}/adapter_model.safetensors", flip, "is damaged: its sha256 is not "),
     "half of it": (f"{RELEASE}/adapter_model.safetensors", lambda path: path.write_bytes(b"half"), "is damaged"),
     "no adapter": (f"{RELEASE}/adapter_model.safetensors", Path.unlink, "is missing from the release"),
@@ -126,6 +130,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "a damaged manifest": (f"{RELEASE}/manifest.json", flip, "manifest.json is damaged"),
     "no record of its training": (f"{RELEASE}/provenance/run.json", Path.unlink, "provenance/run.json is damaged"),
     "a forged release": (f"{RELEASE}/manifest.json", forge, "is not the manifest that was promoted"),
+    "a damaged shard of its data": ("datasets/BEFORE/summarize-train-0.parquet", flip, "is not what was written"),
     "no data set": ("datasets/BEFORE/manifest.json", Path.unlink, "no data set "),
 }
 
@@ -202,3 +207,32 @@ def test_a_chain_is_counted_by_its_releases(night: SecondNight) -> None:
     third = night.choose(warm_steps=3)
     assert third.parent is not None and (third.parent.version, third.parent.warm_starts) == (2, 2)
     assert night.choose(full_every=2).reason == "v2 came of 1 warm starts in a row, and train.full_every is 2."
+
+
+def test_a_passage_that_moved_to_the_held_out_split_orders_a_full_run(night: SecondNight, made: SecondNight) -> None:
+    news = made.home.parent / "news"
+    write_jsonl(news / "train.jsonl", (article(number) for number in range(1, 41)))
+    write_jsonl(news / "validation.jsonl", (article(number) for number in (0, 1000, 1001, 1002)))
+    moved = prepare(night_workspace(night.home), night.config).fingerprint
+    assert replace(night, now=moved).choose().reason == "v1 was trained on 1 passage held out today."
+    with pytest.raises(InputError, match="no training can start from mtl-flan-t5 v1: v1 was trained on 1 passage held"):
+        replace(night, now=moved).choose(from_="v1")
+
+
+def test_another_shape_of_the_adapter_orders_a_full_run(night: SecondNight) -> None:
+    lora = night.config.lora.model_copy(update={"r": 4, "dropout": 0.0})
+    other = replace(night, config=night.config.model_copy(update={"lora": lora}))
+    assert other.choose().reason == "v1 was trained with another lora.r."
+    with pytest.raises(InputError, match=r"v1 was trained with another lora\.r"):
+        other.choose(from_="v1")
+
+
+def test_many_changed_rows_order_a_full_run_but_not_of_a_version_by_name(night: SecondNight) -> None:
+    reason = night.choose(full_above=0.0).reason
+    assert "of the training examples changed since v1, more than the 0.0% of train.full_above." in reason
+    assert night.choose(full_above=0.0, full_every=1, from_="v1").parent is not None
+
+
+def test_from_scratch_nothing_is_kept(night: SecondNight) -> None:
+    assert night.choose(from_="scratch") == FULL
+    assert not (night.home / "store" / "starts").exists()
