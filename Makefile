@@ -38,7 +38,8 @@ lint: install  ## ruff, formatting, types and import layers
 docs: install  ## build the documentation site into site/; a broken link is an error
 	$(BIN)/zensical build --clean --strict
 
-QUICK := -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow'
+# three workers on two cores: a third of the time of these tests is waiting, for servers and processes
+QUICK := -n 3 --dist loadfile --no-loadscope-reorder -m 'not slow'
 test: lint docs  ## the quick tier: lint, the documentation site and tests, about 6 minutes on two cores
 	$(BIN)/pytest $(QUICK)
 

@@ -173,7 +173,7 @@ class Turns(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, trainer: Any) -> None:
         self._padded = 0
-        self._began = 0.0
+        self._began = self._used = 0.0
         self._lengths: Counter[str] = Counter()
         inner = trainer.training_step
 
@@ -188,16 +188,21 @@ class Turns(TrainerCallback):  # type: ignore[misc]
         sys.stdin.readline()
         self._padded = 0
         self._lengths.clear()
-        self._began = time.perf_counter()
+        self._began, self._used = time.perf_counter(), time.process_time()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        seconds = time.perf_counter() - self._began
+        seconds, cpu = time.perf_counter() - self._began, time.process_time() - self._used
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         gpu = torch.cuda.max_memory_allocated() // 2**20 if torch.cuda.is_available() else None
         found = dict(self._lengths)
-        said = {"tokens": found["source"] + found["target"], "padded": self._padded, "seconds": seconds}
+        said = {
+            "tokens": found["source"] + found["target"],
+            "padded": self._padded,
+            "seconds": seconds,
+            "cpu_seconds": cpu,
+        }
         print(json.dumps(said | {"lengths": found, "peak_rss_mb": peak, "peak_gpu_mb": gpu}), flush=True)
 
 

@@ -32,7 +32,7 @@ class EvaluateConfig(Section):
     )
     engine: Literal["auto", "torch", "ctranslate2"] = Field(
         "auto",
-        description="What generates the answers. auto is CTranslate2 where it is installed (the extra `fast`) and "
+        description="What generates the answers. auto is CTranslate2 on a CPU where it is installed and "
         "writes the same as transformers, else torch.",
     )
     candidates: int = Field(

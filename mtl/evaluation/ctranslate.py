@@ -1,4 +1,4 @@
-"""CTranslate2 as engine (optional: `pip install mtl-retrain[fast]`): the merged model converted, on the CPU.
+"""CTranslate2 as engine, where there is a wheel of it: the merged model converted, on the CPU.
 
 float32 writes the tokens that transformers writes; int8 (weights and products in 8 bits) is faster and only nearly so.
 https://opennmt.net/CTranslate2
@@ -23,7 +23,7 @@ _SEEDING = threading.Lock()
 
 
 def available() -> bool:
-    """Whether the extra is installed."""
+    """Whether it is installed: it has no wheel for every processor."""
     return importlib.util.find_spec("ctranslate2") is not None
 
 

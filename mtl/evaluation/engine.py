@@ -55,7 +55,9 @@ def choose_mode(engine: str, precision: str, *, d_model: int, candidates: int = 
             raise InputError("int8 needs the engine ctranslate2", field="evaluate.precision")
         if not installed:
             raise InputError(
-                "CTranslate2 is not installed", field="evaluate.engine", hint="pip install 'mtl-retrain[fast]'"
+                "CTranslate2 is not installed",
+                field="evaluate.engine",
+                hint="run make install, or set evaluate.engine: torch, as on processors without a wheel of CTranslate2",
             )
         if precision == "bf16":
             raise InputError("CTranslate2 has no bf16 on a CPU", field="evaluate.precision", hint="fp32 or int8")

@@ -11,8 +11,10 @@ from typing import Any, Literal, Protocol
 
 import torch
 from transformers import GenerationConfig
+from transformers.modeling_outputs import BaseModelOutput
 
 from mtl.decoding import GREEDY, Decoding
+from mtl.model.encoder import Encoder, packed_encoder
 
 Precision = Literal["fp32", "bf16"]
 Progress = Callable[[int, int], None]
@@ -55,8 +57,9 @@ def generate_texts(
     answers = [""] * len(distinct)
     done = 0
     with prepared(model, precision):
+        encode = packed_encoder(model) if precision == "fp32" else None
         for batch in plan_batches([len(row) for row in ids], batch_tokens=budget):
-            texts = _generate(model, tokenizer, [ids[i] for i in batch], config=config)
+            texts = _generate(model, tokenizer, [ids[i] for i in batch], config=config, encode=encode)
             for index, text in zip(batch, texts, strict=True):
                 answers[index] = text
             done += sum(repeats[index] for index in batch)
@@ -110,12 +113,14 @@ def generation_config(
     )
 
 
-def _generate(model: Any, tokenizer: Any, rows: Sequence[Sequence[int]], *, config: GenerationConfig) -> list[str]:
+def _generate(
+    model: Any, tokenizer: Any, rows: Sequence[Sequence[int]], *, config: GenerationConfig, encode: Encoder | None
+) -> list[str]:
     """Texts of one batch. `generate` ends when every row has written `</s>`, or at the limit."""
     batch = tokenizer.pad({"input_ids": list(rows)}, return_tensors="pt").to(model.device)
-    output = model.generate(
-        input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], generation_config=config
-    )
+    ids, mask = batch["input_ids"], batch["attention_mask"]
+    read = {} if encode is None else {"encoder_outputs": BaseModelOutput(last_hidden_state=encode(ids, mask))}
+    output = model.generate(input_ids=ids, attention_mask=mask, generation_config=config, **read)
     return decode(tokenizer, output)
 
 

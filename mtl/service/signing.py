@@ -21,7 +21,7 @@ _WINDOW = 300  # seconds, by Standard Webhooks
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
-class SignatureError(InputError):
+class WebhookSignatureError(InputError):
     """A post that cannot be trusted: unsigned, wrongly signed, or more than five minutes old or ahead."""
 
     kind = "signature"
@@ -33,13 +33,13 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
 
 
 def verify(secret: str, *, message_id: str, timestamp: str, body: bytes, signature: str) -> None:
-    """Errors: SignatureError unless one of the space-separated signatures is right and the post is of now."""
+    """Errors: WebhookSignatureError unless one of the space-separated signatures is right and the post is of now."""
     if not _ID.fullmatch(message_id) or not _TIMESTAMP.fullmatch(timestamp):
-        raise SignatureError("the post has no proper id and timestamp")
+        raise WebhookSignatureError("the post has no proper id and timestamp")
     headers = {"webhook-id": message_id, "webhook-timestamp": timestamp, "webhook-signature": signature}
     try:
         Webhook(secret.encode()).verify(body, headers, json_parse=False)
     except (WebhookVerificationError, ValueError):  # ValueError: a signature or a body that is no text of its kind
         age = time.time() - int(timestamp)
         old = f"the post is {age:.0f} s old, allowed are {_WINDOW}"
-        raise SignatureError(old if abs(age) > _WINDOW else "the signature is wrong") from None
+        raise WebhookSignatureError(old if abs(age) > _WINDOW else "the signature is wrong") from None

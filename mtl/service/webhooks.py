@@ -28,7 +28,7 @@ from starlette.requests import ClientDisconnect
 
 from mtl.errors import InputError, MtlError, NotFoundError, TransientError
 from mtl.fingerprint import sha256_bytes
-from mtl.service.signing import SignatureError, verify
+from mtl.service.signing import WebhookSignatureError, verify
 from mtl.settings.service import WebhookSettings
 from mtl.settings.variables import shown
 from mtl.store.base import ObjectStore
@@ -195,7 +195,7 @@ def _known(post: Document) -> Document:
 
 def _status(error: MtlError) -> int:
     """HTTP's word: 5xx for what the sender should try again."""
-    if isinstance(error, SignatureError):
+    if isinstance(error, WebhookSignatureError):
         return 401
     if isinstance(error, ReplayedError):
         return 409

@@ -66,7 +66,7 @@ def predictor(model: tuple[Any, Any], mode: Mode, **more: Any) -> Any:
     return make_predictor(mode, *model, max_input_tokens=MAX_INPUT_TOKENS, batch_tokens=512, **more)
 
 
-@pytest.mark.skipif(not ctranslate.available(), reason="the extra `fast` is not installed")
+@pytest.mark.skipif(not ctranslate.available(), reason="there is no wheel of CTranslate2 here")
 def test_ctranslate2_writes_what_transformers_writes(model: tuple[Any, Any]) -> None:
     texts = [*INPUTS, INPUTS[0]]
     plain = predictor(model, Mode("torch", "fp32"))(texts, max_new_tokens=24)
@@ -76,7 +76,7 @@ def test_ctranslate2_writes_what_transformers_writes(model: tuple[Any, Any]) -> 
     assert fast([], max_new_tokens=3) == []
 
 
-@pytest.mark.skipif(not ctranslate.available(), reason="the extra `fast` is not installed")
+@pytest.mark.skipif(not ctranslate.available(), reason="there is no wheel of CTranslate2 here")
 @pytest.mark.parametrize("penalty", [1.0, 0.6, 2.0])
 def test_both_search_the_same_beams(model: tuple[Any, Any], penalty: float) -> None:
     decoding = Decoding(num_beams=4, length_penalty=penalty)
@@ -86,7 +86,7 @@ def test_both_search_the_same_beams(model: tuple[Any, Any], penalty: float) -> N
     assert plain != predictor(model, Mode("torch", "fp32"))(INPUTS, max_new_tokens=24)
 
 
-@pytest.mark.skipif(not ctranslate.available(), reason="the extra `fast` is not installed")
+@pytest.mark.skipif(not ctranslate.available(), reason="there is no wheel of CTranslate2 here")
 def test_what_ctranslate2_draws_repeats_in_every_batch(model: tuple[Any, Any]) -> None:
     limits: dict[str, Any] = {"max_input_tokens": MAX_INPUT_TOKENS, "batch_tokens": 512}
     first, second = (ctranslate.CTranslatePredictor(*model, draws=True, **limits) for _ in range(2))
@@ -181,7 +181,7 @@ def test_the_report_says_how_its_answers_were_decoded(tmp_path: Path, decoding: 
     assert composed is (decoding.candidates > 1), "what is measured is the composed text"
 
 
-@pytest.mark.skipif(not ctranslate.available(), reason="the extra `fast` is not installed")
+@pytest.mark.skipif(not ctranslate.available(), reason="there is no wheel of CTranslate2 here")
 def test_a_fast_engine_takes_no_threads_from_torch(model: tuple[Any, Any]) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import logging
-import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -80,7 +79,7 @@ def mailbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
 
     def login(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: object) -> AuthResult:
         right = isinstance(data, LoginPassword) and (data.login, data.password) == (b"ann", b"p@ss-word")
-        return AuthResult(success=right)
+        return AuthResult(success=right, handled=False)  # the server sends the refusal
 
     box = Box()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -137,7 +136,7 @@ def test_a_wrong_login_or_an_unknown_certificate_is_a_warning_without_the_passwo
         assert notify(NOTICE, NotifySettings(smtp=address, email=("a@b",))) == []
     assert box.got == []
     said = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("mtl"))
-    assert re.search("by email was not taken: SMTP(AuthenticationError|ServerDisconnected)", said)  # as servers refuse
+    assert "by email was not taken: SMTPAuthenticationError" in said
     assert "SSLCertVerificationError" in said
     assert "ss-word" not in said
     assert "wr0ng" not in said

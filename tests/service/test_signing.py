@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mlflow.webhooks.delivery import _generate_hmac_signature  # noqa: PLC2701  # what MLflow signs with, held against ours
 from standardwebhooks.webhooks import Webhook
 
-from mtl.service.signing import SignatureError, sign, verify
+from mtl.service.signing import WebhookSignatureError, sign, verify
 
 SECRET = "a long enough secret"
 BODY = b'{"a": 1}'
@@ -59,14 +59,14 @@ def test_a_signature_that_was_made_by_earlier_releases_is_the_same() -> None:
     ],
 )
 def test_anything_changed_is_refused(now: int, change: Callable[[int], dict[str, str | bytes]]) -> None:
-    with pytest.raises(SignatureError, match="the signature is wrong"):
+    with pytest.raises(WebhookSignatureError, match="the signature is wrong"):
         check(now, **change(now))
 
 
 @pytest.mark.parametrize("seconds", [-310, 600])
 def test_what_is_not_of_now_is_refused(now: int, seconds: int) -> None:
     at = now + seconds
-    with pytest.raises(SignatureError, match="s old, allowed are 300"):
+    with pytest.raises(WebhookSignatureError, match="s old, allowed are 300"):
         check(now, timestamp=str(at), signature=sign(SECRET, "m-1", at, BODY))
 
 
@@ -74,11 +74,11 @@ def test_what_is_not_of_now_is_refused(now: int, seconds: int) -> None:
     ("name", "value"), [("message_id", "../x"), ("message_id", ""), ("timestamp", "-1"), ("timestamp", "1e3")]
 )
 def test_no_proper_id_or_timestamp(now: int, name: str, value: str) -> None:
-    with pytest.raises(SignatureError, match="no proper id and timestamp"):
+    with pytest.raises(WebhookSignatureError, match="no proper id and timestamp"):
         check(now, **{name: value})
 
 
 @given(st.text(), st.text(), st.binary(), st.text())
 def test_whatever_is_sent_it_is_a_signature_error(message_id: str, timestamp: str, body: bytes, signature: str) -> None:
-    with pytest.raises(SignatureError):
+    with pytest.raises(WebhookSignatureError):
         verify(SECRET, message_id=message_id, timestamp=timestamp, body=body, signature=signature)

@@ -196,14 +196,14 @@ def test_beams_are_searched_on_request(generator: Generator) -> None:
     assert generator.generate(texts, decoding=Decoding(num_beams=4, length_penalty=2.0)) == beams
 
 
-@pytest.mark.skipif(not ctranslate.available(), reason="the extra `fast` is not installed")
+@pytest.mark.skipif(not ctranslate.available(), reason="there is no wheel of CTranslate2 here")
 def test_the_fast_engine_searches_the_same_beams(folder: Path, generator: Generator) -> None:
     texts, decoding = ["a short text", "another and a longer text than that"], Decoding(num_beams=3)
     fast = load_generator(folder, engine="auto")
     assert fast.generate(texts, decoding=decoding) == generator.generate(texts, decoding=decoding)
 
 
-@pytest.mark.skipif(not ctranslate.available(), reason="the extra `fast` is not installed")
+@pytest.mark.skipif(not ctranslate.available(), reason="there is no wheel of CTranslate2 here")
 def test_the_fast_engine_answers_the_same(folder: Path, generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
