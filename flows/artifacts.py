@@ -11,10 +11,11 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from mtl import layout
 from mtl.config.retrain import RetrainConfig
 from mtl.decision import Decision
+from mtl.evaluation.markdown import escape
 from mtl.evaluation.numbers import number
 from mtl.evaluation.report import EvalReport
 from mtl.pipeline.monitor import ChampionCheck
-from mtl.pipeline.records import PreparedDataset, RegisteredVersion
+from mtl.pipeline.records import PreparedDataset, RegisteredVersion, Start
 from mtl.pipeline.report import version_text
 from mtl.settings import load_settings
 
@@ -34,6 +35,13 @@ def dataset_table(dataset: PreparedDataset) -> None:
     ]
     warnings = "".join(f"\n\n**{item.text}.** {item.do}." for item in dataset.unpromotable)
     create_table_artifact(rows, key="dataset", description=f"data set {dataset.fingerprint[:12]}{warnings}")
+
+
+def start_note(start: Start) -> None:
+    """Which adapter training starts from, and why."""
+    create_markdown_artifact(
+        f"**{start.headline}**: {escape(start.reason)}", key="start", description="start of training"
+    )
 
 
 def metrics_table(report: EvalReport) -> None:

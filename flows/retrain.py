@@ -14,8 +14,9 @@ from prefect.runtime import flow_run
 
 from flows import approval, artifacts, events, lineage, retrying, steps, timing, waiting
 from mtl.config.retrain import RetrainConfig, load_config
+from mtl.config.train import SCRATCH
 from mtl.pipeline import gate, outcome, promotable
-from mtl.pipeline.records import FlowRunRef, Outcome, PreparedDataset, RegisteredVersion, RetrainSummary
+from mtl.pipeline.records import FULL, FlowRunRef, Outcome, PreparedDataset, RegisteredVersion, RetrainSummary, Start
 from mtl.settings import prefect_settings
 from mtl.signing.configured import check_signing
 from mtl.training.result import TrainedModel
@@ -52,14 +53,15 @@ def _retrain(config: RetrainConfig, reason: str) -> RetrainSummary:
     lineage.started(config)
     dataset = steps.prepare(config)
     promotable.refuse_unpromotable(config, dataset.unpromotable)
-    trained = steps.train(config, dataset.fingerprint)
+    start = steps.choose_start(config, dataset.fingerprint) if config.train.from_ != SCRATCH else FULL
+    trained = steps.train(config, dataset.fingerprint, start)
     done = outcome.find_outcome(workspace, config, trained)
     if done is not None:
         log.info("nothing changed: v%s was made and decided about from this data and configuration", done.version)
         steps.tidy()
-        return _summary(config, dataset, trained, done, registered=None)
+        return _summary(config, dataset, trained, done, start=start, registered=None)
     evaluation = steps.evaluate(config, dataset.fingerprint, trained)
-    registered = steps.register(config, dataset, trained, evaluation, reason)
+    registered = steps.register(config, dataset, trained, evaluation, reason, start)
     decision = steps.gate(config, dataset, evaluation, registered)
     if decision.awaits:
         events.candidate_waiting(registered, decision, form=_flow_run().url)
@@ -75,7 +77,7 @@ def _retrain(config: RetrainConfig, reason: str) -> RetrainSummary:
         events.candidate_refused(registered, made.decision)
     steps.tidy()
     log.info("v%s: %s", registered.version, "; ".join(decision.reasons))
-    return _summary(config, dataset, trained, made, registered=registered)
+    return _summary(config, dataset, trained, made, start=start, registered=registered)
 
 
 def _summary(
@@ -84,6 +86,7 @@ def _summary(
     trained: TrainedModel,
     made: Outcome,
     *,
+    start: Start,
     registered: RegisteredVersion | None,
 ) -> RetrainSummary:
     """All of the retrain. registered: the version that this run made; its times are kept with the version's run."""
@@ -93,6 +96,7 @@ def _summary(
     timing.forget()
     summary = RetrainSummary(
         dataset=dataset,
+        start=start,
         trained=trained,
         outcome=made,
         flow_run=_flow_run(),

@@ -20,12 +20,12 @@ from mtl.config.retrain import RetrainConfig
 from mtl.decision import ApprovalResponse, Decision
 from mtl.decoding import Decoding
 from mtl.pipeline import gate as gates
-from mtl.pipeline import generate, monitor, outcome, pages, prune, report
+from mtl.pipeline import generate, monitor, outcome, pages, prune, report, warm_start
 from mtl.pipeline import promote as promotions
 from mtl.pipeline.evaluate import evaluate as evaluate_model
 from mtl.pipeline.prepare import note_lines
 from mtl.pipeline.prepare import prepare as prepare_dataset
-from mtl.pipeline.records import Evaluation, PreparedDataset, PromotionResult, RegisteredVersion
+from mtl.pipeline.records import FULL, Evaluation, PreparedDataset, PromotionResult, RegisteredVersion, Start
 from mtl.pipeline.register import register as register_version
 from mtl.pipeline.train import train as train_model
 from mtl.settings import device_limit, prefect_settings
@@ -57,8 +57,18 @@ def prepare(config: RetrainConfig) -> PreparedDataset:
     return dataset
 
 
+@task(name="start", **_PATIENT)
+def choose_start(config: RetrainConfig, dataset: str) -> Start:
+    """Choose whether to start from a released adapter, or find what was chosen for this retrain."""
+    with timed("start"):
+        start = warm_start.choose_start(open_workspace(), config, dataset)
+    get_run_logger().info("%s", start)
+    artifacts.start_note(start)
+    return start
+
+
 @task(name="train", **_RESUMING)
-def train(config: RetrainConfig, dataset: str) -> TrainedModel:
+def train(config: RetrainConfig, dataset: str, start: Start = FULL) -> TrainedModel:
     """Train in a process of its own, or resume. One at a time on a device.
 
     A run that has nothing to do does not wait for the device.
@@ -66,12 +76,13 @@ def train(config: RetrainConfig, dataset: str) -> TrainedModel:
     workspace = open_workspace()
     if prefect_settings().embedded:  # it has no limits, and nobody else's runs
         with watched("train"):
-            return train_model(workspace, config, dataset, origin=origin.tags())
-    done = outcome.find_done(workspace, config, dataset) if waiting.is_taken(device_limit()) else None
+            return train_model(workspace, config, dataset, start=start, origin=origin.tags())
+    taken = waiting.is_taken(device_limit())
+    done = outcome.find_done(workspace, config, dataset, parent=start.parent) if taken else None
     if done is not None:
         return done
     with waiting.slot(device_limit()), watched("train"):
-        return train_model(workspace, config, dataset, origin=origin.tags())
+        return train_model(workspace, config, dataset, start=start, origin=origin.tags())
 
 
 @task(name="evaluate", **_PATIENT)
@@ -85,12 +96,24 @@ def evaluate(config: RetrainConfig, dataset: str, trained: TrainedModel) -> Eval
 
 @task(name="register", **_PATIENT)
 def register(
-    config: RetrainConfig, dataset: PreparedDataset, trained: TrainedModel, evaluation: Evaluation, reason: str
+    config: RetrainConfig,
+    dataset: PreparedDataset,
+    trained: TrainedModel,
+    evaluation: Evaluation,
+    reason: str,
+    start: Start = FULL,
 ) -> RegisteredVersion:
     """Record run, metrics and model; publish the version's release."""
     with timed("register"):
         return register_version(
-            open_workspace(), config, dataset, trained, evaluation, origin=origin.tags(), reason=reason
+            open_workspace(),
+            config,
+            dataset,
+            trained,
+            evaluation,
+            start=start,
+            origin=origin.tags(),
+            reason=reason,
         )
 
 

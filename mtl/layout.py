@@ -6,6 +6,7 @@ runs/{identity}/result.json                    the result of a finished training
 runs/{identity}/record.json                    the loss of each of its steps, and what was installed
 runs/{identity}/evaluation/...                 its report, the scores of single examples, its week (rotation)
 runs/{identity}/judged/{rules}.json            what became of it under one evaluation and gate
+starts/{question}.json                         the adapter that a retrain starts from, see mtl.pipeline.warm_start
 releases/{model}/v{n}/...                      a release: files, then model.sig if it is signed, manifest.json last
 releases/{model}/decisions/v{n}/{asked}.json   the decision about a version, see mtl.pipeline.gate
 releases/{model}/log/{seq}.json                the journal of champions, see mtl.release.journal
@@ -74,6 +75,11 @@ def rotation_key(identity: str) -> str:
 def outcome_key(identity: str, rules: str) -> str:
     """What became of a run. rules: hash of the evaluation and the gate that it went through."""
     return f"{run_prefix(identity)}/judged/{rules}.json"
+
+
+def start_key(question: str) -> str:
+    """Which adapter a retrain starts from. question: hash of the retrain."""
+    return f"starts/{question}.json"
 
 
 def check_model_name(model: str) -> str:

@@ -46,6 +46,10 @@ class RunIdentity:
         """The identity in keys: sha256 of name and fields."""
         return sha256_json({"name": self.name, "fields": dict(self.fields)})
 
+    def values(self) -> dict[str, Any]:
+        """Name -> plain value of each field."""
+        return {name: json.loads(text) for name, text in self.fields}
+
     def difference(self, other: RunIdentity) -> list[str]:
         """Names of the fields whose values differ, or that only one of both has; sorted."""
         mine, theirs = dict(self.fields), dict(other.fields)
@@ -54,8 +58,7 @@ class RunIdentity:
 
     def to_json(self) -> bytes:
         """The document kept as `runs/{identity}/identity.json`."""
-        values = {name: json.loads(text) for name, text in self.fields}
-        return canonical_json({"identity": self.sha256, "name": self.name, "fields": values})
+        return canonical_json({"identity": self.sha256, "name": self.name, "fields": self.values()})
 
     @classmethod
     def from_json(cls, data: bytes, *, key: str = "identity.json") -> RunIdentity:

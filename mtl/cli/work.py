@@ -51,11 +51,13 @@ def train(config: Path, dataset: str | None, resume: str | None = None) -> Docum
     """The result of the training run; `resume` names the run that it must go on from."""
     from mtl.pipeline.prepare import prepare as prepare_dataset
     from mtl.pipeline.train import train as train_model
+    from mtl.pipeline.warm_start import choose_start
 
     loaded, workspace = load_config(config), open_workspace()
     with progress_bars():
         fingerprint = dataset or prepare_dataset(workspace, loaded).fingerprint
-        return train_model(workspace, loaded, fingerprint, resume=resume).to_json()
+        start = choose_start(workspace, loaded, fingerprint)
+        return train_model(workspace, loaded, fingerprint, start=start, resume=resume).to_json()
 
 
 def evaluate(config: Path, model: str, against: str | None) -> Document:
@@ -168,6 +170,8 @@ def train_text(result: Document) -> str:
     """Identity, steps, losses, adapter."""
     resumed = f", resumed from step {result['resumed_from']}" if result["resumed_from"] else ""
     losses = ", ".join(f"{task} {loss:.3f}" for task, loss in result["loss"].items())
+    parent = result.get("parent")
+    resumed += f", started from v{parent['version']}" if parent else ""
     return (
         f"run {result['identity']}\n"
         f"  {result['steps']} of {result['max_steps']} steps{resumed}; last loss {losses}\n"
@@ -187,11 +191,16 @@ def evaluate_text(report: Document) -> str:
 
 def retrain_text(result: Document) -> str:
     """What came out: version, decision and reasons, and the next command."""
+    from mtl.pipeline.records import FULL, Start
+    from mtl.training.parent import parse_parent
+
     decision = Decision.from_json(result["decision"])
     words = decision.headline
     lines = ["nothing has changed since this version was trained and evaluated:"] if result["unchanged"] else []
     lines.append(f"version {result['version']}: {words[0].lower()}{words[1:]}")
     lines += [f"  - {reason}" for reason in decision.reasons]
+    start = Start(parse_parent(result["start"]["parent"], "parent"), result["start"]["reason"])
+    lines += [f"  {start}"] if start != FULL else []
     champion = f"champion v{result['champion']}" if result["champion"] else "no champion yet"
     lines.append(f"  release {result['release']}, {champion}")
     lines += [f"  report {_from_here(Path(result['report']))}"] if result.get("report") else []

@@ -23,10 +23,48 @@ RENAMED = {
 """Former name of a field -> what it is called now."""
 
 
+SCRATCH, CHAMPION = "scratch", "champion"
+WARM_SHARE = 5
+"""A warm start has this fraction of the steps of a full run, unless `warm_steps` says otherwise."""
+
+
 class TrainConfig(Section):
     """Optimization, batches and checkpoints."""
 
     max_steps: int = Field(1000, ge=1, description="Number of optimizer steps.")
+    from_: str = Field(
+        SCRATCH,
+        alias="from",
+        pattern=rf"^({SCRATCH}|{CHAMPION}|v[1-9][0-9]{{0,8}})$",
+        description="Adapter that training starts from. scratch is a new one. champion is the champion's, with a full "
+        "run where the policy of full_every and full_above asks for one. vN is that of this version.",
+    )
+    warm_steps: int | None = Field(
+        None,
+        ge=1,
+        description="Number of optimizer steps of a run that starts from another adapter, whose schedule they are. If "
+        "empty, a fifth of max_steps.",
+    )
+    replay_share: float = Field(
+        0.75,
+        ge=0,
+        lt=1,
+        description="Share of the examples of such a run that are drawn from the rows that the parent's data set had "
+        "already. The others are drawn from the new rows.",
+    )
+    full_every: int = Field(
+        7,
+        ge=1,
+        description="With from: champion, a full run is made after this many warm starts in a row less one. 1 makes "
+        "every run a full one.",
+    )
+    full_above: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="With from: champion, a full run is made if more than this share of the training examples changed "
+        "since the champion's.",
+    )
     max_tokens_per_batch: int = Field(
         4096,
         ge=64,
@@ -126,3 +164,7 @@ class TrainConfig(Section):
         description="Which checkpoints a run may continue from. exact asks for the same threads, device and number of "
         "processes. compatible allows others, and records that the run is no longer bit-exact.",
     )
+
+    @property
+    def steps_of_warm_start(self) -> int:
+        return self.warm_steps or max(1, self.max_steps // WARM_SHARE)

@@ -52,6 +52,12 @@ class Dataset:
         rows = self.table(task, split).select(["uid", "meta"]).to_pylist()
         return [passage_of(json.loads(row["meta"]), row["uid"]) for row in rows]
 
+    def uids(self, task: str, split: str) -> list[str]:
+        """The uid of each example, in the order of `table`; none for a task or split that is not there."""
+        if not self.manifest.sizes(split).get(task):
+            return []
+        return [str(uid) for uid in self.table(task, split).column("uid").to_pylist()]
+
     def refused(self) -> list[Refused]:
         """The first quarantined row for each reason."""
         entry = next((entry for entry in self.manifest.files if entry.path == QUARANTINE), None)

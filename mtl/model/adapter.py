@@ -78,6 +78,40 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
     config.inference_mode = training
 
 
+def copy_weights(model: PeftModel, file: Path) -> None:
+    """Give the adapter of `model`, which is attached already, the weights in `file`, bit for bit.
+
+    Errors: DamageError for an unreadable file; ModelError unless it holds exactly the tensors of this adapter.
+    """
+    import torch
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(file)
+    except SafetensorError as error:
+        raise DamageError(f"{file} is damaged: {error}") from None
+    own = get_peft_model_state_dict(model, save_embedding_layers=False)
+    unlike = sorted(name for name in own.keys() | weights.keys() if not _alike(own.get(name), weights.get(name)))
+    if unlike:
+        raise ModelError(
+            f"the adapter to start from has other tensors than this one: {unlike[0]} and {len(unlike) - 1} more",
+            field="lora",
+            hint="set lora as it was when that adapter was trained, or train.from: scratch",
+        )
+    set_peft_model_state_dict(model, weights)
+    now = get_peft_model_state_dict(model, save_embedding_layers=False)
+    if not all(
+        torch.equal(now[name].cpu(), weights[name]) for name in weights
+    ):  # peft passes by names it does not know
+        raise ModelError("the adapter to start from was not taken over as it is", field="train.from")
+
+
+def _alike(own: torch.Tensor | None, other: torch.Tensor | None) -> bool:
+    return own is not None and other is not None and (own.shape, own.dtype) == (other.shape, other.dtype)
+
+
 def load_adapter(model: T5ForConditionalGeneration, folder: Path) -> PeftModel:
     """`model` with the saved adapter, in evaluation mode. Errors: DamageError for a missing or unreadable file."""
     from peft import PeftModel

@@ -34,11 +34,16 @@ def model_folder(workspace: Workspace, config: RetrainConfig, trained: TrainedMo
     )
 
 
-def champion_model(workspace: Workspace, model: str) -> tuple[int, Path] | None:
-    """(version, folder) of the champion; None where there is none yet. An alias that a person moved counts."""
+def champion_version(workspace: Workspace, model: str) -> int | None:
+    """The champion's version; None where there is none yet. An alias that a person moved counts."""
     with contextlib.suppress(TransientError):  # MLflow is away: the journal alone says who is champion
         follow_aliases(workspace, model)
-    version = read_journal(workspace.store, model).champion
+    return read_journal(workspace.store, model).champion
+
+
+def champion_model(workspace: Workspace, model: str) -> tuple[int, Path] | None:
+    """(version, folder) of the champion; None where there is none yet."""
+    version = champion_version(workspace, model)
     if version is None:
         return None
     found = resolve_ref(f"v{version}", store=workspace.store, model=model, cache=workspace.cache)

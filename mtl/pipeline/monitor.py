@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mtl.config.retrain import RetrainConfig
-from mtl.data.dataset import Dataset, look_for_manifest, open_dataset
+from mtl.data.dataset import look_for_manifest, open_dataset
 from mtl.errors import NotFoundError
 from mtl.evaluation.report import CANDIDATE
 from mtl.pipeline.evaluate import measure
 from mtl.pipeline.models import champion_model, task_names
 from mtl.pipeline.rotation import week_of
+from mtl.pipeline.warm_start import changed_share
 from mtl.promotion import policy_from, regressions
 from mtl.release import layout
 from mtl.release.journal import read_journal
@@ -86,17 +87,5 @@ def compare_data(workspace: Workspace, config: RetrainConfig, dataset: str) -> D
     since = release.facts.fingerprint if release else None
     if since is None or look_for_manifest(store, since) is None:
         return DataChange(dataset, None, 1.0)
-    names = task_names(config)
-    now, then = (
-        {uid for name in names for uid in _uids(open_dataset(store, which, workspace.cache), name)}
-        for which in (dataset, since)
-    )
-    return DataChange(dataset, since, round(len(now ^ then) / max(1, len(now | then)), 6))
-
-
-def _uids(data: Dataset, task: str) -> list[str]:
-    """Of one task's training examples; none for a task that the data set does not have."""
-    try:
-        return [f"{task} {uid}" for uid in data.table(task, "train").column("uid").to_pylist()]
-    except NotFoundError:
-        return []
+    now, then = (open_dataset(store, which, workspace.cache) for which in (dataset, since))
+    return DataChange(dataset, since, changed_share(now, then, task_names(config)))

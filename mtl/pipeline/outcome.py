@@ -16,6 +16,7 @@ from mtl.model.base import base_sha256, resolve_base
 from mtl.pipeline.records import Evaluation, Outcome, PromotionResult, RegisteredVersion
 from mtl.settings import trainer_nodes, trainer_processes
 from mtl.store.documents import copy_key, put_document, read_document
+from mtl.training.parent import Parent
 from mtl.training.result import TrainedModel, read_result
 from mtl.workspace import Workspace
 
@@ -23,19 +24,28 @@ _log = logging.getLogger(__name__)
 _KEYS = {"evaluate", "decision", "version", "release", "champion"}
 
 
-def find_done(workspace: Workspace, config: RetrainConfig, dataset: str) -> TrainedModel | None:
-    """The result of training a data set, if all of its retrain is done; None if there is anything to do.
-
-    Found without the trainer, and so without the device.
-    """
+def run_identity(config: RetrainConfig, dataset: str, parent: Parent | None = None) -> RunIdentity:
+    """The identity that the trainer gives to a run here. parent: the version whose adapter it starts from."""
     from mtl.model.precision import device_kind  # torch takes seconds to import
     from mtl.training.plan import identity_fields
 
     nodes = trainer_nodes()
     base = base_sha256(resolve_base(config.model.base, config.model.revision))
     processes = trainer_processes() * (nodes.count if nodes else 1)
-    fields = identity_fields(config, dataset=dataset, base_sha256=base, device=device_kind(), world_size=processes)
-    identity = RunIdentity.of(config.name, fields).sha256
+    fields = identity_fields(
+        config, dataset=dataset, base_sha256=base, device=device_kind(), world_size=processes, parent=parent
+    )
+    return RunIdentity.of(config.name, fields)
+
+
+def find_done(
+    workspace: Workspace, config: RetrainConfig, dataset: str, *, parent: Parent | None = None
+) -> TrainedModel | None:
+    """The result of training a data set, if all of its retrain is done; None if there is anything to do.
+
+    Found without the trainer, and so without the device.
+    """
+    identity = run_identity(config, dataset, parent).sha256
     try:
         return read_result(workspace.store, identity) if _find(workspace, config, identity) else None
     except (DamageError, NotFoundError) as error:

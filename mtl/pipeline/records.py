@@ -1,6 +1,7 @@
 """What the steps give each other: frozen records, as JSON only where a command prints them or the store keeps them.
 
-    PreparedDataset -> TrainedModel -> Evaluation -> RegisteredVersion -> Decision -> PromotionResult -> Outcome
+    PreparedDataset -> Start -> TrainedModel -> Evaluation -> RegisteredVersion -> Decision -> PromotionResult
+    -> Outcome
 
 TrainedModel is in `mtl.training.result`, Decision in `mtl.decision`. The keys of the JSON are read by others: keys may
 be added, never renamed.
@@ -12,9 +13,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from pydantic import ConfigDict, with_config
+
 from mtl.data.manifest import DatasetManifest
 from mtl.decision import Decision, DecisionState
+from mtl.document import Line
 from mtl.evaluation.report import EvalReport
+from mtl.training.parent import Parent
 from mtl.training.result import TrainedModel
 
 
@@ -58,6 +63,30 @@ class PreparedDataset:
             "notes": [asdict(note) for note in self.notes],
             "unpromotable": [asdict(item) for item in self.unpromotable],
         }
+
+
+@with_config(ConfigDict(extra="ignore"))
+@dataclass(frozen=True, slots=True)
+class Start:
+    """parent: the version that is started from; None for a full run. reason: a sentence."""
+
+    parent: Parent | None
+    reason: Line
+
+    @property
+    def headline(self) -> str:
+        return f"warm start from v{self.parent.version}" if self.parent else "full run"
+
+    def __str__(self) -> str:
+        return f"{self.headline}: {self.reason}"
+
+    def to_json(self) -> dict[str, Any]:
+        """For `mtl retrain --json` and the store."""
+        return asdict(self)
+
+
+FULL = Start(None, "train.from is scratch.")
+"""The start where the configuration asks for no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +218,7 @@ class RetrainSummary:
     """All of one retrain. steps: step -> seconds, tries, cost. unchanged: nothing was made, all was there."""
 
     dataset: PreparedDataset
+    start: Start
     trained: TrainedModel
     outcome: Outcome
     flow_run: FlowRunRef
@@ -200,6 +230,7 @@ class RetrainSummary:
         prepared = self.dataset.to_json()
         return {
             "dataset": {name: prepared[name] for name in ("fingerprint", "counts", "quarantine", "truncated")},
+            "start": self.start.to_json(),
             "train": self.trained.to_json(),
             **self.outcome.to_json(),
             "unchanged": self.unchanged,

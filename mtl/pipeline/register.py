@@ -16,9 +16,9 @@ from mtl.evaluation.numbers import difference
 from mtl.evaluation.report import CANDIDATE, EvalReport
 from mtl.pipeline.models import model_folder
 from mtl.pipeline.pages import REPORT_PAGE
-from mtl.pipeline.records import Evaluation, PreparedDataset, RegisteredVersion
+from mtl.pipeline.records import FULL, Evaluation, PreparedDataset, RegisteredVersion, Start
 from mtl.pipeline.report import keep_page, version_page, version_text
-from mtl.pipeline.train import lineage_tags
+from mtl.pipeline.train import lineage_tags, start_tags
 from mtl.promotion import deciding, policy_from
 from mtl.registry.code_version import code_version
 from mtl.release.layout import ReleaseFacts
@@ -40,27 +40,33 @@ def register(
     trained: TrainedModel,
     evaluation: Evaluation,
     *,
+    start: Start = FULL,
     origin: Mapping[str, str] | None = None,
     reason: str = "",
 ) -> RegisteredVersion:
     """The version of a trained model, with its release. The release says what was measured; nothing is decided yet.
 
+    start: what training started from, and why; its tags are set again, as MLflow may have been away then.
     origin: tags of the run that say who started it and where.
     reason: why a person started this retrain, kept in the version's tag `started_because`.
     """
     tracker, model = workspace.tracker, config.register_.model
     folder = model_folder(workspace, config, trained)
     run = _record_run(workspace, config, dataset, trained, evaluation)
-    tracker.set_tags(run, origin or {})
+    tracker.set_tags(run, {**start_tags(start), **(origin or {})})
     measured = evaluation.to_json()
-    facts = ReleaseFacts(trained.identity, dataset.fingerprint, code_version(), metrics=measured[CANDIDATE])
+    facts = ReleaseFacts(
+        trained.identity, dataset.fingerprint, code_version(), metrics=measured[CANDIDATE], parent=trained.parent
+    )
     registry = workspace.registry(model)
     registered = registry.register(
         run, folder, identity=facts.identity, fingerprint=facts.fingerprint, code_version=facts.code_version
     )
     version = registered.version
-    if reason:
-        registry.set_tags(version, {"started_because": reason})
+    tags = {"started_because": reason} if reason else {}
+    tags |= {"started_from": f"v{trained.parent.version}"} if trained.parent else {}
+    if tags:
+        registry.set_tags(version, tags)
     page = version_page(
         workspace, config, dataset, evaluation, None, model=model, version=version, facts=facts, run=run
     )

@@ -53,6 +53,7 @@ def version_page(
             "fingerprint": facts.fingerprint,
             "code_version": facts.code_version,
             "run": run,
+            **({"started from": str(facts.parent)} if facts.parent else {}),
         },
         power=power(evaluation.report, policy_from(config.gate)),
     )

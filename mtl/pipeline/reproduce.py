@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mtl import layout
@@ -26,13 +26,14 @@ from mtl.pipeline.reproduction import Difference, FirstStep, Reproduction, first
 from mtl.pipeline.train import tell as tell_event
 from mtl.registry.code_version import code_version
 from mtl.release.layout import ReleaseManifest
-from mtl.release.provenance import DatasetHashes, Provenance, public, read_provenance
+from mtl.release.provenance import Provenance, public, read_provenance
 from mtl.release.pull import find_release, pull
 from mtl.serving.folder import BASE
 from mtl.settings import load_settings, trainer_nodes, trainer_processes
 from mtl.store.scratch import scratch
 from mtl.training.launch import launch_training
 from mtl.training.packages import installed_versions
+from mtl.training.parent import Parent, fetch_parent
 from mtl.training.plan import identity_fields
 from mtl.training.record import hardware, read_record
 from mtl.workspace import Workspace, open_workspace
@@ -65,7 +66,8 @@ def reproduce(
 
     threads: other than the recorded number. from_sources: prepare the data set again although the store has it.
     check_only: train nothing.
-    Errors: NotFoundError for a release that does not say how it was made, and for data or a base that are gone;
+    Errors: NotFoundError for a release that does not say how it was made, and for data or a base that are gone, and
+    for the version that it started from, if that is;
     ConfigError for a configuration that this version of mtl does not take; those of the training.
     """
     if trainer_nodes() is not None:
@@ -91,6 +93,7 @@ def reproduce(
         note(_of_base(run, base))
         dataset = _dataset(workspace, own, config, run, from_sources=from_sources)
         note(_of_dataset(run, dataset))
+        _bring_parent(workspace, own, run.parent)
         found, first = (None, None) if check_only else _train(own, config, dataset.fingerprint, run)
     return Reproduction(
         model=manifest.model,
@@ -137,7 +140,7 @@ def _pinned(config: RetrainConfig, run: Provenance, threads: int | None) -> Retr
 
 def _of_environment(config: RetrainConfig, run: Provenance) -> Iterator[Difference]:
     """Code, libraries, processor, threads and processes; then the packages that no identity counts."""
-    now = _fields_now(config)
+    now = _fields_now(config, run.parent)
     if now["source"] != run.fields.get("source"):
         hint = "check the recorded commit out, or install that version of mtl"
         yield Difference(
@@ -157,12 +160,12 @@ def _of_environment(config: RetrainConfig, run: Provenance) -> Iterator[Differen
     yield from _of_packages(run)
 
 
-def _fields_now(config: RetrainConfig) -> dict[str, Any]:
+def _fields_now(config: RetrainConfig, parent: Parent | None) -> dict[str, Any]:
     """What the identity of a run here would have, but for data set and base; flat and public, as the recorded ones."""
-    fields = identity_fields(config, dataset="", base_sha256="", device=device_kind(), world_size=trainer_processes())
-    found: dict[str, Any] = public(
-        {name: json.loads(text) for name, text in RunIdentity.of(config.name, fields).fields}
+    fields = identity_fields(
+        config, dataset="", base_sha256="", device=device_kind(), world_size=trainer_processes(), parent=parent
     )
+    found: dict[str, Any] = public(RunIdentity.of(config.name, fields).values())
     return found
 
 
@@ -218,7 +221,7 @@ def _dataset(
     """The data set in the store of `own`: the recorded one, or else what the sources give now."""
     if not from_sources:
         try:
-            return _copied(workspace, own, run.dataset)
+            return _copied(workspace, own, run.dataset.fingerprint, run.dataset.sha256)
         except (NotFoundError, DamageError) as error:
             _log.warning("%s: the data set is prepared again from its sources", error.message)
     try:
@@ -230,14 +233,34 @@ def _dataset(
         raise
 
 
-def _copied(workspace: Workspace, own: Workspace, recorded: DatasetHashes) -> DatasetManifest:
-    """Every file, compared with the hash in the release and in the manifest, which comes last.
+def _bring_parent(workspace: Workspace, own: Workspace, parent: Parent | None) -> None:
+    """The adapter that the version started from, and the data that it had been trained on, in the store of `own`.
+
+    Errors: NotFoundError or DamageError: nothing else can take the parent's place.
+    """
+    if parent is None:
+        return
+    try:
+        own.store.put_file(parent.key, fetch_parent(workspace.store, parent, own.cache))
+        if own.store.head(layout.dataset_manifest_key(parent.dataset)) is None:
+            _copied(workspace, own, parent.dataset)
+    except (NotFoundError, DamageError) as error:
+        error.hint = (
+            f"the version started from v{parent.version} of {parent.model}, whose adapter and data set are needed to "
+            "train it again: restore them in the store"
+        )
+        raise
+
+
+def _copied(
+    workspace: Workspace, own: Workspace, fingerprint: str, recorded: Mapping[str, str] | None = None
+) -> DatasetManifest:
+    """Every file, compared with the hash in the manifest, which comes last, and in the release (`recorded`).
 
     Errors: NotFoundError, DamageError.
     """
-    fingerprint = recorded.fingerprint
     manifest = open_dataset(workspace.store, fingerprint, workspace.cache).manifest
-    if recorded.files and {file.path: file.sha256 for file in manifest.files} != recorded.sha256:
+    if recorded and {file.path: file.sha256 for file in manifest.files} != recorded:
         raise DamageError(f"{layout.dataset_manifest_key(fingerprint)} lists other files than the release does")
     prefix, aside = layout.dataset_prefix(fingerprint), own.settings.home / "file"
     for file in manifest.files:
@@ -270,6 +293,6 @@ def _rows(source: Any) -> str:
 
 def _train(own: Workspace, config: RetrainConfig, dataset: str, run: Provenance) -> tuple[str, FirstStep | None]:
     """sha256 of the adapter of a second training, and where its losses leave those of the first."""
-    trained = launch_training(config, dataset, own.settings, tell_event)
+    trained = launch_training(config, dataset, own.settings, tell_event, parent=run.parent)
     losses = read_record(own.store, trained.identity).losses
     return str(trained.adapter_sha256), first_difference(run.losses, losses)

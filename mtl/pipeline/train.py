@@ -11,6 +11,7 @@ from typing import Any
 from mtl import layout, progress
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import FencedError
+from mtl.pipeline.records import FULL, Start
 from mtl.store.files import disk_errors
 from mtl.tracking.base import Tracker
 from mtl.tracking.recorder import Recorder
@@ -26,12 +27,14 @@ def train(
     config: RetrainConfig,
     dataset: str,
     *,
+    start: Start = FULL,
     resume: str | None = None,
     origin: Mapping[str, str] | None = None,
 ) -> TrainedModel:
     """Train on a prepared data set, resume, or find the run finished.
 
-    dataset: fingerprint. origin: tags of the MLflow run that say who started it and where.
+    dataset: fingerprint. start: what it starts from (`choose_start`). origin: tags of the MLflow run that say who
+    started it and where.
     resume: identity of a run that must be the one gone on from. Errors: MismatchError, naming the fields, if it cannot.
     """
     opening = Thread(target=lambda: workspace.tracker)
@@ -46,7 +49,7 @@ def train(
         if event["event"] == "start":
             recorder().check()
             lineage = lineage_tags(bit_exact=event["bit_exact"], continued_from=event["continued_from"])
-            recorder().start(event["identity"], tags={**lineage, **(origin or {})})
+            recorder().start(event["identity"], tags={**lineage, **start_tags(start), **(origin or {})})
         elif event["event"] == "step":
             recorder().step(event["step"], _metrics(event))
         elif event["event"] == "validation":
@@ -57,7 +60,7 @@ def train(
         tell(event)
 
     try:
-        result = launch_training(config, dataset, workspace.settings, on_event, resume=resume)
+        result = launch_training(config, dataset, workspace.settings, on_event, resume=resume, parent=start.parent)
     except FencedError:  # the run is another's now, here and in MLflow
         raise
     except BaseException:
@@ -85,6 +88,18 @@ def lineage_tags(*, bit_exact: bool, continued_from: Mapping[str, Any] | None) -
         return {}
     source, differing = continued_from["source"], ", ".join(continued_from["differing"])
     return {"bit_exact": "false", "continued_from": source, "differing": differing}
+
+
+def start_tags(start: Start) -> dict[str, str]:
+    """Tags of a run in MLflow; none for one whose configuration always starts from scratch."""
+    if start == FULL:
+        return {}
+    tags = {"start": start.headline, "start_reason": start.reason}
+    if start.parent is not None:
+        parent = start.parent
+        tags |= {"parent_version": str(parent.version), "parent_adapter_sha256": parent.adapter_sha256}
+        tags |= {"parent_dataset": parent.dataset}
+    return tags
 
 
 def _recorder(workspace: Workspace, config: RetrainConfig) -> Recorder:

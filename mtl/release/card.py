@@ -53,7 +53,7 @@ report.md and report.json hold the whole evaluation.
 | adapter sha256 | `{adapter_sha256}` |
 | run identity | {identity} |
 | data fingerprint | {fingerprint} |
-| code version | {code_version} |
+{parent}| code version | {code_version} |
 | task versions | {task_versions} |
 {provenance}
 ## Limits
@@ -120,6 +120,7 @@ def render_card(
         adapter_sha256=adapter_sha256,
         identity=code(facts.identity),
         fingerprint=code(facts.fingerprint),
+        parent=f"| started from the adapter of | {facts.parent} |\n" if facts.parent else "",
         code_version=code(facts.code_version),
         task_versions=", ".join(
             f"{escape(name)} {number}" for name, number in sorted(spec.get("task_versions", {}).items())

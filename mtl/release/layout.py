@@ -28,6 +28,7 @@ from mtl.layout import (
 from mtl.seal import unseal
 from mtl.store.base import ObjectStore, check_key
 from mtl.store.searched import searched
+from mtl.training.parent import Parent
 
 _VERSION = re.compile(r"v?([1-9][0-9]{0,8})")
 _ADAPTER = "adapter_model.safetensors"
@@ -82,12 +83,13 @@ class ReleaseFile:
 @dataclass(frozen=True, slots=True)
 class ReleaseFacts:
     """Where a version came from. `metrics` is {task: {metric: value}} of its evaluation, null for what is not finite
-    (as in the JSON of an EvalReport)."""
+    (as in the JSON of an EvalReport). `parent` is the version whose adapter its training started from."""
 
     identity: Line
     fingerprint: Line
     code_version: Line
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    parent: Parent | None = None
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -117,6 +119,8 @@ class ReleaseManifest:
 def _document(manifest: ReleaseManifest) -> dict[str, Any]:
     document: dict[str, Any] = {**asdict(manifest), **asdict(manifest.facts)}
     del document["facts"]
+    if manifest.facts.parent is None:
+        del document["parent"]
     return document
 
 

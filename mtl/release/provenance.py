@@ -28,6 +28,7 @@ from mtl.release.layout import ReleaseManifest, damaged
 from mtl.store.base import ObjectStore
 from mtl.tracking.address import redact
 from mtl.training.packages import installed
+from mtl.training.parent import Parent
 from mtl.training.record import TrainingRecord
 from mtl.training.result import TrainedModel
 
@@ -58,7 +59,7 @@ class Provenance:
     """How a version was trained. fields: of the run's identity, in public (see `public`).
 
     losses: per target token of each optimizer step; None for one that nobody measured. continued_from: the run whose
-    checkpoint it went on from, None for one that is bit-exact.
+    checkpoint it went on from, None for one that is bit-exact. parent: the version whose adapter it started from.
     """
 
     identity: Sha256
@@ -70,6 +71,7 @@ class Provenance:
     packages: dict[Line, Line]
     hardware: Line
     losses: tuple[Number | None, ...]
+    parent: Parent | None = None
 
 
 def provenance_files(
@@ -86,7 +88,7 @@ def provenance_files(
     """Name -> text of each file."""
     from mtl.release.sbom import render_sbom  # only who publishes waits for cyclonedx
 
-    fields = public({name: json.loads(text) for name, text in identity.fields})
+    fields = public(identity.values())
     values = public(config.model_dump(mode="json", by_alias=True))
     run = {
         "identity": identity.sha256,
@@ -107,6 +109,7 @@ def provenance_files(
         "hardware": record.hardware,
         "packages": dict(record.packages),
         "losses": list(record.losses),
+        **({"parent": trained.parent.to_dict()} if trained.parent else {}),
     }
     base = {"name": values["model"]["base"], "sha256": fields["base"]}
     base |= {"revision": config.model.revision} if config.model.revision else {}

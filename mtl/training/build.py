@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from mtl.config.retrain import RetrainConfig
@@ -21,6 +22,7 @@ from mtl.training.batches import RankBatches, batch_stream
 from mtl.training.compute import resolve_compute
 from mtl.training.dataset import TokenisedSplit
 from mtl.training.trainer import LoraTrainer, training_arguments
+from mtl.training.warm import replayed_order
 
 
 def build_model(config: RetrainConfig, ref: BaseRef, tasks: list[str], *, tokenizer_sha256: str | None = None) -> Any:
@@ -61,8 +63,13 @@ def _set_dropout(model: torch.nn.Module, share: float) -> None:
             module.dropout = share  # type: ignore[assignment]  # T5's attention keeps its rate as a number
 
 
-def build_trainer(config: RetrainConfig, model: Any, split: TokenisedSplit, work: Path) -> LoraTrainer:
-    """The trainer, with the batches of this rank."""
+def build_trainer(
+    config: RetrainConfig, model: Any, split: TokenisedSplit, work: Path, *, known: np.ndarray | None = None
+) -> LoraTrainer:
+    """The trainer, with the batches of this rank.
+
+    known: for a warm start, which examples the parent's data set had.
+    """
     train = config.train
     device = device_kind()
     compute = resolve_compute(
@@ -89,21 +96,7 @@ def build_trainer(config: RetrainConfig, model: Any, split: TokenisedSplit, work
         dataloader_num_workers=train.dataloader_num_workers,
     )
 
-    def stream() -> Iterator[list[int]]:
-        return batch_stream(
-            lambda epoch: split.ordered(config.data.mixture, seed=config.seed, epoch=epoch),
-            split.sources,
-            split.targets,
-            max_tokens=train.max_tokens_per_batch,
-            seed=config.seed,
-        )
-
-    batches = RankBatches(
-        stream,
-        total=train.max_steps * train.gradient_accumulation_steps,
-        rank=arguments.process_index,
-        world=arguments.world_size,
-    )
+    batches = rank_batches(config, split, known=known, rank=arguments.process_index, world=arguments.world_size)
     return LoraTrainer(
         model,
         arguments,
@@ -112,3 +105,20 @@ def build_trainer(config: RetrainConfig, model: Any, split: TokenisedSplit, work
         compute=compute,
         embedding_learning_rate=train.embedding_learning_rate,
     )
+
+
+def rank_batches(
+    config: RetrainConfig, split: TokenisedSplit, *, known: np.ndarray | None = None, rank: int = 0, world: int = 1
+) -> RankBatches:
+    """All batches of a run on one rank. known: as for `build_trainer`."""
+    train, mixture, seed = config.train, config.data.mixture, config.seed
+
+    def ordered(epoch: int) -> list[int]:
+        if known is None:
+            return split.ordered(mixture, seed=seed, epoch=epoch)
+        return replayed_order(split, mixture, known=known, replay_share=train.replay_share, seed=seed, epoch=epoch)
+
+    def stream() -> Iterator[list[int]]:
+        return batch_stream(ordered, split.sources, split.targets, max_tokens=train.max_tokens_per_batch, seed=seed)
+
+    return RankBatches(stream, total=train.max_steps * train.gradient_accumulation_steps, rank=rank, world=world)

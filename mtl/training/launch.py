@@ -28,6 +28,7 @@ from mtl.store.scratch import scratch
 from mtl.training.ending import ending_of, error_of, the_better
 from mtl.training.events import parse_event
 from mtl.training.node import announced, torchrun
+from mtl.training.parent import Parent
 from mtl.training.plan import TrainPlan
 from mtl.training.result import TrainedModel
 
@@ -42,11 +43,13 @@ def launch_training(
     on_event: Callable[[Event], None],
     *,
     resume: str | None = None,
+    parent: Parent | None = None,
 ) -> TrainedModel:
     """Train in a process of its own, so that a crash, an out-of-memory kill or a GPU fault ends only that process.
 
-    on_event gets every event as it comes. resume: identity of the run that must be gone on from. How it ended is kept
-    in `last-words/NAME.json` below MTL_HOME. A killed process is a TransientError: the run can be taken up again.
+    on_event gets every event as it comes. resume: identity of the run that must be gone on from. parent: the version
+    whose adapter is started from. How it ended is kept in `last-words/NAME.json` below MTL_HOME. A killed process is a
+    TransientError: the run can be taken up again.
     """
     with scratch(layout.home_training(settings.home)) as work:
         plan = TrainPlan(
@@ -57,6 +60,7 @@ def launch_training(
             work=str(work),
             owner=f"{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
             resume=resume,
+            parent=parent.to_dict() if parent else None,
         )
         plan.save(work / "plan.json")
         nodes = trainer_nodes()

@@ -11,12 +11,15 @@ from typing import Any
 
 from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.fingerprint import canonical_json, sha256_sources
+from mtl.training.parent import Parent, as_trained, parent_fields, parse_parent
 
 # Rooms whose code decides what the weights become.
 _SOURCE = ("mtl.training", "mtl.model", "mtl.mixture", "mtl.data.selection")
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "numpy", "safetensors")
 # Fields that change what is watched or kept, never the weights.
 _NEUTRAL = {"train.logging_steps", "train.save_steps", "train.resume", "train.dataloader_num_workers", "train.threads"}
+# What chooses the start. A run without a parent depends on none of it; of one with a parent, see `parent_fields`.
+_OF_START = {"train.from_", "train.warm_steps", "train.replay_share", "train.full_every", "train.full_above"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class TrainPlan:
     """config: of the retrain, as plain values. dataset: fingerprint. store: URI. work: folder of this process.
 
     resume: identity (or the beginning of one) of the run that must be gone on from; None: as the policy says.
+    parent: the version whose adapter is started from, as plain values; None for a new adapter.
     """
 
     config: dict[str, Any]
@@ -33,12 +37,17 @@ class TrainPlan:
     work: str
     owner: str
     resume: str | None = None
+    parent: dict[str, Any] | None = None
 
     def save(self, path: Path) -> None:
         path.write_bytes(canonical_json(asdict(self)))
 
     def parsed(self) -> RetrainConfig:
-        return parse_config(self.config)
+        """The configuration as the trainer follows it."""
+        return as_trained(parse_config(self.config), self.parent_version())
+
+    def parent_version(self) -> Parent | None:
+        return parse_parent(self.parent, "the plan's parent")
 
 
 def thread_count(configured: int | None) -> int:
@@ -47,15 +56,22 @@ def thread_count(configured: int | None) -> int:
 
 
 def identity_fields(
-    config: RetrainConfig, *, dataset: str, base_sha256: str, device: str, world_size: int
+    config: RetrainConfig,
+    *,
+    dataset: str,
+    base_sha256: str,
+    device: str,
+    world_size: int,
+    parent: Parent | None = None,
 ) -> dict[str, Any]:
     """Everything that decides the final weights bit for bit, by name, so that a mismatch can name its field."""
+    config = as_trained(config, parent)
     plain = config.model_dump(mode="json")
     fields = {
         f"{section}.{name}": value
         for section in ("model", "lora", "train")
         for name, value in plain[section].items()
-        if f"{section}.{name}" not in _NEUTRAL
+        if f"{section}.{name}" not in _NEUTRAL | _OF_START
     }
     mixture = {f"data.mixture.{name}": value for name, value in plain["data"]["mixture"].items()}
     libraries = {f"library.{name}": version(name) for name in _LIBRARIES}
@@ -71,4 +87,5 @@ def identity_fields(
         "threads": thread_count(config.train.threads),
         "device": device,
         "world_size": world_size,
+        **parent_fields(config, parent),
     }

@@ -1,7 +1,8 @@
 """One training run, from its plan to the finished checkpoint. This is all that the trainer process does:
 
 run        threads, data set, base; the run's identity; its lease on the checkpoints
-_begin     found finished, or restored from its newest good commit, or a compatible run's, or begun
+_begin     found finished, or restored from its newest good commit, or a compatible run's, or begun: with a new
+           adapter, or with that of the parent
 _train     the model with its adapter (`build`), the batches, and the callbacks beside transformers' loop:
            Progress (losses as events), StepLosses (of every step, for `mtl reproduce`), Validation (held-out loss,
            best step, early stop), Checkpoints (every save_steps, carried to the store by Uploads meanwhile)
@@ -13,6 +14,8 @@ from __future__ import annotations
 import logging
 import shutil
 import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +29,7 @@ from mtl.config.retrain import RetrainConfig
 from mtl.data.dataset import Dataset, open_dataset
 from mtl.errors import DamageError, NotFoundError, TransientError
 from mtl.fingerprint import sha256_file
-from mtl.model.adapter import trainable_parameters
+from mtl.model.adapter import copy_weights, trainable_parameters
 from mtl.model.base import BaseRef, base_sha256, resolve_base
 from mtl.model.precision import device_kind
 from mtl.store.base import ObjectStore
@@ -41,6 +44,7 @@ from mtl.training.history import read_log, result_adapter
 from mtl.training.losses import StepLosses
 from mtl.training.machine import keep_freed_memory
 from mtl.training.packages import installed_versions
+from mtl.training.parent import Parent, fetch_parent
 from mtl.training.plan import TrainPlan, identity_fields, thread_count
 from mtl.training.record import TrainingRecord, hardware, keep_record, read_record
 from mtl.training.result import TrainedModel, keep_result, read_result
@@ -48,6 +52,7 @@ from mtl.training.resume import Start, start_run
 from mtl.training.trainer import LoraTrainer
 from mtl.training.uploads import Uploads
 from mtl.training.validation import Validation, held_out_batches
+from mtl.training.warm import known_examples
 
 _log = logging.getLogger(__name__)
 
@@ -61,18 +66,36 @@ def run(plan: TrainPlan, events: EventWriter) -> TrainedModel | None:
     store = open_store(plan.store)
     data = open_dataset(store, plan.dataset, Path(plan.cache))
     ref = resolve_base(config.model.base, config.model.revision)
-    identity = _identity(config, plan.dataset, ref)
+    identity = _identity(config, plan, ref)
     checkpoints = CheckpointStore(store, identity, plan.owner)
     ranks.join(device_kind())
     begin: Start | Literal["done"] = ranks.told(_begin(plan, config, store, checkpoints) if ranks.is_leader() else None)
     if begin != "done":
         _bring(begin, checkpoints)
-        result, losses = _train(config, data, ref, checkpoints, start=begin, events=events, stop=stop, work=work)
+        result, losses = _train(
+            config, data, ref, checkpoints, start=begin, warm=_warm(plan, store), events=events, stop=stop, work=work
+        )
         if ranks.is_leader():
             checkpoints.finish(result.steps)
             keep_record(store, _record(plan, identity, losses))
             keep_result(store, result)
     return read_result(store, identity.sha256) if ranks.is_leader() else None
+
+
+@dataclass(frozen=True)
+class _WarmStart:
+    """parent: whose adapter is started from. data: what it was trained on. fetch: gives its adapter."""
+
+    parent: Parent
+    data: Dataset
+    fetch: Callable[[], Path]
+
+
+def _warm(plan: TrainPlan, store: ObjectStore) -> _WarmStart | None:
+    parent, cache = plan.parent_version(), Path(plan.cache)
+    if parent is None:
+        return None
+    return _WarmStart(parent, open_dataset(store, parent.dataset, cache), lambda: fetch_parent(store, parent, cache))
 
 
 def _record(plan: TrainPlan, identity: RunIdentity, losses: tuple[float | None, ...]) -> TrainingRecord:
@@ -124,9 +147,14 @@ def _is_done(checkpoints: CheckpointStore, store: ObjectStore, work: Path) -> bo
     return told == (last.step, sha256_file(result_adapter(restored.folder)))
 
 
-def _identity(config: RetrainConfig, dataset: str, ref: BaseRef) -> RunIdentity:
+def _identity(config: RetrainConfig, plan: TrainPlan, ref: BaseRef) -> RunIdentity:
     fields = identity_fields(
-        config, dataset=dataset, base_sha256=base_sha256(ref), device=device_kind(), world_size=ranks.world_size()
+        config,
+        dataset=plan.dataset,
+        base_sha256=base_sha256(ref),
+        device=device_kind(),
+        world_size=ranks.world_size(),
+        parent=plan.parent_version(),
     )
     return RunIdentity.of(config.name, fields)
 
@@ -138,6 +166,7 @@ def _train(
     checkpoints: CheckpointStore,
     *,
     start: Start,
+    warm: _WarmStart | None,
     events: EventWriter,
     stop: StopRequest,
     work: Path,
@@ -147,7 +176,10 @@ def _train(
     split = TokenisedSplit(data, "train", tasks)
     set_seed(config.seed)
     model = build_model(config, ref, tasks, tokenizer_sha256=data.manifest.tokenizer["sha256"])
-    trainer = build_trainer(config, model, split, work)
+    if warm and start.folder is None:
+        copy_weights(model, warm.fetch())
+    known = known_examples(data, warm.data, tasks) if warm else None
+    trainer = build_trainer(config, model, split, work, known=known)
     progress = Progress(events.emit)
     progress.loss, speeds_before = read_log(start.folder)  # of tasks that none of the steps to come may show
     validation = _validation(config, data, tasks, trainer=trainer, resumed=start.folder, events=events, work=work)
@@ -184,6 +216,7 @@ def _train(
         continued_from=start.lineage,
         tokens_per_second=round(statistics.median(speeds), 1) if speeds else None,
         loss=progress.loss,
+        parent=warm.parent if warm else None,
         **(validation.summary() if validation else {}),
     )
     return result, tuple(losses.values)

@@ -13,6 +13,7 @@ from mtl.document import Flag, Line, Number, Sha256, Size, check_record
 from mtl.errors import DamageError
 from mtl.store.base import ObjectStore
 from mtl.store.documents import put_document, read_document
+from mtl.training.parent import Parent
 
 _AGAIN = "train again: it is made again from the run's last commit"
 
@@ -33,6 +34,7 @@ class TrainedModel:
 
     resumed_from: the step that the last process went on from. bit_exact: False if it went on from a run that differs
     (`continued_from`). loss, validation: task -> loss, at the end. best, stopped_early: where validation was on.
+    parent: the version whose adapter it started from, if any.
     """
 
     identity: Sha256
@@ -47,11 +49,12 @@ class TrainedModel:
     validation: dict[Line, Number] | None = None
     best: BestStep | None = None
     stopped_early: Flag | None = None
+    parent: Parent | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The document of `mtl train --json`; without what the run has nothing of."""
         document = asdict(self) | {"continued_from": self.continued_from.to_dict() if self.continued_from else None}
-        for name in ("validation", "best", "stopped_early"):
+        for name in ("validation", "best", "stopped_early", "parent"):
             if document[name] is None:
                 del document[name]
         return document

@@ -15,6 +15,7 @@ Here, each test named after its row, with real processes, signals, disks and a p
     -            test_resume          every place of an epoch, accumulated or not, with and without loader workers
     48           test_planted         pickles planted in a checkpoint whose hashes are right
     38           test_changes         a changed configuration, library, data set; what `compatible` may do
+    62 63        test_warm            a start from the champion: killed at any write; a parent damaged, forged, gone
     55           test_left_behind     a retrain stopped or killed: its Prefect server, its trainer, its caller's pipe
 
 Elsewhere:
@@ -53,6 +54,7 @@ Elsewhere:
     58           tests/cli/test_embedding.py           several first Prefect servers of a home, one of them killed
     58           tests/mlflow_backend/test_faults.py         several writers of one row of MLflow's SQLite
     59           tests/cli/test_embedding.py           a page of another origin, a name pointed at loopback, no login
+    62           tests/training/test_warm_process.py   the same in trainers of one and of two processes
     39           tests/training/test_process.py        a loss that is not finite; tests/test_promotion.py: bad metrics
 
 Not here: 30, 31 and the server's half of 32 and 37 need a Prefect server, 33 needs PostgreSQL; they belong to the tests
