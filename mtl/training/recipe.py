@@ -160,7 +160,7 @@ def _train(
         events.emit("commit", step=step)
 
     uploads = Uploads(commit)
-    losses = StepLosses(trainer.take_step, resumed=start.folder, step=start.step)
+    losses = StepLosses(trainer.meter.take_steps, resumed=start.folder, step=start.step)
     trainer.add_callback(progress)
     trainer.add_callback(losses)
     if validation:
