@@ -152,22 +152,19 @@ def test_the_host_never_waits_for_a_device_in_the_fused_layout() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
-def test_compiled_it_is_the_same_function_for_all_shapes_and_modes(bf16: bool) -> None:
+def test_compiled_it_is_the_same_function_for_other_shapes_too() -> None:
     plain, compiled = adapted(), adapted()
     for model, compile in ((plain, False), (compiled, True)):
-        install(model.get_base_model(), layout="fused", bf16=bf16, chunk=7, compile=compile)
-    for sources, targets in (((9, 30, 17), (5, 12, 3)), ((40, 3), (20, 33)), ((50, 60, 7, 8), (5, 12, 3, 4))):
+        install(model.get_base_model(), layout="fused", bf16=False, chunk=7, compile=compile)
+    for sources, targets in (((9, 30, 17), (5, 12, 3)), ((50, 60, 7, 8), (5, 12, 3, 40))):
         inputs = batch(sources, targets)
-        for model in (plain, compiled):
-            model.zero_grad()
+        plain.zero_grad()
+        compiled.zero_grad()
         wanted, got = plain(**inputs), compiled(**inputs)
-        torch.testing.assert_close(got.sum(), wanted.sum(), rtol=1e-3 if bf16 else 1e-5, atol=0)
+        torch.testing.assert_close(got, wanted, rtol=1e-5, atol=0)
         expected = gradients(plain, wanted)
         for name, grad in gradients(compiled, got).items():
-            assert torch.nn.functional.cosine_similarity(grad.flatten(), expected[name].flatten(), dim=0) > 0.99, name
-        with torch.no_grad():
-            torch.testing.assert_close(compiled(**inputs).sum(), wanted.sum(), rtol=1e-3 if bf16 else 1e-5, atol=0)
+            assert (grad - expected[name]).abs().max() <= 1e-5 * expected[name].abs().max(), name
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 64])
