@@ -61,7 +61,8 @@ def step(
     """(loss, gradients) of one batch. layout None: transformers' own forward pass."""
     model = adapted(shape).to(DEVICE)
     if layout is not None:
-        install(model.get_base_model(), layout=layout, bf16=precision == "bf16", chunk=1000, compile=compile)
+        install(model.get_base_model(), layout=layout, bf16=precision == "bf16", chunk=1000,
+            backend="inductor" if compile else None)
     inputs = batch(6 if shape == "tiny" else 16)
     with torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=precision == "bf16"):
         if layout is not None:

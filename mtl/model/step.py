@@ -13,11 +13,11 @@ from mtl.model.padded import PaddedT5, WholeT5
 
 
 def install(
-    model: Any, *, layout: str, bf16: bool, chunk: int, recompute: bool = False, compile: bool = False
+    model: Any, *, layout: str, bf16: bool, chunk: int, recompute: bool = False, backend: str | None = None
 ) -> None:
     """From here on the forward pass of `model`, which is on its device, gives a loss for each row.
 
-    layout: packed, padded or fused. compile: whether the fused layout is compiled. bf16: whether products are in bf16. chunk: target tokens with logits at a time.
+    layout: packed, padded or fused. backend: of torch.compile, for the fused layout. bf16: whether products are in bf16. chunk: target tokens with logits at a time.
     recompute: gradient checkpointing (Chen et al. 2016): only the input of a block is kept for its gradient.
     """
     dtype = torch.bfloat16 if bf16 else torch.float32
@@ -25,7 +25,7 @@ def install(
     if why_not(model):
         engine = WholeT5(model)
     elif layout == "fused":
-        engine = FusedT5(model, dtype=dtype, chunk=chunk, compile=compile)
+        engine = FusedT5(model, dtype=dtype, chunk=chunk, backend=backend)
     else:
         engine = (PackedT5 if layout == "packed" else PaddedT5)(model, dtype=dtype, chunk=chunk)
     if recompute:

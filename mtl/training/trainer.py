@@ -51,7 +51,7 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
             bf16=compute.bf16,
             chunk=compute.loss_chunk,
             recompute=compute.gradient_checkpointing,
-            compile=compute.compile,
+            backend="inductor" if compute.compile else None,
         )
         # compute_loss below divides by the token count of the whole accumulated step.
         self.model_accepts_loss_kwargs = True
