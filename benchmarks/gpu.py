@@ -62,6 +62,7 @@ def main() -> int:
 def run_part(name: str, *, tiny: bool, seconds: float) -> dict[str, Any]:
     """What the part found, its seconds, and `failed`: it ended with an error, took too long, or a check did not hold."""
     file, limit = PARTS[name]
+    limit *= 5 if tiny else 1  # a busy CPU
     if seconds < 1:
         return {"failed": True, "error": "not run: the time for all parts was used up"}
     command = [sys.executable, str(Path(__file__).with_name(file)), name, *(["--tiny"] if tiny else [])]

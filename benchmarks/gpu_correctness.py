@@ -63,7 +63,7 @@ def step(
     if layout is not None:
         install(model.get_base_model(), layout=layout, bf16=precision == "bf16", chunk=1000,
             backend="inductor" if compile else None)
-    inputs = batch(6 if shape == "tiny" else 16)
+    inputs = batch(4, 70, 40) if shape == "tiny" else batch(16, 512, 256)
     with torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=precision == "bf16"):
         if layout is not None:
             loss = model(**inputs).sum()
@@ -91,16 +91,16 @@ def adapted(shape: str) -> Any:
     return model.eval()
 
 
-def batch(rows: int) -> dict[str, torch.Tensor]:
-    """Rows of 40 to 512 source and 10 to 256 target tokens, each with a task token in front."""
+def batch(rows: int, longest: int, target: int) -> dict[str, torch.Tensor]:
+    """Rows of 10 to `longest` source and `target` to 5 target tokens, each with a task token in front."""
     random = torch.Generator().manual_seed(1)
-    sources, targets = torch.linspace(40, 512, rows).int().tolist(), torch.linspace(256, 10, rows).int().tolist()
+    sources, targets = torch.linspace(10, longest, rows).int().tolist(), torch.linspace(target, 5, rows).int().tolist()
     ids = torch.zeros(rows, max(sources), dtype=torch.long)
     labels = torch.full((rows, max(targets)), IGNORED)
-    for row, (source, target) in enumerate(zip(sources, targets, strict=True)):
-        ids[row, :source] = torch.randint(200, 32000, (source,), generator=random)
+    for row, (read, written) in enumerate(zip(sources, targets, strict=True)):
+        ids[row, :read] = torch.randint(200, 32000, (read,), generator=random)
         ids[row, 0] = TOKENS[row % 2]
-        labels[row, :target] = torch.randint(200, 32000, (target,), generator=random)
+        labels[row, :written] = torch.randint(200, 32000, (written,), generator=random)
     return {"input_ids": ids.to(DEVICE), "attention_mask": (ids != 0).long().to(DEVICE), "labels": labels.to(DEVICE)}
 
 

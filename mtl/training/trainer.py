@@ -190,7 +190,7 @@ def training_arguments(
     dataloader_num_workers: int,
 ) -> Seq2SeqTrainingArguments:
     """Arguments of transformers' trainer. Retention, resume and signals are ours, so its own are off."""
-    return Seq2SeqTrainingArguments(
+    arguments = Seq2SeqTrainingArguments(
         output_dir=str(work / "trainer"),
         seed=seed,
         data_seed=seed,
@@ -215,3 +215,6 @@ def training_arguments(
         report_to=[],
         disable_tqdm=True,
     )
+    if device == "cuda":
+        arguments._n_gpu = 1  # of a machine with several, one process takes one: else torch's DataParallel has them all
+    return arguments
