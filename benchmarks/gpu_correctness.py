@@ -61,8 +61,13 @@ def step(
     """(loss, gradients) of one batch. layout None: transformers' own forward pass."""
     model = adapted(shape).to(DEVICE)
     if layout is not None:
-        install(model.get_base_model(), layout=layout, bf16=precision == "bf16", chunk=1000,
-            backend="inductor" if compile else None)
+        install(
+            model.get_base_model(),
+            layout=layout,
+            bf16=precision == "bf16",
+            chunk=1000,
+            backend="inductor" if compile else None,
+        )
     inputs = batch(4, 70, 40) if shape == "tiny" else batch(16, 512, 256)
     with torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=precision == "bf16"):
         if layout is not None:
@@ -82,9 +87,7 @@ def adapted(shape: str) -> Any:
         **SHAPES[shape],
     )  # fmt: skip
     lora: dict[str, Any] = {"target_modules": ["q", "v"], "rslora": False, "dropout": 0.0}
-    model = attach_lora(
-        T5ForConditionalGeneration(config), TOKENS, r=8, alpha=16, base_name="x", revision=None, **lora
-    )
+    model = attach_lora(T5ForConditionalGeneration(config), TOKENS, r=8, alpha=16, base_name="x", revision=None, **lora)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.02)
@@ -149,16 +152,17 @@ def processes(home: Path, shape: str) -> dict[str, Any]:
 def small(home: Path, shape: str, *, dropout: float = 0.05) -> tuple[RetrainConfig, str]:
     """A training of six steps in the fused layout, and the fingerprint of its data set."""
     base = save_shape(home / shape, shape)
-    train = {"max_steps": 6, "save_steps": 2, "layout": "fused", "max_tokens_per_batch": 1500 if DEVICE == "cpu" else 8192}
-    config = configuration(base, **train)
-    few = [source.model_copy(update={"uri": "demo", "rows": {"train": 60, "validation": 8}}) for source in config.data.sources]
-    config = config.model_copy(
-        update={
-            "data": config.data.model_copy(update={"sources": few}),
-            "lora": config.lora.model_copy(update={"dropout": dropout}),
-        }
-    )
+    tokens = 1500 if DEVICE == "cpu" else 8192
+    config = few(configuration(base, max_steps=6, save_steps=2, layout="fused", max_tokens_per_batch=tokens))
+    config = config.model_copy(update={"lora": config.lora.model_copy(update={"dropout": dropout})})
     return config, prepared(config, home).manifest.fingerprint
+
+
+def few(config: RetrainConfig) -> RetrainConfig:
+    """The same with a few rows of the demo's texts."""
+    update = {"uri": "demo", "rows": {"train": 60, "validation": 8}}
+    sources = [source.model_copy(update=update) for source in config.data.sources]
+    return config.model_copy(update={"data": config.data.model_copy(update={"sources": sources})})
 
 
 def train(home: Path, name: str, config: RetrainConfig, dataset: str, *, kill_at: int | None = None) -> dict[str, Any]:

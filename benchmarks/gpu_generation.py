@@ -49,7 +49,11 @@ def generation(*, tiny: bool, compile: bool) -> dict[str, Any]:
         seconds = time.perf_counter() - began
         tokens = sum(len(ids) - 1 for ids in tokenizer(written[name])["input_ids"])
         peak = None if tiny else torch.cuda.max_memory_allocated() // 2**20
-        found[name] = {"seconds": round(seconds, 3), "tokens_per_second": round(tokens / seconds, 1), "peak_gpu_mb": peak}
+        found[name] = {
+            "seconds": round(seconds, 3),
+            "tokens_per_second": round(tokens / seconds, 1),
+            "peak_gpu_mb": peak,
+        }
     equal = sum(a == b for a, b in zip(written["seed"], written["ours fp32"], strict=True)) / len(inputs)
     return {
         "device": "cpu" if tiny else torch.cuda.get_device_name(),
@@ -59,7 +63,9 @@ def generation(*, tiny: bool, compile: bool) -> dict[str, Any]:
     }
 
 
-def predicted(model: Any, tokenizer: Any, inputs: list[str], limit: int, precision: Precision, rows: int = 0) -> list[str]:
+def predicted(
+    model: Any, tokenizer: Any, inputs: list[str], limit: int, precision: Precision, rows: int = 0
+) -> list[str]:
     """Texts of the predictor; with `rows`, that many inputs at a time in their order."""
     options: dict[str, Any] = {"max_new_tokens": limit, "max_input_tokens": 512, "precision": precision}
     parts = [inputs[at : at + rows] for at in range(0, len(inputs), rows)] if rows else [inputs]

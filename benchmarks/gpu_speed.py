@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from bench_train import Side
+from gpu_correctness import few
 from training_flops import training_flops
 from training_sides import RANK, SHAPES, SHARED, configuration, prepared, save_shape
 
@@ -31,7 +32,8 @@ def speed(home: Path, *, tiny: bool, compile: bool) -> dict[str, Any]:
     """Medians over the rounds; `ratio` is ours over the seed recipe's."""
     shape, device = ("tiny", "cpu") if tiny else ("base", "cuda")
     base = save_shape(home / shape, shape)
-    dataset = prepared(configuration(base), home).manifest.fingerprint
+    config = few(configuration(base)) if tiny else configuration(base)
+    dataset = prepared(config, home).manifest.fingerprint
     options: dict[str, Any] = {"device": device, "tokens": 1500 if tiny else 65536}
     ours = {"layout": "fused", "torch_compile": compile, **LOG_SELDOM}
     sides = {
@@ -55,9 +57,11 @@ def speed(home: Path, *, tiny: bool, compile: bool) -> dict[str, Any]:
     return {
         "device": "cpu" if tiny else torch.cuda.get_device_name(),
         "shape": shape,
-        "data": "real" if SHARED.is_dir() else "demo",
+        "data": "real" if SHARED.is_dir() and not tiny else "demo",
         "tokens_per_second": tokens,
-        "padding": {name: 1 - _median(found, lambda turn: turn["tokens"] / turn["padded"]) for name, found in turns.items()},
+        "padding": {
+            name: 1 - _median(found, lambda turn: turn["tokens"] / turn["padded"]) for name, found in turns.items()
+        },
         "flops_per_second": flops,
         "mfu": round(flops["ours"] / peak, 4) if peak else None,
         "peak_gpu_mb": {name: found[-1]["peak_gpu_mb"] for name, found in turns.items()},

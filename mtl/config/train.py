@@ -79,7 +79,8 @@ class TrainConfig(Section):
         "saves most of the memory.",
     )
     torch_compile: bool = Field(
-        False, description="Compile the model with torch.compile (padded and fused layout). It takes minutes at the start."
+        False,
+        description="Compile the model with torch.compile (padded and fused layout). It takes minutes at the start.",
     )
     save_steps: int = Field(50, ge=1, description="A checkpoint is saved every this many optimizer steps.")
     logging_steps: int = Field(10, ge=1, description="The losses are logged every this many optimizer steps.")

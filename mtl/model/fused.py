@@ -3,7 +3,7 @@
 Same function as transformers' padded forward pass (tests hold them together). It shares the products and norms of
 `mtl.model.packed`, and differs where that one makes a GPU wait: attention is one call of torch's fused kernel for all
 examples instead of a loop over them, and nothing here depends on values that are on the device, so that the host
-never waits for it. For the same reason torch.compile can take encoder and decoder as one graph.
+never waits for it. For the same reason torch.compile takes a block as one graph, for all layers and shapes.
 """
 
 from __future__ import annotations
@@ -37,16 +37,15 @@ class Grid:
 class FusedT5:
     """`losses` of a model whose base is frozen. Parameters as of PackedT5; backend: of torch.compile, None: not used."""
 
-    def __init__(self, model: T5ForConditionalGeneration, *, dtype: torch.dtype, chunk: int, backend: str | None) -> None:
+    def __init__(
+        self, model: T5ForConditionalGeneration, *, dtype: torch.dtype, chunk: int, backend: str | None
+    ) -> None:
         cast_frozen(model, dtype)
         self._model = model
         self._dtype = dtype
         self._chunk = chunk
-        self._encoder = Stack(model.encoder, attend_rows)
-        self._decoder = Stack(model.decoder, attend_rows)
-        self._states = self._forward
-        if backend is not None:
-            self._states = torch.compile(self._forward, dynamic=True, fullgraph=True, backend=backend)
+        self._encoder = Stack(model.encoder, attend_rows, backend)
+        self._decoder = Stack(model.decoder, attend_rows, backend)
 
     def losses(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> Tensor:
         """As `mtl.model.padded` has it."""
@@ -56,26 +55,15 @@ class FusedT5:
         sources, targets = input_ids.shape[1], labels.shape[1]
         hidden = torch.zeros(attention_mask.shape, dtype=self._dtype, device=labels.device)
         hidden = hidden.masked_fill_(attention_mask == 0, -torch.inf)[:, None, None, :]
-        states = self._states(
-            embed(model.encoder.embed_tokens, input_ids.flatten()).view(*input_ids.shape, -1),
-            embed(model.decoder.embed_tokens, shifted(labels, model.config).flatten()).view(*labels.shape, -1),
-            hidden,
-            self._encoder.position_bias(sources)[:, :, :sources, :sources].to(self._dtype).contiguous(),
-            self._decoder.position_bias(targets)[:, :, :targets, :targets].to(self._dtype).contiguous(),
-        )
+        rows, source_bias = Grid(len(labels), sources, hidden), self._encoder.position_bias(sources)
+        read = embed(model.encoder.embed_tokens, input_ids.flatten())
+        bias = source_bias[:, :, :sources, :sources].to(self._dtype) + hidden
+        memory = self._encoder(read, rows, bias, self._dtype).to(self._dtype)
+        # Causal, which is enough: padding is at the end, so it is seen by padding alone.
+        causal = self._decoder.position_bias(targets)[:, :, :targets, :targets].to(self._dtype).contiguous()
+        written = embed(model.decoder.embed_tokens, shifted(labels, model.config).flatten())
+        states = self._decoder(written, Grid(len(labels), targets), causal, self._dtype, (memory, rows))
         return self._row_losses(states, labels)
-
-    def _forward(self, read: Tensor, written: Tensor, hidden: Tensor, encoder_bias: Tensor, bias: Tensor) -> Tensor:
-        """read [rows, source, width], written [rows, target, width] to the decoder's output [rows x target, width].
-
-        encoder_bias [1, heads, source, source]; bias [1, heads, target, target], causal: padding, which is at the end,
-        is seen by padding alone. Each size is that of a dimension of its own: as a product of two it would be compiled
-        for a single value.
-        """
-        sources = Grid(read.shape[0], read.shape[1], hidden)
-        targets = Grid(written.shape[0], written.shape[1])
-        memory = self._encoder(read.flatten(0, 1), sources, encoder_bias + hidden, self._dtype).to(self._dtype)
-        return self._decoder(written.flatten(0, 1), targets, bias, self._dtype, (memory, sources))
 
     def _row_losses(self, states: Tensor, labels: Tensor) -> Tensor:
         """As `padded.row_losses`, but padding is computed and left out of the sum: to skip it is to wait for it."""

@@ -110,10 +110,13 @@ class Attention:
 
 
 class Stack:
-    """The blocks of an encoder or decoder."""
+    """The blocks of an encoder or decoder. backend: of torch.compile, which compiles one block for all; None: not."""
 
-    def __init__(self, stack: Any, attend: Attend = attend) -> None:
+    def __init__(self, stack: Any, attend: Attend = attend, backend: str | None = None) -> None:
         self._stack = stack
+        self._block = _block
+        if backend is not None:
+            self._block = torch.compile(_block, dynamic=True, backend=backend)
         self._first = stack.block[0].layer[0].SelfAttention
         self._bias: Tensor | None = None
         self._layers = [[_sublayer(layer, attend) for layer in block.layer] for block in stack.block]
@@ -126,24 +129,14 @@ class Stack:
         bias: of the positions, see `position_bias`.
         """
         share = self._stack.dropout.p if self._stack.training else 0.0
-
-        def block(x: Tensor, layers: list[tuple[Any, Attention | FeedForward]]) -> Tensor:
-            for norm, work in layers:
-                normed = rms_norm(x, norm.weight, norm.variance_epsilon, dtype)
-                if isinstance(work, FeedForward):
-                    y = work(normed, drop=share)
-                elif work.is_cross:
-                    assert memory is not None
-                    y = work.across(normed, memory[0], lengths, memory[1], drop=share)
-                else:
-                    y = work.within(normed, lengths, bias, drop=share)
-                x = x + dropout(y, share)
-            return x
-
+        rest = (lengths, bias, dtype, memory, share)
         x = dropout(x, share)
         recompute = self._stack.gradient_checkpointing and self._stack.training
         for layers in self._layers:
-            x = checkpoint(block, x, layers, use_reentrant=False) if recompute else block(x, layers)
+            if recompute:
+                x = checkpoint(self._block, x, layers, *rest, use_reentrant=False)
+            else:
+                x = self._block(x, layers, *rest)
         norm = self._stack.final_layer_norm
         return dropout(rms_norm(x, norm.weight, norm.variance_epsilon, torch.float32), share)
 
@@ -157,6 +150,29 @@ class Stack:
             return bias
         assert self._bias is not None
         return self._bias
+
+
+def _block(
+    x: Tensor,
+    layers: list[tuple[Any, Attention | FeedForward]],
+    lengths: Any,
+    bias: Tensor,
+    dtype: torch.dtype,
+    memory: tuple[Tensor, Any] | None,
+    share: float,
+) -> Tensor:
+    """One block. Parameters as of Stack; share: of dropout."""
+    for norm, work in layers:
+        normed = rms_norm(x, norm.weight, norm.variance_epsilon, dtype)
+        if isinstance(work, FeedForward):
+            y = work(normed, drop=share)
+        elif work.is_cross:
+            assert memory is not None
+            y = work.across(normed, memory[0], lengths, memory[1], drop=share)
+        else:
+            y = work.within(normed, lengths, bias, drop=share)
+        x = x + dropout(y, share)
+    return x
 
 
 class FeedForward:

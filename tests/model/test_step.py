@@ -152,13 +152,13 @@ def test_the_host_never_waits_for_a_device_in_the_fused_layout() -> None:
 
 
 @pytest.mark.slow
-def test_it_compiles_to_one_graph_for_all_shapes() -> None:
-    """Without the backend that writes code, which takes a CPU minutes; fullgraph makes each break an error."""
+def test_a_block_is_compiled_once_for_all_shapes_and_layers_and_without_a_break() -> None:
+    """Without the backend that writes code, which takes a CPU minutes."""
     plain, compiled = adapted(), adapted()
     for model, backend in ((plain, None), (compiled, "aot_eager")):
         install(model.get_base_model(), layout="fused", bf16=False, chunk=7, backend=backend)
     torch._dynamo.utils.counters.clear()
-    for sources, targets in (((9, 30, 17), (5, 12, 3)), ((50, 60, 7, 8), (5, 12, 3, 40)), ((100, 5), (3, 70))):
+    for sources, targets in (((9, 30, 40), (5, 12, 3)), ((50, 60, 7, 8), (5, 12, 3, 40))):
         inputs = batch(sources, targets)
         plain.zero_grad()
         compiled.zero_grad()
@@ -167,7 +167,9 @@ def test_it_compiles_to_one_graph_for_all_shapes() -> None:
         expected = gradients(plain, wanted)
         for name, grad in gradients(compiled, got).items():
             assert (grad - expected[name]).abs().max() <= 1e-5 * expected[name].abs().max(), name
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 2
+    assert not torch._dynamo.utils.counters["graph_break"]
+    # The encoder's block, and the decoder's with and without a gradient of its input.
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 3
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 64])
