@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def run_part(name: str, *, tiny: bool, seconds: float) -> dict[str, Any]:
-    """What the part found, its seconds, and `failed`: it ended with an error, took too long, or a check did not hold."""
+    """What the part found, its seconds, and `failed`: an error, too much time, or a check that did not hold."""
     file, limit = PARTS[name]
     limit *= 5 if tiny else 1  # a busy CPU
     if seconds < 1:

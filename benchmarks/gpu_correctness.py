@@ -40,14 +40,14 @@ GRADIENT, COSINE = 1e-4, 0.99
 TOKENS = [150, 151]
 
 
-def losses(shape: str, *, compile: bool) -> dict[str, Any]:
+def losses(shape: str, *, compiled: bool) -> dict[str, Any]:
     """For each precision and layout, how far loss and gradients are from transformers'."""
     found: dict[str, Any] = {}
     checks: dict[str, bool] = {}
     for precision in LOSS:
         wanted, expected = step(shape, precision, None)
-        for layout in ("fused",) if compile else LAYOUTS:
-            got, gradients = step(shape, precision, layout, compile=compile)
+        for layout in ("fused",) if compiled else LAYOUTS:
+            got, gradients = step(shape, precision, layout, compiled=compiled)
             name = f"{precision} {layout}"
             found[name] = compared(got, wanted, gradients, expected)
             near = found[name]["gradient"] <= GRADIENT if precision == "fp32" else found[name]["cosine"] >= COSINE
@@ -56,7 +56,7 @@ def losses(shape: str, *, compile: bool) -> dict[str, Any]:
 
 
 def step(
-    shape: str, precision: str, layout: str | None, *, compile: bool = False
+    shape: str, precision: str, layout: str | None, *, compiled: bool = False
 ) -> tuple[float, dict[str, torch.Tensor]]:
     """(loss, gradients) of one batch. layout None: transformers' own forward pass."""
     model = adapted(shape).to(DEVICE)
@@ -66,7 +66,7 @@ def step(
             layout=layout,
             bf16=precision == "bf16",
             chunk=1000,
-            backend="inductor" if compile else None,
+            backend="inductor" if compiled else None,
         )
     inputs = batch(4, 70, 40) if shape == "tiny" else batch(16, 512, 256)
     with torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=precision == "bf16"):
@@ -206,7 +206,7 @@ def main() -> None:
     name, shape = sys.argv[1], "tiny" if "--tiny" in sys.argv else "small"
     with tempfile.TemporaryDirectory() as folder:
         if name in ("losses", "compiled"):
-            found = losses(shape, compile=name == "compiled")
+            found = losses(shape, compiled=name == "compiled")
         else:
             found = (resumed if name == "resume" else processes)(Path(folder), shape)
     print(json.dumps(found))

@@ -25,11 +25,11 @@ from mtl.model.tokenizer import load_tokenizer
 Side = Callable[[], list[str]]
 
 
-def generation(*, tiny: bool, compile: bool) -> dict[str, Any]:
+def generation(*, tiny: bool, compiled: bool) -> dict[str, Any]:
     """Seconds and tokens a second of each side, its second run; peak memory; the share of equal texts in fp32."""
     device = "cpu" if tiny else "cuda"
     model, tokenizer = model_of("tiny" if tiny else "base", device)
-    if compile:
+    if compiled:
         model.forward = torch.compile(model.forward, dynamic=True)
     inputs = texts(tokenizer, 8 if tiny else 128, 40 if tiny else 500)
     limit = 12 if tiny else 64
@@ -98,7 +98,7 @@ def main() -> None:
     tiny = "--tiny" in sys.argv
     if not tiny and not torch.cuda.is_available():
         raise SystemExit("no GPU: --tiny runs on a CPU")
-    print(json.dumps(generation(tiny=tiny, compile=sys.argv[1] == "compiled_generation")))
+    print(json.dumps(generation(tiny=tiny, compiled=sys.argv[1] == "compiled_generation")))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 FLAN-T5-base's shape with random weights, bf16, 512/256 tokens; the seed recipe (training_sides.py) as it was: fp32,
 four examples at a time. The sides are processes of their own and take turns, step by step; medians.
 
-MFU = FLOPs the model needs for the real tokens of a step / (seconds of the step x the card's dense bf16 peak). The FLOPs
-are those of training_flops.py: 4 for each frozen weight and token (forward, and the gradient of its input), 6 for each
-trained one, and 12 x inner width for each layer and pair of tokens. Padding and what is computed twice do not count.
+MFU = FLOPs the model needs for the real tokens of a step / (seconds of the step x the card's dense bf16 peak). These
+FLOPs are those of training_flops.py: 4 for each frozen weight and token (forward, and the gradient of its input), 6
+for each trained one, and 12 x inner width for each layer and pair of tokens. Padding and what is computed twice do not count.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12}
 LOG_SELDOM = {"logging_steps": 1000}  # as a real training does; the turns wait for the device anyway
 
 
-def speed(home: Path, *, tiny: bool, compile: bool) -> dict[str, Any]:
+def speed(home: Path, *, tiny: bool, compiled: bool) -> dict[str, Any]:
     """Medians over the rounds; `ratio` is ours over the seed recipe's."""
     shape, device = ("tiny", "cpu") if tiny else ("base", "cuda")
     base = save_shape(home / shape, shape)
     config = few(configuration(base)) if tiny else configuration(base)
     dataset = prepared(config, home).manifest.fingerprint
     options: dict[str, Any] = {"device": device, "tokens": 1500 if tiny else 65536}
-    ours = {"layout": "fused", "torch_compile": compile, **LOG_SELDOM}
+    ours: dict[str, Any] = {"layout": "fused", "torch_compile": compiled, **LOG_SELDOM}
     sides = {
         "seed": Side("seed", base, home, dataset, **options),
         "ours": Side("ours", base, home, dataset, **options, **ours),
     }
-    warm, rounds = (1, 1) if tiny else (4 if compile else 2, 5)
+    warm, rounds = (1, 1) if tiny else (4 if compiled else 2, 5)
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
     try:
         for number in range(warm + rounds):
@@ -83,7 +83,7 @@ def main() -> None:
     if not tiny and not torch.cuda.is_available():
         raise SystemExit("no GPU: --tiny runs on a CPU")
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(speed(Path(folder), tiny=tiny, compile=sys.argv[1] == "compiled_speed")))
+        print(json.dumps(speed(Path(folder), tiny=tiny, compiled=sys.argv[1] == "compiled_speed")))
 
 
 if __name__ == "__main__":

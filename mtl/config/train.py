@@ -71,7 +71,8 @@ class TrainConfig(Section):
     loss_chunk: int | None = Field(
         None,
         ge=1,
-        description="Number of target tokens whose logits are held at a time. Lower it to save memory. If empty, 128 on a CPU, and what takes 2 GB on a GPU.",
+        description="Number of target tokens whose logits are held at a time. Lower it to save memory. If empty, 128 "
+        "on a CPU, and what takes 2 GB on a GPU.",
     )
     gradient_checkpointing: bool = Field(
         False,

@@ -35,7 +35,7 @@ class Grid:
 
 
 class FusedT5:
-    """`losses` of a model whose base is frozen. Parameters as of PackedT5; backend: of torch.compile, None: not used."""
+    """`losses` of a model whose base is frozen. Parameters as of PackedT5. backend: of torch.compile, if any."""
 
     def __init__(
         self, model: T5ForConditionalGeneration, *, dtype: torch.dtype, chunk: int, backend: str | None
@@ -91,7 +91,7 @@ def embed(layer: Any, ids: Tensor) -> Tensor:
 def attend_rows(
     own: Tensor, other: Tensor | None, grid: Grid, others: Grid, bias: Tensor | None, heads: int, drop: float
 ) -> Tensor:
-    """`kernels.attend` for rows of equal length. bias [1 or rows, heads, length, length]; without one, others.hidden."""
+    """`kernels.attend` for rows of equal length. bias [1 or rows, heads, length, length]; if None, others.hidden."""
     if other is None:
         query, key, value = own.view(grid.rows, grid.length, 3, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
     else:

@@ -198,8 +198,7 @@ def gated_gelu(both: Tensor) -> Tensor:
     if torch.compiler.is_compiling():
         gate, value = both.chunk(2, -1)
         return functional.gelu(gate, approximate="tanh") * value
-    result: Tensor = GatedGelu.apply(both)
-    return result
+    return _gated_gelu(both)
 
 
 def dropout_mask(shape: torch.Size, share: float, device: torch.device) -> Tensor:
@@ -228,6 +227,7 @@ def dropout(x: Tensor, share: float) -> Tensor:
 
 # `apply` is untyped; these are how the pieces are called.
 rms_norm: Callable[[Tensor, Tensor, float, torch.dtype], Tensor] = RmsNorm.apply
+_gated_gelu: Callable[[Tensor], Tensor] = GatedGelu.apply
 attend: Callable[..., Tensor] = Attend.apply
 lora_product: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None], Tensor] = LoraProduct.apply
 chunked_loss: Callable[[Tensor, Tensor, Tensor, int], Tensor] = ChunkedLoss.apply

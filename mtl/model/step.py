@@ -17,8 +17,9 @@ def install(
 ) -> None:
     """From here on the forward pass of `model`, which is on its device, gives a loss for each row.
 
-    layout: packed, padded or fused. backend: of torch.compile, for the fused layout. bf16: whether products are in bf16. chunk: target tokens with logits at a time.
-    recompute: gradient checkpointing (Chen et al. 2016): only the input of a block is kept for its gradient.
+    layout: packed, padded or fused. backend: of torch.compile, for the fused layout. bf16: whether products are in
+    bf16. chunk: target tokens with logits at a time. recompute: gradient checkpointing (Chen et al. 2016): only the
+    input of a block is kept for its gradient.
     """
     dtype = torch.bfloat16 if bf16 else torch.float32
     engine: PackedT5 | PaddedT5 | FusedT5 | WholeT5

@@ -19,7 +19,7 @@ _LOGIT = 12  # bytes: in bf16, in fp32, their log-softmax in fp32, and its expon
 
 @dataclass(frozen=True, slots=True)
 class ComputeSettings:
-    """layout: packed, padded or fused. attention: of the padded layout. loss_chunk: target tokens with logits at a time."""
+    """layout: packed, padded or fused. attention: of the padded layout. loss_chunk: targets with logits at a time."""
 
     bf16: bool
     layout: str

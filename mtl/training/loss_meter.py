@@ -84,7 +84,8 @@ class LossMeter:
         self._steps[step] = (loss + float(losses.sum()), tokens + float(targets.sum()))
 
     def _new_window(self) -> Window:
-        return Window(*(torch.zeros(self._tasks, dtype=torch.double) for _ in range(2)))
+        zeros = torch.zeros(self._tasks, dtype=torch.double)
+        return Window(zeros, zeros.clone())
 
 
 def check_finite(losses: Tensor, step: int) -> None:

@@ -31,7 +31,7 @@ def compute_repeatably() -> None:
     warns. New memory is not filled, which determinism does not need here and which costs a pass each time.
     """
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # has no type
 
 
 class Usage:

@@ -25,7 +25,7 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
     """Trains the adapter.
 
     The loss of an optimizer step is the mean over all its target tokens, over all batches and ranks, however their
-    sizes differ. `meter` has the sums of loss and tokens. In a step of one process on a GPU the host never waits for it:
+    sizes differ. `meter` has the sums of loss and tokens. In a step of one process on a GPU the host never waits:
     batches are pinned and copied meanwhile, and what a step measures stays on the device (docs/training.md, GPUs).
     """
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.utils import counters  # noqa: PLC2701  (no public way to count graphs)
 from torch.nn.functional import cross_entropy
 from transformers import MT5Config, MT5ForConditionalGeneration, T5Config, T5ForConditionalGeneration
 
@@ -157,7 +158,7 @@ def test_a_block_is_compiled_once_for_all_shapes_and_layers_and_without_a_break(
     plain, compiled = adapted(), adapted()
     for model, backend in ((plain, None), (compiled, "aot_eager")):
         install(model.get_base_model(), layout="fused", bf16=False, chunk=7, backend=backend)
-    torch._dynamo.utils.counters.clear()
+    counters.clear()
     for sources, targets in (((9, 30, 40), (5, 12, 3)), ((50, 60, 7, 8), (5, 12, 3, 40))):
         inputs = batch(sources, targets)
         plain.zero_grad()
@@ -167,9 +168,9 @@ def test_a_block_is_compiled_once_for_all_shapes_and_layers_and_without_a_break(
         expected = gradients(plain, wanted)
         for name, grad in gradients(compiled, got).items():
             assert (grad - expected[name]).abs().max() <= 1e-5 * expected[name].abs().max(), name
-    assert not torch._dynamo.utils.counters["graph_break"]
+    assert not counters["graph_break"]
     # The encoder's block, and the decoder's with and without a gradient of its input.
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 3
+    assert counters["stats"]["unique_graphs"] == 3
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 64])
