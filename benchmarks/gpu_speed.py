@@ -5,7 +5,8 @@ four examples at a time. The sides are processes of their own and take turns, st
 
 MFU = FLOPs the model needs for the real tokens of a step / (seconds of the step x the card's dense bf16 peak). These
 FLOPs are those of training_flops.py: 4 for each frozen weight and token (forward, and the gradient of its input), 6
-for each trained one, and 12 x inner width for each layer and pair of tokens. Padding and what is computed twice do not count.
+for each trained one, and 12 x inner width for each layer and pair of tokens. Padding does not count, nor what is
+computed twice.
 """
 
 from __future__ import annotations
