@@ -102,6 +102,8 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
 
         No data loader: starting one takes a number from the generator that dropout draws from.
         """
+        if self._on_gpu():
+            torch.cuda.synchronize()  # what the device still computes of the training is training
         began = time.monotonic()
         self.model.eval()
         with torch.no_grad():
