@@ -130,11 +130,16 @@ def _share(turns: list[dict[str, Any]]) -> float:
 
 
 class Side:
-    """A training in a process of its own that does one optimizer step whenever it is asked to."""
+    """A training in a process of its own that does one optimizer step whenever it is asked to.
 
-    def __init__(self, name: str, base: Path, home: Path, dataset: str, *, device: str, tokens: int) -> None:
+    train: more of the section `train` of our configuration.
+    """
+
+    def __init__(
+        self, name: str, base: Path, home: Path, dataset: str, *, device: str, tokens: int, **train: Any
+    ) -> None:
         job: dict[str, Any] = {"side": name, "base": str(base), "home": str(home), "dataset": dataset}
-        job |= {"device": device, "tokens": tokens}
+        job |= {"device": device, "tokens": tokens, "train": train}
         command = [sys.executable, str(Path(__file__).with_name("training_sides.py")), json.dumps(job)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

@@ -46,6 +46,7 @@ from mtl.training.machine import keep_freed_memory
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 SHAPES = {
+    "tiny": {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4},
     "small": {"d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_decoder_layers": 8, "num_heads": 6},
     "base": {"d_model": 768, "d_kv": 64, "d_ff": 2048, "num_layers": 12, "num_decoder_layers": 12, "num_heads": 12},
 }
@@ -218,7 +219,8 @@ def main() -> None:
     by_length = np.argsort(-(split.sources + split.targets), kind="stable")[:64].tolist()
     if name == "ours":
         keep_freed_memory()  # as the trainer process does
-        config = configuration(base, max_steps=1000, max_tokens_per_batch=job["tokens"], gradient_accumulation_steps=3)
+        train = {"max_steps": 1000, "max_tokens_per_batch": job["tokens"], "gradient_accumulation_steps": 3}
+        config = configuration(base, **train, **job["train"])
         trainer = ours(config, data, home / "work")
         if longest:  # 5 x (512 + 256) padded tokens: the largest batch that there can be
             trainer.batches = [by_length[at : at + 5] for at in range(0, 60, 5)]

@@ -32,7 +32,8 @@ def packed_encoder(model: Any) -> Encoder | None:
         real = attention_mask.bool()
         read = embedded(model.encoder.embed_tokens, input_ids[real])
         states = read.new_zeros(*input_ids.shape, read.shape[-1])
-        states[real] = stack(read, real.sum(1).tolist(), torch.float32)
+        lengths = real.sum(1).tolist()
+        states[real] = stack(read, lengths, stack.position_bias(max(lengths)), torch.float32)
         return states
 
     return encode

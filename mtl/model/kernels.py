@@ -193,11 +193,21 @@ class ChunkedLoss(torch.autograd.Function):
         return ctx.towards * grad.unsqueeze(1).to(ctx.towards.dtype), None, None, None
 
 
+def gated_gelu(both: Tensor) -> Tensor:
+    """As GatedGelu has it; torch.compile, which cannot trace that one, makes one pass of the plain formula as well."""
+    if torch.compiler.is_compiling():
+        gate, value = both.chunk(2, -1)
+        return functional.gelu(gate, approximate="tanh") * value
+    return _gated_gelu(both)
+
+
 def dropout_mask(shape: torch.Size, share: float, device: torch.device) -> Tensor:
     """What dropout lets through, bool, each with probability 1 - dropped_share(share).
 
     Eight decisions from each number drawn: one byte each, where torch's own dropout draws a number for every value.
     """
+    if torch.compiler.is_compiling():  # which cannot trace what follows, and draws within the pass that needs it
+        return torch.rand(shape, device=device) >= dropped_share(share)
     size = shape.numel()
     words = torch.empty(-(-size // 8), dtype=torch.int64, device=device).random_(-(2**63), None)
     return (words.view(torch.uint8)[:size] >= round(256 * share)).view(shape)
@@ -217,7 +227,7 @@ def dropout(x: Tensor, share: float) -> Tensor:
 
 # `apply` is untyped; these are how the pieces are called.
 rms_norm: Callable[[Tensor, Tensor, float, torch.dtype], Tensor] = RmsNorm.apply
-gated_gelu: Callable[[Tensor], Tensor] = GatedGelu.apply
+_gated_gelu: Callable[[Tensor], Tensor] = GatedGelu.apply
 attend: Callable[..., Tensor] = Attend.apply
 lora_product: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None], Tensor] = LoraProduct.apply
 chunked_loss: Callable[[Tensor, Tensor, Tensor, int], Tensor] = ChunkedLoss.apply

@@ -8,7 +8,7 @@ transformers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from transformers import T5ForConditionalGeneration
 
 _CACHED_BIAS = 2048  # tokens; a longer position bias is made again for each batch
+Attend = Callable[..., Tensor]
 _ACTIVATIONS = {"gelu_new": gated_gelu}
 
 
 def why_not(model: T5ForConditionalGeneration) -> str | None:
-    """Why `packed_losses` cannot stand in for the forward pass of `model`, or None if it can."""
+    """Why neither the packed nor the fused layout can stand in for the forward pass of `model`, or None if it can."""
     from transformers import T5ForConditionalGeneration
 
     if type(model) is not T5ForConditionalGeneration:
@@ -85,63 +86,62 @@ class Product:
 
 
 class Attention:
-    """Self-attention or cross-attention of a T5 block, example by example."""
+    """Self-attention or cross-attention of a T5 block. attend: as in `mtl.model.kernels`, example by example.
 
-    def __init__(self, module: Any, *, cross: bool) -> None:
+    lengths and others are handed on to `attend`, which alone knows how the tokens of examples lie.
+    """
+
+    def __init__(self, module: Any, attend: Attend, *, cross: bool) -> None:
         self.is_cross = cross
+        self._attend = attend
         self._heads = module.n_heads
         self._own = Product([module.q] if cross else [module.q, module.k, module.v])
         self._other = Product([module.k, module.v]) if cross else None
         self._out = Product([module.o])
 
-    def within(self, x: Tensor, lengths: list[int], bias: Tensor, *, drop: float) -> Tensor:
+    def within(self, x: Tensor, lengths: Any, bias: Tensor, *, drop: float) -> Tensor:
         """x [tokens, width]; bias [1, heads, longest, longest]."""
-        return self._out(attend(self._own(x), None, lengths, lengths, bias, self._heads, drop))
+        return self._out(self._attend(self._own(x), None, lengths, lengths, bias, self._heads, drop))
 
-    def across(self, x: Tensor, memory: Tensor, lengths: list[int], others: list[int], *, drop: float) -> Tensor:
+    def across(self, x: Tensor, memory: Tensor, lengths: Any, others: Any, *, drop: float) -> Tensor:
         """x [target tokens, width], memory [source tokens, width]."""
         assert self._other is not None
-        return self._out(attend(self._own(x), self._other(memory), lengths, others, None, self._heads, drop))
+        return self._out(self._attend(self._own(x), self._other(memory), lengths, others, None, self._heads, drop))
 
 
 class Stack:
-    """The blocks of an encoder or decoder."""
+    """The blocks of an encoder or decoder. backend: of torch.compile, which compiles one block for all; None: not."""
 
-    def __init__(self, stack: Any) -> None:
+    def __init__(self, stack: Any, attend: Attend = attend, backend: str | None = None) -> None:
         self._stack = stack
+        self._block = _block
+        if backend is not None:
+            self._block = torch.compile(_block, dynamic=True, backend=backend)
         self._first = stack.block[0].layer[0].SelfAttention
         self._bias: Tensor | None = None
-        self._layers = [[_sublayer(layer) for layer in block.layer] for block in stack.block]
+        self._layers = [[_sublayer(layer, attend) for layer in block.layer] for block in stack.block]
 
     def __call__(
-        self, x: Tensor, lengths: list[int], dtype: torch.dtype, memory: tuple[Tensor, list[int]] | None = None
+        self, x: Tensor, lengths: Any, bias: Tensor, dtype: torch.dtype, memory: tuple[Tensor, Any] | None = None
     ) -> Tensor:
-        """x and the output [tokens, width] fp32; products in `dtype`. memory: the encoder's output, its lengths."""
+        """x and the output [tokens, width] fp32; products in `dtype`. memory: the encoder's output, its lengths.
+
+        bias: of the positions, see `position_bias`.
+        """
         share = self._stack.dropout.p if self._stack.training else 0.0
-        bias = self._position_bias(max(lengths))
-
-        def block(x: Tensor, layers: list[tuple[Any, Attention | FeedForward]]) -> Tensor:
-            for norm, work in layers:
-                normed = rms_norm(x, norm.weight, norm.variance_epsilon, dtype)
-                if isinstance(work, FeedForward):
-                    y = work(normed, drop=share)
-                elif work.is_cross:
-                    assert memory is not None
-                    y = work.across(normed, memory[0], lengths, memory[1], drop=share)
-                else:
-                    y = work.within(normed, lengths, bias, drop=share)
-                x = x + dropout(y, share)
-            return x
-
+        rest = (lengths, bias, dtype, memory, share)
         x = dropout(x, share)
         recompute = self._stack.gradient_checkpointing and self._stack.training
         for layers in self._layers:
-            x = checkpoint(block, x, layers, use_reentrant=False) if recompute else block(x, layers)
+            if recompute:
+                x = checkpoint(self._block, x, layers, *rest, use_reentrant=False)
+            else:
+                x = self._block(x, layers, *rest)
         norm = self._stack.final_layer_norm
         return dropout(rms_norm(x, norm.weight, norm.variance_epsilon, torch.float32), share)
 
-    def _position_bias(self, longest: int) -> Tensor:
-        """[1, heads, longest, longest], with -inf where the decoder must not look."""
+    def position_bias(self, longest: int) -> Tensor:
+        """[1, heads, at least longest, the same], with -inf where the decoder must not look."""
         if self._bias is None or self._bias.shape[-1] < longest:
             bias: Tensor = self._first.compute_bias(longest, longest).detach().float().contiguous()
             if self._first.is_decoder:
@@ -150,6 +150,29 @@ class Stack:
             return bias
         assert self._bias is not None
         return self._bias
+
+
+def _block(
+    x: Tensor,
+    layers: list[tuple[Any, Attention | FeedForward]],
+    lengths: Any,
+    bias: Tensor,
+    dtype: torch.dtype,
+    memory: tuple[Tensor, Any] | None,
+    share: float,
+) -> Tensor:
+    """One block. Parameters as of Stack; share: of dropout."""
+    for norm, work in layers:
+        normed = rms_norm(x, norm.weight, norm.variance_epsilon, dtype)
+        if isinstance(work, FeedForward):
+            y = work(normed, drop=share)
+        elif work.is_cross:
+            assert memory is not None
+            y = work.across(normed, memory[0], lengths, memory[1], drop=share)
+        else:
+            y = work.within(normed, lengths, bias, drop=share)
+        x = x + dropout(y, share)
+    return x
 
 
 class FeedForward:
@@ -184,9 +207,11 @@ class PackedT5:
         real, wanted = attention_mask.bool(), labels != IGNORED
         sources, targets = real.sum(1).tolist(), wanted.sum(1).tolist()
         read = embedded(model.encoder.embed_tokens, input_ids[real])
-        memory = self._encoder(read, sources, self._dtype).to(self._dtype)
+        encoder, decoder = self._encoder, self._decoder
+        memory = encoder(read, sources, encoder.position_bias(max(sources)), self._dtype).to(self._dtype)
         start = embedded(model.decoder.embed_tokens, shifted(labels, model.config)[wanted])
-        hidden = self._decoder(start, targets, self._dtype, (memory, sources))
+        bias = decoder.position_bias(max(targets))
+        hidden = decoder(start, targets, bias, self._dtype, (memory, sources))
         return row_losses(model, hidden, labels, dtype=self._dtype, chunk=self._chunk)
 
 
@@ -203,12 +228,12 @@ def embedded(layer: Any, ids: Tensor) -> Tensor:
     return x.index_copy(0, at, rows[which])
 
 
-def _sublayer(layer: Any) -> tuple[Any, Attention | FeedForward]:
+def _sublayer(layer: Any, attend: Attend) -> tuple[Any, Attention | FeedForward]:
     """(norm, what comes after it)"""
     if hasattr(layer, "SelfAttention"):
-        return layer.layer_norm, Attention(layer.SelfAttention, cross=False)
+        return layer.layer_norm, Attention(layer.SelfAttention, attend, cross=False)
     if hasattr(layer, "EncDecAttention"):
-        return layer.layer_norm, Attention(layer.EncDecAttention, cross=True)
+        return layer.layer_norm, Attention(layer.EncDecAttention, attend, cross=True)
     return layer.layer_norm, FeedForward(layer.DenseReluDense)
 
 

@@ -76,6 +76,7 @@ def build_trainer(
         train,
         bf16=use_bf16(train.precision, d_model=model.config.d_model, device=device),
         device=device,
+        vocabulary=model.config.vocab_size,
         obstacle=why_not(model.get_base_model()),
     )
     model.get_base_model().set_attn_implementation(compute.attention)

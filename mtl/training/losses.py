@@ -14,31 +14,25 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from mtl.document import Number, check_record, parse_json
 from mtl.fingerprint import canonical_json
 from mtl.training import ranks
+from mtl.training.loss_meter import Sums
 
 LOSSES_FILE = "losses.json"
-Sums = tuple[float, float]
-"""Summed loss of a step, and its target tokens."""
 
 
 class StepLosses(TrainerCallback):  # type: ignore[misc]  # transformers is not followed by mypy
     """Keeps the loss per target token of each step, and puts it into each checkpoint.
 
-    take: this rank's sums since it was last called. resumed: folder of the checkpoint that the run goes on from, if
-    any; step: its step. Must be called before the callback that hands the checkpoint over.
+    take: this rank's sums of each step since it was last called. resumed: folder of the checkpoint that the run goes
+    on from, if any; step: its step. Must be called before the callback that hands the checkpoint over.
     """
 
-    def __init__(self, take: Callable[[], Sums], *, resumed: Path | None, step: int) -> None:
+    def __init__(self, take: Callable[[], list[Sums]], *, resumed: Path | None, step: int) -> None:
         self._take = take
-        self._own: list[Sums] = []
         self.values: list[float | None] = read_losses(resumed, step)
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self._own.append(self._take())
-
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        for sums in zip(*ranks.gather(self._own), strict=True):  # the ranks save at the same step
+        for sums in zip(*ranks.gather(self._take()), strict=True):  # the ranks save at the same step
             self.values.append(sum(loss for loss, _ in sums) / sum(tokens for _, tokens in sums))
-        self._own = []
         if state.is_world_process_zero:
             path = Path(args.output_dir, f"checkpoint-{state.global_step}", LOSSES_FILE)
             path.write_bytes(canonical_json(self.values))

@@ -24,6 +24,16 @@ def keep_freed_memory() -> bool:
     return False
 
 
+def compute_repeatably() -> None:
+    """Have torch take on a GPU the kernels that give the same bits every time, so that a resumed run ends equal.
+
+    Attention's backward pass may else add parts of a gradient in the order in which they end. What has no such kernel
+    warns. New memory is not filled, which determinism does not need here and which costs a pass each time.
+    """
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # has no type
+
+
 class Usage:
     """Memory and processor time of this process, by the names of MLflow's system metrics."""
 

@@ -42,7 +42,7 @@ from mtl.training.dataset import TokenisedSplit
 from mtl.training.events import EventWriter
 from mtl.training.history import read_log, result_adapter
 from mtl.training.losses import StepLosses
-from mtl.training.machine import keep_freed_memory
+from mtl.training.machine import compute_repeatably, keep_freed_memory
 from mtl.training.packages import installed_versions
 from mtl.training.parent import Parent, fetch_parent
 from mtl.training.plan import TrainPlan, identity_fields, thread_count
@@ -63,6 +63,8 @@ def run(plan: TrainPlan, events: EventWriter) -> TrainedModel | None:
     config, work = plan.parsed(), Path(plan.work)
     torch.set_num_threads(thread_count(config.train.threads))
     keep_freed_memory()
+    if device_kind() == "cuda":
+        compute_repeatably()
     store = open_store(plan.store)
     data = open_dataset(store, plan.dataset, Path(plan.cache))
     ref = resolve_base(config.model.base, config.model.revision)
@@ -192,7 +194,7 @@ def _train(
         events.emit("commit", step=step)
 
     uploads = Uploads(commit)
-    losses = StepLosses(trainer.take_step, resumed=start.folder, step=start.step)
+    losses = StepLosses(trainer.meter.take_steps, resumed=start.folder, step=start.step)
     trainer.add_callback(progress)
     trainer.add_callback(losses)
     if validation:

@@ -11,7 +11,6 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments
 
-from mtl.errors import PermanentError
 from mtl.model.adapter import save_adapter
 from mtl.model.padded import IGNORED
 from mtl.model.step import install
@@ -19,13 +18,15 @@ from mtl.training import ranks
 from mtl.training.batches import RankBatches
 from mtl.training.compute import ComputeSettings
 from mtl.training.dataset import TokenisedSplit, collate
+from mtl.training.loss_meter import LossMeter, check_finite
 
 
 class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not followed by mypy
     """Trains the adapter.
 
     The loss of an optimizer step is the mean over all its target tokens, over all batches and ranks, however their
-    sizes differ. `window` sums loss and tokens per task since the last log, `take_step` those since it was last called.
+    sizes differ. `meter` has the sums of loss and tokens. In a step of one process on a GPU the host never waits:
+    batches are pinned and copied meanwhile, and what a step measures stays on the device (docs/training.md, GPUs).
     """
 
     def __init__(
@@ -50,12 +51,12 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
             bf16=compute.bf16,
             chunk=compute.loss_chunk,
             recompute=compute.gradient_checkpointing,
+            backend="inductor" if compute.compile else None,
         )
         # compute_loss below divides by the token count of the whole accumulated step.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
-        self._reset_window()
-        self._step = (0.0, 0.0)
+        self.meter = LossMeter(len(split.tasks))
 
     optimizer: Any  # declared by transformers, which mypy does not follow
 
@@ -79,6 +80,7 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
             batch_sampler=self.batches,
             collate_fn=collate,
             num_workers=self.args.dataloader_num_workers,
+            pin_memory=self._on_gpu(),
             multiprocessing_context="spawn" if self.args.dataloader_num_workers else None,
         )
 
@@ -89,13 +91,10 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        labels, task_ids = inputs["labels"], inputs["task_ids"]
         by_row = _by_row(model, inputs)
-        total = by_row.sum()
-        self._check_finite(total, self.state.global_step + 1)
-        self._watch(by_row.detach(), labels, inputs["attention_mask"], task_ids)
-        items = num_items_in_batch if num_items_in_batch is not None else (labels != IGNORED).sum()
-        loss = total / items * self.accelerator.num_processes
+        self.meter.add(self.state.global_step + 1, by_row, inputs)
+        items = num_items_in_batch if num_items_in_batch is not None else (inputs["labels"] != IGNORED).sum()
+        loss = by_row.sum() / items * self.accelerator.num_processes
         return (loss, {"loss": loss}) if return_outputs else loss
 
     def validate(self, batches: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, float]:
@@ -103,40 +102,49 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
 
         No data loader: starting one takes a number from the generator that dropout draws from.
         """
+        if self._on_gpu():
+            torch.cuda.synchronize()  # what the device still computes of the training is training
         began = time.monotonic()
-        loss, tokens = self._per_task(), self._per_task()
         self.model.eval()
         with torch.no_grad():
-            for batch in batches:
-                by_row = _by_row(self.model, {name: tensor.to(self.args.device) for name, tensor in batch.items()})
-                self._check_finite(by_row.sum(), self.state.global_step)
-                loss.index_add_(0, batch["task_ids"], by_row.double().cpu())
-                tokens.index_add_(0, batch["task_ids"], (batch["labels"] != IGNORED).sum(1).double())
+            by_row = [_by_row(self.model, self._prepare_inputs(dict(batch))) for batch in batches]
         self.model.train()
+        loss, tokens = (torch.zeros(len(self._split.tasks), dtype=torch.double) for _ in range(2))
+        for batch, losses in zip(batches, by_row, strict=True):
+            on_host = losses.double().cpu()
+            check_finite(on_host, self.state.global_step)
+            loss.index_add_(0, batch["task_ids"], on_host)
+            tokens.index_add_(0, batch["task_ids"], (batch["labels"] != IGNORED).sum(1).double())
         loss, tokens = self._of_all_ranks(loss, tokens)
-        self._since += time.monotonic() - began  # no part of the speed of training
+        self.meter.pause(time.monotonic() - began)
         return dict(zip(self._split.tasks, (loss / tokens).tolist(), strict=True))
 
     def _of_all_ranks(self, *parts: torch.Tensor) -> list[torch.Tensor]:
         """The sum over all ranks of each of `parts`, added in the order of the ranks."""
         return [torch.stack(values).sum(0) for values in zip(*ranks.gather(parts), strict=True)]
 
-    def _check_finite(self, total: torch.Tensor, step: int) -> None:
-        if not torch.isfinite(total):
-            raise PermanentError(
-                f"the loss became {float(total.detach())} at step {step}",
-                field="train.learning_rate",
-                hint="lower train.learning_rate or raise train.warmup_steps; the last checkpoint is kept",
-            )
+    def _on_gpu(self) -> bool:
+        return bool(self.args.device.type == "cuda")
+
+    def _prepare_input(self, data: Any) -> Any:
+        """To the device, without waiting for what it is computing."""
+        if isinstance(data, torch.Tensor) and self._on_gpu():
+            return data.to(self.args.device, non_blocking=True)
+        return super()._prepare_input(data)
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
+        """A number on the host divides a loss on the device just as well, and needs no copy that waits."""
+        of = device if self.args.world_size > 1 else torch.device("cpu")
+        return super()._get_num_items_in_batch(batch_samples, of)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:  # on every rank at the same step
-            loss, tokens = self._of_all_ranks(self._loss_of_task, self._tokens_of_task)
+            window = self.meter.window()
+            loss, tokens = self._of_all_ranks(window.loss, window.tokens)
             seen = zip(self._split.tasks, (loss / tokens).tolist(), tokens.tolist(), strict=True)
             logs.update({f"loss/{task}": value for task, value, count in seen if count})
             logs["loss"] = float(loss.sum() / tokens.sum())
-            logs["tokens_per_second"] = sum(ranks.gather(self._real_tokens)) / (time.monotonic() - self._since)
-            self._reset_window()
+            logs["tokens_per_second"] = sum(ranks.gather(window.real_tokens)) / (time.monotonic() - window.since)
         super().log(logs, start_time)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
@@ -153,26 +161,6 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
                     (own.parent / f"rng_state_{rank}.pth").write_bytes(data)
                     if rank == 0:
                         (own.parent / "rng_state.pth").write_bytes(data)
-
-    def _watch(self, by_row: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor, task_ids: torch.Tensor) -> None:
-        tokens, losses = (labels != IGNORED).sum(1), by_row.double().cpu()
-        self._loss_of_task.index_add_(0, task_ids.cpu(), losses)
-        self._tokens_of_task.index_add_(0, task_ids.cpu(), tokens.double().cpu())
-        self._step = (self._step[0] + float(losses.sum()), self._step[1] + float(tokens.sum()))
-        self._real_tokens += int(tokens.sum() + mask.sum())
-
-    def take_step(self) -> tuple[float, float]:
-        """(summed loss, target tokens) of this rank since this was last called."""
-        taken, self._step = self._step, (0.0, 0.0)
-        return taken
-
-    def _reset_window(self) -> None:
-        self._loss_of_task, self._tokens_of_task = self._per_task(), self._per_task()
-        self._real_tokens = 0
-        self._since = time.monotonic()
-
-    def _per_task(self) -> torch.Tensor:
-        return torch.zeros(len(self._split.tasks), dtype=torch.double)
 
 
 def _by_row(model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -204,7 +192,7 @@ def training_arguments(
     dataloader_num_workers: int,
 ) -> Seq2SeqTrainingArguments:
     """Arguments of transformers' trainer. Retention, resume and signals are ours, so its own are off."""
-    return Seq2SeqTrainingArguments(
+    arguments = Seq2SeqTrainingArguments(
         output_dir=str(work / "trainer"),
         seed=seed,
         data_seed=seed,
@@ -217,7 +205,7 @@ def training_arguments(
         max_grad_norm=max_grad_norm,
         optim=compute.optimizer,
         bf16=compute.bf16,
-        torch_compile=compute.compile,
+        torch_compile=compute.compile and compute.layout != "fused",  # which compiles its own part
         use_cpu=device == "cpu",
         save_strategy="steps",
         save_steps=save_steps,
@@ -229,3 +217,6 @@ def training_arguments(
         report_to=[],
         disable_tqdm=True,
     )
+    if device == "cuda":
+        arguments._n_gpu = 1  # of a machine with several, one process takes one: else torch's DataParallel has them all
+    return arguments

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.utils import counters  # noqa: PLC2701  (no public way to count graphs)
 from torch.nn.functional import cross_entropy
 from transformers import MT5Config, MT5ForConditionalGeneration, T5Config, T5ForConditionalGeneration
 
@@ -66,7 +67,7 @@ def gradients(model: Any, losses: Tensor) -> dict[str, Tensor]:
     return found
 
 
-@pytest.mark.parametrize("layout", ["packed", "padded"])
+@pytest.mark.parametrize("layout", ["packed", "padded", "fused"])
 @pytest.mark.parametrize("lora", LORA.values(), ids=LORA)
 def test_losses_and_gradients_are_those_of_transformers_in_fp32(layout: str, lora: dict[str, Any]) -> None:
     theirs, ours = adapted(**lora), adapted(**lora)
@@ -79,7 +80,7 @@ def test_losses_and_gradients_are_those_of_transformers_in_fp32(layout: str, lor
         assert (grad - expected[name]).abs().max() <= 1e-5 * expected[name].abs().max(), name
 
 
-@pytest.mark.parametrize("layout", ["packed", "padded"])
+@pytest.mark.parametrize("layout", ["packed", "padded", "fused"])
 @pytest.mark.parametrize("lora", LORA.values(), ids=LORA)
 def test_losses_are_those_of_transformers_in_bf16(layout: str, lora: dict[str, Any]) -> None:
     """Within 1e-3 of the loss: bf16 keeps 8 bits, and the two sides round in different places."""
@@ -94,7 +95,7 @@ def test_losses_are_those_of_transformers_in_bf16(layout: str, lora: dict[str, A
         assert torch.nn.functional.cosine_similarity(grad.flatten(), expected[name].flatten(), dim=0) > 0.99, name
 
 
-@pytest.mark.parametrize("layout", ["packed", "padded"])
+@pytest.mark.parametrize("layout", ["packed", "padded", "fused"])
 def test_computing_blocks_again_changes_no_bit_and_keeps_less(layout: str) -> None:
     """With dropout, whose masks must be those of the first time."""
 
@@ -122,16 +123,54 @@ def test_computing_blocks_again_changes_no_bit_and_keeps_less(layout: str) -> No
     assert little < 0.7 * much
 
 
-def test_an_example_has_the_same_loss_alone_and_beside_others() -> None:
-    """Packed rows do not see each other: block-diagonal attention."""
+@pytest.mark.parametrize("layout", ["packed", "fused"])
+def test_an_example_has_the_same_loss_alone_and_beside_others(layout: str) -> None:
+    """Packed rows do not see each other, and no row sees padding."""
     model = adapted()
-    install(model.get_base_model(), layout="packed", bf16=False, chunk=64)
+    install(model.get_base_model(), layout=layout, bf16=False, chunk=64)
     inputs = batch()
     together = model(**inputs)
     for row, (source, target) in enumerate(zip((9, 30, 17), (5, 12, 3), strict=True)):
         widths = {"input_ids": source, "attention_mask": source, "labels": target}
         alone = model(**{name: value[row : row + 1, : widths[name]] for name, value in inputs.items()})
         torch.testing.assert_close(alone[0], together[row], rtol=1e-5, atol=0)
+
+
+def test_the_host_never_waits_for_a_device_in_the_fused_layout() -> None:
+    """On the meta device there is nothing to wait for: whatever needs a value fails, as the packed layout does."""
+    inputs = {name: tensor.to("meta") for name, tensor in batch().items()}
+    for layout in ("packed", "fused"):
+        model = adapted().train().to("meta")
+        install(model.get_base_model(), layout=layout, bf16=False, chunk=7)
+        if layout == "packed":
+            with pytest.raises((NotImplementedError, RuntimeError), match="meta"):
+                model(**inputs)
+        else:
+            losses = model(**inputs)
+            losses.sum().backward()
+            assert losses.shape == (3,)
+            assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.slow
+def test_a_block_is_compiled_once_for_all_shapes_and_layers_and_without_a_break() -> None:
+    """Without the backend that writes code, which takes a CPU minutes."""
+    plain, compiled = adapted(), adapted()
+    for model, backend in ((plain, None), (compiled, "aot_eager")):
+        install(model.get_base_model(), layout="fused", bf16=False, chunk=7, backend=backend)
+    counters.clear()
+    for sources, targets in (((9, 30, 40), (5, 12, 3)), ((50, 60, 7, 8), (5, 12, 3, 40))):
+        inputs = batch(sources, targets)
+        plain.zero_grad()
+        compiled.zero_grad()
+        wanted, got = plain(**inputs), compiled(**inputs)
+        torch.testing.assert_close(got, wanted, rtol=1e-5, atol=0)
+        expected = gradients(plain, wanted)
+        for name, grad in gradients(compiled, got).items():
+            assert (grad - expected[name]).abs().max() <= 1e-5 * expected[name].abs().max(), name
+    assert not counters["graph_break"]
+    # The encoder's block, and the decoder's with and without a gradient of its input.
+    assert counters["stats"]["unique_graphs"] == 3
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 64])

@@ -12,18 +12,21 @@ from mtl.training.compute import LOSS_CHUNK, ComputeSettings, resolve_compute
 
 
 def chosen(device: str = "cpu", obstacle: str | None = None, **train: Any) -> ComputeSettings:
-    return resolve_compute(TrainConfig(**train), bf16=True, device=device, obstacle=obstacle)
+    return resolve_compute(TrainConfig(**train), bf16=True, device=device, vocabulary=32128, obstacle=obstacle)
 
 
 @pytest.mark.parametrize(
     ("device", "obstacle", "train", "layout"),
     [
         ("cpu", None, {}, "packed"),
-        ("cuda", None, {}, "padded"),
+        ("cuda", None, {}, "fused"),
+        ("cuda", None, {"torch_compile": True}, "fused"),
+        ("cuda", "activation relu", {}, "padded"),
         ("cpu", "activation relu", {}, "padded"),
         ("cpu", None, {"torch_compile": True}, "padded"),
         ("cuda", None, {"layout": "packed"}, "packed"),
         ("cpu", None, {"layout": "padded"}, "padded"),
+        ("cpu", None, {"layout": "fused"}, "fused"),
     ],
 )
 def test_the_layout_is_the_measured_one_unless_it_is_named(
@@ -32,9 +35,15 @@ def test_the_layout_is_the_measured_one_unless_it_is_named(
     assert chosen(device, obstacle, **train).layout == layout
 
 
-def test_what_cannot_be_had_is_refused_with_its_reason() -> None:
-    with pytest.raises(ConfigError, match=r"train.layout: packed cannot be had: activation relu"):
-        chosen(obstacle="activation relu", layout="packed")
+@pytest.mark.parametrize("layout", ["packed", "fused"])
+def test_what_cannot_be_had_is_refused_with_its_reason(layout: str) -> None:
+    with pytest.raises(ConfigError, match=rf"train.layout: {layout} cannot be had: activation relu"):
+        chosen(obstacle="activation relu", layout=layout)
+
+
+def test_on_a_gpu_thousands_of_targets_have_logits_at_a_time() -> None:
+    assert chosen("cuda").loss_chunk == 5570
+    assert chosen("cuda", loss_chunk=64).loss_chunk == 64
 
 
 def test_the_rest_is_as_configured() -> None:

@@ -29,11 +29,14 @@ def losses(workshop: Path, name: str, config: RetrainConfig, dataset: str) -> tu
 
 
 @pytest.mark.slow
-def test_the_losses_are_those_of_one_process_that_accumulates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("layout", ["packed", "fused"])
+def test_the_losses_are_those_of_one_process_that_accumulates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
     """A step of two processes is two batches of the stream, and so is one of a process that accumulates two."""
     monkeypatch.setenv("MTL_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MTL_STORE", raising=False)
-    one = small_config(tmp_path, base_dropout=0.0, gradient_accumulation_steps=2, eval_steps=3)
+    one = small_config(tmp_path, layout=layout, base_dropout=0.0, gradient_accumulation_steps=2, eval_steps=3)
     one = one.model_copy(update={"lora": one.lora.model_copy(update={"dropout": 0.0})})  # each process draws its own
     two = one.model_copy(update={"train": one.train.model_copy(update={"gradient_accumulation_steps": 1})})
     dataset = prepare_dataset(open_workspace(), one).fingerprint

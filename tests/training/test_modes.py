@@ -14,6 +14,8 @@ from tests.training.conftest import NewMachine
 MODES: dict[str, dict[str, Any]] = {
     "packed": {"layout": "packed"},
     "padded": {"layout": "padded"},
+    "fused": {"layout": "fused"},
+    "fused, bf16": {"layout": "fused", "precision": "bf16"},
     "adafactor, cosine": {"optimizer": "adafactor", "lr_scheduler_type": "cosine"},
     "rows of their own": {"embedding_learning_rate": 0.05, "weight_decay": 0.1},
     "bf16": {"precision": "bf16"},
@@ -47,12 +49,13 @@ def _killed_and_whole(whole: Machine, killed: Machine) -> None:
 def test_layouts_give_the_same_losses(new_machine: NewMachine) -> None:
     """The same batches, no dropout: only the rounding differs."""
     ends = []
-    for layout in ("packed", "padded"):
+    for layout in ("packed", "padded", "fused"):
         machine = new_machine(layout, layout=layout, base_dropout=0.0)
         lora = machine.config.lora.model_copy(update={"dropout": 0.0})
         machine.config = machine.config.model_copy(update={"lora": lora})
         ends.append(machine.train())
-    packed, padded = ([event["loss_by_task"] for event in end.of("step")] for end in ends)
+    packed, *others = ([event["loss_by_task"] for event in end.of("step")] for end in ends)
     assert len(packed) == 6
-    for ours, theirs in zip(packed, padded, strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-4)
+    for other in others:
+        for ours, theirs in zip(packed, other, strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-4)

@@ -85,6 +85,17 @@ def test_killed_in_whole_or_in_part_they_resume_bit_for_bit(
     assert again["adapter_sha256"] == plain["adapter_sha256"]
 
 
+def test_so_they_do_in_the_layout_of_a_gpu(workshop: Path, dataset: str) -> None:
+    config, strike = small_config(workshop, layout="fused"), At(kill_last)
+    whole = train(config, dataset, settings(workshop, "pair-fused"))
+    at = settings(workshop, "pair-fused-killed")
+    with pytest.raises(TransientError, match="the trainer was killed by SIGKILL"):
+        train(config, dataset, at, strike)
+    again = train(config, dataset, at)
+    assert again["resumed_from"] in (2, 4)
+    assert again["adapter_sha256"] == whole["adapter_sha256"]
+
+
 def test_asked_to_stop_they_save_first(workshop: Path, dataset: str, plain: Any) -> None:
     at, config = settings(workshop, "pair-stopped"), small_config(workshop)
     strike = At(lambda found: trainer_of_this_process().send_signal(signal.SIGTERM))
