@@ -17,14 +17,15 @@ from typing import Any
 from mtl import layout
 from mtl.config.data import DataConfig, SourceConfig
 from mtl.data.buckets import bucket_count
-from mtl.data.build import Built, build
+from mtl.data.build import Built, Tools, build
 from mtl.data.dataset import look_for_manifest
 from mtl.data.job import Job
 from mtl.data.manifest import DatasetManifest
+from mtl.data.pieces import Pieces
 from mtl.data.reading import Progress, settled
 from mtl.data.recipe import Recipe, recipe
 from mtl.data.refuse import refuse_shrunk, rows_of
-from mtl.data.runner import Runner, local, processes_for
+from mtl.data.runner import Runner, chosen, processes_for
 from mtl.data.shards import Lengths
 from mtl.data.tokens import Encoder, Tokenizer, save_tokenizer
 from mtl.errors import DamageError, DataError, NotFoundError, TransientError
@@ -90,15 +91,17 @@ def prepare(
     notes = _notes(sources, [])
     _tell_notes(config, notes, tell_note)
     size = sum(source.size() for _, source in sources)
-    with scratch(cache / "scratch") as folder, _runner(size, config.processes, runner) as its:
+    with scratch(cache / "scratch") as folder, _tools(size, config, cache, store, runner, tell) as its:
         sources_settled = tuple(settled(item, seed, cache=cache) for item in config.sources)
-        job = Job(folder, cache, sources_settled, made, max(bucket_count(size), its.shards))
+        job = Job(folder, cache, sources_settled, made, max(bucket_count(size), its.shares))
         job.make_folders()
         save_tokenizer(tokenizer, job.tokenizer)
-        built = build(job, config, its, reference=reference, progress=tell)
+        built = build(job, config, its, reference=reference)
         _refuse_changed(config, seed, cache, stamps)
         manifest = _manifest(built, made, encoder, described)
         found = _store(manifest, built, folder, store=store, cache=cache, progress=tell)
+        built.remember(found.fingerprint)
+        its.pieces.prune()
     for request in (quick, exact):
         _remember(cache, request, found.fingerprint, notes)
     return found
@@ -118,12 +121,15 @@ Opened = Sequence[tuple[SourceConfig, Source]]
 
 
 @contextmanager
-def _runner(size: int, processes: int | None, given: Runner | None) -> Iterator[Runner]:
+def _tools(
+    size: int, config: DataConfig, cache: Path, store: ObjectStore, given: Runner | None, progress: Progress
+) -> Iterator[Tools]:
+    pieces = Pieces(cache / "pieces")
     if given is not None:
-        yield given
+        yield Tools(pieces, store, lambda size: given, given.shards, progress)
         return
-    with local(processes_for(size, processes)) as made:
-        yield made
+    with chosen(config.processes) as choose:
+        yield Tools(pieces, store, choose, processes_for(size, config.processes), progress)
 
 
 def _store(

@@ -160,9 +160,11 @@ class Encoder:
         """At most `limit` packed ids, `</s>` last."""
         return ids if length(ids) <= limit else ids[: (limit - 1) * WIDTH] + self._eos
 
-    def unknown(self, texts: Sequence[bytes]) -> int:
-        """How many of the packed ids are <unk>."""
-        return int(np.count_nonzero(np.frombuffer(b"".join(texts), np.int32) == self._unk))
+    def unknown(self, texts: Sequence[bytes]) -> Any:
+        """How many of the ids of each packed text are <unk>."""
+        ends = np.cumsum([0, *map(length, texts)])
+        seen = np.cumsum(np.frombuffer(b"".join(texts), np.int32) == self._unk)
+        return np.diff(np.concatenate([[0], seen])[ends])
 
 
 class _Words(dict[str, bytes]):
