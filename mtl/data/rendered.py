@@ -117,11 +117,14 @@ class Index:
         self._job, self._task, self._pieces, self._store = job, task, pieces, store
         self._rules = sha256_json(["render", code(), task, its.version, job.recipe.document(), job.encoder.sha256])
         uris = [source.uri for source in job.sources if source.task == task]
-        self._name = sha256_json([self._rules, uris])
+        self._paths = [pieces.path(sha256_json([self._rules, *its])) for its in ([uris], [])]
 
     def load(self) -> Outcome:
-        """What is known of passages; nothing where that cannot be used whole."""
-        path = self._pieces.path(self._name)
+        """What is known of passages: of the same sources, else of any; nothing where that cannot be used whole."""
+        found = self._load(self._paths[0])
+        return found if len(found.passages) else self._load(self._paths[1])
+
+    def _load(self, path: Path) -> Outcome:
         try:
             document, arrays = read_arrays(path)
             if document["rules"] != self._rules:
@@ -141,6 +144,7 @@ class Index:
         """One of that data set, linked so that it stays there while it is used."""
         mine = self._job.folder / "before" / f"{self._task}-{name}"
         mine.parent.mkdir(exist_ok=True)
+        mine.unlink(missing_ok=True)
         kept = self._job.cache / layout.dataset_prefix(fingerprint) / name
         if kept.is_file():
             os.link(kept, mine)
@@ -167,4 +171,5 @@ class Index:
             "dropped": found.dropped,
         }
         arrays = {"passages": found.passages, "labels": found.labels.astype("<u4"), **found.measures}
-        write_arrays(self._pieces.path(self._name), document, arrays)
+        for path in self._paths:
+            write_arrays(path, document, arrays)
