@@ -48,7 +48,7 @@ Line = list[Any]
 class BucketWriter:
     """Files `folder/BUCKET-WORKER.jsonl`, each opened when its first record comes."""
 
-    def __init__(self, folder: Path, worker: int, count: int) -> None:
+    def __init__(self, folder: Path, worker: str, count: int) -> None:
         self._folder, self._worker, self._count = folder, worker, count
         self._files: dict[int, BinaryIO] = {}
 
@@ -57,7 +57,7 @@ class BucketWriter:
         bucket = int(key[:8], 16) * self._count >> 32
         file = self._files.get(bucket)
         if file is None:
-            path = self._folder / f"{bucket:04}-{self._worker:04}.jsonl"
+            path = self._folder / f"{bucket:04}-{self._worker}.jsonl"
             file = self._files[bucket] = path.open("wb")
         file.write(orjson.dumps([key, place, split, orjson.Fragment(record)]) + b"\n")
 

@@ -24,6 +24,7 @@ from mtl.task import BadRow, Task
 
 Ints = npt.NDArray[np.int64]
 DIGEST = 16
+_BATCH = 8192
 _ROW = np.dtype(
     [
         *(("key", "u1", 32), ("record", "u1", 16)),
@@ -80,11 +81,21 @@ class Read:
 
     def signatures(self, passage_of: Ints) -> Iterator[Batch]:
         """passage_of: the passage of each row."""
+        waiting: list[Batch] = []
         for number, (_, piece) in enumerate(self._done):
             records = piece.signatures()
             rows = self._rank[self._starts[number] + records["row"].astype(np.int64)]
-            if len(rows):
-                yield passage_of[rows], records["signature"]
+            waiting.append((passage_of[rows], records["signature"]))
+            if sum(len(passages) for passages, _ in waiting) >= _BATCH:
+                yield _together(waiting)
+                waiting = []
+        if waiting:
+            yield _together(waiting)
+
+
+def _together(batches: Sequence[Batch]) -> Batch:
+    passages, signatures = zip(*batches, strict=True)
+    return np.concatenate(passages), np.concatenate(signatures)
 
 
 def _files(unit: Unit, piece: Piece) -> list[tuple[int, str]]:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from mtl.data.recipe import Recipe, recipe
 from mtl.data.refuse import refuse_shrunk, rows_of
 from mtl.data.runner import Runner, chosen, processes_for
 from mtl.data.shards import Lengths
-from mtl.data.tokens import Encoder, Tokenizer, save_tokenizer
+from mtl.data.tokens import Encoder, Tokenizer
 from mtl.errors import DamageError, DataError, NotFoundError, TransientError
 from mtl.fingerprint import sha256_json, sha256_sources
 from mtl.seal import seal, unseal
@@ -72,12 +73,12 @@ def prepare(
     made = recipe(config, seed)
     sources = [(item, open_source(item, seed, cache=cache)) for item in config.sources]
     stamps = _stamps(sources)
-    quick = _request(config, made, tokenizer_stamp or Encoder(tokenizer).sha256, stamps)
+    encoder = lru_cache(1)(lambda: Encoder(tokenizer))  # loading a tokenizer takes its time
+    quick = _request(config, made, tokenizer_stamp or encoder().sha256, stamps)
     found, noted = _recall(cache, quick, store)
     if found is None:
-        encoder = Encoder(tokenizer)
         described = [_describe(item, source) for item, source in sources]
-        exact = _request(config, made, encoder.sha256, [its.sha256 for its in described])
+        exact = _request(config, made, encoder().sha256, [its.sha256 for its in described])
         found, noted = _recall(cache, exact, store)
     if found is not None:
         refuse_shrunk(rows_of(found), reference, max_shrink=config.max_shrink)
@@ -95,10 +96,10 @@ def prepare(
         sources_settled = tuple(settled(item, seed, cache=cache) for item in config.sources)
         job = Job(folder, cache, sources_settled, made, max(bucket_count(size), its.shares))
         job.make_folders()
-        save_tokenizer(tokenizer, job.tokenizer)
+        encoder().save(job.tokenizer)
         built = build(job, config, its, reference=reference)
         _refuse_changed(config, seed, cache, stamps)
-        manifest = _manifest(built, made, encoder, described)
+        manifest = _manifest(built, made, encoder(), described)
         found = _store(manifest, built, folder, store=store, cache=cache, progress=tell)
         built.remember(found.fingerprint)
         its.pieces.prune()

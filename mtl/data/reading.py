@@ -62,7 +62,7 @@ class Reading:
 def read_units(job: Job, work: Reading) -> None:
     """Reads units into pieces, and their records into buckets."""
     task = get_task(work.task)
-    buckets = BucketWriter(job.buckets(work.task), work.number, job.count)
+    buckets = BucketWriter(job.buckets(work.task), f"{work.number:04}{'-again' * work.again}", job.count)
     wanted = load_plan(job.plan(work.task)).keys() if work.again else None
     try:
         for unit in work.units:

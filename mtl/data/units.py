@@ -69,7 +69,7 @@ def run(
     work: list[Reading] = []
     for task in dict.fromkeys(task for task, _ in units):
         for group in _groups([unit for its, unit in units if its == task], room):
-            work.append(Reading(task, len(work) + again * len(units), tuple(group), again))
+            work.append(Reading(task, len(work), tuple(group), again))
     choose(size).map(partial(read_units, job), work, tick)
 
 
