@@ -59,8 +59,8 @@ def prepare(
 ) -> DatasetManifest:
     """The manifest of the data set that `config` describes, built and stored unless it exists.
 
-    progress: called with (stage, n): "read" and "render" n more rows, "put" n files, "found" 1 for a data set that was
-    there already.
+    progress: called with (stage, n): "read" and "render" n more rows, "known" and "taken" n rows and passages that were
+    read and rendered before, "put" n files, "found" 1 for a data set that was there already.
     runner: who does the work; by default this process, or the processes of `config.processes`. The bytes are the same.
     reference: manifest of the champion's data, which no source may have shrunk from.
     tokenizer_stamp: changes whenever the tokenizer does; with it, unchanged inputs are found without loading that.
