@@ -21,6 +21,7 @@ from mtl.data.buckets import bucket_count
 from mtl.data.build import Built, Tools, build
 from mtl.data.dataset import look_for_manifest
 from mtl.data.job import Job
+from mtl.data.kept_tokenizer import kept_encoder
 from mtl.data.manifest import DatasetManifest
 from mtl.data.pieces import Pieces
 from mtl.data.reading import Progress, settled
@@ -73,7 +74,8 @@ def prepare(
     made = recipe(config, seed)
     sources = [(item, open_source(item, seed, cache=cache)) for item in config.sources]
     stamps = _stamps(sources)
-    encoder = lru_cache(1)(lambda: Encoder(tokenizer))  # loading a tokenizer takes its time
+    pieces = Pieces(cache / "pieces")
+    encoder = lru_cache(1)(lambda: kept_encoder(tokenizer, tokenizer_stamp, pieces))  # making one takes its time
     quick = _request(config, made, tokenizer_stamp or encoder().sha256, stamps)
     found, noted = _recall(cache, quick, store)
     if found is None:
@@ -92,7 +94,7 @@ def prepare(
     notes = _notes(sources, [])
     _tell_notes(config, notes, tell_note)
     size = sum(source.size() for _, source in sources)
-    with scratch(cache / "scratch") as folder, _tools(size, config, cache, store, runner, tell) as its:
+    with scratch(cache / "scratch") as folder, _tools(size, config, pieces, store, runner, tell) as its:
         sources_settled = tuple(settled(item, seed, cache=cache) for item in config.sources)
         job = Job(folder, cache, sources_settled, made, max(bucket_count(size), its.shares))
         job.make_folders()
@@ -123,9 +125,8 @@ Opened = Sequence[tuple[SourceConfig, Source]]
 
 @contextmanager
 def _tools(
-    size: int, config: DataConfig, cache: Path, store: ObjectStore, given: Runner | None, progress: Progress
+    size: int, config: DataConfig, pieces: Pieces, store: ObjectStore, given: Runner | None, progress: Progress
 ) -> Iterator[Tools]:
-    pieces = Pieces(cache / "pieces")
     if given is not None:
         yield Tools(pieces, store, lambda size: given, given.shards, progress)
         return

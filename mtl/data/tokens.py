@@ -47,10 +47,20 @@ class Facts:
     by_word: bool
 
 
+_facts: dict[str, Facts] = {}
+"""Of the tokenizers, as text, that this process met last."""
+
+
 def facts_of(backend: Any) -> Facts:
-    """They take a tenth of a second for T5's."""
-    vocabulary = _vocabulary(backend)
-    return Facts(sha256_bytes(canonical_json(vocabulary)), splits_at_spaces(vocabulary) and keeps_ascii(backend))
+    """They take a quarter of a second for T5's, so they are kept."""
+    text = backend.to_str()
+    if text not in _facts:
+        vocabulary = _vocabulary(text)
+        by_word = splits_at_spaces(vocabulary) and keeps_ascii(backend)
+        if len(_facts) > 2:
+            _facts.clear()
+        _facts[text] = Facts(sha256_bytes(canonical_json(vocabulary)), by_word)
+    return _facts[text]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +115,22 @@ class Encoder:
         self._eos = _packed([self._end])
         self._unk = tokenizer.unk_token_id
         self.name = _name(tokenizer.name_or_path)
-        self._facts = facts or facts_of(self._backend)
-        self._by_word = self._facts.by_word
+        self.facts = facts or facts_of(self._backend)
+        self._by_word = self.facts.by_word
         self._kept: dict[str, tuple[str, bytes]] = {}
 
     @property
     def sha256(self) -> str:
         """Of all that decides ids."""
-        return self._facts.sha256
+        return self.facts.sha256
+
+    def saved(self) -> SavedTokenizer:
+        """What another process needs of its tokenizer."""
+        return SavedTokenizer(self._backend.to_str(), self.name, self._end, self._unk)
 
     def save(self, path: Path) -> None:
         """As one JSON file for processes that load it; this one goes on with what it has."""
-        saved = SavedTokenizer(self._backend.to_str(), self.name, self._end, self._unk)
-        path.write_text(json.dumps([asdict(saved), asdict(self._facts)]), encoding="utf-8")
+        path.write_text(json.dumps([asdict(self.saved()), asdict(self.facts)]), encoding="utf-8")
         _loaded.clear()
         _loaded[path] = self
 
@@ -259,7 +272,7 @@ def _name(location: str) -> str:
     return Path(location).name if Path(location).is_absolute() or Path(location).exists() else location
 
 
-def _vocabulary(backend: Any) -> dict[str, Any]:
+def _vocabulary(text: str) -> dict[str, Any]:
     """All that decides ids. Cutting and padding are left out: they are a caller's settings, and are not used here."""
-    document: dict[str, Any] = orjson.loads(backend.to_str())
+    document: dict[str, Any] = orjson.loads(text)
     return {key: value for key, value in document.items() if key not in ("truncation", "padding")}
