@@ -19,13 +19,15 @@ from mtl.data.job import Place
 from mtl.task import Task
 
 BYTES = 8 * 2**20
-"""Of a bucket, about: what a worker holds at once is a few times as much."""
+"""Of a bucket, about, at most: what a worker holds at once is a few times as much."""
+SMALLER, SOME = 2**20, 64
+"""Buckets are smaller than BYTES as long as there are no more than SOME: small ones even out who has more to do."""
 MOST = 1024
 
 
 def bucket_count(size: int) -> int:
     """How many buckets for sources of `size` bytes. The order of examples does not depend on it."""
-    return max(1, min(MOST, -(-size // BYTES)))
+    return max(1, min(SOME, -(-size // SMALLER)), min(MOST, -(-size // BYTES)))
 
 
 def bucket_of(key: Any, count: int) -> int:

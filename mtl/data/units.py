@@ -14,7 +14,7 @@ from mtl.errors import TransientError
 from mtl.sources.base import Chunk
 from mtl.tasks.table import get_task
 
-PER_PROCESS = 4
+PER_PROCESS = 8
 """Pieces of work for each process: smaller ones even out who has more to do."""
 
 
