@@ -68,6 +68,11 @@ class BucketWriter:
             file.close()
 
 
+def bucket_size(folder: Path, bucket: int) -> int:
+    """Bytes of it."""
+    return sum(path.stat().st_size for path in folder.glob(f"{bucket:04}-*.jsonl"))
+
+
 def read_bucket(folder: Path, bucket: int) -> list[Line]:
     """All lines of a bucket, by rising hash and then in the order of the source."""
     lines: list[Line] = []

@@ -29,7 +29,7 @@ from mtl.data.refuse import refuse_bad, refuse_empty, refuse_shrunk, rows_read
 from mtl.data.rendered import Index, Outcome, rendered_now
 from mtl.data.rendering import Work, render_buckets
 from mtl.data.runner import Alone, Choose
-from mtl.data.shards import Lengths, Shard, content, plan, write_shard
+from mtl.data.shards import Lengths, Shard, content, forget_unpacked, plan, write_shard
 from mtl.data.splits import ORDER
 from mtl.data.units import Done, read_all, run
 from mtl.fingerprint import sha256_file, sha256_json
@@ -124,22 +124,22 @@ class _Task:
         return whole * len(self.todo_rows()) // max(1, len(self.read.rows))
 
 
-def _render(job: Job, its: Tools, done: Mapping[str, Done], reads: Mapping[str, Read]) -> dict[str, Merged]:
+def _render(job: Job, its: Tools, units: Mapping[str, Done], reads: Mapping[str, Read]) -> dict[str, Merged]:
     """By task, what all of its passages came to."""
     tasks = []
     for name, read in reads.items():
         passages = sort_out(read, _holdout(job, read.tally), job.recipe.settings["near_duplicates"])
         merge = Merge(passages, Index(job, name, its.pieces, its.store).load())
-        tasks.append(_Task(name, done[name], read, passages, merge))
+        tasks.append(_Task(name, units[name], read, passages, merge))
         write_plan(job.plan(name), passages.keys[merge.todo], passages.own[merge.todo], passages.goal[merge.todo])
     _read_again(job, its, tasks)
     work = [Work(task.name, group) for task in tasks for group in _groups(task.buckets(job.count), its.shares)]
-    if work:
-        tick = _Ticker(job, "render", its.progress)
-        its.choose(sum(task.size() for task in tasks)).map(partial(render_buckets, job), work, tick)
+    runner = its.choose(sum(task.size() for task in tasks))
+    left = runner.map(partial(render_buckets, job), work, _Ticker(job, "render", its.progress)) if work else []
+    done = [(one.task, bucket) for one, buckets in zip(work, left, strict=True) for bucket in buckets]
     its.progress("render", 0)
     its.progress("taken", sum(task.merge.found for task in tasks))
-    return {task.name: _merged(job, task) for task in tasks}
+    return {task.name: _merged(job, task, [bucket for name, bucket in done if name == task.name]) for task in tasks}
 
 
 def _read_again(job: Job, its: Tools, tasks: Sequence[_Task]) -> None:
@@ -157,9 +157,9 @@ def _groups(buckets: Sequence[int], shares: int) -> list[tuple[int, ...]]:
     return [tuple(buckets[start : start + size]) for start in range(0, len(buckets), size)]
 
 
-def _merged(job: Job, task: _Task) -> Merged:
+def _merged(job: Job, task: _Task, rendered: Sequence[int]) -> Merged:
     goals = task.passages.goal[task.merge.todo]
-    merged = task.merge.finish(rendered_now(job, task.name, task.buckets(job.count), goals))
+    merged = task.merge.finish(rendered_now(job, task.name, rendered, goals))
     task.merge.count(task.read, merged.outcome)
     return merged
 
@@ -221,7 +221,9 @@ def _write(its: Tools, shards: Sequence[Shard]) -> list[FileEntry]:
     if not isinstance(runner, Alone):
         return runner.map(write_shard, shards, lambda: None)
     with ThreadPoolExecutor(min(4, len(os.sched_getaffinity(0)))) as threads:
-        return list(threads.map(write_shard, shards))
+        written = list(threads.map(write_shard, shards))
+    forget_unpacked()
+    return written
 
 
 def _rows(tally: Tally, source: int) -> dict[str, int]:

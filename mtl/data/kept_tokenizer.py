@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 
 from mtl.data.arrays import read_arrays, write_arrays
@@ -20,6 +21,7 @@ def kept_encoder(tokenizer: Tokenizer, stamp: str | None, pieces: Pieces) -> Enc
     try:
         document, _ = read_arrays(path)
         if document["name"] == name:
+            os.utime(path)  # it was used
             return Encoder(SavedTokenizer(**document["saved"]), facts=Facts(**document["facts"]))
     except (OSError, DamageError, KeyError, TypeError):
         pass

@@ -73,7 +73,7 @@ NOTHING = Outcome(
 
 
 def rendered_now(job: Job, task: str, buckets: Sequence[int], goals: npt.NDArray[np.uint8]) -> Outcome:
-    """What the workers left of these buckets. goals: of all their passages, by rising key."""
+    """What the workers left under these buckets. goals: of all their passages, by rising key."""
     names: list[str] = []
     parts, labels, dropped = [np.zeros(0, RENDERED)], [], Dropped()
     measures: dict[str, list[Any]] = {split: [np.zeros(0, MEASURE)] for split in ORDER}

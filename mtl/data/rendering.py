@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mtl.data.arrays import write_arrays
-from mtl.data.buckets import Member, passages, read_bucket, texts
+from mtl.data.buckets import Member, bucket_size, passages, read_bucket, texts
 from mtl.data.job import MARK, Job
 from mtl.data.plan import load_plan
 from mtl.data.selection import PASSAGE
@@ -22,6 +23,9 @@ from mtl.tasks.table import get_task
 
 RENDERED = np.dtype([("key", "u1", 32), ("left", "<u4"), ("examples", "<u4")])
 """A passage that was rendered: its records that were not dropped, and how many examples they gave."""
+
+_TOGETHER = 2**21
+"""Bytes of buckets that are worked on as one, about."""
 
 Dropped = list[tuple[int, int, str, str, str]]
 """(number of the passage, of its record, reason, field, detail)"""
@@ -35,16 +39,20 @@ class Work:
     buckets: tuple[int, ...]
 
 
-def render_buckets(job: Job, work: Work) -> None:
-    """Renders and encodes those passages of some buckets that are planned, into files of the job."""
+def render_buckets(job: Job, work: Work) -> list[int]:
+    """Renders and encodes those passages of some buckets that are planned, into files of the job, each of which is
+    called by the first of the buckets that it is made of; returns these."""
     renderer = _Renderer(job, get_task(work.task))
     plan = load_plan(job.plan(work.task))
     limits = Limits(job.recipe.settings["max_input_tokens"], job.recipe.settings["max_target_tokens"])
     done = 0
-    for bucket in work.buckets:
+    groups = list(_together(job.buckets(work.task), work.buckets))
+    for group in groups:
+        bucket = group[0]
         renderer.begin()
         examples: dict[str, list[Example]] = defaultdict(list)
-        lines = [line for line in read_bucket(job.buckets(work.task), bucket) if line[0] in plan]
+        read = (line for its in group for line in read_bucket(job.buckets(work.task), its))
+        lines = [line for line in read if line[0] in plan]
         job.encoder.learn(texts(lines))
         for key, members in passages(lines, renderer.task):
             own, goal = plan[key]
@@ -58,6 +66,21 @@ def render_buckets(job: Job, work: Work) -> None:
             if its  # all that would have been in it was refused
         }
         write_arrays(job.rendered(work.task, bucket), renderer.document(), {**renderer.arrays(), **found})
+    return [group[0] for group in groups]
+
+
+def _together(folder: Path, buckets: Sequence[int]) -> Iterator[list[int]]:
+    """Buckets that are small enough to be worked on as one: after a few new rows, most hold next to nothing."""
+    group: list[int] = []
+    size = 0
+    for bucket in buckets:
+        size += bucket_size(folder, bucket)
+        group.append(bucket)
+        if size >= _TOGETHER:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 class _Renderer:

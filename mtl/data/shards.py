@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,7 @@ def write_shard(shard: Shard) -> FileEntry:
 
 def _rows(path: Path, rows: Any) -> pa.Table:
     """Some rows of a file, in rising order."""
-    table = pq.ParquetFile(path, memory_map=True).read().cast(SCHEMA) if path.suffix == ".parquet" else _mapped(path)
+    table = _unpacked(path) if path.suffix == ".parquet" else _mapped(path)
     start, stop = int(rows[0]), int(rows[-1]) + 1
     part = table.slice(start, stop - start)
     return part if len(part) == len(rows) else part.combine_chunks().take(_numbers(rows - start))
@@ -178,6 +179,17 @@ def _rows(path: Path, rows: Any) -> pa.Table:
 
 def _numbers(rows: Any) -> pa.Array:
     return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows, np.int64))])
+
+
+@lru_cache(maxsize=3)
+def _unpacked(path: Path) -> pa.Table:
+    """An earlier data set's file, kept for a while: the next shard begins where this one ends."""
+    return pq.ParquetFile(path, memory_map=True).read().cast(SCHEMA)
+
+
+def forget_unpacked() -> None:
+    """Gives the memory of earlier files back."""
+    _unpacked.cache_clear()
 
 
 def _mapped(path: Path) -> pa.Table:
