@@ -19,47 +19,58 @@ from mtl.data.job import Place
 from mtl.task import Task
 
 BYTES = 8 * 2**20
-"""Of a bucket, about: what a worker holds at once is a few times as much."""
+"""Of a bucket, about, at most: what a worker holds at once is a few times as much."""
+SMALLER, SOME = 2**20, 64
+"""Buckets are smaller than BYTES as long as there are no more than SOME: small ones even out who has more to do."""
 MOST = 1024
 
 
 def bucket_count(size: int) -> int:
     """How many buckets for sources of `size` bytes. The order of examples does not depend on it."""
-    return max(1, min(MOST, -(-size // BYTES)))
+    return max(1, min(SOME, -(-size // SMALLER)), min(MOST, -(-size // BYTES)))
+
+
+def bucket_of(key: Any, count: int) -> int:
+    """Of a passage, by the bytes of its hash."""
+    return int.from_bytes(key[:4].tobytes(), "big") * count >> 32
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One record of a passage and where it came from."""
+class Member:
+    """One record of a passage and the split that it came from."""
 
     record: Any
     split: str
-    origin: str
-    place: Place
 
 
 Line = list[Any]
-"""[hash of the passage, place, split, origin, the record as JSON]"""
+"""[hash of the passage, place, split, the record as JSON]"""
 
 
 class BucketWriter:
     """Files `folder/BUCKET-WORKER.jsonl`, each opened when its first record comes."""
 
-    def __init__(self, folder: Path, worker: int, count: int) -> None:
+    def __init__(self, folder: Path, worker: str, count: int) -> None:
         self._folder, self._worker, self._count = folder, worker, count
         self._files: dict[int, BinaryIO] = {}
 
-    def add(self, task: Task, record: Any, *, key: str, split: str, origin: str, place: Place) -> None:
+    def add(self, record: bytes, *, key: str, split: str, place: Place) -> None:
+        """`record` as JSON."""
         bucket = int(key[:8], 16) * self._count >> 32
         file = self._files.get(bucket)
         if file is None:
-            path = self._folder / f"{bucket:04}-{self._worker:04}.jsonl"
+            path = self._folder / f"{bucket:04}-{self._worker}.jsonl"
             file = self._files[bucket] = path.open("wb")
-        file.write(orjson.dumps([key, place, split, _printable(origin), task.dump(record)]) + b"\n")
+        file.write(orjson.dumps([key, place, split, orjson.Fragment(record)]) + b"\n")
 
     def close(self) -> None:
         for file in self._files.values():
             file.close()
+
+
+def bucket_size(folder: Path, bucket: int) -> int:
+    """Bytes of it."""
+    return sum(path.stat().st_size for path in folder.glob(f"{bucket:04}-*.jsonl"))
 
 
 def read_bucket(folder: Path, bucket: int) -> list[Line]:
@@ -71,10 +82,10 @@ def read_bucket(folder: Path, bucket: int) -> list[Line]:
     return sorted(lines, key=itemgetter(0, 1))
 
 
-def passages(lines: Iterable[Line], task: Task) -> Iterator[tuple[str, list[Piece]]]:
+def passages(lines: Iterable[Line], task: Task) -> Iterator[tuple[str, list[Member]]]:
     """(hash of a passage, its records) of a bucket's lines."""
     for key, group in groupby(lines, key=lambda line: str(line[0])):
-        yield key, [Piece(task.load(record), split, origin, tuple(place)) for _, place, split, origin, record in group]
+        yield key, [Member(task.load(record), split) for _, _, split, record in group]
 
 
 def texts(lines: Iterable[Line]) -> Iterator[str]:
@@ -85,8 +96,3 @@ def texts(lines: Iterable[Line]) -> Iterator[str]:
             if last.get(name) != value:
                 last[name] = value
                 yield from (text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str))
-
-
-def _printable(origin: str) -> str:
-    """A file's name may hold bytes that are no text."""
-    return origin if origin.isascii() else origin.encode(errors="replace").decode()

@@ -1,25 +1,41 @@
-"""The work of preparation on a local folder: three rounds of pieces for a runner, and what is decided between them."""
+"""The work of preparation on a local folder: three rounds of pieces for a runner, and what is decided between them.
+
+What was read or rendered before, under the same rules, takes part in every decision and is not done again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from mtl.config.data import DataConfig
+from mtl.data.buckets import bucket_of
 from mtl.data.job import MARK, Job, Tally
 from mtl.data.manifest import QUARANTINE, DatasetManifest, FileEntry, SplitCounts
-from mtl.data.near import Finder
-from mtl.data.quarantine import Refused, collect, first_refused, firsts
-from mtl.data.reading import Progress, read_part
+from mtl.data.merge import Merge, Merged
+from mtl.data.passages import Passages, Read, sort_out
+from mtl.data.pieces import Pieces
+from mtl.data.plan import write_plan
+from mtl.data.quarantine import Refused, collect
+from mtl.data.reading import Progress
 from mtl.data.refuse import refuse_bad, refuse_empty, refuse_shrunk, rows_read
-from mtl.data.rendering import Outcome, Work, render_buckets
-from mtl.data.runner import Runner
-from mtl.data.shards import Lengths, Shard, content, plan, write_shard
+from mtl.data.rendered import Index, Outcome, rendered_now
+from mtl.data.rendering import Work, render_buckets
+from mtl.data.runner import Alone, Choose
+from mtl.data.shards import Lengths, Shard, content, forget_unpacked, plan, write_shard
+from mtl.data.splits import ORDER
+from mtl.data.units import Done, read_all, run
 from mtl.fingerprint import sha256_file, sha256_json
-from mtl.sources.base import Part
 from mtl.sources.splits import SPLITS
+from mtl.store.base import ObjectStore
+from mtl.tasks.table import get_task
 
 Counts = dict[str, dict[str, SplitCounts]]
 GROUPS = 8
@@ -28,7 +44,10 @@ GROUPS = 8
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """Files in the job's folder, in the order of the manifest, and what was counted on the way."""
+    """Files in the job's folder, in the order of the manifest, and what was counted on the way.
+
+    remember: called with the data set's fingerprint once it is stored, keeps what the next preparation can use.
+    """
 
     files: list[FileEntry]
     content: str
@@ -36,47 +55,41 @@ class Built:
     quarantine: dict[str, int]
     lengths: dict[str, Lengths]
     rows: list[dict[str, int]]
+    remember: Callable[[str], None]
 
 
-def build(
-    job: Job, config: DataConfig, runner: Runner, *, reference: DatasetManifest | None, progress: Progress
-) -> Built:
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a preparation works with. shares: into how many parts its work is cut."""
+
+    pieces: Pieces
+    store: ObjectStore
+    choose: Choose
+    shares: int
+    progress: Progress
+
+
+def build(job: Job, config: DataConfig, its: Tools, *, reference: DatasetManifest | None) -> Built:
     """Shards and quarantine in the job's folder. DataError, with the counts, for data that must not be trained on.
 
     reference: manifest of the data that the champion was trained on, if there is one.
     """
-    tallies = _read(job, runner, progress)
+    done = read_all(job, its.pieces, its.choose, shares=its.shares, tick=_Ticker(job, "read", its.progress))
+    its.progress("read", 0)
+    its.progress("known", sum(one.known for one in done.values()))
+    reads = {task: Read(get_task(task), one.units) for task, one in done.items()}
+    tallies = {task: read.tally for task, read in reads.items()}
     refuse_shrunk(rows_read(job.sources, tallies), reference, max_shrink=config.max_shrink)
 
     def first(source: int) -> list[Refused]:
-        return first_refused(job.all_refused(), source)
+        return reads[job.sources[source].task].quarantine.firsts([source])
 
     refuse_bad(job.sources, tallies, max_bad_share=config.max_bad_share, first=first)
-    holdouts = {task: _holdout(job, tally) for task, tally in tallies.items()}
-    _find_near(job, holdouts)
-    outcomes = _render(job, runner, holdouts, progress)
-    for outcome in outcomes:
-        tallies[outcome.task].add(outcome.tally)
+    merged = _render(job, its, done, reads)
     refuse_bad(job.sources, tallies, max_bad_share=config.max_bad_share, first=first)
-    sizes = _sizes(outcomes)
-    counts = {task: _counts(tally, sizes[task]) for task, tally in tallies.items()}
-    refuse_empty(counts, tallies, first=lambda task: _first_of(job, task))
-    return _finish(job, runner, tallies, outcomes, counts, sizes, progress)
-
-
-def _first_of(job: Job, task: str) -> list[Refused]:
-    """The first bad row of a task for each reason."""
-    numbers = [number for number, source in enumerate(job.sources) if source.task == task]
-    return firsts(row for number in numbers for row in first_refused(job.all_refused(), number))
-
-
-def _read(job: Job, runner: Runner, progress: Progress) -> dict[str, Tally]:
-    tallies = {task: Tally() for task in job.recipe.tasks}
-    work = [(task, Part(index, runner.shards)) for task in job.recipe.tasks for index in range(runner.shards)]
-    for task, tally in runner.map(partial(read_part, job), work, _Ticker(job, "read", progress)):
-        tallies[task].add(tally)
-    progress("read", 0)
-    return tallies
+    counts = {task: _counts(tally, merged[task].outcome) for task, tally in tallies.items()}
+    refuse_empty(counts, tallies, first=lambda task: reads[task].quarantine.firsts(range(len(job.sources))))
+    return _finish(job, its, reads, merged, counts)
 
 
 def _holdout(job: Job, tally: Tally) -> dict[str, float]:
@@ -84,42 +97,81 @@ def _holdout(job: Job, tally: Tally) -> dict[str, float]:
     return {split: share for split, share in job.recipe.holdout.items() if not tally.rows[split]}
 
 
-def _find_near(job: Job, holdouts: Mapping[str, Mapping[str, float]]) -> None:
-    threshold = job.recipe.settings["near_duplicates"] or 0.0
-    for task, holdout in holdouts.items():
-        Finder(threshold, holdout).write(job.signatures(task), job.near(task))
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One task between the rounds."""
+
+    name: str
+    done: Done
+    read: Read
+    passages: Passages
+    merge: Merge
+
+    def todo_rows(self) -> Any:
+        """Rows of those passages that have to be rendered."""
+        its = self.passages
+        todo = np.zeros(len(its.keys), dtype=bool)
+        todo[self.merge.todo] = True
+        return its.mine[np.repeat(todo, its.stops - its.starts)]
+
+    def buckets(self, count: int) -> list[int]:
+        """Those in which such passages are."""
+        return sorted({bucket_of(key, count) for key in self.passages.keys[self.merge.todo]})
+
+    def size(self) -> int:
+        """About how many bytes there are to render."""
+        whole = sum(unit.chunk.size for unit, _ in self.done.units)
+        return whole * len(self.todo_rows()) // max(1, len(self.read.rows))
 
 
-def _render(job: Job, runner: Runner, holdouts: Mapping[str, Mapping[str, float]], progress: Progress) -> list[Outcome]:
-    size = max(1, job.count // (GROUPS * runner.shards))
-    groups = [tuple(range(start, min(start + size, job.count))) for start in range(0, job.count, size)]
-    work = [Work(task, group, holdouts[task]) for task in job.recipe.tasks for group in groups]
-    outcomes = runner.map(partial(render_buckets, job), work, _Ticker(job, "render", progress))
-    progress("render", 0)
-    return outcomes
+def _render(job: Job, its: Tools, units: Mapping[str, Done], reads: Mapping[str, Read]) -> dict[str, Merged]:
+    """By task, what all of its passages came to."""
+    tasks = []
+    for name, read in reads.items():
+        passages = sort_out(read, _holdout(job, read.tally), job.recipe.settings["near_duplicates"])
+        merge = Merge(passages, Index(job, name, its.pieces, its.store).load())
+        tasks.append(_Task(name, units[name], read, passages, merge))
+        write_plan(job.plan(name), passages.keys[merge.todo], passages.own[merge.todo], passages.goal[merge.todo])
+    _read_again(job, its, tasks)
+    work = [Work(task.name, group) for task in tasks for group in _groups(task.buckets(job.count), its.shares)]
+    runner = its.choose(sum(task.size() for task in tasks))
+    left = runner.map(partial(render_buckets, job), work, _Ticker(job, "render", its.progress)) if work else []
+    done = [(one.task, bucket) for one, buckets in zip(work, left, strict=True) for bucket in buckets]
+    its.progress("render", 0)
+    its.progress("taken", sum(task.merge.found for task in tasks))
+    return {task.name: _merged(job, task, [bucket for name, bucket in done if name == task.name]) for task in tasks}
 
 
-Sizes = dict[str, dict[str, dict[int, int]]]
-"""{task: {split: {bucket: examples}}}"""
+def _read_again(job: Job, its: Tools, tasks: Sequence[_Task]) -> None:
+    """The records of passages to render, where their rows are known and their text is not at hand."""
+    units = []
+    for task in tasks:
+        needed = np.unique(task.read.rows["unit"][task.todo_rows()]).tolist()
+        mine = (task.done.units[number][0] for number in needed)
+        units += [(task.name, unit) for unit in mine if unit.number not in task.done.fresh]
+    run(job, units, its.choose, shares=its.shares, tick=lambda: None, again=True)
 
 
-def _sizes(outcomes: Sequence[Outcome]) -> Sizes:
-    sizes: Sizes = {}
-    for outcome in outcomes:
-        task = sizes.setdefault(outcome.task, {})
-        for (split, bucket), number in outcome.examples.items():
-            task.setdefault(split, {})[bucket] = number
-    return sizes
+def _groups(buckets: Sequence[int], shares: int) -> list[tuple[int, ...]]:
+    size = max(1, len(buckets) // (GROUPS * shares))
+    return [tuple(buckets[start : start + size]) for start in range(0, len(buckets), size)]
 
 
-def _counts(tally: Tally, sizes: Mapping[str, Mapping[int, int]]) -> dict[str, SplitCounts]:
+def _merged(job: Job, task: _Task, rendered: Sequence[int]) -> Merged:
+    goals = task.passages.goal[task.merge.todo]
+    merged = task.merge.finish(rendered_now(job, task.name, rendered, goals))
+    task.merge.count(task.read, merged.outcome)
+    return merged
+
+
+def _counts(tally: Tally, outcome: Outcome) -> dict[str, SplitCounts]:
     return {
         split: SplitCounts(
             rows=rows,
             kept=tally.kept[split],
             merged=tally.merged[split],
             quarantined=tally.quarantined[split],
-            examples=sum(sizes.get(split, {}).values()),
+            examples=len(outcome.measures[split]),
             by_difficulty={label: n for (its, label), n in sorted(tally.labels.items()) if its == split},
         )
         for split, rows in sorted(tally.rows.items())
@@ -127,36 +179,51 @@ def _counts(tally: Tally, sizes: Mapping[str, Mapping[int, int]]) -> dict[str, S
     }
 
 
-def _finish(
-    job: Job,
-    runner: Runner,
-    tallies: Mapping[str, Tally],
-    outcomes: Sequence[Outcome],
-    counts: Counts,
-    sizes: Sizes,
-    progress: Progress,
-) -> Built:
-    shards: list[Shard] = []
+def _finish(job: Job, its: Tools, reads: Mapping[str, Read], merged: Mapping[str, Merged], counts: Counts) -> Built:
+    settings = job.recipe.settings
+    shards: dict[tuple[str, str], list[Shard]] = {}
     contents: dict[str, str] = {}
-    lengths = {task: Lengths() for task in tallies}
-    for outcome in outcomes:
-        lengths[outcome.task].add(outcome.lengths)
-    for task in tallies:
-        for split, its in sorted(sizes[task].items()):
-            parts = [(job.examples(task, split, bucket), number) for bucket, number in sorted(its.items())]
-            shards += plan(parts, f"{task}-{split}", job.folder, rows=job.recipe.settings["shard_rows"])
-            contents[f"{task}-{split}"] = content(path for path, _ in parts)
-    files = runner.map(write_shard, shards, lambda: None)
-    refused = collect(job.all_refused(), job.folder / QUARANTINE)
+    lengths = {task: Lengths() for task in reads}
+    for task, one in merged.items():
+        for split, measures in sorted(one.outcome.measures.items()):
+            if len(measures):
+                name = f"{task}-{split}"
+                wanted = one.wanted[split]
+                shards[task, split] = plan(one.files[split], wanted, name, job.folder, rows=settings["shard_rows"])
+                contents[name] = content(measures)
+                lengths[task].add(measures, settings["max_input_tokens"])
+    written = iter(_write(its, [shard for group in shards.values() for shard in group]))
+    files = {name: [next(written) for _ in group] for name, group in shards.items()}
+    refused = collect((read.quarantine for read in reads.values()), job.folder / QUARANTINE)
+    tallies = {task: read.tally for task, read in reads.items()}
     quarantine = sum((tally.by_reason() for tally in tallies.values()), start=Tally().by_reason())
+
+    def remember(fingerprint: str) -> None:
+        for task, one in merged.items():
+            entries = {split: files.get((task, split), []) for split in ORDER}
+            index = Index(job, task, its.pieces, its.store)
+            index.save(fingerprint, one.outcome, entries, settings["shard_rows"])
+
     return Built(
-        files=[*files, _entry(job.folder / QUARANTINE)],
+        files=[*(entry for group in files.values() for entry in group), _entry(job.folder / QUARANTINE)],
         content=sha256_json({"examples": contents, "quarantine": refused}),
         counts=counts,
         quarantine=dict(sorted(quarantine.items())),
         lengths=lengths,
         rows=[_rows(tallies[source.task], number) for number, source in enumerate(job.sources)],
+        remember=remember,
     )
+
+
+def _write(its: Tools, shards: Sequence[Shard]) -> list[FileEntry]:
+    """By threads where there is no runner of more: what takes time holds no lock."""
+    runner = its.choose(0)
+    if not isinstance(runner, Alone):
+        return runner.map(write_shard, shards, lambda: None)
+    with ThreadPoolExecutor(min(4, len(os.sched_getaffinity(0)))) as threads:
+        written = list(threads.map(write_shard, shards))
+    forget_unpacked()
+    return written
 
 
 def _rows(tally: Tally, source: int) -> dict[str, int]:

@@ -45,23 +45,20 @@ class Job:
     def buckets(self, task: str) -> Path:
         return self.folder / f"buckets-{task}"
 
-    def signatures(self, task: str) -> Path:
-        return self.folder / f"signatures-{task}"
+    def piece(self, number: int) -> Path:
+        """What came of reading unit `number`."""
+        return self.folder / "pieces" / f"{number:06}.piece"
 
-    def near(self, task: str) -> Path:
-        """{hash of a passage: split that has a near-duplicate of it}"""
-        return self.folder / f"near-{task}.json"
+    def plan(self, task: str) -> Path:
+        """Which passages are to be rendered."""
+        return self.folder / f"plan-{task}.arrays"
+
+    def rendered(self, task: str, bucket: int) -> Path:
+        """What came of a bucket's passages, besides the examples."""
+        return self.folder / "rendered" / f"{task}-{bucket:04}.arrays"
 
     def examples(self, task: str, split: str, bucket: int) -> Path:
         return self.folder / "examples" / f"{task}-{split}-{bucket:04}.arrow"
-
-    def refused(self, name: str) -> Path:
-        """Quarantined rows of one piece of work."""
-        return self.folder / "refused" / f"{name}.jsonl"
-
-    def all_refused(self) -> list[Path]:
-        """Those files of all work that refused anything."""
-        return sorted((self.folder / "refused").iterdir())
 
     def mark(self, stage: str, worker: str) -> None:
         """One more mark of progress, as a byte of a file: anyone who shares the folder can see it."""
@@ -69,11 +66,10 @@ class Job:
             file.write(b".")
 
     def make_folders(self) -> None:
-        for name in ("examples", "refused", "progress"):
+        for name in ("examples", "pieces", "progress", "rendered"):
             (self.folder / name).mkdir(parents=True)
         for task in self.recipe.tasks:
             self.buckets(task).mkdir()
-            self.signatures(task).mkdir()
 
 
 def split_number(split: str) -> int:

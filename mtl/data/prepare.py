@@ -11,22 +11,25 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from mtl import layout
 from mtl.config.data import DataConfig, SourceConfig
 from mtl.data.buckets import bucket_count
-from mtl.data.build import Built, build
+from mtl.data.build import Built, Tools, build
 from mtl.data.dataset import look_for_manifest
 from mtl.data.job import Job
+from mtl.data.kept_tokenizer import kept_encoder
 from mtl.data.manifest import DatasetManifest
+from mtl.data.pieces import Pieces
 from mtl.data.reading import Progress, settled
 from mtl.data.recipe import Recipe, recipe
 from mtl.data.refuse import refuse_shrunk, rows_of
-from mtl.data.runner import Runner, local, processes_for
+from mtl.data.runner import Runner, chosen, processes_for
 from mtl.data.shards import Lengths
-from mtl.data.tokens import Encoder, Tokenizer, save_tokenizer
+from mtl.data.tokens import Encoder, Tokenizer
 from mtl.errors import DamageError, DataError, NotFoundError, TransientError
 from mtl.fingerprint import sha256_json, sha256_sources
 from mtl.seal import seal, unseal
@@ -57,8 +60,8 @@ def prepare(
 ) -> DatasetManifest:
     """The manifest of the data set that `config` describes, built and stored unless it exists.
 
-    progress: called with (stage, n): "read" and "render" n more rows, "put" n files, "found" 1 for a data set that was
-    there already.
+    progress: called with (stage, n): "read" and "render" n more rows, "known" and "taken" n rows and passages that were
+    read and rendered before, "put" n files, "found" 1 for a data set that was there already.
     runner: who does the work; by default this process, or the processes of `config.processes`. The bytes are the same.
     reference: manifest of the champion's data, which no source may have shrunk from.
     tokenizer_stamp: changes whenever the tokenizer does; with it, unchanged inputs are found without loading that.
@@ -71,12 +74,13 @@ def prepare(
     made = recipe(config, seed)
     sources = [(item, open_source(item, seed, cache=cache)) for item in config.sources]
     stamps = _stamps(sources)
-    quick = _request(config, made, tokenizer_stamp or Encoder(tokenizer).sha256, stamps)
+    pieces = Pieces(cache / "pieces")
+    encoder = lru_cache(1)(lambda: kept_encoder(tokenizer, tokenizer_stamp, pieces))  # making one takes its time
+    quick = _request(config, made, tokenizer_stamp or encoder().sha256, stamps)
     found, noted = _recall(cache, quick, store)
     if found is None:
-        encoder = Encoder(tokenizer)
         described = [_describe(item, source) for item, source in sources]
-        exact = _request(config, made, encoder.sha256, [its.sha256 for its in described])
+        exact = _request(config, made, encoder().sha256, [its.sha256 for its in described])
         found, noted = _recall(cache, exact, store)
     if found is not None:
         refuse_shrunk(rows_of(found), reference, max_shrink=config.max_shrink)
@@ -90,15 +94,17 @@ def prepare(
     notes = _notes(sources, [])
     _tell_notes(config, notes, tell_note)
     size = sum(source.size() for _, source in sources)
-    with scratch(cache / "scratch") as folder, _runner(size, config.processes, runner) as its:
+    with scratch(cache / "scratch") as folder, _tools(size, config, pieces, store, runner, tell) as its:
         sources_settled = tuple(settled(item, seed, cache=cache) for item in config.sources)
-        job = Job(folder, cache, sources_settled, made, max(bucket_count(size), its.shards))
+        job = Job(folder, cache, sources_settled, made, max(bucket_count(size), its.shares))
         job.make_folders()
-        save_tokenizer(tokenizer, job.tokenizer)
-        built = build(job, config, its, reference=reference, progress=tell)
+        encoder().save(job.tokenizer)
+        built = build(job, config, its, reference=reference)
         _refuse_changed(config, seed, cache, stamps)
-        manifest = _manifest(built, made, encoder, described)
+        manifest = _manifest(built, made, encoder(), described)
         found = _store(manifest, built, folder, store=store, cache=cache, progress=tell)
+        built.remember(found.fingerprint)
+        its.pieces.prune()
     for request in (quick, exact):
         _remember(cache, request, found.fingerprint, notes)
     return found
@@ -118,12 +124,14 @@ Opened = Sequence[tuple[SourceConfig, Source]]
 
 
 @contextmanager
-def _runner(size: int, processes: int | None, given: Runner | None) -> Iterator[Runner]:
+def _tools(
+    size: int, config: DataConfig, pieces: Pieces, store: ObjectStore, given: Runner | None, progress: Progress
+) -> Iterator[Tools]:
     if given is not None:
-        yield given
+        yield Tools(pieces, store, lambda size: given, given.shards, progress)
         return
-    with local(processes_for(size, processes)) as made:
-        yield made
+    with chosen(config.processes) as choose:
+        yield Tools(pieces, store, choose, processes_for(size, config.processes), progress)
 
 
 def _store(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ class Refused:
 
 
 class Quarantine:
-    """The refused rows of one piece of work on a task: `add` them, then `write` them."""
+    """The refused rows of a task, counted in `tally`."""
 
     def __init__(self, task: str, tally: Tally) -> None:
         self._task, self._tally = task, tally
@@ -43,28 +42,29 @@ class Quarantine:
         self._tally.reasons[place[0], bad.reason] += 1
         self._lines.append([self._task, list(place), split, bad.reason, bad.field, origin, content, bad.detail])
 
-    def write(self, path: Path) -> None:
-        if self._lines:
-            text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in sorted(self._lines))
-            path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    def lines(self) -> list[list[Any]]:
+        """All of them in the order of the sources."""
+        self._lines.sort()
+        return self._lines
+
+    def firsts(self, sources: Iterable[int]) -> list[Refused]:
+        """The first row of some sources for each reason, in their order."""
+        wanted = set(sources)
+        lines = (line for line in self.lines() if line[1][0] in wanted)
+        return firsts(Refused(reason, field, origin, detail) for *_, reason, field, origin, _, detail in lines)
 
 
-def collect(paths: Iterable[Path], target: Path) -> str:
-    """All lines of `paths` in the order of the sources as `target`; a hash of what was refused, whatever its order."""
+def collect(quarantines: Iterable[Quarantine], target: Path) -> str:
+    """All lines, task by task, as `target`; a hash of what was refused, whatever its order."""
     total = 0
     with target.open("w", encoding="utf-8", errors="surrogateescape") as file:
-        for task, _, split, reason, field, origin, content, detail in heapq.merge(*map(_lines, paths)):
-            line = dict(zip(_NAMES, (task, split, reason, field, origin), strict=True))
-            line |= {"detail": detail} if detail else {}
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            total += int(sha256_json([task, split, reason, field, content]), 16)
+        for lines in (its.lines() for its in quarantines):
+            for task, _, split, reason, field, origin, content, detail in lines:
+                line = dict(zip(_NAMES, (task, split, reason, field, origin), strict=True))
+                line |= {"detail": detail} if detail else {}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                total += int(sha256_json([task, split, reason, field, content]), 16)
     return f"{total % 2**256:064x}"
-
-
-def first_refused(paths: Iterable[Path], source: int) -> list[Refused]:
-    """The first refused row of a source for each reason, in their order."""
-    lines = (line for line in heapq.merge(*map(_lines, paths)) if line[1][0] == source)
-    return firsts(Refused(reason, field, origin, detail) for *_, reason, field, origin, _, detail in lines)
 
 
 def firsts(refused: Iterable[Refused]) -> list[Refused]:
@@ -73,8 +73,3 @@ def firsts(refused: Iterable[Refused]) -> list[Refused]:
     for row in refused:
         found.setdefault(row.reason, row)
     return list(found.values())
-
-
-def _lines(path: Path) -> Iterator[list[Any]]:
-    with path.open(encoding="utf-8", errors="surrogateescape") as file:
-        yield from map(json.loads, file)

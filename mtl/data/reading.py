@@ -1,27 +1,36 @@
-"""First round: from sources to records. Every row is either a record in its bucket or a line of the quarantine."""
+"""First round: from sources to records. Every row is either a record in its bucket or a refused one of its piece."""
 
 from __future__ import annotations
 
+import struct
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import orjson
+
 from mtl.config.data import SourceConfig
+from mtl.data.arrays import write_arrays
 from mtl.data.buckets import BucketWriter
-from mtl.data.job import MARK, Job, Place, Tally, split_number
-from mtl.data.near import SignatureWriter
-from mtl.data.quarantine import Quarantine
+from mtl.data.job import MARK, Job, split_number
+from mtl.data.near import Signatures
+from mtl.data.pieces import ROW
+from mtl.data.plan import load_plan
 from mtl.errors import DataError
 from mtl.fingerprint import sha256_json
-from mtl.sources.base import BLOCK, Part, RawRow, Source
+from mtl.sources.base import BLOCK, Chunk, RawRow, Source
 from mtl.sources.formats import is_document
 from mtl.sources.open import open_source
 from mtl.task import BadRow, Task
 from mtl.tasks.table import get_task
 from mtl.tasks.text import passage_key
 
+_PLACE = struct.Struct("<IQ")
 _LOOK = 100
 """Rows of a file in which a column must turn up once."""
 
@@ -29,61 +38,100 @@ Progress = Callable[[str, int], None]
 """(stage, rows or files done in it)."""
 
 
-def read_part(job: Job, work: tuple[str, Part]) -> tuple[str, Tally]:
-    """Reads a part of the rows of a task's sources into buckets and quarantine; (task, counts)."""
-    name, part = work
-    reader = _Reader(job, get_task(name), part)
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A chunk of a task's source. number: of the unit, by which its piece is found. name: of that piece, if it is kept;
+    one that is not has none."""
+
+    number: int
+    source: int
+    chunk: Chunk
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Units to read one after the other. again: their pieces are there, only records are missing."""
+
+    task: str
+    number: int
+    units: tuple[Unit, ...]
+    again: bool = False
+
+
+def read_units(job: Job, work: Reading) -> None:
+    """Reads units into pieces, and their records into buckets."""
+    task = get_task(work.task)
+    buckets = BucketWriter(job.buckets(work.task), f"{work.number:04}{'-again' * work.again}", job.count)
+    wanted = load_plan(job.plan(work.task)).keys() if work.again else None
     try:
-        for number, config in enumerate(job.sources):
-            if config.task == name:
-                source = open_for(reader.task, config, job.recipe.seed, cache=job.cache)
-                for split in source.splits():
-                    rows = check_columns(source.rows(split, part), reader.task.columns, config)
-                    reader.read(number, split, rows)
+        for unit in work.units:
+            reader = _Reader(job, task, unit, f"{work.task}-{work.number}", buckets, wanted)
+            config = job.sources[unit.source]
+            rows = open_for(task, config, job.recipe.seed, cache=job.cache).read(unit.chunk)
+            reader.read(check_columns(rows, task.columns, config) if unit.chunk.begins else rows)
+            if not work.again:
+                reader.write(job.piece(unit.number))
     finally:
-        reader.close()
-    reader.quarantine.write(job.refused(f"read-{name}-{part.index:04}"))
-    return name, reader.tally
+        buckets.close()
 
 
 class _Reader:
-    """Where the rows of one part go."""
+    """Where the rows of one unit go. wanted: passages whose records are asked for, None for all."""
 
-    def __init__(self, job: Job, task: Task, part: Part) -> None:
-        self.task, self.tally = task, Tally()
-        self.quarantine = Quarantine(task.name, self.tally)
-        self._buckets = BucketWriter(job.buckets(task.name), part.index, job.count)
-        near = job.recipe.settings["near_duplicates"]
-        self._signatures = SignatureWriter(job.signatures(task.name), part.index) if near else None
-        self._job, self._worker = job, f"{task.name}-{part.index}"
+    def __init__(
+        self, job: Job, task: Task, unit: Unit, worker: str, buckets: BucketWriter, wanted: Container[str] | None
+    ) -> None:
+        self._job, self._task, self._unit, self._worker = job, task, unit, worker
+        self._buckets, self._wanted = buckets, wanted
+        self._near = wanted is None and job.recipe.settings["near_duplicates"] is not None
+        self._signatures = Signatures()
+        self._order = split_number(unit.chunk.split)
+        self._numbers = {number: index for index, (number, _) in enumerate(unit.chunk.files)}
+        self._files: list[tuple[int, str]] = []
+        self._rows: list[bytes] = []
+        self._refused: list[tuple[int, int, str, str, str, str]] = []
+        self._seen = 0
 
-    def read(self, number: int, split: str, rows: Iterable[RawRow]) -> None:
-        seen, order = 0, split_number(split)
-        for seen, raw in enumerate(rows, start=1):
-            if seen % MARK == 0:
+    def read(self, rows: Iterable[RawRow]) -> None:
+        for self._seen, raw in enumerate(rows, start=1):
+            if self._seen % MARK == 0:
                 self._job.mark("read", self._worker)
-            place = (number, order, raw.number, raw.line)
             try:
-                record = read_row(self.task, raw)
+                record = read_row(self._task, raw)
             except BadRow as bad:
-                content = "" if isinstance(raw.value, BadRow) else _row_hash(raw.value, self.task.columns)
-                self.quarantine.add(bad, split=split, place=place, origin=raw.origin, content=content)
+                content = "" if isinstance(raw.value, BadRow) else _row_hash(raw.value, self._task.columns)
+                line = raw.line - self._unit.chunk.first
+                self._refused.append((self._file(raw), line, bad.reason, bad.field, content, bad.detail))
             else:
-                self._keep(record, split=split, origin=raw.origin, place=place)
-        self.tally.read[number, split] += seen
-        self.tally.rows[split] += seen
+                self._keep(record, raw)
 
-    def _keep(self, record: Any, *, split: str, origin: str, place: Place) -> None:
-        passage = self.task.passage(record)
+    def _keep(self, record: Any, raw: RawRow) -> None:
+        passage = self._task.passage(record)
         key = passage_key(passage)
-        self._buckets.add(self.task, record, key=key, split=split, origin=origin, place=place)
-        if self._signatures:
-            self._signatures.add(key, split, passage)
+        if self._wanted is not None and key not in self._wanted:
+            return
+        data = orjson.dumps(self._task.dump(record))
+        place = (self._unit.source, self._order, raw.number, raw.line)
+        self._buckets.add(data, key=key, split=self._unit.chunk.split, place=place)
+        digest = blake2b(data, digest_size=ROW["record"].itemsize).digest()
+        if self._near:
+            self._signatures.add(len(self._rows), key, passage)
+        line = raw.line - self._unit.chunk.first
+        self._rows.append(bytes.fromhex(key) + digest + _PLACE.pack(self._file(raw), line))
 
-    def close(self) -> None:
-        self._buckets.close()
-        if self._signatures:
-            self._signatures.close()
+    def _file(self, raw: RawRow) -> int:
+        """Of the row, among the chunk's or those that came so far."""
+        found = self._numbers.get(raw.number)
+        if found is None:
+            found = self._numbers[raw.number] = len(self._files)
+            self._files.append((raw.number, raw.file))
+        return found
+
+    def write(self, path: Path) -> None:
+        document = {"name": self._unit.name, "seen": self._seen, "files": self._files, "refused": self._refused}
+        rows = np.frombuffer(b"".join(self._rows), ROW)
+        write_arrays(path, document, {"rows": rows, "signatures": self._signatures.array()})
 
 
 def read_row(task: Task, raw: RawRow) -> Any:

@@ -2,103 +2,106 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from mtl.data.buckets import Piece, passages, read_bucket, texts
-from mtl.data.job import MARK, Job, Tally
-from mtl.data.quarantine import Quarantine
+import numpy as np
+
+from mtl.data.arrays import write_arrays
+from mtl.data.buckets import Member, bucket_size, passages, read_bucket, texts
+from mtl.data.job import MARK, Job
+from mtl.data.plan import load_plan
 from mtl.data.selection import PASSAGE
-from mtl.data.shards import Lengths, Limits, write_examples
-from mtl.data.splits import held_out, keeper
+from mtl.data.shards import Limits, write_examples
+from mtl.data.splits import ORDER
 from mtl.example import Example
-from mtl.task import BadRow, RenderOptions, Task
+from mtl.task import RenderOptions, Task
 from mtl.tasks.table import get_task
+
+RENDERED = np.dtype([("key", "u1", 32), ("left", "<u4"), ("examples", "<u4")])
+"""A passage that was rendered: its records that were not dropped, and how many examples they gave."""
+
+_TOGETHER = 2**21
+"""Bytes of buckets that are worked on as one, about."""
+
+Dropped = list[tuple[int, int, str, str, str]]
+"""(number of the passage, of its record, reason, field, detail)"""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Buckets of one task to render; holdout: shares of its train passages that go to other splits."""
+    """Buckets of one task to render."""
 
     task: str
     buckets: tuple[int, ...]
-    holdout: Mapping[str, float]
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What came of some buckets; examples: how many of a (split, bucket) were written."""
-
-    task: str
-    tally: Tally = field(default_factory=Tally)
-    lengths: Lengths = field(default_factory=Lengths)
-    examples: dict[tuple[str, int], int] = field(default_factory=dict)
-
-
-def render_buckets(job: Job, work: Work) -> Outcome:
-    """Renders and encodes the passages of some buckets into files of the job."""
-    outcome = Outcome(work.task)
-    renderer = _Renderer(job, get_task(work.task), work.holdout, outcome.tally)
+def render_buckets(job: Job, work: Work) -> list[int]:
+    """Renders and encodes those passages of some buckets that are planned, into files of the job, each of which is
+    called by the first of the buckets that it is made of; returns these."""
+    renderer = _Renderer(job, get_task(work.task))
+    plan = load_plan(job.plan(work.task))
     limits = Limits(job.recipe.settings["max_input_tokens"], job.recipe.settings["max_target_tokens"])
     done = 0
-    for bucket in work.buckets:
+    groups = list(_together(job.buckets(work.task), work.buckets))
+    for group in groups:
+        bucket = group[0]
+        renderer.begin()
         examples: dict[str, list[Example]] = defaultdict(list)
-        lines = read_bucket(job.buckets(work.task), bucket)
+        read = (line for its in group for line in read_bucket(job.buckets(work.task), its))
+        lines = [line for line in read if line[0] in plan]
         job.encoder.learn(texts(lines))
-        for key, pieces in passages(lines, renderer.task):
-            renderer.passage(key, pieces, examples)
+        for key, members in passages(lines, renderer.task):
+            own, goal = plan[key]
+            examples[goal] += renderer.passage(key, [its for its in members if its.split == own], goal)
             done += 1
             if done % MARK == 0:
                 job.mark("render", f"{work.task}-{bucket}")
-        for split, its in examples.items():
-            if not its:  # all that would have been in it was refused
-                continue
-            path = job.examples(work.task, split, bucket)
-            write_examples(its, path, encoder=job.encoder, limits=limits, lengths=outcome.lengths)
-            outcome.examples[split, bucket] = len(its)
-    renderer.quarantine.write(job.refused(f"render-{work.task}-{work.buckets[0]:04}"))
-    return outcome
+        found = {
+            split: write_examples(its, job.examples(work.task, split, bucket), encoder=job.encoder, limits=limits)
+            for split, its in examples.items()
+            if its  # all that would have been in it was refused
+        }
+        write_arrays(job.rendered(work.task, bucket), renderer.document(), {**renderer.arrays(), **found})
+    return [group[0] for group in groups]
+
+
+def _together(folder: Path, buckets: Sequence[int]) -> Iterator[list[int]]:
+    """Buckets that are small enough to be worked on as one: after a few new rows, most hold next to nothing."""
+    group: list[int] = []
+    size = 0
+    for bucket in buckets:
+        size += bucket_size(folder, bucket)
+        group.append(bucket)
+        if size >= _TOGETHER:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 class _Renderer:
-    """The rules that a passage goes through; every row of it is counted once."""
+    """Renders passages, and keeps count of what becomes of their records."""
 
-    def __init__(self, job: Job, task: Task, holdout: Mapping[str, float], tally: Tally) -> None:
-        self.task, self._tally, self._holdout, self._recipe = task, tally, holdout, job.recipe
-        self.quarantine = Quarantine(task.name, tally)
-        self._near: dict[str, str] = json.loads(job.near(task.name).read_text(encoding="utf-8"))
+    def __init__(self, job: Job, task: Task) -> None:
+        self.task = task
         encoder = job.encoder
-        splits = ("train", "validation", "test")
         self._options: dict[str, RenderOptions] = {
-            split: job.recipe.render_options(split, encoder.count, encoder.tokens) for split in splits
+            split: job.recipe.render_options(split, encoder.count, encoder.tokens) for split in ORDER
         }
+        self.begin()
 
-    def passage(self, key: str, pieces: Sequence[Piece], examples: dict[str, list[Example]]) -> None:
-        """`split` is where the rows came from, `goal` where they go."""
-        split = keeper({piece.split for piece in pieces})
-        goal = held_out(key, self._holdout) if split == "train" else split
-        own = []
-        for piece in pieces:
-            if piece.split == split:
-                own.append(piece)
-                self._tally.rows[split] -= 1
-                self._tally.rows[goal] += 1
-            else:
-                self._refuse(piece, f"passage in {split}", piece.split)
-        if key in self._near:
-            for piece in own:
-                self._refuse(piece, f"near-duplicate in {self._near[key]}", goal)
-        else:
-            examples[goal].extend(self._render(own, goal, key))
+    def begin(self) -> None:
+        """A new bucket."""
+        self._passages: list[tuple[bytes, int, int]] = []
+        self._labels: list[Counter[str]] = []
+        self._dropped: Dropped = []
 
-    def _refuse(self, piece: Piece, reason: str, split: str) -> None:
-        bad = BadRow(reason, self.task.columns[0])
-        self.quarantine.add(bad, split=split, place=piece.place, origin=piece.origin)
-
-    def _render(self, own: Sequence[Piece], goal: str, key: str) -> list[Example]:
-        joined, dropped = self.task.join([piece.record for piece in own])
+    def passage(self, key: str, own: Sequence[Member], goal: str) -> list[Example]:
+        joined, dropped = self.task.join([member.record for member in own])
         examples: list[Example] = []
         labels: Mapping[int, str] = {}
         if joined is not None:
@@ -106,13 +109,27 @@ class _Renderer:
             examples, labels = [_with_passage(example, key) for example in rendered.examples], rendered.labels
             dropped = dropped + rendered.dropped
         out = dict(dropped)
-        for index, bad in out.items():
-            self.quarantine.add(bad, split=goal, place=own[index].place, origin=own[index].origin)
-        left = len(own) - len(out)
-        self._tally.kept[goal] += min(left, 1)
-        self._tally.merged[goal] += max(left - 1, 0)
-        self._tally.labels.update((goal, label) for index, label in labels.items() if index not in out)
+        number = len(self._passages)
+        self._dropped += [(number, index, bad.reason, bad.field, bad.detail) for index, bad in out.items()]
+        self._passages.append((bytes.fromhex(key), len(own) - len(out), len(examples)))
+        self._labels.append(Counter(label for index, label in labels.items() if index not in out))
         return examples
+
+    def document(self) -> dict[str, Any]:
+        return {"labels": self._names(), "dropped": self._dropped}
+
+    def arrays(self) -> dict[str, Any]:
+        """passages, and how many of their records have each label."""
+        rows = np.zeros(len(self._passages), RENDERED)
+        if self._passages:
+            keys, left, examples = zip(*self._passages, strict=True)
+            rows["key"] = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 32)
+            rows["left"], rows["examples"] = left, examples
+        labels = [[counts[name] for name in self._names()] for counts in self._labels]
+        return {"passages": rows, "labels": np.array(labels, "<u4").reshape(len(rows), len(self._names()))}
+
+    def _names(self) -> list[str]:
+        return sorted({label for counts in self._labels for label in counts})
 
 
 def _with_passage(example: Example, key: str) -> Example:

@@ -9,10 +9,11 @@ import multiprocessing
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import wait as wait_for
 from typing import Protocol, TypeVar
 
@@ -22,8 +23,12 @@ from mtl.settings.environment import set_variables
 T = TypeVar("T")
 R = TypeVar("R")
 
-SMALL = 32 * 2**20
+SMALL = 8 * 2**20
 """Bytes of sources up to which starting processes costs more than it saves."""
+
+
+LITTLE = 2**22
+"""Bytes of work that are never worth another process."""
 
 
 class Runner(Protocol):
@@ -50,6 +55,43 @@ class Alone:
         return results
 
 
+class Helped:
+    """This process, and a pool that takes part as soon as its processes have started: that takes most of a second."""
+
+    def __init__(self, pool: ProcessPoolExecutor, helpers: int) -> None:
+        self._pool, self._helpers = pool, helpers
+        self.shards = helpers + 1
+
+    def map(self, work: Callable[[T], R], items: Sequence[T], tick: Callable[[], None]) -> list[R]:
+        done: dict[int, R] = {}
+        left = deque(range(len(items)))
+        futures: dict[Future[R], int] = {}
+        try:
+            while left or futures:
+                ahead = len(left) > 2 * self.shards  # one more than they are, so that none has to wait; not at the end
+                while left and len(futures) < self._helpers + ahead:
+                    other = left.pop()
+                    futures[self._pool.submit(work, items[other])] = other
+                if left:
+                    mine = left.popleft()
+                    done[mine] = work(items[mine])
+                ended, _ = wait(futures, timeout=0 if left else 0.5, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    done[futures.pop(future)] = future.result()
+                tick()
+        except BrokenProcessPool:
+            raise _died() from None
+        finally:
+            for future in futures:
+                future.cancel()
+        return [done[number] for number in range(len(items))]
+
+
+def _died() -> TransientError:
+    hint = "killed for memory? data.processes: 1 needs the least; nothing half-made is left"
+    return TransientError("a process of the preparation died", hint=hint)
+
+
 class Processes:
     """A pool of processes on this machine. TransientError if one of them is killed."""
 
@@ -66,8 +108,7 @@ class Processes:
                 for future in done:
                     future.result()
         except BrokenProcessPool:
-            hint = "killed for memory? data.processes: 1 needs the least; nothing half-made is left"
-            raise TransientError("a process of the preparation died", hint=hint) from None
+            raise _died() from None
         finally:
             for future in pending:
                 future.cancel()
@@ -80,9 +121,13 @@ def local(count: int) -> Iterator[Runner]:
     if count == 1:
         yield Alone()
         return
-    context = multiprocessing.get_context("spawn")  # a fork inside a running flow is killed at once
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_begin) as pool:
+    with _pool(count) as pool:
         yield Processes(pool, count)
+
+
+def _pool(count: int) -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("spawn")  # a fork inside a running flow is killed at once
+    return ProcessPoolExecutor(count, mp_context=context, initializer=_begin)
 
 
 def processes_for(size: int, wanted: int | None) -> int:
@@ -90,6 +135,26 @@ def processes_for(size: int, wanted: int | None) -> int:
     if wanted is not None:
         return wanted
     return 1 if size <= SMALL else max(1, len(os.sched_getaffinity(0)))
+
+
+Choose = Callable[[int], Runner]
+"""Who does work on so many bytes."""
+
+
+@contextmanager
+def chosen(wanted: int | None) -> Iterator[Choose]:
+    """This process for little work, others beside it as soon as there is enough: starting them takes longer than 1% of
+    new rows."""
+    with ExitStack() as stack:
+        pools: list[Runner] = []
+
+        def choose(size: int) -> Runner:
+            count = processes_for(size, wanted if size > LITTLE else None)
+            if count > 1 and not pools:
+                pools.append(Helped(stack.enter_context(_pool(count - 1)), count - 1))
+            return pools[0] if pools else Alone()
+
+        yield choose
 
 
 def _begin() -> None:

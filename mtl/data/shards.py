@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -51,12 +53,14 @@ class Lengths:
     def tokens(self) -> int:
         return sum(size * n for side in (self.inputs, self.targets) for size, n in side.items())
 
-    def add(self, other: Lengths) -> None:
-        self.inputs.update(other.inputs)
-        self.targets.update(other.targets)
-        self.cut += other.cut
-        self.windows += other.windows
-        self.unknown += other.unknown
+    def add(self, measures: Any, limit: int) -> None:
+        """limit: tokens to which inputs are cut."""
+        for side in ("inputs", "targets"):
+            sizes, numbers = np.unique(measures[side], return_counts=True)
+            getattr(self, side).update(dict(zip(sizes.tolist(), numbers.tolist(), strict=True)))
+        self.cut += int(np.count_nonzero(measures["inputs"] > limit))
+        self.windows += int(measures["window"].sum())
+        self.unknown += int(measures["unknown"].sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,26 +71,28 @@ class Limits:
     targets: int
 
 
-def write_examples(
-    examples: Sequence[Example], path: Path, *, encoder: Encoder, limits: Limits, lengths: Lengths
-) -> None:
-    """Examples with their ids as an Arrow file, and beside it the hash of each, in the same order."""
+MEASURE = np.dtype([("inputs", "<u4"), ("targets", "<u4"), ("unknown", "<u4"), ("window", "u1"), ("sha256", "u1", 32)])
+"""Of an example: tokens of its sides before any cut, those that are <unk>, whether it is a later window; its hash."""
+
+
+def write_examples(examples: Sequence[Example], path: Path, *, encoder: Encoder, limits: Limits) -> Any:
+    """Examples with their ids as an Arrow file; returns the measures of each, in the same order."""
     inputs = encoder.pack([example.inputs for example in examples])
     targets = encoder.pack([example.targets for example in examples])
     _check_targets(examples, targets, limits.targets)
     cut = [encoder.cut(ids, limits.inputs) for ids in inputs]
-    lengths.inputs.update(map(length, inputs))
-    lengths.targets.update(map(length, targets))
-    lengths.cut += sum(length(ids) > limits.inputs for ids in inputs)
-    lengths.windows += sum("window" in example.meta for example in examples)
-    lengths.unknown += encoder.unknown(inputs) + encoder.unknown(targets)
+    measures = np.zeros(len(examples), MEASURE)
+    measures["inputs"], measures["targets"] = [*map(length, inputs)], [*map(length, targets)]
+    measures["unknown"] = encoder.unknown(inputs) + encoder.unknown(targets)
+    measures["window"] = ["window" in example.meta for example in examples]
     texts = [_encoded(example) for example in examples]
     columns = [_column(pa.string(), column) for column in zip(*texts, strict=True)]
     table = pa.Table.from_arrays([*columns, _lists(cut), _lists(targets)], schema=SCHEMA)
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, SCHEMA) as writer:
         writer.write_table(table)
-    digests = (hashlib.sha256(b"\0".join(text)).digest() for text in texts)
-    path.with_suffix(".sha256").write_bytes(b"".join(digests))
+    digests = b"".join(hashlib.sha256(b"\0".join(text)).digest() for text in texts)
+    measures["sha256"] = np.frombuffer(digests, np.uint8).reshape(-1, DIGEST)
+    return measures
 
 
 def _check_targets(examples: Sequence[Example], targets: Sequence[bytes], limit: int) -> None:
@@ -118,44 +124,78 @@ def _lists(rows: Sequence[bytes]) -> pa.ListArray:
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
-    """One file of the data set, made of slices (file of examples, start, stop)."""
+class Examples:
+    """A file of examples in their order: of a bucket (Arrow), or of an earlier data set (Parquet)."""
 
     path: Path
-    slices: tuple[tuple[Path, int, int], ...]
+    rows: int
 
 
-def plan(parts: Iterable[tuple[Path, int]], name: str, folder: Path, *, rows: int) -> list[Shard]:
-    """Shards of `rows` examples each (the last has what is left) of `parts`: (file of examples, how many it has)."""
-    shards: list[list[tuple[Path, int, int]]] = []
-    room = 0
-    for path, total in parts:
-        start = 0
-        while start < total:
-            if not room:
-                shards.append([])
-                room = rows
-            taken = min(room, total - start)
-            shards[-1].append((path, start, start + taken))
-            start, room = start + taken, room - taken
-    return [Shard(folder / f"{name}-{number}.parquet", tuple(slices)) for number, slices in enumerate(shards)]
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One file of the data set, made of some rows of some files."""
+
+    path: Path
+    parts: tuple[tuple[Path, Any], ...]
+    order: Any
+
+
+def plan(files: Sequence[Examples], wanted: Any, name: str, folder: Path, *, rows: int) -> list[Shard]:
+    """Shards of `rows` examples each; the last has what is left.
+
+    wanted: numbers of rows of `files`, laid end to end.
+    """
+    edges = np.cumsum([0, *(file.rows for file in files)])
+    found = []
+    for number, start in enumerate(range(0, len(wanted), rows)):
+        its = wanted[start : start + rows]
+        owner = np.searchsorted(edges, its, side="right") - 1
+        parts, order, done = [], np.empty(len(its), dtype=np.int64), 0
+        for file in np.unique(owner).tolist():
+            mine = np.flatnonzero(owner == file)
+            parts.append((files[file].path, its[mine] - edges[file]))
+            order[mine] = np.arange(done, done + len(mine))
+            done += len(mine)
+        found.append(Shard(folder / f"{name}-{number}.parquet", tuple(parts), order))
+    return found
 
 
 def write_shard(shard: Shard) -> FileEntry:
     """The shard as a Parquet file of one row group: the same bytes wherever its examples were encoded."""
-    pieces = [_mapped(path).slice(start, stop - start) for path, start, stop in shard.slices]
-    table = pa.concat_tables(pieces).combine_chunks()
+    table = pa.concat_tables([_rows(path, rows) for path, rows in shard.parts]).combine_chunks()
+    if (np.diff(shard.order) < 0).any():
+        table = table.take(_numbers(shard.order)).combine_chunks()
     pq.write_table(table, shard.path, compression=COMPRESSION, use_dictionary=False, row_group_size=max(1, len(table)))
     return FileEntry(path=shard.path.name, bytes=shard.path.stat().st_size, sha256=sha256_file(shard.path))
+
+
+def _rows(path: Path, rows: Any) -> pa.Table:
+    """Some rows of a file, in rising order."""
+    table = _unpacked(path) if path.suffix == ".parquet" else _mapped(path)
+    start, stop = int(rows[0]), int(rows[-1]) + 1
+    part = table.slice(start, stop - start)
+    return part if len(part) == len(rows) else part.combine_chunks().take(_numbers(rows - start))
+
+
+def _numbers(rows: Any) -> pa.Array:
+    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows, np.int64))])
+
+
+@lru_cache(maxsize=3)
+def _unpacked(path: Path) -> pa.Table:
+    """An earlier data set's file, kept for a while: the next shard begins where this one ends."""
+    return pq.ParquetFile(path, memory_map=True).read().cast(SCHEMA)
+
+
+def forget_unpacked() -> None:
+    """Gives the memory of earlier files back."""
+    _unpacked.cache_clear()
 
 
 def _mapped(path: Path) -> pa.Table:
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
-def content(paths: Iterable[Path]) -> str:
-    """Hash of all examples in order, from the hashes that `write_examples` left."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.with_suffix(".sha256").read_bytes())
-    return digest.hexdigest()
+def content(measures: Any) -> str:
+    """Hash of all examples in order."""
+    return hashlib.sha256(np.ascontiguousarray(measures["sha256"]).tobytes()).hexdigest()

@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,6 +40,30 @@ class Tokenizer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a tokenizer: sha256 of all that decides ids, and whether words can be looked up one by one."""
+
+    sha256: str
+    by_word: bool
+
+
+_facts: dict[str, Facts] = {}
+"""Of the tokenizers, as text, that this process met last."""
+
+
+def facts_of(backend: Any) -> Facts:
+    """They take a quarter of a second for T5's, so they are kept."""
+    text = backend.to_str()
+    if text not in _facts:
+        vocabulary = _vocabulary(text)
+        by_word = splits_at_spaces(vocabulary) and keeps_ascii(backend)
+        if len(_facts) > 2:
+            _facts.clear()
+        _facts[text] = Facts(sha256_bytes(canonical_json(vocabulary)), by_word)
+    return _facts[text]
+
+
+@dataclass(frozen=True, slots=True)
 class SavedTokenizer:
     """A tokenizer as a worker gets it: no library is needed to load it but `tokenizers`."""
 
@@ -53,21 +77,17 @@ class SavedTokenizer:
         return Backend.from_str(self.vocabulary)
 
 
-def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
-    """What `load_encoder` needs, as one JSON file."""
-    saved = SavedTokenizer(
-        tokenizer.backend_tokenizer.to_str(),
-        _name(tokenizer.name_or_path),
-        int(tokenizer.eos_token_id),
-        tokenizer.unk_token_id,
-    )
-    path.write_text(json.dumps(asdict(saved)), encoding="utf-8")
+_loaded: dict[Path, Encoder] = {}
+"""The one that this process works with, with the words that it learnt."""
 
 
-@lru_cache(maxsize=1)
 def load_encoder(path: Path) -> Encoder:
-    """The encoder of a saved tokenizer, with the words it learnt for as long as the process lives."""
-    return Encoder(SavedTokenizer(**json.loads(path.read_text(encoding="utf-8"))))
+    """The encoder that was saved at `path`; one a process."""
+    if path not in _loaded:
+        saved, facts = json.loads(path.read_text(encoding="utf-8"))
+        _loaded.clear()
+        _loaded[path] = Encoder(SavedTokenizer(**saved), facts=Facts(**facts))
+    return _loaded[path]
 
 
 def check_tokenizer(tokenizer: Tokenizer, sha256: str) -> None:
@@ -88,20 +108,31 @@ class Encoder:
     most_words: once more words than this are known, all are forgotten.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, most_words: int = 300_000) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, most_words: int = 300_000, facts: Facts | None = None) -> None:
         self._most_words = most_words
         self._backend = tokenizer.backend_tokenizer
-        self._eos = _packed([int(tokenizer.eos_token_id)])
+        self._end = int(tokenizer.eos_token_id)
+        self._eos = _packed([self._end])
         self._unk = tokenizer.unk_token_id
         self.name = _name(tokenizer.name_or_path)
-        self._vocabulary = _vocabulary(self._backend)
-        self._by_word = splits_at_spaces(self._vocabulary) and keeps_ascii(self._backend)
+        self.facts = facts or facts_of(self._backend)
+        self._by_word = self.facts.by_word
         self._kept: dict[str, tuple[str, bytes]] = {}
 
-    @cached_property
+    @property
     def sha256(self) -> str:
         """Of all that decides ids."""
-        return sha256_bytes(canonical_json(self._vocabulary))
+        return self.facts.sha256
+
+    def saved(self) -> SavedTokenizer:
+        """What another process needs of its tokenizer."""
+        return SavedTokenizer(self._backend.to_str(), self.name, self._end, self._unk)
+
+    def save(self, path: Path) -> None:
+        """As one JSON file for processes that load it; this one goes on with what it has."""
+        path.write_text(json.dumps([asdict(self.saved()), asdict(self.facts)]), encoding="utf-8")
+        _loaded.clear()
+        _loaded[path] = self
 
     @cached_property
     def _words(self) -> _Words:
@@ -160,9 +191,11 @@ class Encoder:
         """At most `limit` packed ids, `</s>` last."""
         return ids if length(ids) <= limit else ids[: (limit - 1) * WIDTH] + self._eos
 
-    def unknown(self, texts: Sequence[bytes]) -> int:
-        """How many of the packed ids are <unk>."""
-        return int(np.count_nonzero(np.frombuffer(b"".join(texts), np.int32) == self._unk))
+    def unknown(self, texts: Sequence[bytes]) -> Any:
+        """How many of the ids of each packed text are <unk>."""
+        ends = np.cumsum([0, *map(length, texts)])
+        seen = np.cumsum(np.frombuffer(b"".join(texts), np.int32) == self._unk)
+        return np.diff(np.concatenate([[0], seen])[ends])
 
 
 class _Words(dict[str, bytes]):
@@ -239,7 +272,7 @@ def _name(location: str) -> str:
     return Path(location).name if Path(location).is_absolute() or Path(location).exists() else location
 
 
-def _vocabulary(backend: Any) -> dict[str, Any]:
+def _vocabulary(text: str) -> dict[str, Any]:
     """All that decides ids. Cutting and padding are left out: they are a caller's settings, and are not used here."""
-    document: dict[str, Any] = orjson.loads(backend.to_str())
+    document: dict[str, Any] = orjson.loads(text)
     return {key: value for key, value in document.items() if key not in ("truncation", "padding")}

@@ -102,7 +102,13 @@ def refused_rows(workspace: Workspace, fingerprint: str) -> list[Refused]:
     return list(open_dataset(workspace.store, fingerprint, workspace.cache).refused())
 
 
-_UNITS = {"read": "rows read", "render": "passages rendered", "put": "files stored"}
+_UNITS = {
+    "read": "rows read",
+    "known": "rows taken from the cache",
+    "render": "passages rendered",
+    "taken": "passages taken from the cache",
+    "put": "files stored",
+}
 
 
 class _Counting:

@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 
 from mtl.errors import DataError, NotFoundError, did_you_mean
 from mtl.fingerprint import sha256_file, sha256_json
-from mtl.sources.base import AS_USUAL, WHOLE, Description, FileOptions, Note, Part, RawRow
+from mtl.sources.base import AS_USUAL, WHOLE, Chunk, Description, FileOptions, Known, Note, Part, RawRow, in_parts
 from mtl.sources.formats import KNOWN, is_document, is_packed, open_file, read_stream
 from mtl.sources.listing import beside, folded, sorted_out
 from mtl.sources.names import fits, printable
@@ -57,6 +57,12 @@ class ArchiveSource:
         stat = self._path.stat()
         marks = [printable(self._path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
         return sha256_json([*marks, *self._choice()])
+
+    def chunks(self, split: str, of: int, known: Known) -> list[Chunk]:
+        return in_parts(split, of, self.size() // len(self.splits()))
+
+    def read(self, chunk: Chunk) -> Iterator[RawRow]:
+        return self.rows(chunk.split, chunk.part)
 
     def size(self) -> int:
         return self._path.stat().st_size * (1 if self._path.suffix == ".tar" else 3)

@@ -27,6 +27,39 @@ class Part:
 WHOLE = Part()
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Rows of one split that are read together: a part of all of them where the source knows no more, or whole files,
+    or lines of one file.
+
+    files: (number among the split's files, name). start, stop: bytes of the one file, stop None for whole files.
+    first: lines before `start`. above: bytes that stand before those of the chunk for its reader, such as the header.
+    begins: whether a file's first rows are in it. sha256: of all in the source that decides the rows, their places left
+    out; empty where that is not known. content: of its bytes alone. size: about how much there is to read.
+    """
+
+    split: str
+    part: Part = WHOLE
+    files: tuple[tuple[int, str], ...] = ()
+    start: int = 0
+    stop: int | None = None
+    first: int = 0
+    above: bytes = b""
+    begins: bool = True
+    sha256: str = ""
+    content: str = ""
+    size: int = 0
+
+
+Known = Callable[[Chunk], bool]
+"""Whether the rows of a chunk are at hand: it was read before, and found sound."""
+
+
+def in_parts(split: str, of: int, size: int) -> list[Chunk]:
+    """All rows of a split, dealt out: for sources of which nothing is known without reading them."""
+    return [Chunk(split, Part(index, of), size=size // of) for index in range(of)]
+
+
 Wanted = Callable[[int], bool]
 """Whether the row of this number, from 0, is asked for: what is not is skipped unread where that can be."""
 
@@ -99,6 +132,14 @@ class Source(Protocol):
 
     def rows(self, split: str, part: Part = WHOLE) -> Iterator[RawRow]:
         """The part's rows of a split in a fixed order, read as they are asked for."""
+        ...
+
+    def chunks(self, split: str, of: int, known: Known) -> list[Chunk]:
+        """All rows of a split in pieces of work, in order where they have files; `of` of them where that is free."""
+        ...
+
+    def read(self, chunk: Chunk) -> Iterator[RawRow]:
+        """The rows of a chunk in order. TransientError if the file is no longer what the chunk was cut from."""
         ...
 
     def describe(self) -> Description:

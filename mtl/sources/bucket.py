@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from mtl.errors import DamageError, InputError, NotFoundError
 from mtl.fingerprint import sha256_bytes, sha256_file, sha256_json
 from mtl.seal import seal, unseal
-from mtl.sources.base import WHOLE, Description, Note, Part, RawRow, Source
+from mtl.sources.base import WHOLE, Chunk, Description, Known, Note, Part, RawRow, Source
 from mtl.sources.listing import ARCHIVES, folded, hidden, left_out
 from mtl.store.base import ObjectInfo, ObjectStore, check_key
 from mtl.store.files import disk_errors
@@ -41,6 +41,12 @@ class BucketSource:
 
     def rows(self, split: str, part: Part = WHOLE) -> Iterator[RawRow]:
         return self._source.rows(split, part)
+
+    def chunks(self, split: str, of: int, known: Known) -> list[Chunk]:
+        return self._source.chunks(split, of, known)
+
+    def read(self, chunk: Chunk) -> Iterator[RawRow]:
+        return self._source.read(chunk)
 
     def describe(self) -> Description:
         self._source  # noqa: B018  what is missing is fetched

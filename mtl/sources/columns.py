@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mtl.fingerprint import sha256_json
-from mtl.sources.base import WHOLE, Description, Part, RawRow, Source
+from mtl.sources.base import WHOLE, Chunk, Description, Part, RawRow, Source
 from mtl.task import BadRow
 
 Names = Mapping[str, str | Sequence[str]]
@@ -33,14 +33,16 @@ class RenamedSource:
         self._source, self._names = source, {name: _several(its) for name, its in names.items()}
         self._lists = {name for name, its in names.items() if not isinstance(its, str)}
         self.splits, self.size, self.describe, self.stamp = source.splits, source.size, source.describe, source.stamp
-        self.notes = source.notes
+        self.notes, self.chunks = source.notes, source.chunks
 
     def rows(self, split: str, part: Part = WHOLE) -> Iterator[RawRow]:
-        for row in self._source.rows(split, part):
-            if isinstance(row.value, BadRow):
-                yield row
-            else:
-                yield RawRow(self._renamed(row.value), row.file, row.line, row.number)
+        return map(self._of, self._source.rows(split, part))
+
+    def read(self, chunk: Chunk) -> Iterator[RawRow]:
+        return map(self._of, self._source.read(chunk))
+
+    def _of(self, row: RawRow) -> RawRow:
+        return row if isinstance(row.value, BadRow) else replace(row, value=self._renamed(row.value))
 
     def _renamed(self, value: Mapping[str, Any]) -> dict[str, Any]:
         row = {name: its for name, its in value.items() if name not in self._names}
@@ -56,6 +58,7 @@ class MarkedSource:
     def __init__(self, source: Source, marks: Mapping[str, Any]) -> None:
         self._source, self._marks = source, dict(marks)
         self.splits, self.size, self.rows, self.notes = source.splits, source.size, source.rows, source.notes
+        self.chunks, self.read = source.chunks, source.read
 
     def describe(self) -> Description:
         described = self._source.describe()

@@ -21,6 +21,8 @@ from mtl.sources.csv_record import MAX_LINE, Form
 from mtl.sources.spool import seekable
 from mtl.task import BadRow
 
+_HEAD = 2**20
+"""Bytes in which the header of a file ends."""
 _MARK = "\ufeff"
 """The byte order mark, in the middle of a file where another one was put behind the first."""
 
@@ -40,13 +42,45 @@ def read_csv(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions) ->
                 yield RawRow(value, name, line)
 
 
+def csv_header(file: BinaryIO, name: str, options: FileOptions) -> tuple[bytes, int]:
+    """The bytes of a file up to the end of its header, and the lines that this takes: none where it is not plain."""
+    head = file.read(_HEAD)
+    try:
+        table = _Table(io.BytesIO(head), name, options)
+    except DataError:
+        return b"", 0
+    above = b"".join(head.splitlines(keepends=True)[: table.above])
+    plain = table.header and above.endswith(b"\n") and not _old_line_ends(above)
+    return (above, table.above) if plain else (b"", 0)
+
+
+def csv_is_sound(data: bytes, name: str, options: FileOptions) -> bool:
+    """Whether a header and lines give the same rows here as in the midst of any other lines of that kind."""
+    csv.field_size_limit(MAX_LINE)
+    if _old_line_ends(data):
+        return False
+    rows = _Table(io.BytesIO(data), name, options).clean_rows(alone=True)
+    try:
+        while True:
+            next(rows)
+    except StopIteration as end:
+        return end.value is None
+    except DataError:
+        return False
+
+
+def _old_line_ends(data: bytes) -> bool:
+    """Whether a line ends with a carriage return alone."""
+    return data.count(b"\r") != data.count(b"\r\n")
+
+
 class _Table:
-    """header: names of the columns, none for an empty file."""
+    """header: names of the columns, none for an empty file. above: lines up to its end."""
 
     def __init__(self, file: BinaryIO, name: str, options: FileOptions) -> None:
         self._text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         self._name, self._delimiter = name, options.delimiter or ","
-        self.header, self._above = self._read_header(options)
+        self.header, self.above = self._read_header(options)
         self._form = Form(self._delimiter, len(self.header))
 
     def _lines(self, skip: int = 0) -> Iterator[str]:
@@ -76,19 +110,22 @@ class _Table:
 
     def rows(self) -> Iterator[Found]:
         """(line, fields or why they are no row) of each row."""
-        done = yield from self._clean_rows()
+        done = yield from self.clean_rows()
         if done is None:
             return
-        found = damaged_rows(lambda: self._lines(self._above), self._form, number=self._above)
+        found = damaged_rows(lambda: self._lines(self.above), self._form, number=self.above)
         yield from ((line, self._checked(row, line)) for line, row in islice(found, done, None))
 
-    def _clean_rows(self) -> Generator[Found, None, int | None]:
-        """Rows up to the first damaged place; returns how many they were, or None at the end of the file."""
-        feed, done, folded = _Feed(self._lines(self._above), self._delimiter), 0, False
+    def clean_rows(self, *, alone: bool = False) -> Generator[Found, None, int | None]:
+        """Rows up to the first damaged place; returns how many they were, or None at the end of the file.
+
+        alone: without what the rows before say about the next.
+        """
+        feed, done, folded = _Feed(self._lines(self.above), self._delimiter), 0, False
         form, width, names = self._form, len(self.header), set(self.header)
         try:
             for fields in csv.reader(feed, delimiter=self._delimiter, strict=True):
-                lines, line = feed.lines, self._above + feed.count - len(feed.lines) + 1
+                lines, line = feed.lines, self.above + feed.count - len(feed.lines) + 1
                 problem = None
                 if len(fields) != width or feed.odd or width == 1:
                     if len(lines) == 1 and not lines[0].strip():
@@ -99,7 +136,7 @@ class _Table:
                     return done
                 if problem == "over length":
                     return done
-                folded = folded or len(lines) > 1
+                folded = not alone and (folded or len(lines) > 1)
                 feed.begin()
                 if problem:
                     yield line, BadRow(problem, "line")

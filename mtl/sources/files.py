@@ -5,13 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, starmap
 from pathlib import Path
 
 from mtl.errors import DataError, NotFoundError, did_you_mean
 from mtl.fingerprint import sha256_file, sha256_json
 from mtl.settings import local_path
-from mtl.sources.base import AS_USUAL, WHOLE, Description, FileOptions, Note, Part, RawRow
+from mtl.sources.base import (
+    AS_USUAL,
+    WHOLE,
+    Chunk,
+    Description,
+    FileOptions,
+    Known,
+    Note,
+    Part,
+    RawRow,
+    Wanted,
+    in_parts,
+)
+from mtl.sources.file_chunks import FileChunks
 from mtl.sources.formats import KNOWN, is_document, is_packed, read_rows
 from mtl.sources.listing import Listing, among, beside, check_files, folded, locate
 from mtl.sources.names import printable
@@ -39,6 +52,7 @@ class FileSource:
         else:
             self._files, self._notes = _by_name(listing, own_split(self._folder.parts), uri)
         check_files(self._root, chain.from_iterable(self._files.values()))
+        self._chunks = FileChunks(self._root, options, self._level)
 
     def splits(self) -> tuple[str, ...]:
         return tuple(split for split in SPLITS if self._files.get(split))
@@ -47,16 +61,34 @@ class FileSource:
         files = self._files.get(split, ())
         limit = self._limits.get(split)
         if limit is not None:
-            rows = chain.from_iterable(self._read(number, name, WHOLE) for number, name in enumerate(files))
+            rows = chain.from_iterable(self._read(number, name, _all) for number, name in enumerate(files))
             return (row for n, row in enumerate(islice(rows, limit)) if part.has(0, n))
-        return chain.from_iterable(self._read(number, name, part) for number, name in enumerate(files))
+        shared = ((number, name, partial(part.has, number)) for number, name in enumerate(files))
+        return chain.from_iterable(starmap(self._read, shared))
 
-    def _read(self, number: int, name: str, part: Part) -> Iterator[RawRow]:
+    def chunks(self, split: str, of: int, known: Known) -> list[Chunk]:
+        if split in self._limits:
+            return in_parts(split, of, self.size())
+        return self._chunks.of(split, self._files[split], of, known)
+
+    def read(self, chunk: Chunk) -> Iterator[RawRow]:
+        if not chunk.files:
+            return self.rows(chunk.split, chunk.part)
+        if chunk.stop is None:
+            return self._read_whole(chunk)
+        return chain.from_iterable(spread(row, level=None) for row in self._chunks.lines(chunk))
+
+    def _read_whole(self, chunk: Chunk) -> Iterator[RawRow]:
+        for number, name in chunk.files:
+            yield from self._read(number, name, partial(chunk.part.has, 0))  # wherever it stands among the files
+        self._chunks.check_whole(chunk)
+
+    def _read(self, number: int, name: str, wanted: Wanted) -> Iterator[RawRow]:
         document = is_document(name)
-        if document and not part.has(number, 0):
+        if document and not wanted(0):
             return
         level = self._level(name)
-        for row in read_rows(self._root / name, printable(name), partial(part.has, number), self._options):
+        for row in read_rows(self._root / name, printable(name), wanted, self._options):
             yield from spread(RawRow(row.value, row.file, row.line, number), level=level, numbered=document)
 
     def _level(self, name: str) -> str | None:
@@ -85,6 +117,10 @@ class FileSource:
 
     def notes(self) -> list[Note]:
         return self._notes
+
+
+def _all(row: int) -> bool:
+    return True
 
 
 def _mapped(root: Path, files: Mapping[str, str], uri: str) -> tuple[Chosen, list[Note]]:

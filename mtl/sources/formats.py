@@ -99,6 +99,28 @@ def read_stream(
         yield from _READERS[kind](text, name, wanted, options)
 
 
+def is_plain(path: Path, name: str, options: FileOptions = AS_USUAL) -> bool:
+    """Whether a text file is unpacked UTF-8 and begins as its name says: then its lines can be read in any pieces."""
+    try:
+        with open_file(path, name) as file:
+            if not isinstance(getattr(file, "raw", None), io.FileIO):
+                return False
+            check_kind(cast("Any", file).peek(HEAD)[:HEAD], _kind(path.name, name), name)
+            return in_utf8(file, name, options.encoding) is file
+    except (DataError, PackedError):
+        return False
+
+
+def read_lines(data: bytes, kind_by: str, name: str, options: FileOptions = AS_USUAL) -> Iterator[RawRow]:
+    """The rows of whole lines out of such a file, a table's with its header before them."""
+    return _READERS[_kind(kind_by, name)](io.BytesIO(data), name, lambda row: True, options)
+
+
+def csv_options(kind: str, options: FileOptions) -> FileOptions:
+    """How a csv or tsv file is read."""
+    return replace(options, delimiter=options.delimiter or "\t") if kind == "tsv" else options
+
+
 def _kind(kind_by: str, name: str) -> str:
     kind = format_of(kind_by)
     if kind is None:
@@ -246,7 +268,7 @@ def _json(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions) -> It
 
 
 def _tsv(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions) -> Iterator[RawRow]:
-    return read_csv(file, name, wanted, replace(options, delimiter=options.delimiter or "\t"))
+    return read_csv(file, name, wanted, csv_options("tsv", options))
 
 
 def _race(file: BinaryIO, name: str, wanted: Wanted, options: FileOptions) -> Iterator[RawRow]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mtl.errors import NotFoundError, did_you_mean
 from mtl.fingerprint import sha256_bytes, sha256_json, sha256_sources
-from mtl.sources.base import WHOLE, Description, Note, Part, RawRow
+from mtl.sources.base import WHOLE, Chunk, Description, Known, Note, Part, RawRow, in_parts
 from mtl.sources.demo.corpus import articles, passages
 from mtl.sources.splits import SPLITS
 
@@ -42,6 +42,12 @@ class DemoSource:
         rows = _GENERATORS[self._task](split_seed(self._seed, split), self._counts[split])
         place = f"demo/{self._task}/{split}"
         return (RawRow(row, place, n + 1) for n, row in enumerate(rows) if part.has(0, n))
+
+    def chunks(self, split: str, of: int, known: Known) -> list[Chunk]:
+        return in_parts(split, of, self.size() // len(self.splits()))
+
+    def read(self, chunk: Chunk) -> Iterator[RawRow]:
+        return self.rows(chunk.split, chunk.part)
 
     def size(self) -> int:
         return sum(self._counts.values()) * _BYTES

@@ -14,7 +14,7 @@ from typing import Any
 from mtl.errors import NotFoundError, TransientError
 from mtl.fingerprint import sha256_json
 from mtl.sources.arrow_rows import UNREADABLE
-from mtl.sources.base import BLOCK, WHOLE, Description, Note, Part, RawRow
+from mtl.sources.base import BLOCK, WHOLE, Chunk, Description, Known, Note, Part, RawRow, in_parts
 from mtl.sources.race import level_in, spread
 from mtl.sources.splits import SPLITS
 from mtl.task import BadRow
@@ -79,6 +79,12 @@ class HubSource:
 
     def describe(self) -> Description:
         return Description(self._task, f"hub:{self._name}", self._revision, self.stamp())
+
+    def chunks(self, split: str, of: int, known: Known) -> list[Chunk]:
+        return in_parts(split, of, self.size() // len(self.splits()))
+
+    def read(self, chunk: Chunk) -> Iterator[RawRow]:
+        return self.rows(chunk.split, chunk.part)
 
     def size(self) -> int:
         if self._streaming:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from mtl.config.data import SourceConfig
 from mtl.errors import DataError, NotFoundError, did_you_mean
 from mtl.settings import local_path
 from mtl.sources.archive import ArchiveSource
-from mtl.sources.base import WHOLE, FileOptions, Part, RawRow, Source
+from mtl.sources.base import WHOLE, Chunk, FileOptions, Part, RawRow, Source
 from mtl.sources.bucket import BucketSource, open_bucket
 from mtl.sources.columns import MarkedSource, RenamedSource, read_names
 from mtl.sources.files import FileSource
@@ -101,11 +102,13 @@ class WithColumns:
     def __init__(self, source: Source, add: Mapping[str, str]) -> None:
         self._source, self._add = source, dict(add)
         self.splits, self.describe, self.stamp, self.size = source.splits, source.describe, source.stamp, source.size
-        self.notes = source.notes
+        self.notes, self.chunks = source.notes, source.chunks
 
     def rows(self, split: str, part: Part = WHOLE) -> Iterator[RawRow]:
-        for row in self._source.rows(split, part):
-            if isinstance(row.value, BadRow):
-                yield row
-            else:
-                yield RawRow({**row.value, **self._add}, row.file, row.line, row.number)
+        return map(self._added, self._source.rows(split, part))
+
+    def read(self, chunk: Chunk) -> Iterator[RawRow]:
+        return map(self._added, self._source.read(chunk))
+
+    def _added(self, row: RawRow) -> RawRow:
+        return row if isinstance(row.value, BadRow) else replace(row, value={**row.value, **self._add})

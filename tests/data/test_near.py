@@ -4,10 +4,12 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mtl.data.manifest import DatasetManifest
-from mtl.data.near import Finder, SignatureWriter
+from mtl.data.near import FAR, Signatures, find_near
+from mtl.data.splits import ORDER
 from mtl.tasks.text import passage_key
 from tests.data.conftest import config
 from tests.support.rows import article, write_jsonl
@@ -28,38 +30,42 @@ def changed(original: str, words: int) -> str:
     return " ".join(parts)
 
 
-def found(folder: Path, texts: list[tuple[str, str]], *, threshold: float = 0.8, parts: int = 1) -> dict[str, str]:
-    folder.mkdir()
+def found(texts: list[tuple[str, str]], *, threshold: float = 0.8, parts: int = 1) -> dict[str, str]:
+    """{text: split that has its near-duplicate}"""
+    goals = np.array([ORDER.index(split) for split, _ in texts], np.uint8)
+    batches = []
     for part in range(parts):
-        writer = SignatureWriter(folder, part)
-        for split, its in texts[part::parts]:
-            writer.add(passage_key(its), split, its)
-        writer.close()
-    return Finder(threshold, {}).find(folder)
+        mine = np.arange(part, len(texts), parts)
+        signatures = Signatures()
+        for row, number in enumerate(mine.tolist()):
+            signatures.add(row, passage_key(texts[number][1]), texts[number][1])
+        records = signatures.array()
+        batches.append((mine[records["row"]], records["signature"]))
+    near = find_near(lambda: batches, goals, threshold).tolist()
+    return {its: ORDER[split] for (_, its), split in zip(texts, near, strict=True) if split != FAR}
 
 
-def test_near_duplicates_are_found_and_others_are_not(tmp_path: Path) -> None:
+def test_near_duplicates_are_found_and_others_are_not() -> None:
     held = [("validation", text(n)) for n in range(20)]
     near = [("train", changed(text(n), 3)) for n in range(20)]
     far = [("train", changed(text(n), 60)) for n in range(20)] + [("train", text(n)) for n in range(100, 200)]
-    expected = {passage_key(its): "validation" for _, its in near}
-    assert found(tmp_path / "a", [*far, *held, *near]) == expected
-    assert found(tmp_path / "b", [*near, *held, *far], parts=3) == expected
+    expected = {its: "validation" for _, its in near}
+    assert found([*far, *held, *near]) == expected
+    assert found([*near, *held, *far], parts=3) == expected
 
 
-def test_test_goes_before_validation_before_train(tmp_path: Path) -> None:
+def test_test_goes_before_validation_before_train() -> None:
     texts = [("train", changed(text(1), 2)), ("validation", changed(text(1), 1)), ("test", text(1))]
-    assert found(tmp_path / "a", texts) == {passage_key(texts[0][1]): "test", passage_key(texts[1][1]): "test"}
+    assert found(texts) == {texts[0][1]: "test", texts[1][1]: "test"}
 
 
-def test_the_same_text_and_one_split_alone_are_no_matter(tmp_path: Path) -> None:
-    assert found(tmp_path / "a", [("train", text(1)), ("validation", text(1))]) == {}
-    assert found(tmp_path / "b", [("train", text(1)), ("train", changed(text(1), 1))]) == {}
+def test_one_split_alone_is_no_matter() -> None:
+    assert found([("train", text(1)), ("train", changed(text(1), 1))]) == {}
 
 
 @pytest.mark.parametrize("short", ["one", "one two", "one two three"])
-def test_short_texts_have_signatures(tmp_path: Path, short: str) -> None:
-    assert found(tmp_path / "a", [("train", f"{short} four five"), ("test", short)]) == {}
+def test_short_texts_have_signatures(short: str) -> None:
+    assert found([("train", f"{short} four five"), ("test", short)]) == {}
 
 
 def test_they_leave_train_with_counts(folder: Path, run: Run) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from mtl.data.manifest import DatasetManifest
 from mtl.data.prepare import prepare
-from mtl.data.runner import Alone, Processes, local, processes_for
+from mtl.data.runner import Alone, Helped, Processes, chosen, local, processes_for
 from mtl.errors import TransientError
 from mtl.store.folder import FolderStore
 from mtl.store.memory import MemoryStore
@@ -74,6 +74,24 @@ def test_processes_give_the_same_bytes(large: Path, tmp_path: Path) -> None:
         assert made(large, tmp_path / "many", runner=runner) == made(large, tmp_path / "one")
 
 
+def test_helpers_give_the_same_bytes_and_each_piece_is_done_once(large: Path, tmp_path: Path) -> None:
+    alone = made(large, tmp_path / "one")
+    with chosen(3) as choose:
+        runner = choose(10**9)
+        assert isinstance(runner, Helped) and runner.shards == 3
+        assert runner.map(_square, range(40), lambda: None) == [number**2 for number in range(40)]
+        assert made(large, tmp_path / "many", runner=runner) == alone
+
+
+def _square(number: int) -> int:
+    return number**2
+
+
+def test_little_work_is_done_alone_whatever_was_asked_for() -> None:
+    with chosen(3) as choose:
+        assert isinstance(choose(1000), Alone)
+
+
 def test_a_limit_takes_the_same_rows_however_they_are_shared_out(large: Path, tmp_path: Path) -> None:
     values = config(large).model_dump()
     values["sources"][0]["rows"] = {"train": 600}
@@ -101,6 +119,17 @@ def test_a_killed_worker_is_a_passing_fault() -> None:
         pytest.raises(TransientError, match="a process of the preparation died\n  killed for memory"),
     ):
         runner.map(_die, [1, 2], lambda: None)
+
+
+def test_a_killed_helper_is_a_passing_fault() -> None:
+    with chosen(2) as choose, pytest.raises(TransientError, match="a process of the preparation died"):
+        choose(10**9).map(_die_elsewhere, [os.getpid()] * 20, lambda: None)
+
+
+def _die_elsewhere(main: int) -> None:
+    if os.getpid() != main:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.2)
 
 
 CHILD = """

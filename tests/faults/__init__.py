@@ -3,6 +3,7 @@
 Here, each test named after its row, with real processes, signals, disks and a proxy on the wire:
 
     1            test_prepare         killed in data preparation
+    60 61        test_prepare_again   killed in a preparation of some new rows; a cache that is half-written or gone
     2-6, 10-12   test_kills           killed or asked to stop anywhere in training, at every single write
     13 32 35 36  test_takeover        several owners, clocks that jump (13 on S3 as well: test_s3)
     44           test_takeover        prunes by clocks that are days off while a training writes
@@ -53,6 +54,7 @@ Elsewhere:
     57           tests/cli/test_private.py             the same of every command
     58           tests/cli/test_embedding.py           several first Prefect servers of a home, one of them killed
     58           tests/mlflow_backend/test_faults.py         several writers of one row of MLflow's SQLite
+    61           tests/data/test_incremental.py        each piece of the cache changed, cut, swapped, gone
     59           tests/cli/test_embedding.py           a page of another origin, a name pointed at loopback, no login
     62           tests/training/test_warm_process.py   the same in trainers of one and of two processes
     39           tests/training/test_process.py        a loss that is not finite; tests/test_promotion.py: bad metrics

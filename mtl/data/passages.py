@@ -1,0 +1,202 @@
+"""What was read of a task, as columns: all rows, and the passages that they make up. Rules that look at all rows are
+here: which split keeps a passage, what is held out, what has a near-duplicate in another split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mtl.data.job import Place, Tally, split_number
+from mtl.data.near import FAR, Batch, find_near
+from mtl.data.pieces import Piece
+from mtl.data.quarantine import Quarantine
+from mtl.data.reading import Unit
+from mtl.data.splits import ORDER, held_out
+from mtl.sources.names import printable
+from mtl.sources.splits import SPLITS
+from mtl.task import BadRow, Task
+
+Ints = npt.NDArray[np.int64]
+DIGEST = 16
+_BATCH = 8192
+_ROW = np.dtype(
+    [
+        *(("key", "u1", 32), ("record", "u1", 16)),
+        *(("source", "<i8"), ("split", "<i8"), ("file", "<i8"), ("line", "<i8"), ("unit", "<i8")),
+    ]
+)
+_OWN = np.array([ORDER.index(split) for split in SPLITS])
+"""Places in ORDER of the splits by their place in SPLITS."""
+
+
+def order_by_key(keys: Any) -> tuple[Any, ...]:
+    """32-byte hashes as numbers that sort like them, the first ones last, as `lexsort` takes them."""
+    words = np.ascontiguousarray(keys).view(">u8").reshape(-1, 4).astype(np.uint64)
+    return words[:, 3], words[:, 2], words[:, 1], words[:, 0]
+
+
+class Read:
+    """Everything that was read of one task, in the order of keys and, for one key, of the sources."""
+
+    def __init__(self, task: Task, done: Sequence[tuple[Unit, Piece]]) -> None:
+        self.task, self._done = task, done
+        self.tally = Tally()
+        self.quarantine = Quarantine(task.name, self.tally)
+        blocks = [np.zeros(0, _ROW)]
+        for number, (unit, piece) in enumerate(done):
+            self._count(unit, piece)
+            blocks.append(_block(number, unit, piece))
+        rows = np.concatenate(blocks)
+        places = (rows["line"], rows["file"], rows["split"], rows["source"])
+        order = np.lexsort((*places, *order_by_key(rows["key"])))
+        self._rank = np.empty(len(order), dtype=np.int64)
+        self._rank[order] = np.arange(len(order))
+        self._starts = np.cumsum([0, *(len(block) for block in blocks[1:])])
+        self.rows = rows[order]
+
+    def _count(self, unit: Unit, piece: Piece) -> None:
+        split = unit.chunk.split
+        self.tally.read[unit.source, split] += piece.seen
+        self.tally.rows[split] += piece.seen
+        for file, line, reason, field, content, detail in piece.refused:
+            number, name = _files(unit, piece)[file]
+            line += unit.chunk.first
+            place = (unit.source, split_number(split), number, line)
+            bad = BadRow(reason, field, detail=detail)
+            self.quarantine.add(bad, split=split, place=place, origin=f"{name}:{line}", content=content)
+
+    def place(self, row: int) -> tuple[Place, str]:
+        """Of a row, and how it is called."""
+        its = self.rows[row]
+        unit, piece = self._done[its["unit"]]
+        name = next(name for number, name in _files(unit, piece) if number == its["file"])
+        place = (int(its["source"]), int(its["split"]), int(its["file"]), int(its["line"]))
+        return place, f"{name}:{place[3]}"
+
+    def signatures(self, passage_of: Ints) -> Iterator[Batch]:
+        """passage_of: the passage of each row."""
+        waiting: list[Batch] = []
+        for number, (_, piece) in enumerate(self._done):
+            records = piece.signatures()
+            rows = self._rank[self._starts[number] + records["row"].astype(np.int64)]
+            waiting.append((passage_of[rows], records["signature"]))
+            if sum(len(passages) for passages, _ in waiting) >= _BATCH:
+                yield _together(waiting)
+                waiting = []
+        if waiting:
+            yield _together(waiting)
+
+
+def _together(batches: Sequence[Batch]) -> Batch:
+    passages, signatures = zip(*batches, strict=True)
+    return np.concatenate(passages), np.concatenate(signatures)
+
+
+def _files(unit: Unit, piece: Piece) -> list[tuple[int, str]]:
+    return [(number, printable(name)) for number, name in unit.chunk.files] or piece.files
+
+
+def _block(number: int, unit: Unit, piece: Piece) -> Any:
+    rows = np.zeros(len(piece.rows), _ROW)
+    for name in ("key", "record"):
+        rows[name] = piece.rows[name]
+    numbers = np.array([its for its, _ in _files(unit, piece)] or [0])
+    rows["source"], rows["split"], rows["unit"] = unit.source, split_number(unit.chunk.split), number
+    rows["file"], rows["line"] = numbers[piece.rows["file"]], piece.rows["line"] + unit.chunk.first
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Passages:
+    """One entry a passage, by rising key.
+
+    own: place in ORDER of the split that keeps it. goal: where its rows go. digest: of what its examples are made of;
+    equal digests of equal keys mean equal examples. near: FAR, or the split that has a near-duplicate. mine: rows that
+    are its own, a slice of which, from starts to stops, is each passage's.
+    """
+
+    keys: Any
+    own: npt.NDArray[np.uint8]
+    goal: npt.NDArray[np.uint8]
+    near: npt.NDArray[np.uint8]
+    digest: Any
+    mine: Ints
+    starts: Ints
+    stops: Ints
+
+    def own_row(self, passage: int, index: int) -> int:
+        """The row of one of its records."""
+        return int(self.mine[self.starts[passage] + index])
+
+
+def sort_out(read: Read, holdout: Mapping[str, float], threshold: float | None) -> Passages:
+    """The passages of what was read; rows that a passage loses are refused and counted here."""
+    rows = read.rows
+    fresh = np.ones(len(rows), dtype=bool)
+    fresh[1:] = (rows["key"][1:] != rows["key"][:-1]).any(axis=1)
+    starts = np.flatnonzero(fresh)
+    passage_of = np.cumsum(fresh) - 1
+    split_of = _OWN[rows["split"]].astype(np.uint8)
+    own = np.minimum.reduceat(split_of, starts) if len(starts) else np.zeros(0, np.uint8)
+    keys = rows["key"][starts]
+    goal = _goals(keys, own, holdout)
+    near = np.full(len(keys), FAR, dtype=np.uint8)
+    if threshold:
+        near = find_near(lambda: read.signatures(passage_of), goal, threshold)
+    mine = np.flatnonzero(split_of == own[passage_of])
+    first, last = np.searchsorted(passage_of[mine], np.arange(len(keys))), _stops(passage_of[mine], len(keys))
+    found = Passages(keys, own, goal, near, _digests(rows["record"][mine], first, last, goal), mine, first, last)
+    _count(read, found, passage_of, split_of)
+    return found
+
+
+def _stops(passages: Ints, number: int) -> Ints:
+    return np.searchsorted(passages, np.arange(number), side="right")
+
+
+def _goals(keys: Any, own: npt.NDArray[np.uint8], holdout: Mapping[str, float]) -> npt.NDArray[np.uint8]:
+    goals = own.copy()
+    if holdout:
+        for passage in np.flatnonzero(own == ORDER.index("train")).tolist():
+            goals[passage] = ORDER.index(held_out(keys[passage].tobytes().hex(), holdout))
+    return goals
+
+
+def _digests(records: Any, starts: Ints, stops: Ints, goals: npt.NDArray[np.uint8]) -> Any:
+    data, width = np.ascontiguousarray(records).tobytes(), records.shape[1]
+    ranges = zip(starts.tolist(), stops.tolist(), goals.tolist(), strict=True)
+    found = (
+        blake2b(data[start * width : stop * width], digest_size=DIGEST, key=b"%d" % goal).digest()
+        for start, stop, goal in ranges
+    )
+    return np.frombuffer(b"".join(found), np.uint8).reshape(-1, DIGEST)
+
+
+def _count(read: Read, passages: Passages, passage_of: Ints, split_of: npt.NDArray[np.uint8]) -> None:
+    """Moves rows to the split they go to, and refuses those of passages that another split keeps, or nearly has."""
+    tally = read.tally
+    moved = passages.own != passages.goal
+    for own, goal in {
+        (int(own), int(goal)) for own, goal in zip(passages.own[moved], passages.goal[moved], strict=True)
+    }:
+        which = (passages.own == own) & (passages.goal == goal)
+        number = int((passages.stops - passages.starts)[which].sum())
+        tally.rows[ORDER[own]] -= number
+        tally.rows[ORDER[goal]] += number
+    for row in np.flatnonzero(split_of != passages.own[passage_of]).tolist():
+        _refuse(read, row, f"passage in {ORDER[passages.own[passage_of[row]]]}", ORDER[split_of[row]])
+    for passage in np.flatnonzero(passages.near != FAR).tolist():
+        for row in passages.mine[passages.starts[passage] : passages.stops[passage]].tolist():
+            reason = f"near-duplicate in {ORDER[passages.near[passage]]}"
+            _refuse(read, row, reason, ORDER[passages.goal[passage]])
+
+
+def _refuse(read: Read, row: int, reason: str, split: str) -> None:
+    place, origin = read.place(row)
+    read.quarantine.add(BadRow(reason, read.task.columns[0]), split=split, place=place, origin=origin)
