@@ -34,10 +34,15 @@ from typing import Any
 import torch
 import yaml
 from transformers import AutoTokenizer, T5Config, T5ForConditionalGeneration
+from warm_nights import training_tokens
 
 from mtl import layout
+from mtl.config.retrain import load_config
 from mtl.model.base import resolve_base
+from mtl.settings import load_settings
 from mtl.sources.demo.corpus import articles, passages
+from mtl.training.parent import parse_parent
+from mtl.workspace import open_workspace
 
 PROJECT = Path(__file__).parents[1]
 SHARED = PROJECT / ".." / "shared" / "data"
@@ -127,7 +132,9 @@ def nights(folder: Path, values: Row, rows: Rows) -> dict[str, Any]:
         "ratio": round(after["wall"] / first["wall"], 4),
         "ratio_before": round(before["wall"] / first["wall"], 4),
         "seconds": {name: {"all": run["wall"], **_steps(run)} for name, run in runs.items()},
-        "tokens": {name: run["train"].get("tokens") for name, run in runs.items()},
+        "steps": {name: run["train"]["steps"] for name, run in runs.items()},
+        "tokens": {name: run["tokens"] for name, run in runs.items()},
+        "answers": {name: run["evaluate"]["origin"] for name, run in runs.items()},
         "same": {"dataset": after["files"] == before["files"], "report": kept == measured},
         "rows": {task: len(splits["train"]) for task, splits in rows.items()},
     }
@@ -140,8 +147,16 @@ def _retrain(config: Path, home: Path) -> dict[str, Any]:
     found["wall"] = round(time.monotonic() - began, 2)
     manifest = home / "store" / layout.dataset_manifest_key(found["dataset"]["fingerprint"])
     found["files"] = json.loads(manifest.read_bytes())["files"]
+    found["tokens"] = _tokens(config, home, found)
     print(f"{found['wall']} s: {_steps(found)}", file=sys.stderr)
     return found
+
+
+def _tokens(config: Path, home: Path, run: dict[str, Any]) -> int:
+    """Source and target tokens that the run trained on."""
+    workspace = open_workspace(load_settings({"MTL_HOME": str(home)}))
+    parent = parse_parent(run["train"].get("parent"), "the parent of the run")
+    return training_tokens(workspace, load_config(config), run["dataset"]["fingerprint"], parent)
 
 
 def _report(config: Path, home: Path) -> dict[str, Any]:

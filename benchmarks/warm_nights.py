@@ -184,13 +184,7 @@ class Nights:
         return parent
 
     def _tokens(self, config: RetrainConfig, dataset: str, parent: Parent | None) -> int:
-        """Source and target tokens of all steps, without padding."""
-        store, cache, tasks = self._workspace.store, self._workspace.cache, task_names(config)
-        data = open_dataset(store, dataset, cache)
-        split = TokenisedSplit(data, "train", tasks)
-        known = known_examples(data, open_dataset(store, parent.dataset, cache), tasks) if parent else None
-        batches = rank_batches(as_trained(config, parent), split, known=known)
-        return int(sum(split.sources[batch].sum() + split.targets[batch].sum() for batch in batches))
+        return training_tokens(self._workspace, config, dataset, parent)
 
     def _judged(self, warm: dict[str, Any], full: dict[str, Any]) -> dict[str, Any]:
         """task -> the deciding metric of both, warm minus full with its interval, and the gate's margin."""
@@ -201,6 +195,16 @@ class Nights:
         }
         report = measure(self._workspace, config, warm["dataset"], folders)
         return dict(_compared(report, config))
+
+
+def training_tokens(workspace: Workspace, config: RetrainConfig, dataset: str, parent: Parent | None) -> int:
+    """Source and target tokens of all steps of a run, without padding."""
+    store, cache, tasks = workspace.store, workspace.cache, task_names(config)
+    data = open_dataset(store, dataset, cache)
+    split = TokenisedSplit(data, "train", tasks)
+    known = known_examples(data, open_dataset(store, parent.dataset, cache), tasks) if parent else None
+    batches = rank_batches(as_trained(config, parent), split, known=known)
+    return int(sum(split.sources[batch].sum() + split.targets[batch].sum() for batch in batches))
 
 
 def _sum(nights: list[dict[str, Any]]) -> dict[str, Any]:

@@ -57,7 +57,8 @@ def train(config: Path, dataset: str | None, resume: str | None = None) -> Docum
     with progress_bars():
         fingerprint = dataset or prepare_dataset(workspace, loaded).fingerprint
         start = choose_start(workspace, loaded, fingerprint)
-        return train_model(workspace, loaded, fingerprint, start=start, resume=resume).to_json()
+        trained = train_model(workspace, loaded, fingerprint, start=start, resume=resume)
+    return {**trained.to_json(), "start": start.to_json()}
 
 
 def evaluate(config: Path, model: str, against: str | None) -> Document:
@@ -166,18 +167,27 @@ def _refused(row: Document) -> str:
     return str(Refused(**row))
 
 
+def _start_lines(result: Document) -> list[str]:
+    """What the training started from, and why, where the configuration asks for more than a new adapter."""
+    from mtl.pipeline.records import FULL, Start
+    from mtl.training.parent import parse_parent
+
+    start = Start(parse_parent(result["start"]["parent"], "parent"), result["start"]["reason"])
+    return [str(start)] if start != FULL else []
+
+
 def train_text(result: Document) -> str:
     """Identity, steps, losses, adapter."""
     resumed = f", resumed from step {result['resumed_from']}" if result["resumed_from"] else ""
     losses = ", ".join(f"{task} {loss:.3f}" for task, loss in result["loss"].items())
-    parent = result.get("parent")
-    resumed += f", started from v{parent['version']}" if parent else ""
-    return (
-        f"run {result['identity']}\n"
-        f"  {result['steps']} of {result['max_steps']} steps{resumed}; last loss {losses}\n"
-        f"  adapter sha256 {result['adapter_sha256']}\n"
-        "next: mtl retrain -c CONF, which evaluates it, registers it and applies the gate"
-    )
+    lines = [f"run {result['identity']}"]
+    lines += [f"  {line}" for line in _start_lines(result)]
+    lines += [
+        f"  {result['steps']} of {result['max_steps']} steps{resumed}; last loss {losses}",
+        f"  adapter sha256 {result['adapter_sha256']}",
+        "next: mtl retrain -c CONF, which evaluates it, registers it and applies the gate",
+    ]
+    return "\n".join(lines)
 
 
 def evaluate_text(report: Document) -> str:
@@ -191,16 +201,12 @@ def evaluate_text(report: Document) -> str:
 
 def retrain_text(result: Document) -> str:
     """What came out: version, decision and reasons, and the next command."""
-    from mtl.pipeline.records import FULL, Start
-    from mtl.training.parent import parse_parent
-
     decision = Decision.from_json(result["decision"])
     words = decision.headline
     lines = ["nothing has changed since this version was trained and evaluated:"] if result["unchanged"] else []
     lines.append(f"version {result['version']}: {words[0].lower()}{words[1:]}")
     lines += [f"  - {reason}" for reason in decision.reasons]
-    start = Start(parse_parent(result["start"]["parent"], "parent"), result["start"]["reason"])
-    lines += [f"  {start}"] if start != FULL else []
+    lines += [f"  {line}" for line in _start_lines(result)]
     champion = f"champion v{result['champion']}" if result["champion"] else "no champion yet"
     lines.append(f"  release {result['release']}, {champion}")
     lines += [f"  report {_from_here(Path(result['report']))}"] if result.get("report") else []

@@ -55,8 +55,8 @@ class TrainConfig(Section):
     full_every: int = Field(
         7,
         ge=1,
-        description="With from: champion, a full run is made after this many warm starts in a row less one. 1 makes "
-        "every run a full one.",
+        description="With from: champion, every run of this number is a full one, counted over all versions of the "
+        "model, promoted or refused. 7 makes six warm starts between two full runs, and 1 makes every run a full one.",
     )
     full_above: float = Field(
         0.2,

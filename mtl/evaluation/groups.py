@@ -3,7 +3,7 @@
 The company of an input in its batch changes the last bits of what is computed for it, and so may change a word. So
 answers are kept by the call, and the calls are fixed before anybody looks for kept ones. They are formed so that a few
 inputs more or fewer change few of them: inputs are sorted into a tree, first by their length, then by their hash, and
-whatever hangs on a branch with no more than `most` leaves is one group. An input that is added changes one group.
+a branch with at most `most` inputs is one group. An input that is added changes one group.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from mtl.model.adapter import ADAPTER_FILES
 from mtl.model.base import BaseRef, weights_of
 from mtl.model.load import base_of
 from mtl.model.precision import device_kind
+from mtl.settings.environment import current
 
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers")
 _TOKENIZER = (
@@ -29,6 +30,8 @@ _TOKENIZER = (
     "special_tokens_map.json",
     "added_tokens.json",
     "spiece.model",
+    "spm.model",
+    "sentencepiece.bpe.model",
     "vocab.txt",
     "vocab.json",
     "merges.txt",
@@ -43,10 +46,26 @@ _SOURCE = (
     "mtl.evaluation.engine",
     "mtl.evaluation.predictor",
     "mtl.evaluation.reader",
+    "mtl.evaluation.side",
     "mtl.evaluation.usable",
+    "mtl.metrics.text",
     "mtl.model",
+    "mtl.tasks",
 )
 """What turns inputs into answers here."""
+_SWITCHES = (
+    "CT2_FORCE_CPU_ISA",
+    "CT2_USE_EXPERIMENTAL_PACKED_GEMM",
+    "CT2_USE_MKL",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "DNNL_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "NVIDIA_TF32_OVERRIDE",
+    "ONEDNN_MAX_CPU_ISA",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+)
+"""Variables of the environment by which the libraries choose other kernels, and so another rounding."""
 
 
 def model_identity(folder: Path, *, trained: bool) -> dict[str, Any]:
@@ -76,14 +95,18 @@ def reader_identity(ref: BaseRef) -> dict[str, Any]:
 def machine_identity(engine: str, precision: str) -> dict[str, Any]:
     """What computes: engine, number format, libraries, this project's own code, processor, threads."""
     libraries = _LIBRARIES + (("ctranslate2",) if engine == "ctranslate2" else ())
+    on_cpu = device_kind() != "cuda" or engine == "ctranslate2"  # which never runs on a GPU here
     return {
         "engine": engine,
         "precision": precision,
         "libraries": {name: version(name) for name in libraries},
         "source": _source(),
+        "environment": {name: value for name, value in current().items() if name in _SWITCHES},
+        "matmul": torch.get_float32_matmul_precision(),
         "device": device_kind(),
-        "processor": _gpu() if device_kind() == "cuda" else _cpu(),
-        "threads": None if device_kind() == "cuda" else torch.get_num_threads(),
+        "gpu": _gpu() if device_kind() == "cuda" else None,
+        "processor": _cpu() if on_cpu else None,
+        "threads": torch.get_num_threads() if on_cpu else None,
     }
 
 
@@ -123,14 +146,18 @@ def _cpu() -> str:
 
 
 def _cpuinfo() -> dict[str, str]:
-    """What Linux says of the first processor; nothing elsewhere."""
+    """What Linux says of the first processor; elsewhere its name."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
     except OSError:
         return {"name": platform.processor()}
     said = dict(line.partition(":")[::2] for line in text.splitlines())
     fields = {name.strip(): value.strip() for name, value in said.items()}
-    return {name: fields[name] for name in ("vendor_id", "model name", "cache size", "flags") if name in fields}
+    return {name: fields[name] for name in (*_X86, *_ARM) if name in fields}
+
+
+_X86 = ("vendor_id", "model name", "cache size", "flags")
+_ARM = ("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision", "Features")
 
 
 def _gpu() -> list[Any]:

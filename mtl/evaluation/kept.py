@@ -42,6 +42,7 @@ class KeptAnswers:
 
     def __init__(self, store: ObjectStore | None, subject: Mapping[str, Any]) -> None:
         self._store, self._subject = store, subject
+        self._writable = True
         self._prefix = layout.predictions_prefix(sha256_json(subject))
         self._listed: tuple[dict[str, float], float] | None = None
 
@@ -58,15 +59,13 @@ class KeptAnswers:
         try:
             found, damaged = self._find(key, call, len(inputs), kind)
         except PermanentError as error:
-            self._give_up(error)
+            _log.warning("answers are not taken from earlier evaluations: %s", error.message)
+            self._store = None
             found, damaged = None, False
         if found is not None:
             return found, True
         made = make()
-        try:
-            self._keep(key, {"call": call, "said": {**asked, **self._subject}, "answers": made}, replace=damaged)
-        except PermanentError as error:
-            self._give_up(error)
+        self._keep(key, {"call": call, "said": {**asked, **self._subject}, "answers": made}, replace=damaged)
         return made, False
 
     def _find(self, key: str, call: str, count: int, kind: type[list[T]]) -> tuple[list[T] | None, bool]:
@@ -91,25 +90,28 @@ class KeptAnswers:
             _log.warning("%s; the model answers again", error.message)
             return None, True
         if now - known[key] > RENEW:
-            self._store.put(key, data)
+            self._write(key, data, replace=True)
         return found, False
 
     def _keep(self, key: str, record: Mapping[str, Any], *, replace: bool) -> None:
-        if self._store is None:
-            return
         try:
             data = seal(record)
         except ValueError:  # not a number, of a model that is broken: it has no form in JSON
             return
-        if replace:
-            self._store.put(key, data)
-        else:
-            self._store.put_if_absent(key, data)
+        self._write(key, data, replace=replace)
 
-    def _give_up(self, error: PermanentError) -> None:
-        """Say once that nothing is kept: the report is the same, and the next one takes as long."""
-        _log.warning("answers are neither kept nor taken from earlier evaluations: %s", error.message)
-        self._store = None
+    def _write(self, key: str, data: bytes, *, replace: bool) -> None:
+        """A store that may only be read gives answers all the same; it is said once that it gets none."""
+        if self._store is None or not self._writable:
+            return
+        try:
+            if replace:
+                self._store.put(key, data)
+            else:
+                self._store.put_if_absent(key, data)
+        except PermanentError as error:
+            _log.warning("answers are not kept for later evaluations: %s", error.message)
+            self._writable = False
 
 
 def unused(store: ObjectStore) -> list[ObjectInfo]:

@@ -253,9 +253,23 @@ def _linear(layer: Any) -> nn.Linear:
 
 def _joined(layers: Sequence[nn.Linear]) -> Tensor:
     """The weights as one matrix, of which each layer's weight is a part from here on: no memory is taken twice."""
-    if len(layers) == 1:
-        return layers[0].weight.detach()
-    whole = torch.cat([layer.weight.detach() for layer in layers])
-    for layer, rows in zip(layers, torch.split(whole, [len(layer.weight) for layer in layers]), strict=True):
-        layer.weight.data = rows
-    return whole
+    weights = [layer.weight.detach() for layer in layers]
+    if len(weights) == 1:
+        return weights[0]
+    if not _adjacent(weights):  # else they were joined before
+        whole = torch.cat(weights)
+        weights = list(torch.split(whole, [len(weight) for weight in weights]))
+        for layer, rows in zip(layers, weights, strict=True):
+            layer.weight.data = rows
+    return weights[0].as_strided((sum(map(len, weights)), weights[0].shape[1]), weights[0].stride())
+
+
+def _adjacent(weights: Sequence[Tensor]) -> bool:
+    """Whether the matrices follow each other in one piece of memory."""
+    first, at = weights[0], weights[0].data_ptr()
+    for weight in weights:
+        same = weight.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
+        if not (same and weight.is_contiguous() and weight.data_ptr() == at):
+            return False
+        at += weight.nbytes
+    return True

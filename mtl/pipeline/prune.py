@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mtl.checkpoints import prune as checkpoints
-from mtl.errors import MtlError
+from mtl.errors import MtlError, PermanentError
 from mtl.evaluation.kept import delete_unused, unused
-from mtl.store.base import ObjectStore
+from mtl.store.base import ObjectInfo, ObjectStore
 from mtl.workspace import Workspace
 
 _log = logging.getLogger(__name__)
@@ -32,10 +32,18 @@ class Pruned:
 
 def prune_store(store: ObjectStore, *, delete: bool) -> Pruned:
     """What nobody needs; deleted if asked."""
-    plan, answers = checkpoints.plan_prune(store), unused(store)
+    plan, answers = checkpoints.plan_prune(store), _unused(store)
     deleted = checkpoints.prune(store, plan) + delete_unused(store, answers) if delete else 0
     whole = replace(plan, objects=(*plan.objects, *answers))
     return Pruned(store.uri, whole, deleted, dry_run=not delete)
+
+
+def _unused(store: ObjectStore) -> list[ObjectInfo]:
+    try:
+        return unused(store)
+    except PermanentError as error:  # an evaluation goes on without kept answers too
+        _log.warning("answers that nobody needs are not looked for: %s", error.message)
+        return []
 
 
 def prune_checkpoints(workspace: Workspace, *, delete: bool) -> Pruned:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 class Candidate:
     """The version that might be started from, beside the data and configuration of today.
 
-    warm_starts: since the last full run, of which it came. differing: what it was trained with that is another today,
-    e.g. `base`. changed: share of the training examples, old and new together, that are not in both data sets.
-    held_out: passages that hold out examples today and that it was trained on.
+    since_full: versions made since the last full run, refused ones among them. differing: what it was trained with that
+    is another today, e.g. `base`. changed: share of the training examples, old and new together, that are not in both
+    data sets. held_out: passages that hold out examples today and that it, or a version that it came from, was trained
+    on.
     """
 
     version: int
-    warm_starts: int
+    since_full: int
     differing: tuple[str, ...] = ()
     changed: float = 0.0
     held_out: int = 0
@@ -54,14 +55,15 @@ def choose(candidate: Candidate | Unusable | None, *, full_every: int, full_abov
         return StartDecision(None, "There is no champion yet.")
     name = f"v{candidate.version}"
     if isinstance(candidate, Unusable):
-        return StartDecision(None, f"The champion {name} cannot be started from: {candidate.why}.")
+        return StartDecision(None, f"The champion {name} cannot be started from: {candidate.why.rstrip('.')}.")
     if (found := obstacle(candidate)) is not None:
         return StartDecision(None, found)
     changed = f"{candidate.changed:.1%} of the training examples changed since {name}"
     if candidate.changed > full_above:
         return StartDecision(None, f"{changed}, more than the {full_above:.1%} of train.full_above.")
-    number = candidate.warm_starts + 1
+    number = candidate.since_full + 1
     if number >= full_every:
-        came = f"of {candidate.warm_starts} warm starts in a row" if candidate.warm_starts else "of a full run"
-        return StartDecision(None, f"{name} came {came}, and train.full_every is {full_every}.")
+        made = "1 version was" if candidate.since_full == 1 else f"{candidate.since_full} versions were"
+        said = f"A full run is due: {made} made since the last one, and train.full_every is {full_every}."
+        return StartDecision(None, said)
     return StartDecision(candidate.version, f"{changed}; it is warm start {number} since the last full run.")

@@ -8,23 +8,27 @@ adapter, and the same retrain again finds the run that is done, whoever became c
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
+from mtl.checkpoints.identity import MAY_DIFFER_WHEN_COMPATIBLE
 from mtl.config.retrain import RetrainConfig
 from mtl.config.train import CHAMPION, SCRATCH
 from mtl.data.dataset import Dataset, open_dataset
 from mtl.document import check_record
 from mtl.errors import DamageError, InputError, NotFoundError
 from mtl.fingerprint import sha256_json
-from mtl.layout import result_key, start_key
+from mtl.layout import start_key
 from mtl.pipeline.models import champion_version, task_names
 from mtl.pipeline.outcome import run_identity
 from mtl.pipeline.records import FULL, Start
 from mtl.pipeline.warm_policy import Candidate, Unusable, choose, obstacle
-from mtl.release.layout import ReleaseManifest
+from mtl.release.layout import ReleaseManifest, find_manifest, published_versions
 from mtl.release.provenance import read_provenance
 from mtl.release.pull import find_release
 from mtl.seal import seal, unseal
+from mtl.store.base import ObjectStore
 from mtl.training.parent import Parent, fetch_parent
+from mtl.training.result import read_result
 from mtl.workspace import Workspace
 
 _log = logging.getLogger(__name__)
@@ -48,8 +52,11 @@ def choose_start(workspace: Workspace, config: RetrainConfig, dataset: str) -> S
     kept = _read(workspace, question) or _settle(workspace, question, _ask(workspace, config, dataset))
     if kept.parent is None or _is_done(workspace, config, dataset, kept.parent):
         return kept
+    replaced = _question(config, dataset, without=kept.parent)
+    if (instead := _read(workspace, replaced)) is not None:  # the parent may have been restored since
+        return instead
     try:
-        _check(workspace, kept.parent)
+        _check(workspace, config, kept.parent)
         return kept
     except (NotFoundError, DamageError) as error:
         if config.train.from_ != CHAMPION:
@@ -58,15 +65,17 @@ def choose_start(workspace: Workspace, config: RetrainConfig, dataset: str) -> S
         why = error.message
     _log.warning("v%s, which this retrain was to start from, cannot be used any more: %s", kept.parent.version, why)
     decision = choose(Unusable(kept.parent.version, why), full_every=1, full_above=0)
-    return _settle(workspace, _question(config, dataset, without=kept.parent), Start(None, decision.reason))
+    return _settle(workspace, replaced, Start(None, decision.reason))
 
 
 def _question(config: RetrainConfig, dataset: str, *, without: Parent | None = None) -> str:
     """Hash of the retrain. without: a parent that was chosen and has been lost or damaged since."""
     names = ("from_", "warm_steps", "replay_share", "full_every", "full_above")
+    fields = run_identity(config, dataset).values()
     return sha256_json(
         {
-            "run": run_identity(config, dataset).sha256,
+            "name": config.name,
+            "run": {name: value for name, value in fields.items() if name not in MAY_DIFFER_WHEN_COMPATIBLE},
             "model": config.register_.model,
             **{name: getattr(config.train, name) for name in names},
             **({"without": without.to_dict()} if without else {}),
@@ -90,18 +99,30 @@ def _settle(workspace: Workspace, question: str, start: Start) -> Start:
 
 
 def _is_done(workspace: Workspace, config: RetrainConfig, dataset: str, parent: Parent) -> bool:
-    identity = run_identity(config, dataset, parent).sha256
-    return workspace.store.head(result_key(identity)) is not None
+    try:
+        read_result(workspace.store, run_identity(config, dataset, parent).sha256)
+    except (NotFoundError, DamageError):
+        return False
+    return True
 
 
-def _check(workspace: Workspace, parent: Parent) -> None:
+def _parent(manifest: ReleaseManifest) -> Parent:
+    """A released version as what a run starts from."""
+    return Parent(
+        model=manifest.model,
+        version=manifest.version,
+        adapter_sha256=manifest.adapter_sha256,
+        dataset=manifest.facts.fingerprint,
+        warm_starts=(manifest.facts.parent.warm_starts if manifest.facts.parent else 0) + 1,
+    )
+
+
+def _check(workspace: Workspace, config: RetrainConfig, parent: Parent) -> None:
     """That a run can start from it: its release as it was published, its adapter, its data set."""
-    manifest = find_release(workspace.store, f"v{parent.version}", model=parent.model)
-    if manifest.adapter_sha256 != parent.adapter_sha256:
+    model = config.register_.model
+    if _parent(find_release(workspace.store, f"v{parent.version}", model=model)) != parent:
         raise DamageError(
-            f"{parent.model} v{parent.version} has adapter {manifest.adapter_sha256[:12]}, and was chosen with "
-            f"{parent.adapter_sha256[:12]}",
-            field="train.from",
+            f"the release of {model} v{parent.version} is not what {parent} was chosen from", field="train.from"
         )
     fetch_parent(workspace.store, parent, workspace.cache)
     data = open_dataset(workspace.store, parent.dataset, workspace.cache)
@@ -138,23 +159,16 @@ def _examined(workspace: Workspace, config: RetrainConfig, dataset: str, ref: st
     """A released version as a parent, and what the policy asks about it. Errors: NotFoundError, DamageError."""
     store = workspace.store
     manifest = find_release(store, ref, model=config.register_.model)
-    before = manifest.facts.parent.warm_starts if manifest.facts.parent else 0
-    parent = Parent(
-        model=manifest.model,
-        version=manifest.version,
-        adapter_sha256=manifest.adapter_sha256,
-        dataset=manifest.facts.fingerprint,
-        warm_starts=before + 1,
-    )
-    _check(workspace, parent)
+    parent = _parent(manifest)
+    _check(workspace, config, parent)
     now, then = (open_dataset(store, which, workspace.cache) for which in (dataset, parent.dataset))
     names = task_names(config)
     candidate = Candidate(
         version=manifest.version,
-        warm_starts=before,
+        since_full=_since_full(store, manifest.model),
         differing=_differing(workspace, config, manifest, now=now, then=then),
         changed=changed_share(now, then, names),
-        held_out=len(_newly_held_out(now, then, names)),
+        held_out=len(_newly_held_out(now, _ancestry(workspace, manifest), names)),
     )
     return parent, candidate
 
@@ -179,12 +193,37 @@ def changed_share(now: Dataset, then: Dataset, tasks: list[str]) -> float:
     return round(len(new ^ old) / max(1, len(new | old)), 6)
 
 
-def _newly_held_out(now: Dataset, then: Dataset, tasks: list[str]) -> set[str]:
-    """Passages of a task that are held out now and were trained on then; not those that are in both splits anyway."""
+def _since_full(store: ObjectStore, model: str) -> int:
+    """Versions since the last full run, whatever was decided about them: a full run is due every so many nights."""
+    number = 0
+    for version in reversed(published_versions(store, model)):
+        with suppress(DamageError):  # nobody knows what a damaged one was: the next full run comes sooner
+            manifest = find_manifest(store, model, version)
+            if manifest is not None and manifest.facts.parent is None:
+                break
+        number += 1
+    return number
+
+
+def _ancestry(workspace: Workspace, manifest: ReleaseManifest) -> list[Dataset]:
+    """What the version and all versions that it came from were trained on, back to a full run.
+
+    Errors: NotFoundError, DamageError for an ancestor whose release or data set is lost.
+    """
+    found = [open_dataset(workspace.store, manifest.facts.fingerprint, workspace.cache)]
+    while (parent := manifest.facts.parent) is not None:
+        found.append(open_dataset(workspace.store, parent.dataset, workspace.cache))
+        manifest = find_release(workspace.store, f"v{parent.version}", model=manifest.model)
+    return found
+
+
+def _newly_held_out(now: Dataset, ancestry: list[Dataset], tasks: list[str]) -> set[str]:
+    """Passages held out now, of any task, that were trained on before; not those that are in both splits anyway."""
     held_out = _passages(now, tasks, "validation") | _passages(now, tasks, "test")
-    return (held_out & _passages(then, tasks, "train")) - _passages(now, tasks, "train")
+    trained = {passage for then in ancestry for passage in _passages(then, tasks, "train")}
+    return (held_out & trained) - _passages(now, tasks, "train")
 
 
 def _passages(data: Dataset, tasks: list[str], split: str) -> set[str]:
     have = [task for task in tasks if data.manifest.sizes(split).get(task)]
-    return {f"{task} {passage}" for task in have for passage in data.passages(task, split)}
+    return {passage for task in have for passage in data.passages(task, split)}

@@ -24,7 +24,7 @@ class Parent:
     """A released version that a run starts from.
 
     dataset: fingerprint of the data that it was trained on, which tell the old rows from the new ones.
-    warm_starts: number of warm starts since the last full run, the one from this parent included.
+    warm_starts: length of the chain of warm starts from a full run to a run from this parent.
     """
 
     model: Line
@@ -58,6 +58,7 @@ def as_trained(config: RetrainConfig, parent: Parent | None) -> RetrainConfig:
     schedule = {
         "max_steps": steps,
         "warm_steps": steps,
+        "warmup_steps": min(train.warmup_steps, steps // 2),
         "save_steps": min(train.save_steps, steps),
         "eval_steps": None if train.eval_steps is None else min(train.eval_steps, steps),
     }
@@ -85,13 +86,14 @@ def fetch_parent(store: ObjectStore, parent: Parent, cache: Path) -> Path:
     if path.is_file() and sha256_file(path) == parent.adapter_sha256:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    hint = f"the adapter of {parent.model} v{parent.version} cannot be started from: restore it, or set train.from"
+    name = f"{parent.model} v{parent.version}"
+    hint = f"the adapter of {name} cannot be started from: restore it, or set train.from to scratch"
     try:
         store.get_file(parent.key, path)
     except NotFoundError:
         raise DamageError(f"{parent.key} is missing from the release", field=parent.key, hint=hint) from None
     if sha256_file(path) != parent.adapter_sha256:
-        path.unlink()
+        path.unlink(missing_ok=True)
         raise DamageError(
             f"{parent.key} is damaged: its sha256 is not {parent.adapter_sha256[:12]}", field=parent.key, hint=hint
         )

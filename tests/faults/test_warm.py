@@ -164,7 +164,8 @@ def test_row_63_a_parent_that_is_damaged_after_it_was_chosen(
         night.choose(from_="v1")
     assert night.choose() == start
     flip(night.home / "store" / RELEASE / "adapter_model.safetensors")
-    assert night.choose().parent is not None, "it was restored, and what was chosen first counts"
+    assert night.choose() == start, "it was restored, but the full run in its place may have begun"
+    assert night.choose(from_="v1").parent is not None
 
 
 def test_row_63_a_run_that_is_done_needs_its_parent_no_more(night: SecondNight, plain: str) -> None:
@@ -206,7 +207,33 @@ def test_a_chain_is_counted_by_its_releases(night: SecondNight) -> None:
     promote_night(night.home, 2, expected=1)
     third = night.choose(warm_steps=3)
     assert third.parent is not None and (third.parent.version, third.parent.warm_starts) == (2, 2)
-    assert night.choose(full_every=2).reason == "v2 came of 1 warm starts in a row, and train.full_every is 2."
+    due = "A full run is due: 1 version was made since the last one, and train.full_every is 2."
+    assert night.choose(full_every=2).reason == due
+
+
+def test_a_refused_version_counts_as_a_night(night: SecondNight) -> None:
+    """Else a champion that nothing beats would be started from for ever, or never again."""
+    publish_night(night.home, night.config, night.train(), night.now, version=2)
+    start = night.choose(warm_steps=3)
+    assert start.parent is not None and start.parent.version == 1
+    assert "warm start 2 since the last full run" in start.reason
+    assert night.choose(full_every=2).parent is None
+    train = night.config.train.model_copy(update={"from_": "scratch"})
+    full = replace(night, config=night.config.model_copy(update={"train": train})).train()
+    publish_night(night.home, night.config, full, night.now, version=3)
+    assert "warm start 1 since the last full run" in night.choose(warm_steps=2).reason
+
+
+def test_a_passage_that_an_ancestor_was_trained_on_orders_a_full_run(night: SecondNight, made: SecondNight) -> None:
+    """v2, a warm start from v1, has not read the passage itself."""
+    news = made.home.parent / "news"
+    write_jsonl(news / "train.jsonl", (article(number) for number in range(1, 41)))
+    without = prepare(night_workspace(night.home), night.config).fingerprint
+    publish_night(night.home, night.config, night.train(), without, version=2)
+    promote_night(night.home, 2, expected=1)
+    write_jsonl(news / "validation.jsonl", (article(number) for number in (0, 1000, 1001, 1002)))
+    moved = prepare(night_workspace(night.home), night.config).fingerprint
+    assert replace(night, now=moved).choose().reason == "v2 was trained on 1 passage held out today."
 
 
 def test_a_passage_that_moved_to_the_held_out_split_orders_a_full_run(night: SecondNight, made: SecondNight) -> None:

@@ -14,44 +14,44 @@ TABLE = {
         "The champion v3 cannot be started from: its adapter is damaged.",
     ),
     "another base": (
-        Candidate(version=3, warm_starts=0, differing=("base",)),
+        Candidate(version=3, since_full=0, differing=("base",)),
         None,
         "v3 was trained with another base.",
     ),
     "another base and shape": (
-        Candidate(version=3, warm_starts=0, differing=("base", "lora.r")),
+        Candidate(version=3, since_full=0, differing=("base", "lora.r")),
         None,
         "v3 was trained with another base and another lora.r.",
     ),
     "trained on what is held out": (
-        Candidate(version=3, warm_starts=0, held_out=2),
+        Candidate(version=3, since_full=0, held_out=2),
         None,
         "v3 was trained on 2 passages held out today.",
     ),
     "many rows changed": (
-        Candidate(version=3, warm_starts=0, changed=0.201),
+        Candidate(version=3, since_full=0, changed=0.201),
         None,
         "20.1% of the training examples changed since v3, more than the 20.0% of train.full_above.",
     ),
     "as many as allowed": (
-        Candidate(version=3, warm_starts=0, changed=0.2),
+        Candidate(version=3, since_full=0, changed=0.2),
         3,
         "20.0% of the training examples changed since v3; it is warm start 1 since the last full run.",
     ),
     "the last of a chain": (
-        Candidate(version=3, warm_starts=5),
+        Candidate(version=3, since_full=5),
         3,
         "0.0% of the training examples changed since v3; it is warm start 6 since the last full run.",
     ),
     "the end of a chain": (
-        Candidate(version=3, warm_starts=6),
+        Candidate(version=3, since_full=6),
         None,
-        "v3 came of 6 warm starts in a row, and train.full_every is 7.",
+        "A full run is due: 6 versions were made since the last one, and train.full_every is 7.",
     ),
     "a longer chain than that": (
-        Candidate(version=3, warm_starts=9),
+        Candidate(version=3, since_full=9),
         None,
-        "v3 came of 9 warm starts in a row, and train.full_every is 7.",
+        "A full run is due: 9 versions were made since the last one, and train.full_every is 7.",
     ),
 }
 
@@ -67,10 +67,10 @@ def test_each_row_of_the_table(row: str) -> None:
     ("full_every", "full_above", "changed", "warm"), [(1, 1, 0.0, None), (2, 0, 0.0, 3), (2, 0, 0.01, None)]
 )
 def test_the_bounds_of_its_two_settings(full_every: int, full_above: float, changed: float, warm: int | None) -> None:
-    candidate = Candidate(version=3, warm_starts=0, changed=changed)
+    candidate = Candidate(version=3, since_full=0, changed=changed)
     assert choose(candidate, full_every=full_every, full_above=full_above).warm_from == warm
 
 
 def test_a_version_by_name_has_the_same_obstacles_and_no_policy() -> None:
-    assert obstacle(Candidate(version=3, warm_starts=99, changed=1.0)) is None
-    assert obstacle(Candidate(version=3, warm_starts=0, held_out=1)) == ("v3 was trained on 1 passage held out today.")
+    assert obstacle(Candidate(version=3, since_full=99, changed=1.0)) is None
+    assert obstacle(Candidate(version=3, since_full=0, held_out=1)) == ("v3 was trained on 1 passage held out today.")
