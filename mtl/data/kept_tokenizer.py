@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import asdict
 
 from mtl.data.arrays import read_arrays, write_arrays
@@ -26,5 +27,6 @@ def kept_encoder(tokenizer: Tokenizer, stamp: str | None, pieces: Pieces) -> Enc
     except (OSError, DamageError, KeyError, TypeError):
         pass
     encoder = Encoder(tokenizer)
-    write_arrays(path, {"name": name, "saved": asdict(encoder.saved()), "facts": asdict(encoder.facts)}, {})
+    with suppress(OSError):  # a cache that cannot be written is no fault of the data
+        write_arrays(path, {"name": name, "saved": asdict(encoder.saved()), "facts": asdict(encoder.facts)}, {})
     return encoder

@@ -7,9 +7,10 @@ the recipe, and of nothing else: not of paths, formats or the day. Files are bui
 from __future__ import annotations
 
 import re
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -99,14 +100,17 @@ def prepare(
         job = Job(folder, cache, sources_settled, made, max(bucket_count(size), its.shares))
         job.make_folders()
         encoder().save(job.tokenizer)
-        built = build(job, config, its, reference=reference)
-        _refuse_changed(config, seed, cache, stamps)
-        manifest = _manifest(built, made, encoder(), described)
-        found = _store(manifest, built, folder, store=store, cache=cache, progress=tell)
-        built.remember(found.fingerprint)
-        its.pieces.prune()
-    for request in (quick, exact):
-        _remember(cache, request, found.fingerprint, notes)
+        try:
+            built = build(job, config, its, reference=reference)
+            _refuse_changed(config, seed, cache, stamps)
+            manifest = _manifest(built, made, encoder(), described)
+            found = _store(manifest, built, folder, store=store, cache=cache, progress=tell)
+            with suppress(OSError):  # the data set is stored: what cannot be remembered is prepared again
+                built.remember(found.fingerprint)
+                for request in (quick, exact):
+                    _remember(cache, request, found.fingerprint, notes)
+        finally:
+            its.pieces.prune()
     return found
 
 
@@ -293,6 +297,9 @@ def _recall(cache: Path, request: str, store: ObjectStore) -> tuple[DatasetManif
 def _remember(cache: Path, request: str, fingerprint: str, notes: Notes) -> None:
     path = cache / "prepared" / f"{request}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".tmp")
-    aside.write_bytes(seal({"fingerprint": fingerprint, "notes": [[asdict(note) for note in its] for its in notes]}))
-    aside.replace(path)
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}~")  # another preparation may write the same
+    try:
+        aside.write_bytes(seal({"fingerprint": fingerprint, "notes": [[asdict(its) for its in own] for own in notes]}))
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mtl.model.packed import Stack, embedded, why_not
+from mtl.model.packed import Stack, embedded, knows_activation
 
 Encoder = Callable[[Tensor, Tensor], Tensor]
 """(input_ids, attention_mask) [rows, tokens] to states [rows, tokens, width] fp32, zero at padding."""
@@ -24,7 +24,7 @@ def packed_encoder(model: Any) -> Encoder | None:
     if type(model) is not T5ForConditionalGeneration or model.device.type != "cpu" or model.dtype != torch.float32:
         return None
     linear = {type(module) for name, module in model.encoder.named_modules() if name.split(".")[-1] in _PRODUCTS}
-    if linear != {nn.Linear} or why_not(model) is not None:
+    if linear != {nn.Linear} or not knows_activation(model):
         return None
     stack = Stack(model.encoder)
 

@@ -33,11 +33,16 @@ def why_not(model: T5ForConditionalGeneration) -> str | None:
 
     if type(model) is not T5ForConditionalGeneration:
         return f"{type(model).__name__} is not T5ForConditionalGeneration"
-    if not (model.config.is_gated_act and model.config.dense_act_fn in _ACTIVATIONS):
+    if not knows_activation(model):
         return f"activation {model.config.feed_forward_proj}"
     if type(model.lm_head) is not nn.Linear or model.lm_head.weight.requires_grad:
         return "the head is trained"
     return None
+
+
+def knows_activation(model: Any) -> bool:
+    """Whether `FeedForward` computes what the feed-forward layers of `model` compute."""
+    return bool(model.config.is_gated_act and model.config.dense_act_fn in _ACTIVATIONS)
 
 
 class Product:

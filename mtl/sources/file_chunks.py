@@ -79,6 +79,8 @@ class FileChunks:
                 return [self._chunk(split, number, name, cut) for cut in cut_lines(file) or ()]
             above, lines = csv_header(file, printable(name), csv_options(kind, self._options))
             cuts = cut_lines(file, len(above), quoted=True) if lines else None
+            if any(cut.stop - cut.start > LARGE for cut in cuts or ()):  # a quote that nothing closes
+                return []
             chunks = [self._chunk(split, number, name, cut, above, lines) for cut in cuts or ()]
             options = csv_options(kind, self._options)
             fresh = (chunk for chunk in chunks if not known(chunk))

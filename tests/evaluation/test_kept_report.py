@@ -239,6 +239,11 @@ def test_another_number_of_threads_too(kept: House) -> None:
         torch.set_num_threads(threads)
 
 
+def test_a_switch_of_a_library_that_chooses_other_kernels_too(kept: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    assert set(taken(kept.measure(FEW)).values()) == {0}
+
+
 def test_another_version_of_a_task_too(kept: House, monkeypatch: pytest.MonkeyPatch) -> None:
     newer = replace(TASKS["summarize"], version=TASKS["summarize"].version + 1)
     monkeypatch.setitem(TASKS, "summarize", newer)

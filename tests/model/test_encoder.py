@@ -33,10 +33,23 @@ def test_the_model_is_saved_as_before(tmp_path: Path) -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_the_matrices_are_joined_once() -> None:
+    """A second text costs no copy of the weights."""
+    model = tiny_t5()
+    packed_encoder(model)
+    query = model.encoder.block[0].layer[0].SelfAttention.q
+    before = query.weight.data_ptr()
+    packed_encoder(model)
+    assert query.weight.data_ptr() == before
+
+
 def test_other_models_are_left_to_transformers() -> None:
     shape = {"vocab_size": 64, "d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
     for activation in ("relu", "gated-silu"):
         config = T5Config(**shape, feed_forward_proj=activation)
         assert packed_encoder(T5ForConditionalGeneration(config)) is None
+    relu = T5Config(**shape, feed_forward_proj="gated-gelu", dense_act_fn="relu")
+    assert relu.dense_act_fn == "relu"
+    assert packed_encoder(T5ForConditionalGeneration(relu)) is None
     assert packed_encoder(tiny_t5().bfloat16()) is None
     assert packed_encoder(torch.nn.Linear(1, 1)) is None

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mtl.pipeline.prune import prune_afterwards
+from mtl import layout
+from mtl.errors import PermanentError
+from mtl.pipeline.prune import prune_afterwards, prune_store
+from mtl.store.memory import MemoryStore
 from mtl.workspace import open_workspace
 
 
@@ -31,3 +34,17 @@ def test_an_empty_store_has_nothing_to_tidy(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("MTL_STORE", str(tmp_path / "store"))
     done = prune_afterwards(open_workspace())
     assert done is not None and done.deleted == 0
+
+
+def test_kept_answers_that_may_not_be_listed_are_passed_by(caplog: pytest.LogCaptureFixture) -> None:
+    """An evaluation goes on without them too, so checkpoints must still be pruned."""
+
+    def forbidden(operation: str, key: str) -> None:
+        if key.startswith(layout.PREDICTIONS):
+            raise PermanentError("access denied")
+
+    store = MemoryStore()
+    store.before = forbidden
+    with caplog.at_level(logging.WARNING, logger="mtl"):
+        assert prune_store(store, delete=True).deleted == 0
+    assert "access denied" in caplog.text
