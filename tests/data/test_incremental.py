@@ -240,8 +240,8 @@ def test_other_rules_under_the_name_of_these_are_refused(lines: Preparing) -> No
     lines.again()
     paths = sorted(folder.glob("*/*"))
     data = [path.read_bytes() for path in paths]
-    for path, other in zip(paths, [*data[1:], data[0]], strict=True):
-        path.write_bytes(other)
+    for path, own in zip(paths, data, strict=True):
+        path.write_bytes(next(other for other in data if other != own))
     lines.rows["news/train"].append(article(5000))
     told = lines.again()
     assert (told["known"], told["taken"]) == (0, 0)
