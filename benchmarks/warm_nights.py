@@ -60,7 +60,7 @@ class Size:
     train: Mapping[str, Any]
 
 
-WHOLE = Size(10, {"summarize": 1500, "mcq": 2500}, 400, {"warm_steps": 76})
+WHOLE = Size(10, {"summarize": 1500, "mcq": 2500}, 400, {})
 """Steps hold unequal numbers of tokens: with 80 of 400 steps, the warm nights train on 0.200001 of the tokens."""
 QUICK = Size(2, {"summarize": 200, "mcq": 300}, 30, {"max_steps": 40, "save_steps": 20, "eval_steps": 20})
 

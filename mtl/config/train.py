@@ -24,8 +24,11 @@ RENAMED = {
 
 
 SCRATCH, CHAMPION = "scratch", "champion"
-WARM_SHARE = 5
+WARM_SHARE = 10
 """A warm start has this fraction of the steps of a full run, unless `warm_steps` says otherwise."""
+WARM_RATE = 0.3
+"""... and its learning rate is this much of a full run's: at the full rate, ten warm nights on the demo lost what the
+first full run had learned (docs/log.md)."""
 
 
 class TrainConfig(Section):
@@ -43,7 +46,14 @@ class TrainConfig(Section):
         None,
         ge=1,
         description="Number of optimizer steps of a run that starts from another adapter, whose schedule they are. If "
-        "empty, a fifth of max_steps.",
+        "empty, a tenth of max_steps.",
+    )
+    warm_learning_rate: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Peak learning rate of such a run. If empty, 0.3 times learning_rate. embedding_learning_rate is "
+        "scaled in the same way.",
     )
     replay_share: float = Field(
         0.75,
@@ -170,3 +180,7 @@ class TrainConfig(Section):
     @property
     def steps_of_warm_start(self) -> int:
         return self.warm_steps or max(1, self.max_steps // WARM_SHARE)
+
+    @property
+    def learning_rate_of_warm_start(self) -> float:
+        return self.warm_learning_rate or WARM_RATE * self.learning_rate

@@ -70,7 +70,7 @@ def choose_start(workspace: Workspace, config: RetrainConfig, dataset: str) -> S
 
 def _question(config: RetrainConfig, dataset: str, *, without: Parent | None = None) -> str:
     """Hash of the retrain. without: a parent that was chosen and has been lost or damaged since."""
-    names = ("from_", "warm_steps", "replay_share", "full_every", "full_above")
+    names = ("from_", "warm_steps", "warm_learning_rate", "replay_share", "full_every", "full_above")
     fields = run_identity(config, dataset).values()
     return sha256_json(
         {

@@ -54,11 +54,15 @@ def as_trained(config: RetrainConfig, parent: Parent | None) -> RetrainConfig:
     """The configuration as the trainer follows it: a warm start has a schedule of its own."""
     if parent is None:
         return config
-    train, steps = config.train, config.train.steps_of_warm_start
+    train, steps, rate = config.train, config.train.steps_of_warm_start, config.train.learning_rate_of_warm_start
+    rows = train.embedding_learning_rate
     schedule = {
+        "learning_rate": rate,
+        "warm_learning_rate": rate,
+        "embedding_learning_rate": None if rows is None else rows * rate / train.learning_rate,
         "max_steps": steps,
         "warm_steps": steps,
-        "warmup_steps": min(train.warmup_steps, steps // 2),
+        "warmup_steps": min(train.warmup_steps, steps // 4),
         "save_steps": min(train.save_steps, steps),
         "eval_steps": None if train.eval_steps is None else min(train.eval_steps, steps),
     }

@@ -19,7 +19,10 @@ _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "numpy", "safetenso
 # Fields that change what is watched or kept, never the weights.
 _NEUTRAL = {"train.logging_steps", "train.save_steps", "train.resume", "train.dataloader_num_workers", "train.threads"}
 # What chooses the start. A run without a parent depends on none of it; of one with a parent, see `parent_fields`.
-_OF_START = {"train.from_", "train.warm_steps", "train.replay_share", "train.full_every", "train.full_above"}
+_OF_START = {
+    f"train.{name}"
+    for name in ("from_", "warm_steps", "warm_learning_rate", "replay_share", "full_every", "full_above")
+}
 
 
 @dataclass(frozen=True, slots=True)

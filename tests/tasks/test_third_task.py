@@ -175,6 +175,7 @@ class TestTheWholeWay:
         its, _ = made
         write_jsonl(its.folder / "texts.jsonl", [{"text": "Body number 3 tells it."}])
         code = (
+            "import os; os.environ['PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS'] = '180'; "  # of a busy machine
             "from flows.generate import generate, Request; "
             "print(Request.model_json_schema()['properties']['words']); "
             "generate('texts.jsonl', 'out', task='title', request={'words': 3}, model='candidate')"

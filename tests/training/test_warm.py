@@ -46,7 +46,8 @@ def test_the_parent_the_schedule_and_the_share_make_another_run(workshop: Path) 
     config = small_config(workshop, **{"from": "champion"}, warm_steps=2)
     plain, warm = fields(config), fields(config, PARENT)
     assert {name for name in plain | warm if plain.get(name) != warm.get(name)} == {
-        *("train.max_steps", "train.replay_share", "parent.version", "parent.adapter_sha256", "parent.dataset")
+        *("train.max_steps", "train.warmup_steps", "train.learning_rate", "train.replay_share"),
+        *("parent.version", "parent.adapter_sha256", "parent.dataset"),
     }
     assert (warm["train.max_steps"], warm["parent.version"]) == (2, 3)
 
@@ -54,12 +55,12 @@ def test_the_parent_the_schedule_and_the_share_make_another_run(workshop: Path) 
 @pytest.mark.parametrize(
     ("train", "steps", "save", "evaluate"),
     [
-        ({"max_steps": 400, "save_steps": 50, "eval_steps": 100}, 80, 50, 80),
-        ({"max_steps": 400, "save_steps": 50, "warm_steps": 10}, 10, 10, None),
+        ({"max_steps": 400, "save_steps": 50, "eval_steps": 100}, 40, 40, 40),
+        ({"max_steps": 400, "save_steps": 50, "warm_steps": 80}, 80, 50, None),
         ({"max_steps": 3, "save_steps": 1}, 1, 1, None),
     ],
 )
-def test_the_schedule_is_a_fifth_of_a_full_run_or_what_is_set(
+def test_the_schedule_is_a_tenth_of_a_full_run_or_what_is_set(
     train: dict[str, Any], steps: int, save: int, evaluate: int | None
 ) -> None:
     config = parse_config(small_values(Path("base"), **train))
@@ -67,6 +68,21 @@ def test_the_schedule_is_a_fifth_of_a_full_run_or_what_is_set(
     assert (followed.max_steps, followed.save_steps, followed.eval_steps) == (steps, save, evaluate)
     assert as_trained(as_trained(config, PARENT), PARENT).train == followed
     assert as_trained(config, None) is config
+
+
+@pytest.mark.parametrize(
+    ("train", "rate", "rows"),
+    [
+        ({"learning_rate": 0.005}, 0.0015, None),
+        ({"learning_rate": 0.005, "embedding_learning_rate": 0.01}, 0.0015, 0.003),
+        ({"learning_rate": 0.005, "embedding_learning_rate": 0.01, "warm_learning_rate": 0.01}, 0.01, 0.02),
+    ],
+)
+def test_the_learning_rate_is_lower_or_what_is_set(train: dict[str, Any], rate: float, rows: float | None) -> None:
+    config = parse_config(small_values(Path("base"), **train, max_steps=400, warmup_steps=20))
+    followed = as_trained(config, PARENT).train
+    assert (followed.learning_rate, followed.embedding_learning_rate) == pytest.approx((rate, rows))
+    assert followed.warmup_steps == 10, "a quarter of the steps at most"
 
 
 @pytest.fixture(scope="module")
