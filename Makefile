@@ -40,7 +40,7 @@ docs: install  ## build the documentation site into site/; a broken link is an e
 
 # three workers on two cores: a third of the time of these tests is waiting, for servers and processes
 QUICK := -n 3 --dist loadfile --no-loadscope-reorder -m 'not slow'
-test: lint docs  ## the quick tier: lint, the documentation site and tests, about 6 minutes on two cores
+test: lint docs  ## the quick tier: lint, the documentation site and tests, about 7 minutes on two cores
 	$(BIN)/pytest $(QUICK)
 
 cov: install  ## the quick tier with coverage of mtl and flows: a table, and htmlcov/index.html
