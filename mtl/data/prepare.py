@@ -107,10 +107,11 @@ def prepare(
             found = _store(manifest, built, folder, store=store, cache=cache, progress=tell)
             with suppress(OSError):  # the data set is stored: what cannot be remembered is prepared again
                 built.remember(found.fingerprint)
-                for request in (quick, exact):
-                    _remember(cache, request, found.fingerprint, notes)
         finally:
             its.pieces.prune()
+    with suppress(OSError):
+        for request in (quick, exact):
+            _remember(cache, request, found.fingerprint, notes)
     return found
 
 
