@@ -27,8 +27,8 @@ SCRATCH, CHAMPION = "scratch", "champion"
 WARM_SHARE = 10
 """A warm start has this fraction of the steps of a full run, unless `warm_steps` says otherwise."""
 WARM_RATE = 0.3
-"""... and its learning rate is this much of a full run's: at the full rate, ten warm nights on the demo lost what the
-first full run had learned (docs/log.md)."""
+"""A warm start has this fraction of the learning rate of a full run, unless `warm_learning_rate` says otherwise: at the
+full rate, so few steps lose what the adapter had learned (docs/log.md)."""
 
 
 class TrainConfig(Section):

@@ -1,6 +1,6 @@
 """Which inputs a model answers in one call: a function of the inputs alone, so that an answer can be kept.
 
-The company of an input in its batch changes the last bits of what is computed for it, and so may change a word. So
+The other inputs of a batch change the last bits of what is computed for an input, and so may change a word. So
 answers are kept by the call, and the calls are fixed before anybody looks for kept ones. They are formed so that a few
 inputs more or fewer change few of them: inputs are sorted into a tree, first by their length, then by their hash, and
 a branch with at most `most` inputs is one group. An input that is added changes one group.

@@ -29,7 +29,7 @@ from mtl.tasks.table import TASKS
 from tests.support.trained import MAX_INPUT_TOKENS, trained_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
-FAST = pytest.mark.skipif(not ctranslate.available(), reason="the extra `fast` is not installed")
+FAST = pytest.mark.skipif(not ctranslate.available(), reason="there is no wheel of CTranslate2 here")
 MCQ = (
     "MCQs: 1. Question: Where did Ann win? Options: A. Rome B. Bonn C. Oslo D. Kiel Correct: B Difficulty: Medium "
     "2. Question: Who won? Options: A. Ann B. Bob C. Cid D. Dan Correct: A Difficulty: Easy"
