@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mtl.config.section import Section
 
@@ -38,7 +39,6 @@ class TrainConfig(Section):
     from_: str = Field(
         SCRATCH,
         alias="from",
-        pattern=rf"^({SCRATCH}|{CHAMPION}|v[1-9][0-9]{{0,8}})$",
         description="Adapter that training starts from. scratch is a new one. champion is the champion's, with a full "
         "run where the policy of full_every and full_above asks for one. vN is that of this version.",
     )
@@ -176,6 +176,13 @@ class TrainConfig(Section):
         description="Which checkpoints a run may continue from. exact asks for the same threads, device and number of "
         "processes. compatible allows others, and records that the run is no longer bit-exact.",
     )
+
+    @field_validator("from_")
+    @classmethod
+    def _is_a_start(cls, value: str) -> str:
+        if not re.fullmatch(rf"{SCRATCH}|{CHAMPION}|v[1-9][0-9]{{0,8}}", value):
+            raise ValueError(f"expected {SCRATCH}, {CHAMPION}, or a version such as v3")
+        return value
 
     @property
     def steps_of_warm_start(self) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from mtl.config.retrain import parse_config
 from mtl.data.dataset import open_dataset
-from mtl.errors import DamageError
+from mtl.errors import DamageError, MtlError
 from mtl.fingerprint import sha256_bytes
 from mtl.pipeline.prepare import prepare
 from mtl.store.folder import FolderStore
@@ -168,3 +168,9 @@ def test_the_adapter_of_a_parent_is_compared_with_its_hash(tmp_path: Path) -> No
     assert path.read_bytes() == ADAPTER
     path.write_bytes(b"rotten")
     assert fetch_parent(store, PARENT, tmp_path).read_bytes() == ADAPTER
+
+
+@pytest.mark.parametrize("start", ["champoin", "v0", "3", "", "v1\n"])
+def test_a_start_that_is_none_is_refused_with_what_was_expected(start: str) -> None:
+    with pytest.raises(MtlError, match=r"train\.from: expected scratch, champion, or a version such as v3"):
+        parse_config(small_values(Path("base"), **{"from": start}))
