@@ -61,7 +61,8 @@ def test_real_ranks(tmp_path: Path, script: str, code: int) -> None:
 
 @pytest.mark.slow
 def test_asked_to_stop_it_asks_its_ranks(tmp_path: Path) -> None:
-    process = start(tmp_path, "print('here', flush=True)\ntime.sleep(60)")
+    # One write: two ranks that print at once may put both words before either end of line.
+    process = start(tmp_path, "os.write(1, b'here\\n')\ntime.sleep(60)")
     assert process.stdout is not None
     assert process.stdout.readline() == "here\n"
     began = time.monotonic()
