@@ -88,7 +88,7 @@ def demo(folder: Path) -> tuple[Row, Rows]:
 def larger(folder: Path) -> tuple[Row, Rows]:
     """conf/flan-t5-small.yaml with fewer steps and examples, on real rows where there are any."""
     values = yaml.safe_load((PROJECT / "conf" / "flan-t5-small.yaml").read_text(encoding="utf-8"))
-    values["model"] = {"base": str(_random_base(folder / "base"))}
+    _random_base(folder / "hub", values["model"]["base"], values["model"]["revision"])
     values["train"] |= {"max_steps": 400, "save_steps": 100, "eval_steps": 100}
     values["evaluate"] |= {"max_examples": 60}
     values["gate"]["min_examples"] = 40
@@ -173,7 +173,7 @@ def _steps(run: dict[str, Any]) -> dict[str, float]:
 
 def _mtl(home: Path, *command: str) -> str:
     """The last line that the command prints. Errors: SystemExit with the end of its error output."""
-    environment = {**os.environ, "MTL_HOME": str(home)}
+    environment = {**os.environ, "MTL_HOME": str(home), "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(home.parent / "hub")}
     for name in ("MTL_STORE", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
         environment.pop(name, None)
     arguments = [sys.executable, "-m", "mtl.cli", *command]
@@ -206,8 +206,12 @@ def _shared(name: str, split: str) -> Iterator[Row]:
         yield from map(json.loads, file)
 
 
-def _random_base(folder: Path) -> Path:
-    """FLAN-T5-small's shape. `</s>` is made likely enough that answers end at different lengths, as real ones do."""
+def _random_base(hub: Path, name: str, revision: str) -> None:
+    """FLAN-T5-small's shape in a cache of the Hub, from where a release names its base and does not copy it.
+
+    `</s>` is made likely enough that answers end at different lengths, as real ones do.
+    """
+    folder = hub / f"models--{name.replace('/', '--')}" / "snapshots" / revision
     torch.manual_seed(SEED)
     tokenizer = AutoTokenizer.from_pretrained(
         SHARED / "t5_tokenizer" if SHARED.is_dir() else resolve_base("demo").location
@@ -220,7 +224,6 @@ def _random_base(folder: Path) -> Path:
     model.lm_head.weight = torch.nn.Parameter(head)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return folder
 
 
 if __name__ == "__main__":
