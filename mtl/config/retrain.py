@@ -14,6 +14,7 @@ from mtl.config.gate import RENAMED as RENAMED_OF_GATE
 from mtl.config.gate import GateConfig
 from mtl.config.model import LoraSection, ModelConfig
 from mtl.config.register import RegisterConfig
+from mtl.config.run import RunConfig
 from mtl.config.section import Section
 from mtl.config.shipped import find_config
 from mtl.config.train import RENAMED as RENAMED_OF_TRAIN
@@ -42,6 +43,7 @@ class RetrainConfig(Section):
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="How a version is measured.")
     gate: GateConfig = Field(GateConfig(), description="When a version becomes champion.")
     register_: RegisterConfig = Field(RegisterConfig(), alias="register", description="Where versions are recorded.")
+    run: RunConfig = Field(RunConfig(), description="Where the work is done.")
 
     @model_validator(mode="before")
     @classmethod

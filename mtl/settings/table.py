@@ -14,6 +14,7 @@ GROUPS: tuple[type[Variables], ...] = (
     work.StoreSettings,
     signing.SigningSettings,
     work.TrainerSettings,
+    work.RaySettings,
     service.CostSettings,
     service.NotifySettings,
     service.LineageSettings,

@@ -181,6 +181,21 @@ def device_limit(environ: Mapping[str, str] | None = None) -> str:
     return f"device-{TrainerSettings.read(environ).device}"
 
 
+class RaySettings(Variables):
+    """The Ray cluster that does the work where `run.engine` is `ray`."""
+
+    address: str = variable(
+        "RAY_ADDRESS",
+        meaning="HOST:PORT of the Ray cluster's head, for run.engine: ray; auto: the cluster of this machine",
+        default="auto",
+    )
+
+
+def ray_address(environ: Mapping[str, str] | None = None) -> str:
+    """Where the Ray cluster is; `auto` for the one that this machine belongs to."""
+    return RaySettings.read(environ).address
+
+
 class MountedSettings(Variables):
     """What containers are given."""
 

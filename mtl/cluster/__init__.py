@@ -1,0 +1,88 @@
+"""cluster: heavy work on the machines of a Ray cluster, which share nothing but the object store.
+
+The process that asks for the work (the driver) belongs to the cluster: its machine has run `ray start`, or is a pod of
+it. Every other machine has this package, the credentials of the object store, and an MTL_HOME of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mtl.errors import InputError, TransientError
+from mtl.settings import ray_address
+
+NAMESPACE = "mtl"
+_PATIENCE = 10.0  # seconds
+_HOW = "on one machine: ray start --head; on each other one: ray start --address HEAD:6379; ray status shows them"
+
+
+@contextmanager
+def connected() -> Iterator[Any]:
+    """The module `ray`, connected to the cluster of RAY_ADDRESS; a connection that was there before stays.
+
+    Errors: InputError where Ray is not installed; TransientError where there is no cluster, or it is gone.
+    """
+    ray = _ray()
+    if ray.is_initialized():
+        yield ray
+        return
+    address = ray_address()
+    _check(address)
+    host = address.rpartition(":")[0]
+    options = {"_node_ip_address": host} if host.startswith("127.") else {}
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(
+            address=address,
+            namespace=NAMESPACE,
+            log_to_driver=False,
+            configure_logging=False,
+            logging_level=logging.ERROR,
+            **options,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise _unreachable(address, error) from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)  # Ray has put its own in place, which ends the process at once
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _check(address: str) -> None:
+    """Ray itself would try for minutes to reach a head that is not there."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise InputError(
+            f"RAY_ADDRESS is {address!r}", field="RAY_ADDRESS", hint="HOST:PORT of the cluster's head, or auto"
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+    except OSError as error:
+        raise _unreachable(address, error) from None
+
+
+def _unreachable(address: str, error: Exception) -> TransientError:
+    said = str(error).partition("\n")[0]
+    return TransientError(f"no Ray cluster can be reached at {address}: {said}", field="RAY_ADDRESS", hint=_HOW)
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise InputError(
+            "run.engine is ray, and Ray is not installed",
+            field="run.engine",
+            hint="pip install 'mtl-retrain[ray]' here and on every machine of the cluster, or set run.engine to local",
+        ) from None
+    return ray
