@@ -68,7 +68,7 @@ class Pieces:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """A training. steps: of one rank that takes every batch. step: seconds. gradients: bytes. save: seconds of a save."""
+    """A training. steps: of one rank that takes every batch. step: seconds. gradients: bytes. save: seconds of one."""
 
     steps: int
     step: float
