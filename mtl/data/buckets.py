@@ -68,15 +68,20 @@ class BucketWriter:
             file.close()
 
 
+def bucket_files(folder: Path, bucket: int) -> list[Path]:
+    """One of each worker that had records for it."""
+    return sorted(folder.glob(f"{bucket:04}-*.jsonl"))
+
+
 def bucket_size(folder: Path, bucket: int) -> int:
     """Bytes of it."""
-    return sum(path.stat().st_size for path in folder.glob(f"{bucket:04}-*.jsonl"))
+    return sum(path.stat().st_size for path in bucket_files(folder, bucket))
 
 
 def read_bucket(folder: Path, bucket: int) -> list[Line]:
     """All lines of a bucket, by rising hash and then in the order of the source."""
     lines: list[Line] = []
-    for path in sorted(folder.glob(f"{bucket:04}-*.jsonl")):
+    for path in bucket_files(folder, bucket):
         with path.open("rb") as file:
             lines += map(orjson.loads, file)
     return sorted(lines, key=itemgetter(0, 1))
