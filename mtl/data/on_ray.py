@@ -27,7 +27,7 @@ class RayRunner:
     """The machines of a cluster. shards: its cores."""
 
     def __init__(self, ray: Any) -> None:
-        self._ray = ray
+        self.ray = ray
         self.shards = cores(ray) or _AT_LEAST
 
     def map(self, work: Round[T, R], items: Sequence[T], tick: Callable[[], None]) -> list[R]:
@@ -35,14 +35,14 @@ class RayRunner:
 
         def brought(need: Need) -> Brought:
             if need.shared and need not in shared:
-                shared[need] = self._ray.put(need.read())
+                shared[need] = self.ray.put(need.read())
             return Brought(need.place, need.start, shared[need] if need.shared else need.read())
 
         def call(item: T) -> tuple[Round[T, R], T, list[Brought]]:
             return work, item, [brought(need) for need in dict.fromkeys(work.needs(work.job, item))]
 
         done: dict[int, R] = {}
-        for number, (result, files) in each(self._ray, _piece, map(call, items)):
+        for number, (result, files) in each(self.ray, _piece, map(call, items)):
             bring_back(work, files)
             done[number] = result
             tick()
