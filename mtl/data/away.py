@@ -21,7 +21,7 @@ Files = dict[Path, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """Bytes of a file of the job, from `start` on. data: these, or a name of them that the other machine understands."""
+    """Bytes of a file of the job, from `start` on. data: these, or what the other machine fetches them by."""
 
     place: Path
     start: int
@@ -33,7 +33,7 @@ def work_away(
 ) -> tuple[R, Files]:
     """The result, and the files that were made: in a folder of this machine, which is removed.
 
-    fetch: from a name to the bytes.
+    fetch: from `data` to the bytes.
     """
     set_variables({"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"})  # another piece is on the next core
     cache = load_settings().cache

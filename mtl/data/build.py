@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mtl.config.data import DataConfig
-from mtl.data.buckets import bucket_of
+from mtl.data.buckets import buckets_of
 from mtl.data.job import MARK, Job, Round, Tally
 from mtl.data.manifest import QUARANTINE, DatasetManifest, FileEntry, SplitCounts
 from mtl.data.merge import Merge, Merged
@@ -115,7 +115,8 @@ class _Task:
 
     def buckets(self, count: int) -> list[int]:
         """Those in which such passages are."""
-        return sorted({bucket_of(key, count) for key in self.passages.keys[self.merge.todo]})
+        found: list[int] = np.unique(buckets_of(self.passages.keys[self.merge.todo], count)).tolist()
+        return found
 
     def size(self) -> int:
         """About how many bytes there are to render."""

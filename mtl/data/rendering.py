@@ -51,7 +51,7 @@ def render_buckets(job: Job, work: Work) -> list[int]:
     """Renders and encodes those passages of some buckets that are planned, into files of the job, each of which is
     called by the first of the buckets that it is made of; returns these."""
     renderer = _Renderer(job, get_task(work.task))
-    plan = load_plan(job.plan(work.task))
+    plan = load_plan(job.plan(work.task), work.buckets, job.count)
     limits = Limits(job.recipe.settings["max_input_tokens"], job.recipe.settings["max_target_tokens"])
     done = 0
     groups = list(_together(job.buckets(work.task), work.buckets))

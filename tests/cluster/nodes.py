@@ -16,11 +16,12 @@ import psutil
 
 from mtl.ports import hold
 
-_SLOW_START = {"RAY_raylet_start_wait_time_s": "120"}  # on a machine with other work
+_SLOW_START = {"RAY_raylet_start_wait_time_s": "180", "RAY_agent_register_timeout_ms": "180000"}
+"""On a machine with other work; Ray itself gives up after 30 seconds."""
 RAY = str(Path(sys.executable).parent / "ray")
 _HIDDEN = 'for folder in $HIDDEN; do mount -t tmpfs none "$folder"; done; exec "$@"'
 _UP = "will now block forever"
-_PATIENCE = 120.0
+_PATIENCE = 200.0
 
 
 @dataclass

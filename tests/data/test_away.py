@@ -19,7 +19,7 @@ from mtl.settings import load_settings
 from mtl.store.memory import MemoryStore
 from tests.data.conftest import config, write_race
 from tests.support.apart import Apart
-from tests.support.rows import article, question, write_jsonl
+from tests.support.rows import question, write_jsonl
 from tests.support.words import word_tokenizer
 
 
