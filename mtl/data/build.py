@@ -9,15 +9,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mtl.config.data import DataConfig
-from mtl.data.buckets import bucket_of
-from mtl.data.job import MARK, Job, Tally
+from mtl.data.buckets import buckets_of
+from mtl.data.job import MARK, Job, Round, Tally
 from mtl.data.manifest import QUARANTINE, DatasetManifest, FileEntry, SplitCounts
 from mtl.data.merge import Merge, Merged
 from mtl.data.passages import Passages, Read, sort_out
@@ -27,9 +26,9 @@ from mtl.data.quarantine import Refused, collect
 from mtl.data.reading import Progress
 from mtl.data.refuse import refuse_bad, refuse_empty, refuse_shrunk, rows_read
 from mtl.data.rendered import Index, Outcome, rendered_now
-from mtl.data.rendering import Work, render_buckets
+from mtl.data.rendering import Work, render_buckets, taken_for_rendering
 from mtl.data.runner import Alone, Choose
-from mtl.data.shards import Lengths, Shard, content, forget_unpacked, plan, write_shard
+from mtl.data.shards import Lengths, Shard, content, forget_unpacked, plan, taken_for_writing, write_shard
 from mtl.data.splits import ORDER
 from mtl.data.units import Done, read_all, run
 from mtl.fingerprint import sha256_file, sha256_json
@@ -116,7 +115,8 @@ class _Task:
 
     def buckets(self, count: int) -> list[int]:
         """Those in which such passages are."""
-        return sorted({bucket_of(key, count) for key in self.passages.keys[self.merge.todo]})
+        found: list[int] = np.unique(buckets_of(self.passages.keys[self.merge.todo], count)).tolist()
+        return found
 
     def size(self) -> int:
         """About how many bytes there are to render."""
@@ -135,7 +135,8 @@ def _render(job: Job, its: Tools, units: Mapping[str, Done], reads: Mapping[str,
     _read_again(job, its, tasks)
     work = [Work(task.name, group) for task in tasks for group in _groups(task.buckets(job.count), its.shares)]
     runner = its.choose(sum(task.size() for task in tasks))
-    left = runner.map(partial(render_buckets, job), work, _Ticker(job, "render", its.progress)) if work else []
+    rendering = Round(job, render_buckets, taken_for_rendering)
+    left = runner.map(rendering, work, _Ticker(job, "render", its.progress)) if work else []
     done = [(one.task, bucket) for one, buckets in zip(work, left, strict=True) for bucket in buckets]
     its.progress("render", 0)
     its.progress("taken", sum(task.merge.found for task in tasks))
@@ -189,10 +190,10 @@ def _finish(job: Job, its: Tools, reads: Mapping[str, Read], merged: Mapping[str
             if len(measures):
                 name = f"{task}-{split}"
                 wanted = one.wanted[split]
-                shards[task, split] = plan(one.files[split], wanted, name, job.folder, rows=settings["shard_rows"])
+                shards[task, split] = plan(job, one.files[split], wanted, name, rows=settings["shard_rows"])
                 contents[name] = content(measures)
                 lengths[task].add(measures, settings["max_input_tokens"])
-    written = iter(_write(its, [shard for group in shards.values() for shard in group]))
+    written = iter(_write(job, its, [shard for group in shards.values() for shard in group]))
     files = {name: [next(written) for _ in group] for name, group in shards.items()}
     refused = collect((read.quarantine for read in reads.values()), job.folder / QUARANTINE)
     tallies = {task: read.tally for task, read in reads.items()}
@@ -215,13 +216,13 @@ def _finish(job: Job, its: Tools, reads: Mapping[str, Read], merged: Mapping[str
     )
 
 
-def _write(its: Tools, shards: Sequence[Shard]) -> list[FileEntry]:
+def _write(job: Job, its: Tools, shards: Sequence[Shard]) -> list[FileEntry]:
     """By threads where there is no runner of more: what takes time holds no lock."""
-    runner = its.choose(0)
+    runner, writing = its.choose(0), Round(job, write_shard, taken_for_writing)
     if not isinstance(runner, Alone):
-        return runner.map(write_shard, shards, lambda: None)
+        return runner.map(writing, shards, lambda: None)
     with ThreadPoolExecutor(min(4, len(os.sched_getaffinity(0)))) as threads:
-        written = list(threads.map(write_shard, shards))
+        written = list(threads.map(writing, shards))
     forget_unpacked()
     return written
 

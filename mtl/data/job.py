@@ -2,19 +2,24 @@
 
 Work goes in three rounds, each a list of pieces that know nothing of one another: read the rows into buckets, render
 the passages of each bucket, write the shards. So the same bytes come out of one process, of many, and of a cluster
-that shares the folder.
+whose machines share nothing: a piece says which files of the folder it takes, and leaves others there.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from mtl.config.data import SourceConfig
 from mtl.data.recipe import Recipe
 from mtl.data.tokens import Encoder, load_encoder
 from mtl.sources.splits import SPLITS
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 MARK = 1000
 """Rows or passages to one mark of progress."""
@@ -25,13 +30,17 @@ Place = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """folder: where the work is kept, for all workers. cache: for sources that are far away. count: of buckets."""
+    """folder: where the work is kept. cache: for sources that are far away. count: of buckets.
+
+    away: the folder is another machine's, which has only what a piece needs: files of its sources lie there too.
+    """
 
     folder: Path
     cache: Path
     sources: tuple[SourceConfig, ...]
     recipe: Recipe
     count: int
+    away: bool = False
 
     @property
     def encoder(self) -> Encoder:
@@ -57,6 +66,14 @@ class Job:
         """What came of a bucket's passages, besides the examples."""
         return self.folder / "rendered" / f"{task}-{bucket:04}.arrays"
 
+    def source(self, number: int) -> Path:
+        """Where files of a source lie for a piece that is worked on elsewhere."""
+        return self.folder / "sources" / str(number)
+
+    def need(self, path: Path, *, shared: bool = False) -> Need:
+        """A file of the folder that a piece of work takes."""
+        return Need(path, path.relative_to(self.folder), shared=shared)
+
     def examples(self, task: str, split: str, bucket: int) -> Path:
         return self.folder / "examples" / f"{task}-{split}-{bucket:04}.arrow"
 
@@ -70,6 +87,35 @@ class Job:
             (self.folder / name).mkdir(parents=True)
         for task in self.recipe.tasks:
             self.buckets(task).mkdir()
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A file that a piece of work takes. place: where, below the job's folder. start, stop: the bytes that are looked
+    at, None for up to the end. shared: other pieces take the same."""
+
+    path: Path
+    place: Path
+    start: int = 0
+    stop: int | None = None
+    shared: bool = False
+
+    def read(self) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(self.start)
+            return file.read(-1 if self.stop is None else self.stop - self.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Round(Generic[T, R]):
+    """What is done with each piece of work, and what it takes. All else that it finds in its folder it has made."""
+
+    job: Job
+    do: Callable[[Job, T], R]
+    needs: Callable[[Job, T], Iterable[Need]]
+
+    def __call__(self, item: T) -> R:
+        return self.do(self.job, item)
 
 
 def split_number(split: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mtl.data.arrays import read_arrays, write_arrays
+from mtl.data.buckets import buckets_of
 from mtl.data.splits import ORDER
 
 KEY = np.dtype([("key", "u1", 32), ("own", "u1"), ("goal", "u1")])
@@ -24,7 +25,10 @@ def write_plan(path: Path, keys: Any, own: Sequence[int] | Any, goals: Sequence[
     write_arrays(path, {}, {"passages": rows})
 
 
-def load_plan(path: Path) -> Plan:
+def load_plan(path: Path, buckets: Sequence[int] | None = None, count: int = 1) -> Plan:
+    """buckets: those of `count` whose passages are asked for; None for all of them."""
     rows = read_arrays(path)[1]["passages"]
+    if buckets is not None:
+        rows = rows[np.isin(buckets_of(rows["key"], count), np.array(buckets, np.uint64))]
     pairs = zip(rows["own"].tolist(), rows["goal"].tolist(), strict=True)
     return {key.tobytes().hex(): (ORDER[own], ORDER[goal]) for key, (own, goal) in zip(rows["key"], pairs, strict=True)}

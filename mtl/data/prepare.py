@@ -10,7 +10,7 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -54,7 +54,7 @@ def prepare(
     store: ObjectStore,
     cache: Path,
     progress: Progress | None = None,
-    runner: Runner | None = None,
+    runner: AbstractContextManager[Runner] | None = None,
     reference: DatasetManifest | None = None,
     tokenizer_stamp: str | None = None,
     tell_note: Callable[[SourceConfig, Note], None] | None = None,
@@ -63,7 +63,8 @@ def prepare(
 
     progress: called with (stage, n): "read" and "render" n more rows, "known" and "taken" n rows and passages that were
     read and rendered before, "put" n files, "found" 1 for a data set that was there already.
-    runner: who does the work; by default this process, or the processes of `config.processes`. The bytes are the same.
+    runner: who does the work, entered once there is some; by default this process, or the processes of
+    `config.processes`. The bytes are the same.
     reference: manifest of the champion's data, which no source may have shrunk from.
     tokenizer_stamp: changes whenever the tokenizer does; with it, unchanged inputs are found without loading that.
     tell_note: called with each note on a source: what was left out of it, and how its splits were told apart.
@@ -130,10 +131,16 @@ Opened = Sequence[tuple[SourceConfig, Source]]
 
 @contextmanager
 def _tools(
-    size: int, config: DataConfig, pieces: Pieces, store: ObjectStore, given: Runner | None, progress: Progress
+    size: int,
+    config: DataConfig,
+    pieces: Pieces,
+    store: ObjectStore,
+    given: AbstractContextManager[Runner] | None,
+    progress: Progress,
 ) -> Iterator[Tools]:
     if given is not None:
-        yield Tools(pieces, store, lambda size: given, given.shards, progress)
+        with given as runner:
+            yield Tools(pieces, store, lambda size: runner, runner.shards, progress)
         return
     with chosen(config.processes) as choose:
         yield Tools(pieces, store, choose, processes_for(size, config.processes), progress)

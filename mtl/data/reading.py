@@ -17,13 +17,13 @@ import orjson
 from mtl.config.data import SourceConfig
 from mtl.data.arrays import write_arrays
 from mtl.data.buckets import BucketWriter
-from mtl.data.job import MARK, Job, split_number
+from mtl.data.job import MARK, Job, Need, split_number
 from mtl.data.near import Signatures
 from mtl.data.pieces import ROW
 from mtl.data.plan import load_plan
 from mtl.errors import DataError
 from mtl.fingerprint import sha256_json
-from mtl.sources.base import BLOCK, Chunk, RawRow, Source
+from mtl.sources.base import BLOCK, Chunk, Local, RawRow, Source
 from mtl.sources.formats import is_document
 from mtl.sources.open import open_source
 from mtl.task import BadRow, Task
@@ -41,12 +41,13 @@ Progress = Callable[[str, int], None]
 @dataclass(frozen=True, slots=True)
 class Unit:
     """A chunk of a task's source. number: of the unit, by which its piece is found. name: of that piece, if it is kept;
-    one that is not has none."""
+    one that is not has none. local: the files of this machine that the chunk is of, if it is of files."""
 
     number: int
     source: int
     chunk: Chunk
     name: str
+    local: Local | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,17 @@ class Reading:
     again: bool = False
 
 
+def taken_for_reading(job: Job, work: Reading) -> Iterator[Need]:
+    """The plan, and the bytes of the units' chunks."""
+    if work.again:
+        yield job.need(job.plan(work.task), shared=True)
+    for unit in work.units:
+        for name in unit.local.names if unit.local else ():
+            its, chunk = unit.local, unit.chunk
+            place = its.below(job.source(unit.source)).relative_to(job.folder) / name
+            yield Need(its.root / name, place, chunk.start, chunk.stop, shared=chunk.part.of > 1)
+
+
 def read_units(job: Job, work: Reading) -> None:
     """Reads units into pieces, and their records into buckets."""
     task = get_task(work.task)
@@ -68,7 +80,8 @@ def read_units(job: Job, work: Reading) -> None:
         for unit in work.units:
             reader = _Reader(job, task, unit, f"{work.task}-{work.number}", buckets, wanted)
             config = job.sources[unit.source]
-            rows = open_for(task, config, job.recipe.seed, cache=job.cache).read(unit.chunk)
+            local = unit.local.moved(job.source(unit.source)) if job.away and unit.local else None
+            rows = open_for(task, config, job.recipe.seed, cache=job.cache, local=local).read(unit.chunk)
             reader.read(check_columns(rows, task.columns, config) if unit.chunk.begins else rows)
             if not work.again:
                 reader.write(job.piece(unit.number))
@@ -141,10 +154,10 @@ def read_row(task: Task, raw: RawRow) -> Any:
     return task.read(raw.value)
 
 
-def open_for(task: Task, config: SourceConfig, seed: int, *, cache: Path) -> Source:
+def open_for(task: Task, config: SourceConfig, seed: int, *, cache: Path, local: Local | None = None) -> Source:
     """The source of a task's rows: of its files only the columns are read that the task looks at."""
     columns = None if task.optional is None else frozenset((*task.columns, *task.optional))
-    return open_source(config, seed, cache=cache, columns=columns)
+    return open_source(config, seed, cache=cache, columns=columns, local=local)
 
 
 def settled(config: SourceConfig, seed: int, *, cache: Path) -> SourceConfig:

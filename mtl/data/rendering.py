@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from mtl.data.arrays import write_arrays
-from mtl.data.buckets import Member, bucket_size, passages, read_bucket, texts
-from mtl.data.job import MARK, Job
+from mtl.data.buckets import Member, bucket_files, bucket_size, passages, read_bucket, texts
+from mtl.data.job import MARK, Job, Need
 from mtl.data.plan import load_plan
 from mtl.data.selection import PASSAGE
 from mtl.data.shards import Limits, write_examples
@@ -39,11 +39,19 @@ class Work:
     buckets: tuple[int, ...]
 
 
+def taken_for_rendering(job: Job, work: Work) -> Iterator[Need]:
+    """The tokenizer, the plan, and what was read into the buckets."""
+    yield job.need(job.tokenizer, shared=True)
+    yield job.need(job.plan(work.task), shared=True)
+    for bucket in work.buckets:
+        yield from map(job.need, bucket_files(job.buckets(work.task), bucket))
+
+
 def render_buckets(job: Job, work: Work) -> list[int]:
     """Renders and encodes those passages of some buckets that are planned, into files of the job, each of which is
     called by the first of the buckets that it is made of; returns these."""
     renderer = _Renderer(job, get_task(work.task))
-    plan = load_plan(job.plan(work.task))
+    plan = load_plan(job.plan(work.task), work.buckets, job.count)
     limits = Limits(job.recipe.settings["max_input_tokens"], job.recipe.settings["max_target_tokens"])
     done = 0
     groups = list(_together(job.buckets(work.task), work.buckets))

@@ -1,6 +1,6 @@
 """Runner: who does the pieces of a round. This process alone, processes of this machine, or anything with a `map`.
 
-`flows.prepare` has one for Prefect's task runners, with which the work goes to a Ray cluster.
+`mtl.data.on_ray` has one for the machines of a Ray cluster.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import wait as wait_for
 from typing import Protocol, TypeVar
 
+from mtl.data.job import Round
 from mtl.errors import TransientError
 from mtl.settings.environment import set_variables
 
@@ -37,7 +38,7 @@ class Runner(Protocol):
     @property
     def shards(self) -> int: ...
 
-    def map(self, work: Callable[[T], R], items: Sequence[T], tick: Callable[[], None]) -> list[R]:
+    def map(self, work: Round[T, R], items: Sequence[T], tick: Callable[[], None]) -> list[R]:
         """`work(item)` of each item, in order. `tick` is called now and then. An error of any piece is raised."""
         ...
 

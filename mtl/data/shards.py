@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mtl.data.job import Job, Need
 from mtl.data.manifest import FileEntry
 from mtl.data.tokens import WIDTH, Encoder, length
 from mtl.errors import DataError
@@ -133,14 +134,14 @@ class Examples:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One file of the data set, made of some rows of some files."""
+    """One file of the data set, made of some rows of some files, all of them in the job's folder."""
 
-    path: Path
+    name: str
     parts: tuple[tuple[Path, Any], ...]
     order: Any
 
 
-def plan(files: Sequence[Examples], wanted: Any, name: str, folder: Path, *, rows: int) -> list[Shard]:
+def plan(job: Job, files: Sequence[Examples], wanted: Any, name: str, *, rows: int) -> list[Shard]:
     """Shards of `rows` examples each; the last has what is left.
 
     wanted: numbers of rows of `files`, laid end to end.
@@ -153,20 +154,26 @@ def plan(files: Sequence[Examples], wanted: Any, name: str, folder: Path, *, row
         parts, order, done = [], np.empty(len(its), dtype=np.int64), 0
         for file in np.unique(owner).tolist():
             mine = np.flatnonzero(owner == file)
-            parts.append((files[file].path, its[mine] - edges[file]))
+            parts.append((files[file].path.relative_to(job.folder), its[mine] - edges[file]))
             order[mine] = np.arange(done, done + len(mine))
             done += len(mine)
-        found.append(Shard(folder / f"{name}-{number}.parquet", tuple(parts), order))
+        found.append(Shard(f"{name}-{number}.parquet", tuple(parts), order))
     return found
 
 
-def write_shard(shard: Shard) -> FileEntry:
+def taken_for_writing(job: Job, shard: Shard) -> Iterator[Need]:
+    """The files whose rows it is made of."""
+    return (job.need(job.folder / path) for path, _ in shard.parts)
+
+
+def write_shard(job: Job, shard: Shard) -> FileEntry:
     """The shard as a Parquet file of one row group: the same bytes wherever its examples were encoded."""
-    table = pa.concat_tables([_rows(path, rows) for path, rows in shard.parts]).combine_chunks()
+    path = job.folder / shard.name
+    table = pa.concat_tables([_rows(job.folder / its, rows) for its, rows in shard.parts]).combine_chunks()
     if (np.diff(shard.order) < 0).any():
         table = table.take(_numbers(shard.order)).combine_chunks()
-    pq.write_table(table, shard.path, compression=COMPRESSION, use_dictionary=False, row_group_size=max(1, len(table)))
-    return FileEntry(path=shard.path.name, bytes=shard.path.stat().st_size, sha256=sha256_file(shard.path))
+    pq.write_table(table, path, compression=COMPRESSION, use_dictionary=False, row_group_size=max(1, len(table)))
+    return FileEntry(path=path.name, bytes=path.stat().st_size, sha256=sha256_file(path))
 
 
 def _rows(path: Path, rows: Any) -> pa.Table:

@@ -77,17 +77,19 @@ class SavedTokenizer:
         return Backend.from_str(self.vocabulary)
 
 
-_loaded: dict[Path, Encoder] = {}
-"""The one that this process works with, with the words that it learnt."""
+_loaded: dict[str, Encoder] = {}
+"""The one that this process works with, with the words that it learnt, by the sha256 of its file."""
 
 
 def load_encoder(path: Path) -> Encoder:
-    """The encoder that was saved at `path`; one a process."""
-    if path not in _loaded:
-        saved, facts = json.loads(path.read_text(encoding="utf-8"))
+    """The encoder that was saved at `path`; one a process, wherever its pieces of work find the same file."""
+    data = path.read_bytes()
+    name = sha256_bytes(data)
+    if name not in _loaded:
+        saved, facts = json.loads(data)
         _loaded.clear()
-        _loaded[path] = Encoder(SavedTokenizer(**saved), facts=Facts(**facts))
-    return _loaded[path]
+        _loaded[name] = Encoder(SavedTokenizer(**saved), facts=Facts(**facts))
+    return _loaded[name]
 
 
 def check_tokenizer(tokenizer: Tokenizer, sha256: str) -> None:
@@ -130,9 +132,10 @@ class Encoder:
 
     def save(self, path: Path) -> None:
         """As one JSON file for processes that load it; this one goes on with what it has."""
-        path.write_text(json.dumps([asdict(self.saved()), asdict(self.facts)]), encoding="utf-8")
+        data = json.dumps([asdict(self.saved()), asdict(self.facts)]).encode()
+        path.write_bytes(data)
         _loaded.clear()
-        _loaded[path] = self
+        _loaded[sha256_bytes(data)] = self
 
     @cached_property
     def _words(self) -> _Words:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
-from mtl.data.job import Job
+from mtl.data.job import Job, Round
 from mtl.data.pieces import Piece, Pieces, load_piece, piece_name, reading_rules
-from mtl.data.reading import Reading, Unit, open_for, read_units
+from mtl.data.reading import Reading, Unit, open_for, read_units, taken_for_reading
 from mtl.data.runner import Choose
 from mtl.errors import TransientError
 from mtl.sources.base import Chunk
@@ -70,7 +69,7 @@ def run(
     for task in dict.fromkeys(task for task, _ in units):
         for group in _groups([unit for its, unit in units if its == task], room):
             work.append(Reading(task, len(work), tuple(group), again))
-    choose(size).map(partial(read_units, job), work, tick)
+    choose(size).map(Round(job, read_units, taken_for_reading), work, tick)
 
 
 def _groups(units: Sequence[Unit], room: int) -> Iterable[list[Unit]]:
@@ -98,5 +97,6 @@ def _units(job: Job, pieces: Pieces, shares: int) -> list[tuple[str, Unit]]:
 
             for split in source.splits():
                 for chunk in source.chunks(split, shares, known):
-                    found.append((name, Unit(len(found), number, chunk, piece_name(chunk, rules))))
+                    local = source.local(chunk)
+                    found.append((name, Unit(len(found), number, chunk, piece_name(chunk, rules), local)))
     return found

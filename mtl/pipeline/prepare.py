@@ -11,10 +11,10 @@ from mtl.config.retrain import RetrainConfig
 from mtl.data.dataset import open_dataset, resolve_fingerprint
 from mtl.data.explain import explain as explain_dataset
 from mtl.data.manifest import DatasetManifest
+from mtl.data.on_ray import on_ray
 from mtl.data.prepare import find_prepared as find_dataset
 from mtl.data.prepare import prepare as prepare_dataset
 from mtl.data.quarantine import Refused
-from mtl.data.runner import Runner
 from mtl.errors import DataError
 from mtl.model.base import resolve_base
 from mtl.model.tokenizer import LazyTokenizer
@@ -32,8 +32,8 @@ from mtl.workspace import Workspace
 _log = logging.getLogger(__name__)
 
 
-def prepare(workspace: Workspace, config: RetrainConfig, *, runner: Runner | None = None) -> PreparedDataset:
-    """The data set, made unless it exists. runner: does the work elsewhere than in this process."""
+def prepare(workspace: Workspace, config: RetrainConfig) -> PreparedDataset:
+    """The data set, made unless it exists, by this machine or by the cluster, as `run.engine` says."""
     tokenizer = _tokenizer(config)
     counting, notes = _Counting(), list[SourceNote]()
 
@@ -49,7 +49,7 @@ def prepare(workspace: Workspace, config: RetrainConfig, *, runner: Runner | Non
             store=store,
             cache=workspace.cache,
             progress=counting,
-            runner=runner,
+            runner=on_ray() if config.run.engine == "ray" else None,
             reference=last_data(store, model=config.register_.model, configuration=config.name),
             tokenizer_stamp=tokenizer.stamp(),
             tell_note=keep_note,

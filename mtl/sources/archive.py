@@ -16,7 +16,19 @@ from typing import BinaryIO, cast
 
 from mtl.errors import DataError, NotFoundError, did_you_mean
 from mtl.fingerprint import sha256_file, sha256_json
-from mtl.sources.base import AS_USUAL, WHOLE, Chunk, Description, FileOptions, Known, Note, Part, RawRow, in_parts
+from mtl.sources.base import (
+    AS_USUAL,
+    WHOLE,
+    Chunk,
+    Description,
+    FileOptions,
+    Known,
+    Local,
+    Note,
+    Part,
+    RawRow,
+    in_parts,
+)
 from mtl.sources.formats import KNOWN, is_document, is_packed, open_file, read_stream
 from mtl.sources.listing import beside, folded, sorted_out
 from mtl.sources.names import fits, printable
@@ -63,6 +75,9 @@ class ArchiveSource:
 
     def read(self, chunk: Chunk) -> Iterator[RawRow]:
         return self.rows(chunk.split, chunk.part)
+
+    def local(self, chunk: Chunk) -> Local:
+        return Local(self._path.parent, "", chunk.split, (self._path.name,))
 
     def size(self) -> int:
         return self._path.stat().st_size * (1 if self._path.suffix == ".tar" else 3)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from mtl.task import BadRow
@@ -49,6 +50,25 @@ class Chunk:
     sha256: str = ""
     content: str = ""
     size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Files of this machine's disk: `names` below `root`, of one split. called: the folder's own name, which may speak
+    of the rows."""
+
+    root: Path
+    called: str
+    split: str
+    names: tuple[str, ...]
+
+    def below(self, folder: Path) -> Path:
+        """The root of a copy in `folder`."""
+        return folder / self.called
+
+    def moved(self, folder: Path) -> Local:
+        """The copy in `folder`."""
+        return replace(self, root=self.below(folder))
 
 
 Known = Callable[[Chunk], bool]
@@ -140,6 +160,10 @@ class Source(Protocol):
 
     def read(self, chunk: Chunk) -> Iterator[RawRow]:
         """The rows of a chunk in order. TransientError if the file is no longer what the chunk was cut from."""
+        ...
+
+    def local(self, chunk: Chunk) -> Local | None:
+        """The files that `read` reads for the chunk; None for a source that any machine reaches by itself."""
         ...
 
     def describe(self) -> Description:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from mtl.errors import DamageError, InputError, NotFoundError
 from mtl.fingerprint import sha256_bytes, sha256_file, sha256_json
 from mtl.seal import seal, unseal
-from mtl.sources.base import WHOLE, Chunk, Description, Known, Note, Part, RawRow, Source
+from mtl.sources.base import WHOLE, Chunk, Description, Known, Local, Note, Part, RawRow, Source
 from mtl.sources.listing import ARCHIVES, folded, hidden, left_out
 from mtl.store.base import ObjectInfo, ObjectStore, check_key
 from mtl.store.files import disk_errors
@@ -47,6 +47,9 @@ class BucketSource:
 
     def read(self, chunk: Chunk) -> Iterator[RawRow]:
         return self._source.read(chunk)
+
+    def local(self, chunk: Chunk) -> Local | None:
+        return self._source.local(chunk)
 
     def describe(self) -> Description:
         self._source  # noqa: B018  what is missing is fetched

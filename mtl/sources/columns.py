@@ -33,7 +33,7 @@ class RenamedSource:
         self._source, self._names = source, {name: _several(its) for name, its in names.items()}
         self._lists = {name for name, its in names.items() if not isinstance(its, str)}
         self.splits, self.size, self.describe, self.stamp = source.splits, source.size, source.describe, source.stamp
-        self.notes, self.chunks = source.notes, source.chunks
+        self.notes, self.chunks, self.local = source.notes, source.chunks, source.local
 
     def rows(self, split: str, part: Part = WHOLE) -> Iterator[RawRow]:
         return map(self._of, self._source.rows(split, part))
@@ -58,7 +58,7 @@ class MarkedSource:
     def __init__(self, source: Source, marks: Mapping[str, Any]) -> None:
         self._source, self._marks = source, dict(marks)
         self.splits, self.size, self.rows, self.notes = source.splits, source.size, source.rows, source.notes
-        self.chunks, self.read = source.chunks, source.read
+        self.chunks, self.read, self.local = source.chunks, source.read, source.local
 
     def describe(self) -> Description:
         described = self._source.describe()

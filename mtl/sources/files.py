@@ -18,6 +18,7 @@ from mtl.sources.base import (
     Description,
     FileOptions,
     Known,
+    Local,
     Note,
     Part,
     RawRow,
@@ -43,11 +44,15 @@ class FileSource:
         files: Mapping[str, str],
         limits: Mapping[str, int],
         options: FileOptions = AS_USUAL,
+        local: Local | None = None,
     ) -> None:
+        """local: files that were found before, and lie elsewhere now."""
         self._task, self._uri, self._limits, self._options = task, uri, dict(limits), options
-        listing = locate(local_path(uri))
+        listing = locate(local_path(uri)) if local is None else Listing(local.root)
         self._root, self._folder = listing.root, Path(os.path.abspath(listing.root))  # noqa: PTH100  # a link's own name
-        if files:
+        if local is not None:
+            self._files, self._notes = {local.split: list(local.names)}, []
+        elif files:
             self._files, self._notes = _mapped(listing.root, files, uri)
         else:
             self._files, self._notes = _by_name(listing, own_split(self._folder.parts), uri)
@@ -77,6 +82,10 @@ class FileSource:
         if chunk.stop is None:
             return self._read_whole(chunk)
         return chain.from_iterable(spread(row, level=None) for row in self._chunks.lines(chunk))
+
+    def local(self, chunk: Chunk) -> Local:
+        names = [name for _, name in chunk.files] or self._files[chunk.split]
+        return Local(self._root, self._folder.name, chunk.split, tuple(names))
 
     def _read_whole(self, chunk: Chunk) -> Iterator[RawRow]:
         for number, name in chunk.files:

@@ -49,6 +49,9 @@ class DemoSource:
     def read(self, chunk: Chunk) -> Iterator[RawRow]:
         return self.rows(chunk.split, chunk.part)
 
+    def local(self, chunk: Chunk) -> None:
+        return None
+
     def size(self) -> int:
         return sum(self._counts.values()) * _BYTES
 

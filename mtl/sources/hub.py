@@ -86,6 +86,9 @@ class HubSource:
     def read(self, chunk: Chunk) -> Iterator[RawRow]:
         return self.rows(chunk.split, chunk.part)
 
+    def local(self, chunk: Chunk) -> None:
+        return None
+
     def size(self) -> int:
         if self._streaming:
             return 0

@@ -12,7 +12,7 @@ from mtl.config.data import SourceConfig
 from mtl.errors import DataError, NotFoundError, did_you_mean
 from mtl.settings import local_path
 from mtl.sources.archive import ArchiveSource
-from mtl.sources.base import WHOLE, Chunk, FileOptions, Part, RawRow, Source
+from mtl.sources.base import WHOLE, Chunk, FileOptions, Local, Part, RawRow, Source
 from mtl.sources.bucket import BucketSource, open_bucket
 from mtl.sources.columns import MarkedSource, RenamedSource, read_names
 from mtl.sources.files import FileSource
@@ -27,14 +27,22 @@ _OTHER_ARCHIVES = re.compile(r"\.(?:zip|7z|rar|tbz2?|txz|tar\.(?:bz2|xz))$", re.
 KINDS = ("demo", "hub:OWNER/NAME", "s3://BUCKET/PREFIX", "a file, folder, glob or tar archive")
 
 
-def open_source(config: SourceConfig, seed: int, *, cache: Path, columns: frozenset[str] | None = None) -> Source:
+def open_source(
+    config: SourceConfig,
+    seed: int,
+    *,
+    cache: Path,
+    columns: frozenset[str] | None = None,
+    local: Local | None = None,
+) -> Source:
     """The source that `config.uri` names; `cache` keeps copies of what is far away.
 
-    columns: those that will be read of its rows, None for all: others may be missing.
+    columns: those that will be read of its rows, None for all: others may be missing. local: a copy of some of its
+    files, which alone are looked at.
     Errors: NotFoundError with a suggestion for what is not there; DataError for an archive that is no tar.
     """
     options = FileOptions(config.delimiter, config.encoding, read_names(columns, config.columns))
-    source = _open(config, seed, cache, options)
+    source = _open(config, seed, cache, options) if local is None else _copied(config, local, options)
     if config.columns:
         source = RenamedSource(source, config.columns)
     marks = config.model_dump(include={"columns", "delimiter", "encoding"}, exclude_defaults=True)
@@ -96,13 +104,22 @@ def _open(config: SourceConfig, seed: int, cache: Path, options: FileOptions) ->
     return local(local_path(config.uri), config.uri)
 
 
+def _copied(config: SourceConfig, local: Local, options: FileOptions) -> Source:
+    limits = {str(split): count for split, count in config.rows.items()}
+    files = {str(split): name for split, name in config.files.items()}
+    first = local.root / local.names[0]
+    if first.name.lower().endswith(ARCHIVES):
+        return ArchiveSource(config.task, first, uri=config.uri, files=files, limits=limits, options=options)
+    return FileSource(config.task, config.uri, files=files, limits=limits, options=options, local=local)
+
+
 class WithColumns:
     """Another source's rows with columns added: `{level: college}` says what the rows of RACE-C do not."""
 
     def __init__(self, source: Source, add: Mapping[str, str]) -> None:
         self._source, self._add = source, dict(add)
         self.splits, self.describe, self.stamp, self.size = source.splits, source.describe, source.stamp, source.size
-        self.notes, self.chunks = source.notes, source.chunks
+        self.notes, self.chunks, self.local = source.notes, source.chunks, source.local
 
     def rows(self, split: str, part: Part = WHOLE) -> Iterator[RawRow]:
         return map(self._added, self._source.rows(split, part))

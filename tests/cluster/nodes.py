@@ -16,10 +16,12 @@ import psutil
 
 from mtl.ports import hold
 
+_SLOW_START = {"RAY_raylet_start_wait_time_s": "180", "RAY_agent_register_timeout_ms": "180000"}
+"""On a machine with other work; Ray itself gives up after 30 seconds."""
 RAY = str(Path(sys.executable).parent / "ray")
 _HIDDEN = 'for folder in $HIDDEN; do mount -t tmpfs none "$folder"; done; exec "$@"'
 _UP = "will now block forever"
-_PATIENCE = 120.0
+_PATIENCE = 200.0
 
 
 @dataclass
@@ -94,7 +96,7 @@ class Nodes:
         command += [RAY, "start", "--block", f"--node-ip-address={address}", "--disable-usage-stats"]
         command += ["--object-store-memory=200000000", *arguments]
         hidden = " ".join(map(str, (home, *self.hidden)))
-        environment = {**os.environ, **self.environment, "MTL_HOME": str(home), "HIDDEN": hidden}
+        environment = {**os.environ, **_SLOW_START, **self.environment, "MTL_HOME": str(home), "HIDDEN": hidden}
         environment.pop("RAY_ADDRESS", None)
         with log.open("wb") as out:
             process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)

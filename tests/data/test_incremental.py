@@ -7,6 +7,7 @@ import csv
 import json
 import random
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from mtl.config.data import DataConfig
 from mtl.data import pieces as kept
 from mtl.data.manifest import DatasetManifest
 from mtl.data.prepare import prepare
-from mtl.data.runner import Alone
 from mtl.sources import cutting, file_chunks
 from mtl.store.memory import MemoryStore
 from tests.data.test_near import changed, text
+from tests.support.apart import Apart
 from tests.support.rows import Row, article, question
 from tests.support.words import word_tokenizer
 
@@ -154,12 +155,7 @@ def test_any_edits_one_after_the_other(tmp_path: Path, seed: int) -> None:
     for step in range(4):
         for _ in range(rng.randint(1, 3)):
             rng.choice(_EDITS)(its, rng, 1000 * (step + 1))
-        its.again(**({"runner": _Cut(rng.randint(2, 4))} if rng.random() < 0.5 else {}))
-
-
-class _Cut(Alone):
-    def __init__(self, shards: int) -> None:
-        self.shards = shards
+        its.again(**({"runner": nullcontext(Apart(rng.randint(2, 4)))} if rng.random() < 0.5 else {}))
 
 
 def _append(its: Preparing, rng: random.Random, number: int) -> None:
