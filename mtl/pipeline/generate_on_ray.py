@@ -15,7 +15,7 @@ from mtl.cluster.folders import SentFolder, receive, send
 from mtl.pipeline.generate import BatchJob, Part, answer_shard, find_part, write_part
 from mtl.release.refs import check_model_folder
 from mtl.serving.batch import Row, read_rows
-from mtl.serving.folder import bundled_base, model_files
+from mtl.serving.folder import travelling_files
 from mtl.serving.generate import load_generator
 
 
@@ -33,7 +33,7 @@ def run_shards(job: BatchJob, destination: Path) -> list[Part]:
     if missing:
         folder, threads = check_model_folder(Path(job.folder)), torch.get_num_threads()
         with connected() as ray:
-            make = _Make(job, send(ray, model_files(folder, bundled_base(folder))), threads)
+            make = _Make(job, send(ray, travelling_files(folder)), threads)
             with workers(make, most=len(missing), cpus=threads) as pool:
                 for _, place, answers in pool.answers({"shards": _shards(job, missing)}):
                     number = missing[place]

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 
-from flows.generate import generate
 from mtl.pipeline import generate_on_ray
 from mtl.pipeline.generate import BatchJob, plan, run_shard
 from mtl.progress import ProgressEvent, subscribe
@@ -58,7 +56,9 @@ def cluster(s3: str, nodes: Nodes) -> Iterator[Cluster]:
 def job(cluster: Cluster) -> BatchJob:
     model = trained_model(cluster.driver / "model")
     source = cluster.driver / "texts.jsonl"
-    source.write_text("\n".join(json.dumps({"id": f"t{n}", "text": f"Boat {n} came." if n % 7 else 3}) for n in range(30)))
+    source.write_text(
+        "\n".join(json.dumps({"id": f"t{n}", "text": f"Boat {n} came." if n % 7 else 3}) for n in range(30))
+    )
     return plan(
         open_workspace(), source, task="summarize", request={}, model="m", ref=str(model), shard_rows=3, truncate=True
     )
@@ -68,7 +68,9 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_parts_are_those_of_one_process_though_a_node_is_killed(cluster: Cluster, job: BatchJob, tmp_path: Path) -> None:
+def test_parts_are_those_of_one_process_though_a_node_is_killed(
+    cluster: Cluster, job: BatchJob, tmp_path: Path
+) -> None:
     for number in range(job.shards):
         run_shard(job, number, tmp_path / "here")
     seen: list[ProgressEvent] = []
