@@ -169,7 +169,8 @@ class _Worker:
     """The actor, in a process of its own on a machine of the cluster."""
 
     def __init__(self, make: Callable[[], Answer]) -> None:
-        self._make, self._answer = make, None
+        self._make = make
+        self._answer: Answer | None = None
         self._warnings = _Warnings()
         logging.getLogger("mtl").addHandler(self._warnings)
 

@@ -149,11 +149,11 @@ def _asked(pool: Workers, jobs: Jobs, checks: Checks, texts: Mapping[str, Sequen
         name: [_Call(task, False, jobs.max_new_tokens[task], group) for group in calls_of(own, most=limits.most)]
         for name, own in ((name, list(by_claim.values())) for name, by_claim in prompts.items())
     }
-    done, total = 0, sum(map(len, calls.values()))
+    total = sum(map(len, calls.values()))
     found: dict[str, dict[str, str]] = {name: {} for name in prompts}
-    for name, place, answers in pool.answers({n: [(n, call) for call in own] for n, own in calls.items()}):
+    queues = {name: [(name, call) for call in own] for name, own in calls.items()}
+    for done, (name, place, answers) in enumerate(pool.answers(queues), start=1):
         found[name] |= tally.add(name, calls[name][place], answers)
-        done += 1
         report_progress("evaluate", done, total, f"{name} asks about its own texts")
     return [checks.asked(own, [found[name][inputs] for inputs in own.values()]) for name, own in prompts.items()]
 
