@@ -24,7 +24,7 @@ _KEYS = {"evaluate", "decision", "version", "release", "champion"}
 
 
 def run_identity(config: RetrainConfig, dataset: str, parent: Parent | None = None) -> RunIdentity:
-    """The identity of a run that is started here, as its trainer has it. parent: the version whose adapter it starts from."""
+    """The identity of a run that is started here, as its trainer has it. parent: whose adapter it starts from."""
     from mtl.model.precision import device_kind  # torch takes seconds to import
     from mtl.training.plan import identity_fields, pinned, world_size
 
