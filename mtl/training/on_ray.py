@@ -40,28 +40,32 @@ def follow_on_ray(plan: TrainPlan, on_event: Callable[[Event], None]) -> tuple[i
 
 
 def _follow(ray: Any, plan: TrainPlan, on_event: Callable[[Event], None]) -> tuple[int, Event, str]:
-    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-        ray.get_runtime_context().get_node_id(), soft=False
-    )
+    node = ray.get_runtime_context().get_node_id()
+    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
     board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
-    fit, last, asked, until = _Fit(plan, board), dict[str, Any](), threading.Event(), float("inf")
+    failures: list[MtlError] = []
+    # In a thread: in the main one, Ray Train would take over Ctrl-C for good.
+    fit = threading.Thread(target=_fit, args=(plan, board, failures), daemon=True, name="ray-train")
+    fit.start()
 
     def stop() -> float:
-        """Have the trainers save and end; the time by which they have, which is now if none has begun."""
-        return time.monotonic() + (_SECONDS_TO_STOP if ray.get(board.stop.remote()) else 0)
+        """Have the trainers save and end; how many seconds that may take."""
+        return _SECONDS_TO_STOP if ray.get(board.stop.remote()) else 0.0
 
+    asked, until = threading.Event(), float("inf")
+    last: Event = {}
     try:
         with on_sigterm(asked.set):
-            while fit.goes_on(_SECONDS_BETWEEN_LOOKS) and time.monotonic() < until:
+            while fit.is_alive() and time.monotonic() < until:
+                fit.join(_SECONDS_BETWEEN_LOOKS)
                 last = _passed_on(ray.get(board.take.remote()), last, on_event)
                 if asked.is_set() and until == float("inf"):
-                    until = stop()
-            last = _passed_on(ray.get(board.take.remote()), last, on_event)
+                    until = time.monotonic() + stop()
     except BaseException:
         with contextlib.suppress(ray.exceptions.RayError):
-            fit.goes_on(stop() - time.monotonic())
+            fit.join(stop())
         raise
-    return _ending(ray.get(board.ends.remote()), last, fit.failure)
+    return end_of(ray.get(board.ends.remote()), last, failures[0] if failures else None)
 
 
 def _passed_on(lines: Sequence[str], last: Event, on_event: Callable[[Event], None]) -> Event:
@@ -73,7 +77,7 @@ def _passed_on(lines: Sequence[str], last: Event, on_event: Callable[[Event], No
     return last
 
 
-def _ending(ends: Sequence[End], last: Event, failure: MtlError | None) -> tuple[int, Event, str]:
+def end_of(ends: Sequence[End], last: Event, failure: MtlError | None) -> tuple[int, Event, str]:
     """What became of a training whose trainers ended so; failure: of Ray Train, for a worker or node that is gone."""
     if last.get("event") == "done":
         return 0, last, ""
@@ -85,25 +89,12 @@ def _ending(ends: Sequence[End], last: Event, failure: MtlError | None) -> tuple
     return end.code, last, end.tail
 
 
-class _Fit:
-    """Ray Train's `fit`, in a thread: in the main one it would take over Ctrl-C for good."""
-
-    def __init__(self, plan: TrainPlan, board: Any) -> None:
-        self.failure: MtlError | None = None
-        self._thread = threading.Thread(target=self._run, args=(plan, board), daemon=True, name="ray-train")
-        self._thread.start()
-
-    def goes_on(self, seconds: float) -> bool:
-        """Whether it still does after waiting so long for its end."""
-        self._thread.join(max(0.0, seconds))
-        return self._thread.is_alive()
-
-    def _run(self, plan: TrainPlan, board: Any) -> None:
-        config = plan.parsed()
-        try:
-            _trainer(plan, config, board).fit()
-        except Exception as error:  # Ray's, and what its own controller raised
-            self.failure = _failure(error, config)
+def _fit(plan: TrainPlan, board: Any, failures: list[MtlError]) -> None:
+    config = plan.parsed()
+    try:
+        _trainer(plan, config, board).fit()
+    except Exception as error:  # Ray's, and what its own controller raised
+        failures.append(_failure(error, config))
 
 
 def _trainer(plan: TrainPlan, config: RetrainConfig, board: Any) -> Any:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import socket
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import psutil
 
@@ -27,7 +28,7 @@ from mtl.training.ending import error_event
 from mtl.training.plan import TrainPlan
 from mtl.training.process import ask_to_stop, last_lines, started, stop
 
-_SECONDS_BETWEEN_REPORTS = 0.5
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,118 +50,86 @@ class Board:
         self._ends: list[End] = []
         self._begun = self._stopping = False
 
-    def tell(self, lines: list[str]) -> bool:
-        """Lines that a trainer printed, each of them an event. Returns whether the trainers are to stop."""
-        self._begun = True
-        self._lines += lines
-        return self._stopping
+    def tell(self, line: str) -> None:
+        """An event of a trainer."""
+        self._lines.append(line)
 
-    def ended(self, end: End) -> None:
-        """The first end comes first. One that failed stops the others, who would wait for it."""
-        self._ends.append(end)
-        self._stopping = self._stopping or end.code != 0
+    def take(self) -> list[str]:
+        """The events that were not taken yet."""
+        lines, self._lines = self._lines, []
+        return lines
+
+    def stopping(self) -> bool:
+        """Whether the trainer that asks is to save and end."""
+        self._begun = True
+        return self._stopping
 
     def stop(self) -> bool:
         """Have all trainers save and end. Returns whether any of them has begun."""
         self._stopping = True
         return self._begun
 
-    def take(self) -> list[str]:
-        """The lines that were not taken yet."""
-        lines, self._lines = self._lines, []
-        return lines
+    def ended(self, end: End) -> None:
+        """A trainer that failed stops the others, which would wait for it."""
+        self._ends.append(end)
+        self._stopping = self._stopping or end.code != 0
 
     def ends(self) -> list[End]:
+        """The ends there were, the first one first."""
         return self._ends
 
 
 def work(told: Mapping[str, Any]) -> None:
     """What Ray Train runs on each worker. told: plan, board, gpu."""
-    board = _Reports(told["board"])
-    environment = _environment(gpu=told["gpu"])
+    import ray
+
+    board, environment = told["board"], _environment(gpu=told["gpu"])
     try:
         settings = load_settings()
         with scratch(layout.home_training(settings.home)) as folder:
-            plan = replace(told["plan"], work=str(folder), cache=str(settings.cache))
-            board.ended(_train(plan, environment, board))
+            end = _train(replace(told["plan"], work=str(folder), cache=str(settings.cache)), environment, board)
     except MtlError as error:
         words = error_event(error)
-        board.tell([json.dumps({"event": "error", **words})])
-        board.ended(End(words["exit_code"], ""))
+        board.tell.remote(json.dumps({"event": "error", **words}))
+        end = End(words["exit_code"], "")
+    ray.get(board.ended.remote(end))
 
 
-class _Reports:
-    """The board, as a worker calls it."""
+def _train(plan: TrainPlan, environment: Mapping[str, str], board: Any) -> End:
+    """Follow a trainer to its end."""
+    import ray
 
-    def __init__(self, board: Any) -> None:
-        self._board = board
-
-    def tell(self, lines: list[str]) -> bool:
-        import ray
-
-        return bool(ray.get(self._board.tell.remote(lines)))
-
-    def ended(self, end: End) -> None:
-        import ray
-
-        ray.get(self._board.ended.remote(end))
-
-
-def _train(plan: TrainPlan, environment: Mapping[str, str], board: _Reports) -> End:
-    """Follow a trainer to its end. If the board is gone, so is who asked for the training: it saves and ends."""
     file = Path(plan.work) / "plan.json"
     plan.save(file)
-    if board.tell([]):
+    if ray.get(board.stopping.remote()):
         return STOPPED
-    with (Path(plan.work) / "stderr.log").open("w+", encoding="utf-8", errors="replace") as errors:
+    with file.with_name("stderr.log").open("w+", encoding="utf-8", errors="replace") as errors:
         command = [sys.executable, "-m", "mtl.training", str(file), str(os.getpid())]
         process = started(command, errors, child_environment(environment))
+        threading.Thread(target=_stop_when_told, args=(process, board), daemon=True).start()
         try:
             assert process.stdout is not None
-            lines = _Lines(process.stdout)
-            asked = False
-            while lines.more():
-                if board.tell(lines.take()) and not asked:
-                    asked = True
-                    ask_to_stop(process)
+            for line in process.stdout:
+                board.tell.remote(line)
             return End(process.wait(), last_lines(errors))
         except BaseException:
             stop(process)
             raise
 
 
-class _Lines:
-    """The lines of a pipe, as they come."""
+def _stop_when_told(process: subprocess.Popen[str], board: Any) -> None:
+    """If the board is gone, so is who asked for the training."""
+    import ray
 
-    def __init__(self, pipe: IO[str]) -> None:
-        self._queue: queue.Queue[str | None] = queue.Queue()
-        self._open = True
-        threading.Thread(target=self._read, args=(pipe,), daemon=True).start()
-
-    def _read(self, pipe: IO[str]) -> None:
-        for line in pipe:
-            self._queue.put(line)
-        self._queue.put(None)
-
-    def more(self) -> bool:
-        """Whether the pipe may have more lines."""
-        return self._open or not self._queue.empty()
-
-    def take(self) -> list[str]:
-        """What has come since, after waiting for some of it for a moment."""
-        taken = []
-        try:
-            taken.append(self._queue.get(timeout=_SECONDS_BETWEEN_REPORTS))
-            while True:
-                taken.append(self._queue.get_nowait())
-        except queue.Empty:
-            pass
-        self._open = None not in taken
-        return [line for line in taken if line is not None]
+    try:
+        while process.poll() is None and not ray.get(board.stopping.remote()):
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+    finally:
+        ask_to_stop(process)
 
 
 def _environment(*, gpu: bool) -> dict[str, str]:
-    """What torchrun would set for a trainer that is alone on its machine; for the only one, that no GPU is its own."""
+    """What torchrun would set for a trainer that is alone on its machine; only the device, for one that is alone."""
     import ray.train
     import ray.util
     from ray.train.collective import broadcast_from_rank_zero

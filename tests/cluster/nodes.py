@@ -92,7 +92,7 @@ class Nodes:
         home.mkdir(parents=True, exist_ok=True)
         command = [*("unshare", "--mount", "--propagation", "private", "sh", "-c", _HIDDEN, "sh")]
         command += [RAY, "start", "--block", f"--node-ip-address={address}", "--disable-usage-stats"]
-        command += ["--object-store-memory=200000000", *arguments]
+        command += ["--object-store-memory=200000000", *_ports(address), *arguments]
         hidden = " ".join(map(str, (home, *self.hidden)))
         environment = {**os.environ, **self.environment, "MTL_HOME": str(home), "HIDDEN": hidden}
         environment.pop("RAY_ADDRESS", None)
@@ -103,6 +103,21 @@ class Nodes:
             assert process.poll() is None and time.monotonic() < until, log.read_text(errors="replace")
             time.sleep(0.1)
         return Node(process, address, home, log)
+
+
+def _ports(address: str) -> list[str]:
+    """Ports of a node's agents, chosen for it: for one that they choose, it waits 15 s and ends if they are slower."""
+    names = (
+        "dashboard-agent-grpc-port",
+        "dashboard-agent-listen-port",
+        "runtime-env-agent-port",
+        "metrics-export-port",
+    )
+    held = [hold(address, 0)[0] for _ in names]
+    ports = [f"--{name}={listener.getsockname()[1]}" for name, listener in zip(names, held, strict=True)]
+    for listener in held:
+        listener.close()
+    return ports
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Two trainers on two nodes that share nothing but an S3 server end as two processes of torchrun do, whatever happens."""
+"""Two trainers on two nodes that share nothing but an S3 server end as two processes of torchrun, whatever happens."""
 
 from __future__ import annotations
 
