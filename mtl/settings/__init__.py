@@ -46,7 +46,6 @@ if TYPE_CHECKING:
         EMBEDDED_USER,
         PrefectSettings,
         Settings,
-        TrainerNodes,
         device_limit,
         is_default_store,
         load_settings,
@@ -57,7 +56,6 @@ if TYPE_CHECKING:
         s3_endpoint,
         store_patience,
         tracking_is_named,
-        trainer_nodes,
         trainer_processes,
     )
 
@@ -70,7 +68,6 @@ __all__ = [
     "PrefectSettings",
     "Settings",
     "SigningSettings",
-    "TrainerNodes",
     "WebhookSettings",
     "account",
     "bypass_proxy_for_loopback",
@@ -97,7 +94,6 @@ __all__ = [
     "state_folder",
     "store_patience",
     "tracking_is_named",
-    "trainer_nodes",
     "trainer_processes",
     "webhook_settings",
 ]

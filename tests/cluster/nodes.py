@@ -22,6 +22,7 @@ RAY = str(Path(sys.executable).parent / "ray")
 _HIDDEN = 'for folder in $HIDDEN; do mount -t tmpfs none "$folder"; done; exec "$@"'
 _UP = "will now block forever"
 _PATIENCE = 200.0
+_TRIES = 2
 
 
 @dataclass
@@ -99,13 +100,15 @@ class Nodes:
         hidden = " ".join(map(str, (home, *self.hidden)))
         environment = {**os.environ, **_SLOW_START, **self.environment, "MTL_HOME": str(home), "HIDDEN": hidden}
         environment.pop("RAY_ADDRESS", None)
-        with log.open("wb") as out:
-            process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
-        until = time.monotonic() + _PATIENCE
-        while _UP not in log.read_text(errors="replace"):
-            assert process.poll() is None and time.monotonic() < until, log.read_text(errors="replace")
-            time.sleep(0.1)
-        return Node(process, address, home, log)
+        for _ in range(_TRIES):
+            with log.open("wb") as out:
+                process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
+            until = time.monotonic() + _PATIENCE
+            while process.poll() is None and time.monotonic() < until:
+                if _UP in log.read_text(errors="replace"):
+                    return Node(process, address, home, log)
+                time.sleep(0.1)
+        raise AssertionError(log.read_text(errors="replace"))
 
 
 def _ports(address: str) -> list[str]:
