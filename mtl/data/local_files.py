@@ -1,0 +1,90 @@
+"""Files of data sets on this machine: verified whenever they are read, and kept as far as there is room for them."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from mtl import layout
+from mtl.errors import DamageError
+from mtl.store.base import ObjectStore
+from mtl.store.files import disk_errors
+from mtl.store.scratch import scratch
+
+AGAIN = "remove the data set's manifest.json from the store and prepare it again"
+
+
+@contextmanager
+def local_file(store: ObjectStore, key: str, *, sha256: str, cache: Path, room: int) -> Iterator[BinaryIO]:
+    """A file of a data set, open for reading and verified.
+
+    It is kept below `cache` if all files of data sets there take at most `room` bytes then; files of other data sets
+    make way, the oldest first. If there is no room, it is there for as long as it is read. Files of the same data set
+    stay: they are read in turn, again and again, and the one that was read last is the one that is needed last.
+    Errors: DamageError for bytes that were not written so, and those of `ObjectStore.get_file`.
+    """
+    path = cache / key
+    file = _kept(path, sha256) or _fetched(store, key, path, sha256=sha256, cache=cache, room=room)
+    with file:
+        yield file
+
+
+def _kept(path: Path, sha256: str) -> BinaryIO | None:
+    """The copy that is there already. Once it is open, another process may remove it."""
+    try:
+        with disk_errors("read", path):
+            file = path.open("rb")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if _matches(file, sha256):
+        return file
+    file.close()
+    path.unlink(missing_ok=True)
+    return None
+
+
+def _fetched(store: ObjectStore, key: str, path: Path, *, sha256: str, cache: Path, room: int) -> BinaryIO:
+    """The object, downloaded to a folder that a later process removes if this one is killed."""
+    with scratch(cache / "arriving") as folder:
+        arrived = folder / path.name
+        store.get_file(key, arrived)
+        file = arrived.open("rb")
+        if not _matches(file, sha256):
+            file.close()
+            fingerprint = path.parent.name[:12]
+            raise DamageError(f"{path.name} of data set {fingerprint} is not what was written", hint=AGAIN)
+        with disk_errors("write", path):
+            _keep(arrived, path, cache / layout.DATASETS, room)
+        return file
+
+
+def _matches(file: BinaryIO, sha256: str) -> bool:
+    found = hashlib.file_digest(file, "sha256").hexdigest()
+    file.seek(0)
+    return found == sha256
+
+
+def _keep(arrived: Path, path: Path, folder: Path, room: int) -> None:
+    """Move a file to its place, if there is room. The lock: two processes must not take the same room."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _has_room(folder, path, arrived.stat().st_size, room):
+            arrived.replace(path)
+
+
+def _has_room(folder: Path, path: Path, size: int, room: int) -> bool:
+    """Whether `path` may be `size` bytes, when files of other data sets have made way as far as need be."""
+    found = [(its.stat(), its) for its in folder.glob("*/*") if its != path]
+    used = sum(status.st_size for status, _ in found)
+    for status, its in sorted(found, key=lambda item: item[0].st_mtime):
+        if used + size <= room:
+            return True
+        if its.parent != path.parent:
+            its.unlink(missing_ok=True)
+            used -= status.st_size
+    return used + size <= room
