@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -100,7 +99,7 @@ class Dataset:
             hint = f"it has {', '.join(have)}; data: {{holdout: {{{split}: 0.1}}}} makes it out of a tenth of train"
             raise NotFoundError(f"data set {short} has no {split} examples of {task}", field="split", hint=hint)
 
-    def _opened(self, entry: FileEntry) -> AbstractContextManager[BinaryIO]:
+    def _opened(self, entry: FileEntry) -> AbstractContextManager[io.BufferedReader]:
         key = f"{layout.dataset_prefix(self.manifest.fingerprint)}/{entry.path}"
         return local_file(self.store, key, sha256=entry.sha256, cache=self.cache, room=self.room)
 

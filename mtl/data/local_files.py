@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from mtl import layout
 from mtl.errors import DamageError
@@ -19,7 +20,7 @@ AGAIN = "remove the data set's manifest.json from the store and prepare it again
 
 
 @contextmanager
-def local_file(store: ObjectStore, key: str, *, sha256: str, cache: Path, room: int) -> Iterator[BinaryIO]:
+def local_file(store: ObjectStore, key: str, *, sha256: str, cache: Path, room: int) -> Iterator[BufferedReader]:
     """A file of a data set, open for reading and verified.
 
     It is kept below `cache` if all files of data sets there take at most `room` bytes then; files of other data sets
@@ -33,7 +34,7 @@ def local_file(store: ObjectStore, key: str, *, sha256: str, cache: Path, room: 
         yield file
 
 
-def _kept(path: Path, sha256: str) -> BinaryIO | None:
+def _kept(path: Path, sha256: str) -> BufferedReader | None:
     """The copy that is there already. Once it is open, another process may remove it."""
     try:
         with disk_errors("read", path):
@@ -47,7 +48,7 @@ def _kept(path: Path, sha256: str) -> BinaryIO | None:
     return None
 
 
-def _fetched(store: ObjectStore, key: str, path: Path, *, sha256: str, cache: Path, room: int) -> BinaryIO:
+def _fetched(store: ObjectStore, key: str, path: Path, *, sha256: str, cache: Path, room: int) -> BufferedReader:
     """The object, downloaded to a folder that a later process removes if this one is killed."""
     with scratch(cache / "arriving") as folder:
         arrived = folder / path.name
@@ -62,7 +63,7 @@ def _fetched(store: ObjectStore, key: str, path: Path, *, sha256: str, cache: Pa
         return file
 
 
-def _matches(file: BinaryIO, sha256: str) -> bool:
+def _matches(file: BufferedReader, sha256: str) -> bool:
     found = hashlib.file_digest(file, "sha256").hexdigest()
     file.seek(0)
     return found == sha256
@@ -79,12 +80,16 @@ def _keep(arrived: Path, path: Path, folder: Path, room: int) -> None:
 
 def _has_room(folder: Path, path: Path, size: int, room: int) -> bool:
     """Whether `path` may be `size` bytes, when files of other data sets have made way as far as need be."""
-    found = [(its.stat(), its) for its in folder.glob("*/*") if its != path]
-    used = sum(status.st_size for status, _ in found)
-    for status, its in sorted(found, key=lambda item: item[0].st_mtime):
-        if used + size <= room:
-            return True
-        if its.parent != path.parent:
+    found = [(status.st_mtime, status.st_size, its) for its, status in _files(folder) if its != path]
+    used = sum(its_size for _, its_size, _ in found)
+    for _, its_size, its in sorted(found):
+        if used + size > room and its.parent != path.parent:
             its.unlink(missing_ok=True)
-            used -= status.st_size
+            used -= its_size
     return used + size <= room
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    for path in folder.glob("*/*"):
+        with suppress(FileNotFoundError):  # a reader that found it damaged has removed it
+            yield path, path.stat()
