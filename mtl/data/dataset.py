@@ -101,7 +101,7 @@ class Dataset:
 
     def _opened(self, entry: FileEntry) -> AbstractContextManager[io.BufferedReader]:
         key = f"{layout.dataset_prefix(self.manifest.fingerprint)}/{entry.path}"
-        return local_file(self.store, key, sha256=entry.sha256, cache=self.cache, room=self.room)
+        return local_file(self.store, key, entry=entry, cache=self.cache, room=self.room)
 
 
 def open_dataset(store: ObjectStore, fingerprint: str, cache: Path, *, room: int | None = None) -> Dataset:

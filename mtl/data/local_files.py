@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 
-from mtl import layout
+from mtl.data.manifest import FileEntry
 from mtl.errors import DamageError
 from mtl.store.base import ObjectStore
 from mtl.store.files import disk_errors
@@ -20,16 +20,16 @@ AGAIN = "remove the data set's manifest.json from the store and prepare it again
 
 
 @contextmanager
-def local_file(store: ObjectStore, key: str, *, sha256: str, cache: Path, room: int) -> Iterator[BufferedReader]:
+def local_file(store: ObjectStore, key: str, *, entry: FileEntry, cache: Path, room: int) -> Iterator[BufferedReader]:
     """A file of a data set, open for reading and verified.
 
     It is kept below `cache` if all files of data sets there take at most `room` bytes then; files of other data sets
     make way, the oldest first. If there is no room, it is there for as long as it is read. Files of the same data set
-    stay: they are read in turn, again and again, and the one that was read last is the one that is needed last.
-    Errors: DamageError for bytes that were not written so, and those of `ObjectStore.get_file`.
+    stay: they are read in turn, again and again, so the one that was read last is needed last.
+    Errors: DamageError for bytes that are not what was written, and those of `ObjectStore.get_file`.
     """
     path = cache / key
-    file = _kept(path, sha256) or _fetched(store, key, path, sha256=sha256, cache=cache, room=room)
+    file = _kept(path, entry.sha256) or _fetched(store, key, path, entry=entry, cache=cache, room=room)
     with file:
         yield file
 
@@ -48,19 +48,34 @@ def _kept(path: Path, sha256: str) -> BufferedReader | None:
     return None
 
 
-def _fetched(store: ObjectStore, key: str, path: Path, *, sha256: str, cache: Path, room: int) -> BufferedReader:
+def _fetched(store: ObjectStore, key: str, path: Path, *, entry: FileEntry, cache: Path, room: int) -> BufferedReader:
     """The object, downloaded to a folder that a later process removes if this one is killed."""
+    with _others_waiting(path.parent):
+        _make_room(path, entry.bytes, room)
     with scratch(cache / "arriving") as folder:
         arrived = folder / path.name
         store.get_file(key, arrived)
         file = arrived.open("rb")
-        if not _matches(file, sha256):
+        if not _matches(file, entry.sha256):
             file.close()
             fingerprint = path.parent.name[:12]
             raise DamageError(f"{path.name} of data set {fingerprint} is not what was written", hint=AGAIN)
-        with disk_errors("write", path):
-            _keep(arrived, path, cache / layout.DATASETS, room)
+        with _others_waiting(path.parent):  # two processes must not take the same room
+            if _make_room(path, entry.bytes, room):
+                with disk_errors("write", path):
+                    arrived.replace(path)
         return file
+
+
+@contextmanager
+def _others_waiting(folder: Path) -> Iterator[None]:
+    """One process at a time changes which files of data sets are kept. folder: of the data set, made if need be."""
+    with disk_errors("write", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder.parent / ".lock").open("w")
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _matches(file: BufferedReader, sha256: str) -> bool:
@@ -69,21 +84,16 @@ def _matches(file: BufferedReader, sha256: str) -> bool:
     return found == sha256
 
 
-def _keep(arrived: Path, path: Path, folder: Path, room: int) -> None:
-    """Move a file to its place, if there is room. The lock: two processes must not take the same room."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if _has_room(folder, path, arrived.stat().st_size, room):
-            arrived.replace(path)
-
-
-def _has_room(folder: Path, path: Path, size: int, room: int) -> bool:
-    """Whether `path` may be `size` bytes, when files of other data sets have made way as far as need be."""
-    found = [(status.st_mtime, status.st_size, its) for its, status in _files(folder) if its != path]
-    used = sum(its_size for _, its_size, _ in found)
-    for _, its_size, its in sorted(found):
-        if used + size > room and its.parent != path.parent:
+def _make_room(path: Path, size: int, room: int) -> bool:
+    """Whether `path` may be `size` bytes. Other data sets make way for it, its own only for a room that was made less."""
+    found = [
+        (its.parent == path.parent, status.st_mtime, its, status.st_size)
+        for its, status in _files(path.parent.parent)
+        if its != path
+    ]
+    used = sum(its_size for *_, its_size in found)
+    for own, _, its, its_size in sorted(found):
+        if used > room or (not own and used + size > room):
             its.unlink(missing_ok=True)
             used -= its_size
     return used + size <= room

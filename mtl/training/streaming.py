@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
@@ -42,17 +42,24 @@ class StreamedBatches(torch.utils.data.Dataset[list[Item]]):
         self._split = split
         self._batches = batches
         self._stop = threading.Event()
-        self._coming: Iterator[Window] | None = None
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="next-window")
         self._window = Window(0, [], split.read([]))
+        self._windows: Iterator[Window] | None = None
+        self._coming: Future[Window | None] = Future()
 
     def __len__(self) -> int:
         return len(self._batches)
 
     def __getitem__(self, number: int) -> list[Item]:
-        if self._coming is None or number < self._window.first:
-            self._coming = _ahead(self._windows(number))
+        if self._windows is None or number < self._window.first:
+            self._windows = self._from(number)
+            self._coming = self._reader.submit(next, self._windows, None)
         while number >= self._window.first + len(self._window.batches):
-            self._window = next(self._coming)
+            window = self._coming.result()
+            if window is None:
+                raise IndexError(f"batch {number} of {len(self)}")
+            self._window = window
+            self._coming = self._reader.submit(next, self._windows, None)
         return [self._window.examples[index] for index in self._window.batches[number - self._window.first]]
 
     @property
@@ -63,8 +70,9 @@ class StreamedBatches(torch.utils.data.Dataset[list[Item]]):
     def close(self) -> None:
         """Have the thread end after the shard that it reads."""
         self._stop.set()
+        self._reader.shutdown(wait=False, cancel_futures=True)
 
-    def _windows(self, first: int) -> Iterator[Window]:
+    def _from(self, first: int) -> Iterator[Window]:
         lengths = self._split.sources + self._split.targets
         for batches in cut(islice(self._batches, first, None), lengths, most=self._split.room // 2):
             indices = np.concatenate([np.asarray(batch) for batch in batches])
@@ -85,12 +93,3 @@ def cut(batches: Iterable[list[int]], lengths: np.ndarray, *, most: int) -> Iter
         size += more
     if window:
         yield window
-
-
-def _ahead(windows: Iterator[Window]) -> Iterator[Window]:
-    """Each window; the next one is read meanwhile."""
-    with ThreadPoolExecutor(1, thread_name_prefix="next-window") as reader:
-        coming = reader.submit(next, windows, None)
-        while (window := coming.result()) is not None:
-            coming = reader.submit(next, windows, None)
-            yield window

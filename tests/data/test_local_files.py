@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mtl.data.local_files import local_file
+from mtl.data.manifest import FileEntry
 from mtl.errors import DamageError, NotFoundError
 from mtl.fingerprint import sha256_bytes
 from mtl.store.memory import MemoryStore
@@ -29,8 +30,12 @@ def store() -> MemoryStore:
 
 def read(store: MemoryStore, name: str, number: int, cache: Path, *, room: int) -> bytes:
     key = f"datasets/{name}/mcq-train-{number}.parquet"
-    with local_file(store, key, sha256=sha256_bytes(content(key)), cache=cache, room=room) as file:
+    with local_file(store, key, entry=entry_of(key), cache=cache, room=room) as file:
         return file.read()
+
+
+def entry_of(key: str) -> FileEntry:
+    return FileEntry(path=key.rpartition("/")[2], bytes=SIZE, sha256=sha256_bytes(content(key)))
 
 
 def kept(cache: Path) -> set[str]:
@@ -75,6 +80,9 @@ def test_other_data_sets_make_way_the_oldest_first(store: MemoryStore, tmp_path:
 def test_a_smaller_room_holds_from_the_next_file_on(store: MemoryStore, tmp_path: Path) -> None:
     for number in range(3):
         read(store, "b", number, tmp_path, room=10**9)
+        os.utime(tmp_path / f"datasets/b/mcq-train-{number}.parquet", (number, number))
+    read(store, "b", 3, tmp_path, room=2 * SIZE)
+    assert kept(tmp_path) == names(("b", 1), ("b", 2))
     read(store, "a", 0, tmp_path, room=SIZE)
     assert kept(tmp_path) == names(("a", 0))
 
@@ -82,7 +90,7 @@ def test_a_smaller_room_holds_from_the_next_file_on(store: MemoryStore, tmp_path
 def test_a_file_that_is_removed_while_it_is_read_is_read_to_its_end(store: MemoryStore, tmp_path: Path) -> None:
     key = "datasets/a/mcq-train-0.parquet"
     read(store, "a", 0, tmp_path, room=SIZE)
-    with local_file(store, key, sha256=sha256_bytes(content(key)), cache=tmp_path, room=SIZE) as file:
+    with local_file(store, key, entry=entry_of(key), cache=tmp_path, room=SIZE) as file:
         read(store, "b", 0, tmp_path, room=SIZE)
         assert kept(tmp_path) == names(("b", 0))
         assert file.read() == content(key)
