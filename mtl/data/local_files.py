@@ -85,7 +85,7 @@ def _matches(file: BufferedReader, sha256: str) -> bool:
 
 
 def _make_room(path: Path, size: int, room: int) -> bool:
-    """Whether `path` may be `size` bytes. Other data sets make way for it, its own only for a room that was made less."""
+    """Whether `path` may be `size` bytes. Other data sets make way for it; its own only if the room was made less."""
     found = [
         (its.parent == path.parent, status.st_mtime, its, status.st_size)
         for its, status in _files(path.parent.parent)

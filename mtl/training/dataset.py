@@ -7,6 +7,7 @@ brings chosen examples; `mtl.training.streaming` calls it for what a training ne
 from __future__ import annotations
 
 import threading
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -109,12 +110,12 @@ class TokenisedSplit(torch.utils.data.Dataset[Item]):
                 found.put(int(start), *(_of_rows(column, rows) for column in self._columns(shard)))
         return found
 
-    def ordered(self, rule: Any, *, seed: int, epoch: int) -> list[int]:
+    def ordered(self, rule: Any, *, seed: int, epoch: int) -> array[int]:
         """Example indices of one epoch, as the mixture's rule draws the tasks."""
         sizes = dict(zip(self.tasks, self.sizes, strict=True))
         first = dict(zip(self.tasks, self._starts.tolist(), strict=False))
         drawn = order(sizes, rates(sizes, rule), seed=seed, epoch=epoch, length=len(self))
-        return [first[task] + index for task, index in drawn]
+        return array("q", (first[task] + index for task, index in drawn))
 
     def _scan(self) -> tuple[list[tuple[np.ndarray, ...]], list[tuple[np.ndarray, ...]] | None]:
         """By shard, lengths of inputs and labels; and the ids, if there is room for those of all shards."""
