@@ -91,6 +91,22 @@ class StoreSettings(Variables):
         gt=0,
         allow_inf_nan=False,
     )
+    dataset_cache_mb: int = variable(
+        "MTL_DATASET_CACHE_MB",
+        meaning="megabytes of prepared data that are kept on this machine: files in $MTL_HOME/cache/datasets, and as "
+        "much again of token ids in the memory of each trainer; what is over it is read from the object store as it "
+        "is needed",
+        expected="no number of megabytes",
+        hint="megabytes of prepared data that this machine keeps, e.g. 4096; 0 keeps nothing",
+        default=4096,
+        ge=0,
+    )
+
+
+def dataset_cache_bytes(environ: Mapping[str, str] | None = None) -> int:
+    """Bytes of prepared data that are kept on this machine's disk, and in the memory of each trainer. Errors:
+    InputError."""
+    return StoreSettings.read(environ).dataset_cache_mb * 1_000_000
 
 
 def store_patience(environ: Mapping[str, str] | None = None) -> float:

@@ -208,6 +208,7 @@ def _train(
             trainer.train(resume_from_checkpoint=str(start.folder) if start.folder else None)
         uploads.wait()
     finally:
+        trainer.stop_reading()
         uploads.close()
     speeds = progress.speeds or speeds_before
     result = TrainedModel(
