@@ -22,8 +22,9 @@ from mtl.mixture import order, rates
 from mtl.model.padded import IGNORED
 
 Item = tuple[np.ndarray, np.ndarray, int]
+ID_BYTES = 4
+"""Of a token id in memory: int32."""
 _COLUMNS = ("input_ids", "labels")
-_ID = 4  # bytes: int32
 
 
 class Examples(torch.utils.data.Dataset[Item]):
@@ -80,10 +81,7 @@ class TokenisedSplit(torch.utils.data.Dataset[Item]):
         self._starts = self._edges[np.cumsum([0, *map(len, by_task)])]
         self.sizes: list[int] = np.diff(self._starts).tolist()
         self.sources, self.targets = (np.concatenate(side) for side in zip(*lengths, strict=True))
-        self.whole = self._empty(np.arange(len(self))) if ids is not None else None
-        for position, part in zip(self._edges.tolist(), ids or (), strict=False):
-            assert self.whole is not None
-            self.whole.put(position, *part)
+        self.whole = self._joined(ids) if ids is not None else None
 
     def __len__(self) -> int:
         return int(self._edges[-1])
@@ -125,12 +123,18 @@ class TokenisedSplit(torch.utils.data.Dataset[Item]):
         for shard in self._shards:
             columns = self._columns(shard)
             lengths.append(tuple(map(_lengths, columns)))
-            size += _ID * sum(int(side.sum()) for side in lengths[-1])
+            size += ID_BYTES * sum(int(side.sum()) for side in lengths[-1])
             if ids is not None and size <= self.room:
                 ids.append(tuple(map(_ids, columns)))
             else:
                 ids = None
         return lengths, ids
+
+    def _joined(self, ids: list[tuple[np.ndarray, ...]]) -> Examples:
+        found = self._empty(np.arange(len(self)))
+        for position, part in zip(self._edges.tolist(), ids, strict=False):
+            found.put(position, *part)
+        return found
 
     def _columns(self, shard: FileEntry) -> list[pa.ListArray]:
         table = self._data.read(shard, _COLUMNS)

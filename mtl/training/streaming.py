@@ -17,9 +17,7 @@ import numpy as np
 import torch
 
 from mtl.training.batches import RankBatches
-from mtl.training.dataset import Examples, Item, TokenisedSplit
-
-_ID = 4  # bytes: int32
+from mtl.training.dataset import ID_BYTES, Examples, Item, TokenisedSplit
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def cut(batches: Iterable[list[int]], lengths: np.ndarray, *, most: int) -> Iter
     window: list[list[int]] = []
     size = 0
     for batch in batches:
-        more = _ID * int(lengths[batch].sum())
+        more = ID_BYTES * int(lengths[batch].sum())
         if window and size + more > most:
             yield window
             window, size = [], 0
