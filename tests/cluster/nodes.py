@@ -20,6 +20,7 @@ RAY = str(Path(sys.executable).parent / "ray")
 _HIDDEN = 'for folder in $HIDDEN; do mount -t tmpfs none "$folder"; done; exec "$@"'
 _UP = "will now block forever"
 _PATIENCE = 120.0
+_TRIES = 3  # Ray gives a node 30 s to come up, which is too short where other work goes on
 
 
 @dataclass
@@ -73,8 +74,7 @@ class Nodes:
 
     def start_head(self) -> Node:
         more = ("--head", f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false")
-        unused = ("--no-monitor", "--include-log-monitor=false")  # each is a process that takes seconds to start
-        self.head = self._start("head", "127.0.0.2", *more, *unused)
+        self.head = self._start("head", "127.0.0.2", "--no-monitor", *more)
         return self.head
 
     def add(self, cpus: int = 1) -> Node:
@@ -94,16 +94,19 @@ class Nodes:
         command = [*("unshare", "--mount", "--propagation", "private", "sh", "-c", _HIDDEN, "sh")]
         command += [RAY, "start", "--block", f"--node-ip-address={address}", "--disable-usage-stats"]
         command += ["--object-store-memory=200000000", *_ports(address), *arguments]
+        command += ["--include-log-monitor=false"]  # nobody reads it, and each process takes seconds to start
         hidden = " ".join(map(str, (home, *self.hidden)))
         environment = {**os.environ, **self.environment, "MTL_HOME": str(home), "HIDDEN": hidden}
         environment.pop("RAY_ADDRESS", None)
-        with log.open("wb") as out:
-            process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
-        until = time.monotonic() + _PATIENCE
-        while _UP not in log.read_text(errors="replace"):
-            assert process.poll() is None and time.monotonic() < until, log.read_text(errors="replace")
-            time.sleep(0.1)
-        return Node(process, address, home, log)
+        for _ in range(_TRIES):
+            with log.open("wb") as out:
+                process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
+            until = time.monotonic() + _PATIENCE
+            while process.poll() is None and time.monotonic() < until:
+                if _UP in log.read_text(errors="replace"):
+                    return Node(process, address, home, log)
+                time.sleep(0.1)
+        raise AssertionError(log.read_text(errors="replace"))
 
 
 def _ports(address: str) -> list[str]:
