@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,14 +26,13 @@ NOBODY = "http://127.0.0.1:1"
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    """A head as it should be, and a node with another source of this package, which cannot reach the object store."""
+    """A head as it should be, and a node that lacks a part of this package and cannot reach the object store."""
     if os.geteuid() != 0:
         pytest.skip("only root may hide the nodes' folders from each other (mount namespaces)")
     folder: Path = tmp_path_factory.mktemp("cluster")
     driver = folder / "driver"
     driver.mkdir()
-    shutil.copytree(Path(mtl.__file__).parent, folder / "other" / "mtl")
-    (folder / "other" / "mtl" / "added.py").write_text("ADDED = 1\n")
+    lacking = Path(mtl.__file__).parent / "serving"
     with pytest.MonkeyPatch.context() as patch, moto() as environment:
         for name, value in environment.items():
             patch.setenv(name, value)
@@ -42,7 +40,8 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
         patch.setenv("MTL_HOME", str(driver / "home"))
         _make_bucket()
         with ray_nodes(folder, 0, hidden=(driver,)) as found:
-            found.environment |= {"AWS_ENDPOINT_URL_S3": NOBODY, "PYTHONPATH": str(folder / "other")}
+            found.environment["AWS_ENDPOINT_URL_S3"] = NOBODY
+            found.hidden += (lacking,)
             found.add()
             patch.setenv("RAY_ADDRESS", found.address)
             yield found
