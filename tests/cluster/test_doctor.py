@@ -95,11 +95,11 @@ def test_a_paused_node_is_named_and_the_other_is_reported(nodes: Nodes) -> None:
     good, paused = _addresses(nodes)
     nodes.workers[0].pause()
     try:
-        found = _all(STORE, patience=20.0)
+        found = _all(STORE, patience=15.0)
     finally:
         nodes.workers[0].go_on()
     (late,) = [item for item in found if item.level == "fault"]
-    assert f"({paused}) did not answer within 20 s" in late.detail
+    assert f"({paused}) did not answer within 15 s" in late.detail
     assert "ray stop" in str(late.do)
     assert [item.level for item in found if f"({good})" in item.detail] == ["ok"]
 
