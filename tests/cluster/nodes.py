@@ -22,7 +22,7 @@ RAY = str(Path(sys.executable).parent / "ray")
 _HIDDEN = 'for folder in $HIDDEN; do mount -t tmpfs none "$folder"; done; exec "$@"'
 _UP = "will now block forever"
 _PATIENCE = 200.0
-_TRIES = 2
+_TRIES = 3  # Ray gives the agents of a node 15 s to start, which is too short where other work goes on
 
 
 @dataclass
@@ -76,8 +76,7 @@ class Nodes:
 
     def start_head(self) -> Node:
         more = ("--head", f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false")
-        unused = ("--no-monitor", "--include-log-monitor=false")  # each is a process that takes seconds to start
-        self.head = self._start("head", "127.0.0.2", *more, *unused)
+        self.head = self._start("head", "127.0.0.2", "--no-monitor", *more)
         return self.head
 
     def add(self, cpus: int = 1) -> Node:
@@ -97,6 +96,7 @@ class Nodes:
         command = [*("unshare", "--mount", "--propagation", "private", "sh", "-c", _HIDDEN, "sh")]
         command += [RAY, "start", "--block", f"--node-ip-address={address}", "--disable-usage-stats"]
         command += ["--object-store-memory=200000000", *_ports(address), *arguments]
+        command += ["--include-log-monitor=false"]  # nobody reads it, and each process takes seconds to start
         hidden = " ".join(map(str, (home, *self.hidden)))
         environment = {**os.environ, **_SLOW_START, **self.environment, "MTL_HOME": str(home), "HIDDEN": hidden}
         environment.pop("RAY_ADDRESS", None)
