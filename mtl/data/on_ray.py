@@ -60,8 +60,7 @@ def _piece(work: Round[T, R], item: T, brought: Sequence[Brought]) -> tuple[R, F
     return work_away(work, item, brought, _fetched)
 
 
-def _fetched(data: Any) -> bytes:
+def _fetched(data: Any) -> Any:
     import ray  # here there is a cluster
 
-    found: bytes = data if isinstance(data, bytes) else ray.get(data)
-    return found
+    return ray.get(data) if isinstance(data, ray.ObjectRef) else data
