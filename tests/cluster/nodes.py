@@ -16,12 +16,10 @@ import psutil
 
 from mtl.ports import hold
 
-_SLOW_START = {"RAY_raylet_start_wait_time_s": "180", "RAY_agent_register_timeout_ms": "180000"}
-"""On a machine with other work; Ray itself gives up after 30 seconds."""
 RAY = str(Path(sys.executable).parent / "ray")
 _HIDDEN = 'for folder in $HIDDEN; do mount -t tmpfs none "$folder"; done; exec "$@"'
 _UP = "will now block forever"
-_PATIENCE = 200.0
+_PATIENCE = 120.0
 
 
 @dataclass
@@ -75,7 +73,8 @@ class Nodes:
 
     def start_head(self) -> Node:
         more = ("--head", f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false")
-        self.head = self._start("head", "127.0.0.2", *more)
+        unused = ("--no-monitor", "--include-log-monitor=false")  # each is a process that takes seconds to start
+        self.head = self._start("head", "127.0.0.2", *more, *unused)
         return self.head
 
     def add(self, cpus: int = 1) -> Node:
@@ -94,9 +93,9 @@ class Nodes:
         home.mkdir(parents=True, exist_ok=True)
         command = [*("unshare", "--mount", "--propagation", "private", "sh", "-c", _HIDDEN, "sh")]
         command += [RAY, "start", "--block", f"--node-ip-address={address}", "--disable-usage-stats"]
-        command += ["--object-store-memory=200000000", *arguments]
+        command += ["--object-store-memory=200000000", *_ports(address), *arguments]
         hidden = " ".join(map(str, (home, *self.hidden)))
-        environment = {**os.environ, **_SLOW_START, **self.environment, "MTL_HOME": str(home), "HIDDEN": hidden}
+        environment = {**os.environ, **self.environment, "MTL_HOME": str(home), "HIDDEN": hidden}
         environment.pop("RAY_ADDRESS", None)
         with log.open("wb") as out:
             process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
@@ -105,6 +104,21 @@ class Nodes:
             assert process.poll() is None and time.monotonic() < until, log.read_text(errors="replace")
             time.sleep(0.1)
         return Node(process, address, home, log)
+
+
+def _ports(address: str) -> list[str]:
+    """Ports of a node's agents, chosen for it: for one that they choose, it waits 15 s and ends if they are slower."""
+    names = (
+        "dashboard-agent-grpc-port",
+        "dashboard-agent-listen-port",
+        "runtime-env-agent-port",
+        "metrics-export-port",
+    )
+    held = [hold(address, 0)[0] for _ in names]
+    ports = [f"--{name}={listener.getsockname()[1]}" for name, listener in zip(names, held, strict=True)]
+    for listener in held:
+        listener.close()
+    return ports
 
 
 @contextmanager
