@@ -8,7 +8,7 @@ from typing import Any
 
 from mtl.config.register import RegisterConfig
 from mtl.config.retrain import RetrainConfig
-from mtl.doctor import databases, machine, models, services, signatures, storage, variables
+from mtl.doctor import cluster, databases, machine, models, services, signatures, storage, variables
 from mtl.doctor.data import data, training
 from mtl.doctor.result import CheckResult, guarded
 from mtl.doctor.worker import worker
@@ -34,6 +34,7 @@ def run_checks(config: RetrainConfig | None = None) -> Iterator[CheckResult]:
         ("mlflow", partial(services.experiment, settings, _experiment(config))),
         ("mlflow", partial(databases.experiment, settings, _experiment(config))),
         ("store", partial(storage.store, settings)),
+        ("cluster", partial(cluster.cluster, settings, config)),
         ("signatures", partial(signatures.signatures, config)),
         ("clock", partial(services.clocks, servers)),
         ("device", partial(machine.device, settings)),

@@ -189,6 +189,23 @@ def test_a_changed_line_of_ours_leaves_the_layers_of_torch_and_of_packages(targe
     assert not [line for line in instructions[: instructions.index(packages) + 1] if line.startswith("COPY")]
 
 
+@pytest.mark.parametrize(
+    ("extras", "more"), [("", []), ("ray", ["ray[default,train]"]), ("ray sign", ["ray[", "model-"])]
+)
+def test_packages_of_an_extra_are_added_when_asked_for(extras: str, more: list[str], tmp_path: Path) -> None:
+    """The line of the Dockerfile, run here."""
+    (line,) = [line for line in stages()["requirements"] if line.startswith("RUN python")]
+    shutil.copy("pyproject.toml", tmp_path)
+    script = f"cd '{tmp_path}'; {line.removeprefix('RUN ')}; cat requirements.txt"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = run("sh", "-ec", script, EXTRAS=extras, PATH=path)
+    assert done.returncode == 0, done.stderr
+    found = done.stdout.splitlines()
+    assert any(name.startswith("torch>=") for name in found)
+    assert [any(name.startswith(start) for name in found) for start in more] == [True] * len(more)
+    assert any(name.startswith("ray[") for name in found) == ("ray" in extras)
+
+
 def test_the_image_of_webhooks_has_what_they_import() -> None:
     """The receiver and the maker of the bucket, without any package that is not installed there."""
     install = next(line for line in stages()["webhooks"] if "pip install --constraint" in line)
