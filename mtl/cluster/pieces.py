@@ -16,6 +16,7 @@ R = TypeVar("R")
 RETRIES = 8
 """How often a piece may lose its machine or its process."""
 _AHEAD = 2  # pieces for each core, so that none has to wait for the next one
+_LEAST = 16  # pieces at a time: what waits for a core is what a cluster starts machines for
 _LOOK = 1.0  # seconds between two looks at the head
 _PATIENCE = 600.0  # seconds without any core: machines that are started on demand take minutes
 _AGAIN = "start it again: what was finished before is kept; `ray status` shows the machines"
@@ -36,7 +37,7 @@ def each(ray: Any, work: Callable[..., R], calls: Iterable[tuple[Any, ...]]) -> 
             seen = time.monotonic() if count else seen
             if time.monotonic() - seen > _PATIENCE:
                 raise TransientError(f"no machine of the Ray cluster had a core for {_PATIENCE:.0f} s", hint=_AGAIN)
-            for number, call in islice(left, max(0, _AHEAD * max(1, count) - len(waiting))):
+            for number, call in islice(left, max(0, max(_LEAST, _AHEAD * count) - len(waiting))):
                 waiting[task.remote(*call)] = number
             if not waiting:
                 return

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from mtl.data.job import Round
 from mtl.settings import load_settings
 from mtl.settings.environment import set_variables
@@ -15,13 +17,13 @@ from mtl.store.scratch import scratch
 T = TypeVar("T")
 R = TypeVar("R")
 
-Files = dict[Path, bytes]
-"""By their place below the job's folder."""
+Files = dict[Path, Any]
+"""Their bytes, as arrays, by their place below the job's folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """Bytes of a file of the job, from `start` on. data: these, or what the other machine fetches them by."""
+    """Bytes of a file of the job, from `start` on. data: an array of them, or what another machine fetches it by."""
 
     place: Path
     start: int
@@ -29,11 +31,11 @@ class Brought:
 
 
 def work_away(
-    work: Round[T, R], item: T, brought: Sequence[Brought], fetch: Callable[[Any], bytes] = bytes
+    work: Round[T, R], item: T, brought: Sequence[Brought], fetch: Callable[[Any], Any] = np.asarray
 ) -> tuple[R, Files]:
     """The result, and the files that were made: in a folder of this machine, which is removed.
 
-    fetch: from `data` to the bytes.
+    fetch: from what was brought to the bytes.
     """
     set_variables({"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"})  # another piece is on the next core
     cache = load_settings().cache
@@ -44,7 +46,7 @@ def work_away(
             _write(folder / its.place, its.start, fetch(its.data))
         result = work.do(job, item)
         made = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
-        return result, {place: (folder / place).read_bytes() for place in made - {its.place for its in brought}}
+        return result, {place: np.fromfile(folder / place, np.uint8) for place in made - {its.place for its in brought}}
 
 
 def bring_back(work: Round[T, R], files: Files) -> None:
@@ -53,7 +55,7 @@ def bring_back(work: Round[T, R], files: Files) -> None:
         _write(work.job.folder / place, 0, data)
 
 
-def _write(path: Path, start: int, data: bytes) -> None:
+def _write(path: Path, start: int, data: Any) -> None:
     """Some bytes of a file, at their place in it; what lies between them is a hole, and nobody looks at it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("r+b" if path.exists() else "wb") as file:

@@ -19,7 +19,7 @@ from mtl.data.job import Need, Round
 T = TypeVar("T")
 R = TypeVar("R")
 
-_AT_LEAST = 4
+_UNKNOWN = 16
 """Shares, where the cluster starts its machines on demand and has none yet."""
 
 
@@ -28,7 +28,7 @@ class RayRunner:
 
     def __init__(self, ray: Any) -> None:
         self.ray = ray
-        self.shards = cores(ray) or _AT_LEAST
+        self.shards = cores(ray) or _UNKNOWN
 
     def map(self, work: Round[T, R], items: Sequence[T], tick: Callable[[], None]) -> list[R]:
         shared: dict[Need, Any] = {}  # the bytes are kept for as long as it holds the references
@@ -60,8 +60,7 @@ def _piece(work: Round[T, R], item: T, brought: Sequence[Brought]) -> tuple[R, F
     return work_away(work, item, brought, _fetched)
 
 
-def _fetched(data: Any) -> bytes:
+def _fetched(data: Any) -> Any:
     import ray  # here there is a cluster
 
-    found: bytes = data if isinstance(data, bytes) else ray.get(data)
-    return found
+    return ray.get(data) if isinstance(data, ray.ObjectRef) else data

@@ -16,8 +16,6 @@ import psutil
 
 from mtl.ports import hold
 
-_SLOW_START = {"RAY_raylet_start_wait_time_s": "180", "RAY_agent_register_timeout_ms": "180000"}
-"""On a machine with other work; Ray itself gives up after 30 seconds."""
 RAY = str(Path(sys.executable).parent / "ray")
 _HIDDEN = 'for folder in $HIDDEN; do mount -t tmpfs none "$folder"; done; exec "$@"'
 _UP = "will now block forever"
@@ -98,7 +96,7 @@ class Nodes:
         command += ["--object-store-memory=200000000", *_ports(address), *arguments]
         command += ["--include-log-monitor=false"]  # nobody reads it, and each process takes seconds to start
         hidden = " ".join(map(str, (home, *self.hidden)))
-        environment = {**os.environ, **_SLOW_START, **self.environment, "MTL_HOME": str(home), "HIDDEN": hidden}
+        environment = {**os.environ, **self.environment, "MTL_HOME": str(home), "HIDDEN": hidden}
         environment.pop("RAY_ADDRESS", None)
         for _ in range(_TRIES):
             with log.open("wb") as out:

@@ -26,12 +26,13 @@ R = TypeVar("R")
 
 pytestmark = pytest.mark.slow
 SOON = {
+    "RAY_raylet_start_wait_time_s": "120",
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "4",
 }
-"""A node that is paused counts as dead after some seconds instead of most of a minute."""
+"""A node that is paused counts as dead after some seconds instead of most of a minute; one may take long to start."""
 
 
 @pytest.fixture(scope="module")
