@@ -2,7 +2,7 @@
 
 Preparation, generation and evaluation are pieces that go through one driver:
 
-    seconds(W) = fixed + start + max(work / W + one piece, driver's own time, bytes through the driver / its network)
+    seconds(W) = fixed + start + max(work / W, work of one piece, driver's own time, bytes through the driver / network)
 
 A training is steps of W ranks, each on a W-th of the batches, with a ring all-reduce of the gradients in each step:
 
@@ -41,18 +41,17 @@ class Pieces:
     start: float
 
     def parts(self, workers: int) -> dict[str, float]:
-        busy = min(workers, self.pieces)
         return {
-            "work": self.work / busy,
+            "work": self.work / workers,
+            "too few pieces": self.work / self.pieces,
             "driver": self.driver,
             "network of the driver": self.moved / NETWORK,
-            "too few pieces": self.work / self.pieces if workers > self.pieces else 0.0,
             "fixed": self.fixed + self.start,
         }
 
     def seconds(self, workers: int) -> float:
         parts = self.parts(workers)
-        return parts["fixed"] + max(parts["work"], parts["driver"], parts["network of the driver"])
+        return parts.pop("fixed") + max(parts.values())
 
     def times(self, factor: float) -> Pieces:
         """The same for `factor` times the data, in as many more pieces."""

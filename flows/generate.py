@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from prefect import flow, get_run_logger
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -16,6 +15,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from flows import events, steps
 from mtl.config.parameters import with_fields
 from mtl.config.register import RegisterConfig
+from mtl.config.run import RunConfig
 from mtl.config.section import Section
 from mtl.decoding import MOST_BEAMS, MOST_CANDIDATES, MOST_PENALTY, Decoding
 from mtl.tasks.table import names_in_words, request_parameters
@@ -78,6 +78,10 @@ def generate(
             description="With beam search, the score of a beam is divided by its length to this power.",
         ),
     ] = 1.0,
+    engine: Annotated[
+        Literal["local", "ray"],
+        Field(description=str(RunConfig.model_fields["engine"].description)),
+    ] = "local",
 ) -> dict[str, Any]:
     """source: a table (.jsonl, .json, .csv, .parquet) with `text` or `article` (and `id`).
 
@@ -86,8 +90,10 @@ def generate(
     asked = request.model_dump(exclude_none=True)
     decoding = Decoding(num_beams=num_beams, length_penalty=length_penalty, candidates=candidates)
     job = steps.plan_generation(source, task, asked, name, model, shard_rows, truncate, decoding)
-    folder = Path(destination)
-    parts = [steps.generate_shard(job, number, str(folder)) for number in range(job.shards)]
+    if engine == "ray":
+        parts = steps.generate_shards_on_ray(job, destination)
+    else:
+        parts = [steps.generate_shard(job, number, destination) for number in range(job.shards)]
     refused = sum(part.refused for part in parts)
     get_run_logger().info("%d rows, %d refused, by v%s", job.rows, refused, job.version)
     return {"version": job.version, "rows": job.rows, "refused": refused, "parts": [part.path for part in parts]}

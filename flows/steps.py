@@ -20,7 +20,7 @@ from mtl.config.retrain import RetrainConfig
 from mtl.decision import ApprovalResponse, Decision
 from mtl.decoding import Decoding
 from mtl.pipeline import gate as gates
-from mtl.pipeline import generate, monitor, outcome, pages, prune, report, warm_start
+from mtl.pipeline import generate, generate_on_ray, monitor, outcome, pages, prune, report, warm_start
 from mtl.pipeline import promote as promotions
 from mtl.pipeline.evaluate import evaluate as evaluate_model
 from mtl.pipeline.prepare import note_lines
@@ -213,6 +213,13 @@ def plan_generation(
 def generate_shard(job: generate.BatchJob, number: int, destination: str) -> generate.Part:
     """Answer one shard, or find it written."""
     return generate.run_shard(job, number, Path(destination))
+
+
+@task(name="generate-shards", **_PATIENT)
+def generate_shards_on_ray(job: generate.BatchJob, destination: str) -> list[generate.Part]:
+    """Answer all shards on the Ray cluster, or find them written."""
+    with watched("generate"):
+        return generate_on_ray.run_shards(job, Path(destination))
 
 
 @task(name="check-champion", **_PATIENT)

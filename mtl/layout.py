@@ -12,7 +12,6 @@ releases/{model}/decisions/v{n}/{asked}.json   the decision about a version, see
 releases/{model}/log/{seq}.json                the journal of champions, see mtl.release.journal
 predictions/{subject}/{call}.json              answers that models gave, see mtl.evaluation.kept
 told/{model}/{event}/{key}                     marks of events that people were notified of
-nodes/{group}/plan.json                        the training that several machines share
 """
 
 from __future__ import annotations
@@ -121,10 +120,6 @@ def predictions_prefix(subject: str) -> str:
 
 def mark_key(model: str, event: str, key: str) -> str:
     return f"told/{model}/{event}/{key}"
-
-
-def plan_key(group: str) -> str:
-    return f"nodes/{group}/plan.json"
 
 
 def home_store(home: Path) -> Path:

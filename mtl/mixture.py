@@ -2,14 +2,15 @@
 
 The rules are those of Raffel et al. (2020), section 3.5.2: examples-proportional, with a limit, and with a temperature.
 
-    order({"a": 3, "b": 1}, {"a": 0.5, "b": 0.5}, seed=1, epoch=0, length=4)
+    list(order({"a": 3, "b": 1}, {"a": 0.5, "b": 0.5}, seed=1, epoch=0, length=4))
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from mtl.errors import ConfigError, did_you_mean
@@ -64,8 +65,8 @@ def shares(rates: Mapping[str, float], length: int) -> dict[str, int]:
 
 def order(
     sizes: Mapping[str, int], rates: Mapping[str, float], *, seed: int, epoch: int, length: int
-) -> list[tuple[str, int]]:
-    """(task, index) of the `length` examples of an epoch.
+) -> Iterator[tuple[str, int]]:
+    """(task, index) of the `length` examples of an epoch, one by one: in memory they are 8 bytes each.
 
     A task's examples come in a new order each time all of them have been seen, and none comes twice before that, also
     from one epoch to the next (epochs of equal length).
@@ -77,15 +78,15 @@ def order(
     tags = [task for task in sorted(counts) for _ in range(counts[task])]
     random.Random(f"order:{seed}:{epoch}").shuffle(tags)
     following = {task: iter(indices) for task, indices in drawn.items()}
-    return [(task, next(following[task])) for task in tags]
+    return ((task, next(following[task])) for task in tags)
 
 
-def _draw(task: str, size: int, *, seed: int, start: int, count: int) -> Sequence[int]:
+def _draw(task: str, size: int, *, seed: int, start: int, count: int) -> array[int]:
     """Elements `start` to `start + count` of the endless sequence of a task's shuffled passes."""
-    drawn: list[int] = []
+    drawn = array("q")
     number, skip = divmod(start, size)
     while len(drawn) < count:
-        indices = list(range(size))
+        indices = array("q", range(size))
         random.Random(f"pass:{seed}:{task}:{number}").shuffle(indices)
         drawn += indices[skip : skip + count - len(drawn)]
         number, skip = number + 1, 0

@@ -69,8 +69,8 @@ def test_order_is_repeatable_and_doubles_nothing_before_all_were_seen(
     sizes: dict[str, int], rule: MixtureConfig, seed: int, length: int
 ) -> None:
     its = rates(sizes, rule)
-    epochs = [order(sizes, its, seed=seed, epoch=epoch, length=length) for epoch in range(4)]
-    assert epochs[2] == order(sizes, its, seed=seed, epoch=2, length=length)
+    epochs = [list(order(sizes, its, seed=seed, epoch=epoch, length=length)) for epoch in range(4)]
+    assert epochs[2] == list(order(sizes, its, seed=seed, epoch=2, length=length))
     for task, size in sizes.items():
         drawn = [index for name, index in chain(*epochs) if name == task]
         passes = [drawn[start : start + size] for start in range(0, len(drawn), size)]
@@ -80,8 +80,8 @@ def test_order_is_repeatable_and_doubles_nothing_before_all_were_seen(
 
 def test_epochs_and_seeds_differ_and_tasks_are_interleaved() -> None:
     sizes, its = {"a": 200, "b": 200}, {"a": 0.5, "b": 0.5}
-    first = order(sizes, its, seed=1, epoch=0, length=200)
-    assert first != order(sizes, its, seed=1, epoch=1, length=200)
-    assert first != order(sizes, its, seed=2, epoch=0, length=200)
+    first = list(order(sizes, its, seed=1, epoch=0, length=200))
+    assert first != list(order(sizes, its, seed=1, epoch=1, length=200))
+    assert first != list(order(sizes, its, seed=2, epoch=0, length=200))
     halves = Counter(task for task, _ in first[:100])
     assert 25 < halves["a"] < 75

@@ -10,9 +10,16 @@ from mtl.config.section import Section
 
 
 class RunConfig(Section):
-    """Where the work is done. What comes out is the same, so it is part of no identity."""
+    """Where the work is done. What comes out is the same, but for the number of trainers, which an identity has."""
 
     engine: Literal["local", "ray"] = Field(
         "local",
         description="Who does the work of the steps: local (this machine) or ray (the Ray cluster of RAY_ADDRESS).",
     )
+    trainers: int = Field(
+        1,
+        ge=1,
+        description="Processes of one training on the Ray cluster, spread over its nodes. Each takes train.threads "
+        "CPUs, or 1. On one machine, MTL_TRAINER_PROCESSES says how many there are.",
+    )
+    gpu: bool = Field(False, description="Whether each trainer on the Ray cluster takes a GPU.")

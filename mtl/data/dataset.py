@@ -2,80 +2,92 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mtl import layout
+from mtl.data.local_files import AGAIN, local_file
 from mtl.data.manifest import QUARANTINE, DatasetManifest, FileEntry, load_manifest
 from mtl.data.quarantine import Refused, firsts
 from mtl.data.selection import passage_of
 from mtl.errors import DamageError, InputError, NotFoundError, did_you_mean
 from mtl.example import Example
-from mtl.fingerprint import sha256_file
+from mtl.settings import dataset_cache_bytes
 from mtl.store.base import ObjectStore
 from mtl.store.searched import searched
 
 _log = logging.getLogger(__name__)
-_AGAIN = "remove the data set's manifest.json from the store and prepare it again"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Shards by task and split, kept under `cache` once read; each is checked against the manifest on every read."""
+    """Shards by task and split, read one at a time; each is checked against the manifest on every read.
+
+    room: bytes below `cache` that files of data sets may take, see `mtl.data.local_files`.
+    """
 
     manifest: DatasetManifest
     store: ObjectStore
     cache: Path
+    room: int = field(default_factory=dataset_cache_bytes)
 
-    def table(self, task: str, split: str) -> pa.Table:
-        """All examples: uid, inputs, targets, meta (JSON text), input_ids, labels. Memory-mapped where possible.
+    def shards(self, task: str, split: str) -> list[FileEntry]:
+        """Files of a task's split, in order. Errors: NotFoundError for a task or split that is not there."""
+        self._check(task, split)
+        prefix = f"{task}-{split}-"
+        entries = [entry for entry in self.manifest.files if entry.path.startswith(prefix)]
+        if not entries:
+            short = self.manifest.fingerprint[:12]
+            raise DamageError(f"the manifest of data set {short} lists no file of {task} {split}", hint=AGAIN)
+        return sorted(entries, key=lambda entry: _number(entry.path))
 
-        Errors: NotFoundError for a task or split that is not there, DamageError for a file that was changed.
+    def read(self, shard: FileEntry, columns: Sequence[str] | None = None) -> pa.Table:
+        """The examples of a shard: uid, inputs, targets, meta (JSON text), input_ids, labels, or `columns` of these.
+
+        Errors: DamageError for a file that was changed.
         """
-        return pa.concat_tables([pq.read_table(path, memory_map=True) for path in self.paths(task, split)])
+        with self._opened(shard) as file:
+            return pq.ParquetFile(file).read(columns)
+
+    def table(self, task: str, split: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """All examples of a split in memory."""
+        return pa.concat_tables([self.read(shard, columns) for shard in self.shards(task, split)])
 
     def examples(self, task: str, split: str) -> Iterator[Example]:
         """The same as text, one by one."""
-        for path in self.paths(task, split):
-            for batch in pq.ParquetFile(path).iter_batches(256, columns=["uid", "inputs", "targets", "meta"]):
-                for row in batch.to_pylist():
-                    yield Example(row["inputs"], row["targets"], task, row["uid"], json.loads(row["meta"]))
+        for shard in self.shards(task, split):
+            with self._opened(shard) as file:
+                for batch in pq.ParquetFile(file).iter_batches(256, columns=["uid", "inputs", "targets", "meta"]):
+                    for row in batch.to_pylist():
+                        yield Example(row["inputs"], row["targets"], task, row["uid"], json.loads(row["meta"]))
 
     def passages(self, task: str, split: str) -> list[str]:
         """The passage of each example, in the order of `table`; see `mtl.data.selection`."""
-        rows = self.table(task, split).select(["uid", "meta"]).to_pylist()
+        rows = self.table(task, split, ["uid", "meta"]).to_pylist()
         return [passage_of(json.loads(row["meta"]), row["uid"]) for row in rows]
 
     def uids(self, task: str, split: str) -> list[str]:
         """The uid of each example, in the order of `table`; none for a task or split that is not there."""
         if not self.manifest.sizes(split).get(task):
             return []
-        return [str(uid) for uid in self.table(task, split).column("uid").to_pylist()]
+        return [str(uid) for uid in self.table(task, split, ["uid"]).column("uid").to_pylist()]
 
     def refused(self) -> list[Refused]:
         """The first quarantined row for each reason."""
         entry = next((entry for entry in self.manifest.files if entry.path == QUARANTINE), None)
         if entry is None:
             return []
-        with self._fetch(entry).open(encoding="utf-8", errors="surrogateescape") as file:
-            rows = (json.loads(line) for line in file)
+        with self._opened(entry) as file:
+            rows = (json.loads(line) for line in io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape"))
             return firsts(Refused(*(str(row.get(key, "")) for key in Refused.__dataclass_fields__)) for row in rows)
-
-    def paths(self, task: str, split: str) -> list[Path]:
-        """Local, verified files of a task's split, in order."""
-        self._check(task, split)
-        prefix = f"{task}-{split}-"
-        entries = [entry for entry in self.manifest.files if entry.path.startswith(prefix)]
-        if not entries:
-            short = self.manifest.fingerprint[:12]
-            raise DamageError(f"the manifest of data set {short} lists no file of {task} {split}", hint=_AGAIN)
-        return [self._fetch(entry) for entry in sorted(entries, key=lambda entry: _number(entry.path))]
 
     def _check(self, task: str, split: str) -> None:
         counts = self.manifest.counts
@@ -87,23 +99,16 @@ class Dataset:
             hint = f"it has {', '.join(have)}; data: {{holdout: {{{split}: 0.1}}}} makes it out of a tenth of train"
             raise NotFoundError(f"data set {short} has no {split} examples of {task}", field="split", hint=hint)
 
-    def _fetch(self, entry: FileEntry) -> Path:
-        path = self.cache / "datasets" / self.manifest.fingerprint / entry.path
-        if path.is_file() and sha256_file(path) == entry.sha256:
-            return path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.store.get_file(f"{layout.dataset_prefix(self.manifest.fingerprint)}/{entry.path}", path)
-        if sha256_file(path) != entry.sha256:
-            path.unlink()
-            raise DamageError(
-                f"{entry.path} of data set {self.manifest.fingerprint[:12]} is not what was written",
-                hint=_AGAIN,
-            )
-        return path
+    def _opened(self, entry: FileEntry) -> AbstractContextManager[io.BufferedReader]:
+        key = f"{layout.dataset_prefix(self.manifest.fingerprint)}/{entry.path}"
+        return local_file(self.store, key, entry=entry, cache=self.cache, room=self.room)
 
 
-def open_dataset(store: ObjectStore, fingerprint: str, cache: Path) -> Dataset:
-    """The data set of this fingerprint. NotFoundError if the store has none, DamageError if its manifest is none."""
+def open_dataset(store: ObjectStore, fingerprint: str, cache: Path, *, room: int | None = None) -> Dataset:
+    """The data set of this fingerprint. room: bytes for its files on this machine; None: as the settings say.
+
+    Errors: NotFoundError if the store has none, DamageError if its manifest is none.
+    """
     if not fingerprint.isalnum():
         raise InputError(f"not a fingerprint: {fingerprint!r}", hint="64 hex digits, as `mtl prepare` prints them")
     manifest = find_manifest(store, fingerprint)
@@ -113,7 +118,7 @@ def open_dataset(store: ObjectStore, fingerprint: str, cache: Path) -> Dataset:
         raise NotFoundError(
             f"no data set {fingerprint[:12]} in {store.uri}", field="dataset", hint=f"{hint}; {searched(store)}"
         )
-    return Dataset(manifest, store, cache)
+    return Dataset(manifest, store, cache, dataset_cache_bytes() if room is None else room)
 
 
 def resolve_fingerprint(store: ObjectStore, beginning: str) -> str:

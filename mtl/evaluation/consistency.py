@@ -49,12 +49,19 @@ class Checks:
 
     def ask(self, predict: Predictor, texts: Sequence[str], *, max_new_tokens: int) -> Asked:
         """What a model asks about its own `texts`, one for each example; each distinct text is asked about once."""
+        prompts = self.prompts(texts)
+        return self.asked(prompts, predict(list(prompts.values()), max_new_tokens=max_new_tokens))
+
+    def prompts(self, texts: Sequence[str]) -> dict[Claim, str]:
+        """The inputs by which a model is made to ask about its `texts`."""
         wanted = dict.fromkeys(filter(None, (self._claim(place, texts[place]) for place in self.places)))
-        prompts = {claim: found for claim in wanted if (found := self._prompt(claim[1])) is not None}
-        answers = predict(list(prompts.values()), max_new_tokens=max_new_tokens)
+        return {claim: found for claim in wanted if (found := self._prompt(claim[1])) is not None}
+
+    def asked(self, prompts: Mapping[Claim, str], answers: Sequence[str]) -> Asked:
+        """The questions in the answers to `prompts`, one for each."""
         return {
-            claim: self._questions(asked, answer)
-            for (claim, asked), answer in zip(prompts.items(), answers, strict=True)
+            claim: self._questions(inputs, answer)
+            for (claim, inputs), answer in zip(prompts.items(), answers, strict=True)
         }
 
     def _claim(self, place: int, text: str) -> Claim | None:

@@ -24,6 +24,12 @@ def most_of(*, batch_tokens: int, max_input_tokens: int) -> int:
     return max(LEAST, batch_tokens // max_input_tokens)
 
 
+def calls_of(inputs: Sequence[str], *, most: int) -> list[list[str]]:
+    """The distinct inputs of each group, in their order."""
+    distinct = list(dict.fromkeys(inputs))
+    return [[distinct[index] for index in group] for group in groups_of(distinct, most=most)]
+
+
 def groups_of(texts: Sequence[str], *, most: int) -> list[list[int]]:
     """Indices of distinct texts by group; groups with the longest texts first, so that memory runs out at once or
     never, and the longest texts of a group first. Neither depends on the order of the texts.

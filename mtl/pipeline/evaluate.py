@@ -26,6 +26,7 @@ from mtl.pipeline.rotation import rotation_week
 from mtl.registry.code_version import code_version
 from mtl.release.refs import check_model_folder
 from mtl.seal import seal, unseal
+from mtl.serving.folder import travelling_files
 from mtl.store.base import ObjectStore
 from mtl.tasks.table import get_task
 from mtl.training.result import TrainedModel
@@ -99,6 +100,8 @@ def measure(
     from mtl.evaluation.kept_reader import open_reader  # torch takes seconds to import
     from mtl.evaluation.run import Reading
     from mtl.evaluation.run import measure as measure_models
+    from mtl.evaluation.writing import write_all
+    from mtl.evaluation.writing_on_ray import write_all as write_all_on_ray
 
     data = open_dataset(workspace.store, dataset, workspace.cache)
     chosen = config.evaluate
@@ -129,5 +132,6 @@ def measure(
         confidence=config.gate.confidence,
         reading=None if chosen.reader == "none" else Reading(load, chosen.reader_examples),
         store=workspace.store,
+        write=partial(write_all_on_ray, files=travelling_files) if config.run.engine == "ray" else write_all,
     )
     return replace(report, settings={**report.settings, "judged_by": judged_by(config, week)})

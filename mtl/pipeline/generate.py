@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import islice
@@ -18,7 +18,7 @@ from mtl.decoding import GREEDY, Decoding
 from mtl.errors import InputError
 from mtl.fingerprint import sha256_file, sha256_json
 from mtl.release.refs import check_model_folder, resolve_ref
-from mtl.serving.batch import answer_rows, read_rows
+from mtl.serving.batch import Row, answer_rows, read_rows
 from mtl.serving.generate import Generator, load_generator
 from mtl.store.files import written_aside
 from mtl.workspace import Workspace
@@ -113,39 +113,53 @@ def run_shard(job: BatchJob, number: int, destination: Path) -> Part:
 
     Errors: InputError if the part there is of another job, or the request is wrong.
     """
-    path = destination / f"part-{number:05}.parquet"
-    kept = _kept(path, job.id)
-    if kept is None:
+    part = find_part(job, number, destination)
+    if part is None:
         first = number * job.shard_rows
         rows = list(islice(read_rows(Path(job.source)), first, first + job.shard_rows))
-        answers = answer_rows(
-            _generator(job.folder),
-            rows,
-            job.task,
-            request=job.request,
-            truncate=job.truncate,
-            decoding=job.decoding,
-        )
-        schema = SCHEMA.append(MISSING) if job.decoding.candidates > 1 else SCHEMA
-        kept = pa.Table.from_pylist([_columns(answer) for answer in answers], schema=schema)
-        kept = kept.replace_schema_metadata({_JOB: job.id.encode()})
-        with written_aside(path) as out:
-            pq.write_table(kept, out, compression="zstd")
-    progress.report("generate", number + 1, job.shards, path.name)
-    return Part(str(path), rows=kept.num_rows, refused=kept.num_rows - kept["error"].null_count)
+        part = write_part(job, number, destination, answer_shard(job, _generator(job.folder), rows))
+    progress.report("generate", number + 1, job.shards, Path(part.path).name)
+    return part
 
 
-def _kept(path: Path, job: str) -> pa.Table | None:
+def answer_shard(job: BatchJob, generator: Generator, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """One document for each row; see `mtl.serving.batch.answer_rows`."""
+    asked: Any = {"request": job.request, "truncate": job.truncate, "decoding": job.decoding}
+    return answer_rows(generator, rows, job.task, **asked)
+
+
+def write_part(job: BatchJob, number: int, destination: Path, answers: Sequence[Mapping[str, Any]]) -> Part:
+    """The part of shard `number`, whole or not at all."""
+    schema = SCHEMA.append(MISSING) if job.decoding.candidates > 1 else SCHEMA
+    table = pa.Table.from_pylist([_columns(answer) for answer in answers], schema=schema)
+    table = table.replace_schema_metadata({_JOB: job.id.encode()})
+    path = _path(number, destination)
+    with written_aside(path) as out:
+        pq.write_table(table, out, compression="zstd")
+    return _part(path, table)
+
+
+def find_part(job: BatchJob, number: int, destination: Path) -> Part | None:
+    """The part of shard `number`, if it was written before. Errors: InputError if it is one of another job."""
+    path = _path(number, destination)
     if not path.exists():
         return None
     table = pq.read_table(path)
-    if (table.schema.metadata or {}).get(_JOB) != job.encode():
+    if (table.schema.metadata or {}).get(_JOB) != job.id.encode():
         raise InputError(
             f"{path} is a part of another job (other texts, task, request or model)",
             field="destination",
             hint="give an empty folder",
         )
-    return table
+    return _part(path, table)
+
+
+def _path(number: int, destination: Path) -> Path:
+    return destination / f"part-{number:05}.parquet"
+
+
+def _part(path: Path, table: pa.Table) -> Part:
+    return Part(str(path), rows=table.num_rows, refused=table.num_rows - table["error"].null_count)
 
 
 def _columns(answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from mtl.errors import DamageError, MtlError, NotFoundError
 from mtl.fingerprint import sha256_json
 from mtl.model.base import base_sha256, resolve_base
 from mtl.pipeline.records import Evaluation, Outcome, PromotionResult, RegisteredVersion
-from mtl.settings import trainer_nodes, trainer_processes
 from mtl.store.documents import copy_key, put_document, read_document
 from mtl.training.parent import Parent
 from mtl.training.result import TrainedModel, read_result
@@ -25,15 +24,18 @@ _KEYS = {"evaluate", "decision", "version", "release", "champion"}
 
 
 def run_identity(config: RetrainConfig, dataset: str, parent: Parent | None = None) -> RunIdentity:
-    """The identity that the trainer gives to a run here. parent: the version whose adapter it starts from."""
+    """The identity of a run that is started here, as its trainer has it. parent: whose adapter it starts from."""
     from mtl.model.precision import device_kind  # torch takes seconds to import
-    from mtl.training.plan import identity_fields
+    from mtl.training.plan import identity_fields, pinned, world_size
 
-    nodes = trainer_nodes()
-    base = base_sha256(resolve_base(config.model.base, config.model.revision))
-    processes = trainer_processes() * (nodes.count if nodes else 1)
+    on_cluster = "cuda" if config.run.gpu else "cpu"
     fields = identity_fields(
-        config, dataset=dataset, base_sha256=base, device=device_kind(), world_size=processes, parent=parent
+        pinned(config),
+        dataset=dataset,
+        base_sha256=base_sha256(resolve_base(config.model.base, config.model.revision)),
+        device=on_cluster if config.run.engine == "ray" else device_kind(),
+        world_size=world_size(config),
+        parent=parent,
     )
     return RunIdentity.of(config.name, fields)
 

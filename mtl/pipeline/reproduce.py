@@ -29,7 +29,7 @@ from mtl.release.layout import ReleaseManifest
 from mtl.release.provenance import Provenance, public, read_provenance
 from mtl.release.pull import find_release, pull
 from mtl.serving.folder import BASE
-from mtl.settings import load_settings, trainer_nodes, trainer_processes
+from mtl.settings import load_settings, trainer_processes
 from mtl.store.scratch import scratch
 from mtl.training.launch import launch_training
 from mtl.training.packages import installed_versions
@@ -70,12 +70,6 @@ def reproduce(
     for the version that it started from, if that is;
     ConfigError for a configuration that this version of mtl does not take; those of the training.
     """
-    if trainer_nodes() is not None:
-        raise InputError(
-            "a version is trained again on one machine",
-            field="MTL_TRAINER_NODES",
-            hint="unset MTL_TRAINER_NODES; MTL_TRAINER_PROCESSES sets the number of processes",
-        )
     began, manifest = time.monotonic(), find_release(workspace.store, ref, model=model)
     run, values = read_provenance(workspace.store, manifest)
     config = _pinned(_config(workspace, manifest, run, values), run, threads)

@@ -44,6 +44,14 @@ def model_files(folder: Path, base: Path | None) -> dict[str, Path]:
     return found
 
 
+def travelling_files(model: Path) -> dict[str, Path]:
+    """Name -> file of everything that another machine needs of a model, its base included if that has no Hub name.
+
+    Errors: as of `model_files` and `bundled_base`.
+    """
+    return model_files(model, bundled_base(model))
+
+
 def bundled_base(model: Path) -> Path | None:
     """The folder of a base that has no Hub name and so must travel with its `model`; None for a pinned Hub name.
 

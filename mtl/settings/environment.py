@@ -45,17 +45,15 @@ def set_variables(values: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """Which of the processes of one training this is, as torchrun says; the only one without it."""
+    """Which of the processes of one training this is, as whoever started it says; the only one if nothing is said."""
 
     rank: int
-    local_rank: int
     world_size: int
 
 
 def launched_rank() -> Rank:
-    """From `RANK`, `LOCAL_RANK` and `WORLD_SIZE`."""
-    env = os.environ
-    return Rank(int(env.get("RANK", "0")), int(env.get("LOCAL_RANK", "0")), int(env.get("WORLD_SIZE", "1")))
+    """From `RANK` and `WORLD_SIZE`."""
+    return Rank(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
 
 def state_folder(environ: Mapping[str, str] | None = None) -> Path:

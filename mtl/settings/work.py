@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,6 +91,22 @@ class StoreSettings(Variables):
         gt=0,
         allow_inf_nan=False,
     )
+    dataset_cache_mb: int = variable(
+        "MTL_DATASET_CACHE_MB",
+        meaning="megabytes of prepared data that are kept on this machine: files in $MTL_HOME/cache/datasets, and as "
+        "much again of token ids in the memory of each trainer; what is over it is read from the object store as it "
+        "is needed",
+        expected="no number of megabytes",
+        hint="megabytes of prepared data that this machine keeps, e.g. 4096; 0 keeps nothing",
+        default=4096,
+        ge=0,
+    )
+
+
+def dataset_cache_bytes(environ: Mapping[str, str] | None = None) -> int:
+    """Bytes of prepared data that are kept on this machine's disk, and in the memory of each trainer. Errors:
+    InputError."""
+    return StoreSettings.read(environ).dataset_cache_mb * 1_000_000
 
 
 def store_patience(environ: Mapping[str, str] | None = None) -> float:
@@ -100,22 +114,8 @@ def store_patience(environ: Mapping[str, str] | None = None) -> float:
     return StoreSettings.read(environ).patience
 
 
-@dataclass(frozen=True, slots=True)
-class TrainerNodes:
-    """Machines of one training: how many, which of them this is, and where the first one listens.
-
-    group: what they call their training among others in the same object store.
-    """
-
-    count: int
-    host: str
-    port: int
-    index: int
-    group: str
-
-
 class TrainerSettings(Variables):
-    """How one training is spread over processes and machines."""
+    """How one training is spread over the processes of this machine."""
 
     processes: int = variable(
         "MTL_TRAINER_PROCESSES",
@@ -125,55 +125,16 @@ class TrainerSettings(Variables):
         default=1,
         ge=1,
     )
-    machines: str | None = variable(
-        "MTL_TRAINER_NODES",
-        meaning="machines of one training: COUNT@HOST:PORT of node 0; default: this machine alone",
-        default=None,
-    )
-    index: str = variable(
-        *("MTL_TRAINER_NODE", "JOB_COMPLETION_INDEX"),
-        meaning="which of them this is, from 0; default: the index of the Kubernetes job",
-        default_factory=lambda: "0",
-    )
-    group: str = variable(
-        "MTL_TRAINER_GROUP",
-        meaning="what the machines call their training, where several go on at once",
-        default="default",
-    )
     device: str = variable(
         "MTL_DEVICE",
         meaning="name of the device that this machine trains on: one training at a time for a name",
         default="local",
     )
 
-    def faults(self) -> Iterator[InputError]:
-        try:
-            self.nodes()
-        except InputError as error:
-            yield error
-
-    def nodes(self) -> TrainerNodes | None:
-        """The machines; None for a training on this machine alone. Errors: InputError."""
-        if self.machines is None:
-            return None
-        found = re.fullmatch(r"([1-9]\d{0,2})@([A-Za-z0-9.-]+):(\d{1,5})", self.machines)
-        if found is None or not self.index.isdecimal() or int(self.index) >= int(found[1]):
-            raise InputError(
-                f"MTL_TRAINER_NODES is {self.machines!r}, this node is number {self.index!r}",
-                field="MTL_TRAINER_NODES",
-                hint="COUNT@HOST:PORT, HOST being node 0; MTL_TRAINER_NODE is below COUNT",
-            )
-        return TrainerNodes(int(found[1]), found[2], int(found[3]), int(self.index), self.group)
-
 
 def trainer_processes(environ: Mapping[str, str] | None = None) -> int:
     """Processes of one training on this machine. Errors: InputError."""
     return TrainerSettings.read(environ).processes
-
-
-def trainer_nodes(environ: Mapping[str, str] | None = None) -> TrainerNodes | None:
-    """Machines of one training; None for this machine alone. Errors: InputError."""
-    return TrainerSettings.read(environ).nodes()
 
 
 def device_limit(environ: Mapping[str, str] | None = None) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mtl.parent import when_gone
 from mtl.settings.environment import set_defaults
-from mtl.training.ending import cause_of, exit_code, translate
+from mtl.training.ending import error_event
 from mtl.training.events import EventLog, EventWriter
 from mtl.training.plan import TrainPlan
 from mtl.training.ranks import end, end_with_launcher, is_leader, leave
@@ -46,13 +46,11 @@ def main(plan_file: str, command: int | None = None) -> int:
         return 0
     except Exception as caught:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises for a dead loader, in whatever runs
-        cause, error = cause_of(caught), translate(caught)
-        if cause == "crash":
+        words = error_event(caught)
+        if words["cause"] == "crash":
             traceback.print_exc()
-        code = exit_code(error, cause)
-        said = {"kind": error.kind, "message": error.message, "field": error.field, "hint": error.hint}
-        events.emit("error", exit_code=code, cause=cause, **said)
-        return code
+        events.emit("error", **words)
+        return int(words["exit_code"])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ def rank_batches(
     """All batches of a run on one rank. known: as for `build_trainer`."""
     train, mixture, seed = config.train, config.data.mixture, config.seed
 
-    def ordered(epoch: int) -> list[int]:
+    def ordered(epoch: int) -> array[int]:
         if known is None:
             return split.ordered(mixture, seed=seed, epoch=epoch)
         return replayed_order(split, mixture, known=known, replay_share=train.replay_share, seed=seed, epoch=epoch)

@@ -50,10 +50,10 @@ KINDS: dict[str, type[MtlError]] = {
     )
 }
 _CODES = {"transient": 69, "crash": 70, "out_of_memory": 71, "disk_full": 73, "loader_died": 74, "peer_lost": 76}
-_AGAIN = "run the same command again: it goes on from the last checkpoint"
+AGAIN = "run the same command again: it goes on from the last checkpoint"
 _PLANTED = "find out who wrote to the store; mtl checkpoints prune --run RUN --yes removes the run, which starts again"
-_MEMORY = f"lower train.max_tokens_per_batch or give it more memory; then {_AGAIN}"
-_SPACE = f"free space, then {_AGAIN}"
+_MEMORY = f"lower train.max_tokens_per_batch or give it more memory; then {AGAIN}"
+_SPACE = f"free space, then {AGAIN}"
 _NO_SPACE = ("No space left on device", "Disk quota exceeded", "the disk is full", "the disk quota is used up")
 _LOADER = "torch/utils/data/dataloader.py"
 _NO_MEMORY = ("can't allocate memory", "CUDA out of memory", "not enough memory", "Cannot allocate memory")
@@ -87,9 +87,9 @@ def translate(error: Exception) -> MtlError:
         case "out_of_memory":
             return TransientError(f"out of memory: {message}", hint=_MEMORY)
         case "loader_died":
-            return TransientError(message, hint=_AGAIN)
+            return TransientError(message, hint=AGAIN)
         case "peer_lost":
-            return TransientError(f"another process of this training is gone: {message}", hint=_AGAIN)
+            return TransientError(f"another process of this training is gone: {message}", hint=AGAIN)
         case "damage":
             return DamageError(
                 "a file of the checkpoint holds what training never writes and loading would run", hint=_PLANTED
@@ -100,6 +100,13 @@ def translate(error: Exception) -> MtlError:
 def exit_code(error: MtlError, cause: str) -> int:
     """The exit code of the process: that of the error where it says more than 1, else that of the cause."""
     return _CODES.get(cause, error.exit_code) if error.exit_code == 1 else error.exit_code
+
+
+def error_event(error: Exception) -> dict[str, Any]:
+    """What an event says of the exception that ended a trainer."""
+    cause, known = cause_of(error), translate(error)
+    said = {"kind": known.kind, "message": known.message, "field": known.field, "hint": known.hint}
+    return {"exit_code": exit_code(known, cause), "cause": cause, **said}
 
 
 def the_better(first: Mapping[str, Any], second: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -129,7 +136,7 @@ def ending_of(code: int, last: Mapping[str, Any], tail: str) -> dict[str, Any]:
         return {"exit_code": last["exit_code"], "signal": None, **words}
     if number == signal.SIGTERM:  # before its own handler was there
         words = {"cause": "preempted", "kind": "preempted", "message": "stopped on request; the last commit counts"}
-        return {"exit_code": code, "signal": "SIGTERM", **words, "field": None, "hint": _AGAIN}
+        return {"exit_code": code, "signal": "SIGTERM", **words, "field": None, "hint": AGAIN}
     message = f"the trainer ended with exit code {code} and said nothing\n{tail}".strip()
     words = {"cause": "crash", "kind": "permanent", "message": message}
     return {"exit_code": code, "signal": None, **words, "field": None, "hint": None}
@@ -145,7 +152,7 @@ def _killed(number: int) -> dict[str, Any]:
     name = signal.Signals(number).name
     memory = "; SIGKILL without a cause is often the kernel's answer to too little memory" if number == 9 else ""
     words = {"cause": "killed", "kind": "transient", "message": f"the trainer was killed by {name}"}
-    return {"exit_code": -number, "signal": name, **words, "field": None, "hint": _AGAIN + memory}
+    return {"exit_code": -number, "signal": name, **words, "field": None, "hint": AGAIN + memory}
 
 
 def error_of(words: Mapping[str, Any]) -> MtlError:

@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import subprocess
 import sys
-import threading
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
-from typing import IO, Any
+from typing import Any
 
 from mtl import layout
 from mtl.config.retrain import RetrainConfig
-from mtl.errors import MtlError, TransientError
+from mtl.errors import MtlError
 from mtl.fingerprint import canonical_json
-from mtl.settings import Settings, TrainerNodes, trainer_nodes, trainer_processes
+from mtl.settings import Settings, trainer_processes
 from mtl.store.files import written_aside
-from mtl.store.open import open_store
 from mtl.store.scratch import scratch
 from mtl.training.ending import ending_of, error_of, the_better
 from mtl.training.events import parse_event
-from mtl.training.node import announced, torchrun
+from mtl.training.on_ray import follow_on_ray
 from mtl.training.parent import Parent
-from mtl.training.plan import TrainPlan
+from mtl.training.plan import TrainPlan, pinned
+from mtl.training.process import ask_to_stop, last_lines, on_sigterm, started, stop
 from mtl.training.result import TrainedModel
 
 Event = Mapping[str, Any]
-_GRACE = 25.0  # seconds for a stop request; Prefect kills after 30
 
 
 def launch_training(
@@ -45,7 +38,8 @@ def launch_training(
     resume: str | None = None,
     parent: Parent | None = None,
 ) -> TrainedModel:
-    """Train in a process of its own, so that a crash, an out-of-memory kill or a GPU fault ends only that process.
+    """Train in processes of their own, so that a crash, an out-of-memory kill or a GPU fault ends only these: here, or
+    on the machines of a Ray cluster (`run.engine`).
 
     on_event gets every event as it comes. resume: identity of the run that must be gone on from. parent: the version
     whose adapter is started from. How it ended is kept in `last-words/NAME.json` below MTL_HOME. A killed process is a
@@ -53,7 +47,7 @@ def launch_training(
     """
     with scratch(layout.home_training(settings.home)) as work:
         plan = TrainPlan(
-            config=config.model_dump(mode="json", by_alias=True),
+            config=pinned(config).model_dump(mode="json", by_alias=True),
             dataset=dataset,
             store=settings.store,
             cache=str(settings.cache),
@@ -62,11 +56,8 @@ def launch_training(
             resume=resume,
             parent=parent.to_dict() if parent else None,
         )
-        plan.save(work / "plan.json")
-        nodes = trainer_nodes()
-        others = announced(open_store(settings.store), nodes, plan) if nodes is not None else contextlib.nullcontext()
-        with others:
-            code, last, tail = _follow(work, on_event)
+        follow = follow_on_ray if config.run.engine == "ray" else _follow_here
+        code, last, tail = follow(plan, on_event)
     if code == 0 and last.get("event") == "done":
         result = TrainedModel.from_json(last, "the trainer's last event")
         _keep(settings, config.name, {"exit_code": 0, "cause": "done", "identity": result.identity})
@@ -88,14 +79,15 @@ def _keep(settings: Settings, name: str, words: Mapping[str, Any]) -> None:
         file.write(canonical_json(document))
 
 
-def _follow(work: Path, on_event: Callable[[Event], None]) -> tuple[int, Event, str]:
-    """(exit code, the event that says most of the end, end of standard error) of the trainer."""
-    command = _command(work / "plan.json", trainer_processes(), trainer_nodes())
+def _follow_here(plan: TrainPlan, on_event: Callable[[Event], None]) -> tuple[int, Event, str]:
+    """(exit code, the event that says most of the end, end of standard error) of the trainer on this machine."""
+    work = Path(plan.work)
+    plan.save(work / "plan.json")
     with (work / "stderr.log").open("w+", encoding="utf-8", errors="replace") as errors:
-        process = _started(command, errors)
+        process = started(_command(work / "plan.json", trainer_processes()), errors)
         last: Event = {}
         try:
-            with _passing_on_sigterm(process):
+            with on_sigterm(lambda: ask_to_stop(process)):
                 assert process.stdout is not None
                 for line in process.stdout:
                     event = parse_event(line)
@@ -104,73 +96,15 @@ def _follow(work: Path, on_event: Callable[[Event], None]) -> tuple[int, Event, 
                         on_event(event)
                 code = process.wait()
         except BaseException:
-            _stop(process)
+            stop(process)
             raise
-        errors.seek(0)
-        return code, last, "".join(deque(errors, maxlen=15)).strip()
+        return code, last, last_lines(errors)
 
 
-def _started(command: list[str], errors: IO[str]) -> subprocess.Popen[str]:
-    """In a session of its own: Ctrl-C reaches only this process, which then asks the trainer to stop and save."""
-    try:
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True)
-    except OSError as error:  # no memory, no room for a process, an interpreter that is just being replaced
-        raise TransientError(
-            f"the trainer could not be started: {error}",
-            hint="run the same command again; mtl doctor says what this machine lacks",
-        ) from None
-
-
-def _command(plan: Path, processes: int, nodes: TrainerNodes | None = None) -> list[str]:
-    """The trainer, or several of them that torchrun keeps together, here or on several machines."""
-    if nodes is not None:
-        return torchrun(nodes, plan)
+def _command(plan: Path, processes: int) -> list[str]:
+    """The trainer, or several of them that torchrun keeps together."""
     trainer = ["-m", "mtl.training", str(plan), str(os.getpid())]
     if processes == 1:
         return [sys.executable, *trainer]
     together = ["-m", "mtl.training.agent", "--standalone", f"--nproc-per-node={processes}"]
     return [sys.executable, *together, *trainer]
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    """Ask the trainer to save and end; kill it if it does not within the grace."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            _kill(process)
-            process.wait()
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-@contextmanager
-def _passing_on_sigterm(process: subprocess.Popen[str]) -> Iterator[None]:
-    """SIGTERM to this process stops the trainer, whose checkpoint and PreemptedError then end this one in order.
-
-    Only where nobody handles it yet: Prefect's engine raises in the step, and that stops the trainer as well.
-    """
-    mine = threading.current_thread() is threading.main_thread()
-    if not mine or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    timers: list[threading.Timer] = []
-
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        if process.poll() is None and not timers:
-            os.killpg(process.pid, signal.SIGTERM)
-            timers.append(threading.Timer(_GRACE, _kill, [process]))
-            timers[0].start()
-
-    signal.signal(signal.SIGTERM, pass_on)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        for timer in timers:
-            timer.cancel()

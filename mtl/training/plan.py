@@ -11,6 +11,7 @@ from typing import Any
 
 from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.fingerprint import canonical_json, sha256_sources
+from mtl.settings import trainer_processes
 from mtl.training.parent import Parent, as_trained, parent_fields, parse_parent
 
 # Rooms whose code decides what the weights become.
@@ -56,6 +57,18 @@ class TrainPlan:
 def thread_count(configured: int | None) -> int:
     """CPU threads of the trainer: as configured, else the cores this process may use."""
     return configured or len(os.sched_getaffinity(0))
+
+
+def pinned(config: RetrainConfig) -> RetrainConfig:
+    """With the number of threads said that a trainer on a cluster uses, whichever machine it comes to run on."""
+    if config.run.engine == "local" or config.train.threads:
+        return config
+    return config.model_copy(update={"train": config.train.model_copy(update={"threads": 1})})
+
+
+def world_size(config: RetrainConfig) -> int:
+    """Processes of a training that is started here."""
+    return config.run.trainers if config.run.engine == "ray" else trainer_processes()
 
 
 def identity_fields(

@@ -1,7 +1,7 @@
-"""Several processes of one training (torchrun): who leads, and how the others learn what it decided.
+"""Several processes of one training: who leads, and how the others learn what it decided.
 
 Rank 0 alone owns the run: it acquires, commits and finishes. What it decides the others are told; if it fails, torchrun
-ends them.
+or the Ray workers that started them (mtl.training.on_ray) end them.
 """
 
 from __future__ import annotations
@@ -31,13 +31,8 @@ def is_leader() -> bool:
     return rank() == 0
 
 
-def is_first_here() -> bool:
-    """Whether this process is the first one on its machine."""
-    return launched_rank().local_rank == 0
-
-
 def end_with_launcher() -> None:
-    """Have the kernel kill this rank when torchrun dies (Linux).
+    """Have the kernel kill this rank when torchrun or its Ray worker dies (Linux).
 
     torchrun gives each rank a session of its own: a signal to its group does not reach them, and killed with SIGKILL
     it leaves them training for nobody.

@@ -15,7 +15,7 @@ import logging
 import shutil
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,7 +73,7 @@ def run(plan: TrainPlan, events: EventWriter) -> TrainedModel | None:
     ranks.join(device_kind())
     begin: Start | Literal["done"] = ranks.told(_begin(plan, config, store, checkpoints) if ranks.is_leader() else None)
     if begin != "done":
-        _bring(begin, checkpoints)
+        begin = _bring(begin, checkpoints, work)
         result, losses = _train(
             config, data, ref, checkpoints, start=begin, warm=_warm(plan, store), events=events, stop=stop, work=work
         )
@@ -117,13 +117,15 @@ def _begin(
     return start_run(store, checkpoints, source, work / "restored")
 
 
-def _bring(start: Start, checkpoints: CheckpointStore) -> None:
-    """Have the leader's start on this machine too."""
-    if start.folder is not None and not start.folder.exists() and ranks.is_first_here():
-        restored = checkpoints.restore(start.folder)
+def _bring(start: Start, checkpoints: CheckpointStore, work: Path) -> Start:
+    """The leader's start in the folder of this process, which may be on another machine."""
+    folder = work / "restored" if start.folder else None
+    if folder is not None and not folder.exists():
+        restored = checkpoints.restore(folder)
         if restored is None or restored.commit.step != start.step:
             raise TransientError(f"rank {ranks.rank()} finds another commit than step {start.step}")
     ranks.gather(True)
+    return replace(start, folder=folder)
 
 
 def _is_done(checkpoints: CheckpointStore, store: ObjectStore, work: Path) -> bool:
@@ -206,6 +208,7 @@ def _train(
             trainer.train(resume_from_checkpoint=str(start.folder) if start.folder else None)
         uploads.wait()
     finally:
+        trainer.stop_reading()
         uploads.close()
     speeds = progress.speeds or speeds_before
     result = TrainedModel(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader
 from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments
 
 from mtl.model.adapter import save_adapter
@@ -17,8 +17,9 @@ from mtl.model.step import install
 from mtl.training import ranks
 from mtl.training.batches import RankBatches
 from mtl.training.compute import ComputeSettings
-from mtl.training.dataset import TokenisedSplit, collate
+from mtl.training.dataset import Item, TokenisedSplit, collate
 from mtl.training.loss_meter import LossMeter, check_finite
+from mtl.training.streaming import StreamedBatches
 
 
 class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not followed by mypy
@@ -42,6 +43,7 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
         super().__init__(model=model, args=args, train_dataset=split)
         self._split = split
         self.batches = batches
+        self._streamed: StreamedBatches | None = None
         self._embedding_learning_rate = embedding_learning_rate
         self.compute = compute
         # Now that the model is on its device: from here on its forward pass gives a loss for each row.
@@ -75,14 +77,26 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         # Not prepared by accelerate: RankBatches is already the share of this rank.
+        if self._split.whole is None:
+            # An item is a batch, so that a resume skips batches without reading them. The reading has its own thread.
+            self._streamed = StreamedBatches(self._split, self.batches)
+            numbers = BatchSampler(range(len(self.batches)), batch_size=1, drop_last=False)
+            return DataLoader(
+                self._streamed, batch_sampler=numbers, collate_fn=_collate_batch, pin_memory=self._on_gpu()
+            )
         return DataLoader(
-            self._split,
+            self._split.whole,
             batch_sampler=self.batches,
             collate_fn=collate,
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self._on_gpu(),
             multiprocessing_context="spawn" if self.args.dataloader_num_workers else None,
         )
+
+    def stop_reading(self) -> None:
+        """No more batches are needed."""
+        if self._streamed is not None:
+            self._streamed.close()
 
     def compute_loss(
         self,
@@ -161,6 +175,11 @@ class LoraTrainer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers is not 
                     (own.parent / f"rng_state_{rank}.pth").write_bytes(data)
                     if rank == 0:
                         (own.parent / "rng_state.pth").write_bytes(data)
+
+
+def _collate_batch(batches: list[list[Item]]) -> dict[str, torch.Tensor]:
+    """Of one batch."""
+    return collate(batches[0])
 
 
 def _by_row(model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:

@@ -140,4 +140,6 @@ def held_out_batches(
         drawn = np.random.default_rng(seed).permutation(len(own))[:per_task]
         chosen += sorted(int(first) + own[index] for index in drawn)
     batches = epoch_batches(chosen, split.sources, split.targets, max_tokens=max_tokens, seed=seed, epoch=0)
-    return [collate([split[i] for i in batch]) for number, batch in enumerate(batches) if number % world == rank]
+    own_batches = [batch for number, batch in enumerate(batches) if number % world == rank]
+    examples = split.read([index for batch in own_batches for index in batch])
+    return [collate([examples[index] for index in batch]) for batch in own_batches]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ def known_examples(now: Dataset, before: Dataset, tasks: Sequence[str]) -> np.nd
 
 def replayed_order(
     split: TokenisedSplit, rule: Any, *, known: np.ndarray, replay_share: float, seed: int, epoch: int
-) -> list[int]:
+) -> array[int]:
     """Example indices of one epoch. Within each task, `replay_share` of them are drawn from the known examples.
 
     The rates of the tasks are those of a full run, whatever is new in which of them. A task without new examples
@@ -46,4 +47,4 @@ def replayed_order(
             if share > 0:
                 parts[f"{task} {part}"], shares[f"{task} {part}"] = indices, of_tasks[task] * share
     drawn = order({name: len(its) for name, its in parts.items()}, shares, seed=seed, epoch=epoch, length=len(split))
-    return [int(parts[name][index]) for name, index in drawn]
+    return array("q", (int(parts[name][index]) for name, index in drawn))

@@ -16,10 +16,13 @@ import psutil
 
 from mtl.ports import hold
 
+_SLOW_START = {"RAY_raylet_start_wait_time_s": "180", "RAY_agent_register_timeout_ms": "180000"}
+"""On a machine with other work; Ray itself gives up after 30 seconds."""
 RAY = str(Path(sys.executable).parent / "ray")
 _HIDDEN = 'for folder in $HIDDEN; do mount -t tmpfs none "$folder"; done; exec "$@"'
 _UP = "will now block forever"
-_PATIENCE = 120.0
+_PATIENCE = 200.0
+_TRIES = 2
 
 
 @dataclass
@@ -95,15 +98,18 @@ class Nodes:
         command += [RAY, "start", "--block", f"--node-ip-address={address}", "--disable-usage-stats"]
         command += ["--object-store-memory=200000000", *_ports(address), *arguments]
         hidden = " ".join(map(str, (home, *self.hidden)))
-        environment = {**os.environ, **self.environment, "MTL_HOME": str(home), "HIDDEN": hidden}
+        environment = {**os.environ, **_SLOW_START, **self.environment, "MTL_HOME": str(home), "HIDDEN": hidden}
         environment.pop("RAY_ADDRESS", None)
-        with log.open("wb") as out:
-            process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
-        until = time.monotonic() + _PATIENCE
-        while _UP not in log.read_text(errors="replace"):
-            assert process.poll() is None and time.monotonic() < until, log.read_text(errors="replace")
-            time.sleep(0.1)
-        return Node(process, address, home, log)
+        for _ in range(_TRIES):
+            with log.open("wb") as out:
+                process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
+            node, until = Node(process, address, home, log), time.monotonic() + _PATIENCE
+            while process.poll() is None and time.monotonic() < until:
+                if _UP in log.read_text(errors="replace"):
+                    return node
+                time.sleep(0.1)
+            node.kill()  # what is left of it holds its ports
+        raise AssertionError(log.read_text(errors="replace"))
 
 
 def _ports(address: str) -> list[str]:

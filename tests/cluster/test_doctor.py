@@ -14,6 +14,7 @@ import pytest
 import mtl
 from mtl.cli.main import run
 from mtl.doctor import cluster
+from mtl.doctor.result import CheckResult
 from mtl.settings import load_settings
 from tests.cluster.nodes import Nodes, ray_nodes
 from tests.support.s3 import moto
@@ -97,6 +98,6 @@ def test_a_paused_node_is_named_and_the_others_are_reported(nodes: Nodes) -> Non
     assert [item for item in found if f"({nodes.workers[1].address}) has other versions" in item.detail]
 
 
-def _faults(store: str, **options: Any) -> list[cluster.CheckResult]:
+def _faults(store: str, **options: Any) -> list[CheckResult]:
     settings = load_settings({**os.environ, "MTL_STORE": store})
     return [item for item in cluster.cluster(settings, None, **options) if item.level == "fault"]

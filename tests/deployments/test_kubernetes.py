@@ -41,11 +41,10 @@ def pod(manifest: dict[str, Any]) -> dict[str, Any]:
     return dict(manifest["spec"]["template"]["spec"])
 
 
-@pytest.mark.parametrize("name", ["pool.json", "pool-nodes.json"])
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_job_is_one_that_kubernetes_takes(name: str, version: str) -> None:
+def test_the_job_is_one_that_kubernetes_takes(version: str) -> None:
     for given in ({}, {"gpus": 4, "trainer_processes": "4", "node_selector": {"gpu": "h100"}, "tolerations": []}):
-        kubernetes_validate.validate(render(name, **given), version, strict=True)
+        kubernetes_validate.validate(render("pool.json", **given), version, strict=True)
 
 
 def test_a_wrong_job_is_not_taken() -> None:
@@ -55,17 +54,15 @@ def test_a_wrong_job_is_not_taken() -> None:
         kubernetes_validate.validate(manifest, VERSIONS[-1], strict=True)
 
 
-@pytest.mark.parametrize("name", ["pool.json", "pool-nodes.json"])
-def test_every_variable_is_used_and_every_placeholder_is_a_variable(name: str) -> None:
-    found = template(name)
+def test_every_variable_is_used_and_every_placeholder_is_a_variable() -> None:
+    found = template("pool.json")
     used = {place.name for place in find_placeholders(json.dumps(found["job_configuration"]))}
     assert used == set(found["variables"]["properties"])
     assert all(schema.get("description") for schema in found["variables"]["properties"].values())
 
 
-@pytest.mark.parametrize("name", ["pool.json", "pool-nodes.json"])
-def test_it_runs_unprivileged_and_gets_secrets_by_reference_alone(name: str) -> None:
-    manifest = render(name)
+def test_it_runs_unprivileged_and_gets_secrets_by_reference_alone() -> None:
+    manifest = render("pool.json")
     spec, container = pod(manifest), pod(manifest)["containers"][0]
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["automountServiceAccountToken"] is False
@@ -77,9 +74,8 @@ def test_it_runs_unprivileged_and_gets_secrets_by_reference_alone(name: str) -> 
     assert written == {"/var/lib/mtl", "/tmp", "/dev/shm"}
 
 
-@pytest.mark.parametrize("name", ["pool.json", "pool-nodes.json"])
-def test_a_spot_node_that_is_taken_leaves_time_for_a_checkpoint_and_prefect_reschedules(name: str) -> None:
-    manifest = render(name)
+def test_a_spot_node_that_is_taken_leaves_time_for_a_checkpoint_and_prefect_reschedules() -> None:
+    manifest = render("pool.json")
     assert manifest["spec"]["backoffLimit"] == 0  # with it, Prefect's worker lets the run be rescheduled on SIGTERM
     assert pod(manifest)["restartPolicy"] == "Never"
     assert pod(manifest)["terminationGracePeriodSeconds"] >= 60
@@ -91,19 +87,6 @@ def test_a_gpu_is_asked_for_only_when_wanted() -> None:
     assert pod(render("pool.json"))["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 0
     limits = pod(render("pool.json", gpus=2))["containers"][0]["resources"]["limits"]
     assert limits["nvidia.com/gpu"] == 2
-
-
-def test_nodes_of_one_training_are_an_indexed_job_that_ends_with_its_leader() -> None:
-    manifest = render("pool-nodes.json", nodes=3)
-    assert manifest["spec"]["completionMode"] == "Indexed"
-    assert (manifest["spec"]["completions"], manifest["spec"]["parallelism"]) == (3, 3)
-    assert manifest["spec"]["successPolicy"] == {"rules": [{"succeededIndexes": "0"}]}
-    environment = {item["name"]: item.get("value") for item in pod(manifest)["containers"][0]["env"]}
-    service = next(item for item in objects() if item["kind"] == "Service")
-    assert environment["MTL_TRAINER_NODES"] == f"3@$(MTL_JOB)-0.{service['metadata']['name']}:29400"
-    assert pod(manifest)["subdomain"] == service["metadata"]["name"]
-    labels = manifest["spec"]["template"]["metadata"]["labels"]
-    assert service["spec"]["selector"].items() <= labels.items()
 
 
 def objects() -> list[dict[str, Any]]:

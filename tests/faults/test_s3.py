@@ -134,6 +134,24 @@ def test_row_25_s3_is_down_for_longer_than_the_budget(cloud: Cloud, plain: str) 
 
 
 @pytest.mark.slow
+def test_row_25_shards_that_are_read_while_training(cloud: Cloud, plain: str) -> None:
+    """Without room for the data set: the batches to come are read from S3, which fails for them alone."""
+    trainer = cloud.machine.start(Slow(STEP, 0.3), MTL_STORE_PATIENCE="2", MTL_DATASET_CACHE_MB="0")
+    trainer.until("commit", 2)
+    cloud.proxy.fail("unavailable", times=None, containing=b"/datasets/")
+    assert trainer.end() == 69
+    (error,) = trainer.of("error")
+    assert error["kind"] == "transient"
+    assert "-train-0.parquet" in error["message"]
+    assert "gave up after" in error["message"]
+    cloud.proxy.heal()
+    cloud.proxy.fail("cut_body", times=3, after=100, containing=b"/datasets/")
+    again = cloud.machine.train(MTL_DATASET_CACHE_MB="0")
+    assert again.result["resumed_from"] >= 2
+    assert again.adapter == plain
+
+
+@pytest.mark.slow
 def test_row_26_wrong_credentials_fail_at_once(cloud: Cloud, plain: str) -> None:
     """As expired ones do (tests/store/test_s3.py has every error code): told at once, and not tried again."""
     if cloud.kind != "radosgw":

@@ -23,3 +23,4 @@ def test_a_file_becomes_parts_and_running_again_finds_them(tmp_path: Path, monke
     times = [Path(part).stat().st_mtime_ns for part in first["parts"]]
     assert generate(str(source), str(out), model=str(model), shard_rows=2) == first
     assert [Path(part).stat().st_mtime_ns for part in first["parts"]] == times
+    assert generate(str(source), str(out), model=str(model), shard_rows=2, engine="ray") == first  # and asks no cluster

@@ -255,12 +255,6 @@ def test_whatever_is_not_as_recorded_is_named(
     assert f"differs: {field} (recorded {recorded}, found " in out.err
 
 
-def test_several_machines_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("MTL_TRAINER_NODES", "2@localhost:4321")
-    assert mtl(["reproduce", "v1"]) == 2
-    assert "a version is trained again on one machine\n  unset MTL_TRAINER_NODES" in capsys.readouterr().err
-
-
 def test_a_release_of_an_earlier_version_says_what_it_lacks(
     released: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

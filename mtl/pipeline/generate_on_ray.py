@@ -1,0 +1,71 @@
+"""The shards of a batch generation, answered by the workers of a Ray cluster and written here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mtl import progress
+from mtl.cluster import connected
+from mtl.cluster.actors import Answer, workers
+from mtl.cluster.folders import SentFolder, receive, send
+from mtl.pipeline.generate import BatchJob, Part, answer_shard, find_part, write_part
+from mtl.release.refs import check_model_folder
+from mtl.serving.batch import Row, read_rows
+from mtl.serving.folder import travelling_files
+from mtl.serving.generate import load_generator
+
+
+def run_shards(job: BatchJob, destination: Path) -> list[Part]:
+    """The parts of all shards. One that is there is found again; the others are the same as `run_shard` writes.
+
+    Errors: those of `run_shard`; TransientError where the cluster is gone, and then what is written stays.
+    """
+    import torch
+
+    found = {number: find_part(job, number, destination) for number in range(job.shards)}
+    parts = {number: part for number, part in found.items() if part is not None}
+    missing = [number for number in range(job.shards) if number not in parts]
+    progress.report("generate", len(parts), job.shards)
+    if missing:
+        folder, threads = check_model_folder(Path(job.folder)), torch.get_num_threads()
+        with connected() as ray:
+            make = _Make(job, send(ray, travelling_files(folder)), threads)
+            with workers(make, most=len(missing), cpus=threads) as pool:
+                for _, place, answers in pool.answers({"shards": _shards(job, missing)}):
+                    number = missing[place]
+                    parts[number] = write_part(job, number, destination, answers)
+                    progress.report("generate", len(parts), job.shards, Path(parts[number].path).name)
+    return [parts[number] for number in range(job.shards)]
+
+
+def _shards(job: BatchJob, numbers: Collection[int]) -> Iterator[list[Row]]:
+    """The rows of those shards, one shard in memory at a time."""
+    rows, wanted = read_rows(Path(job.source)), set(numbers)
+    for number in range(job.shards):
+        shard = list(islice(rows, job.shard_rows))
+        if number in wanted:
+            yield shard
+
+
+@dataclass(frozen=True, slots=True)
+class _Make:
+    """Loads the model on a worker. threads: those of one process here, because CTranslate2 batches by them."""
+
+    job: BatchJob
+    model: SentFolder
+    threads: int
+
+    def __call__(self) -> Answer:
+        import torch
+
+        torch.set_num_threads(self.threads)
+        generator = load_generator(receive(self.model), engine="auto")
+
+        def answer(rows: list[Row]) -> list[dict[str, Any]]:
+            return answer_shard(self.job, generator, rows)
+
+        return answer

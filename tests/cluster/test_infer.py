@@ -1,0 +1,214 @@
+"""Generation and evaluation on two nodes that share nothing: what one process gives, whatever happens to a node."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+import pytest
+import torch
+
+from mtl.config.retrain import RetrainConfig, parse_config
+from mtl.config.run import RunConfig
+from mtl.evaluation.report import BEST, CANDIDATE, CHAMPION, EvalReport
+from mtl.layout import PREDICTIONS
+from mtl.pipeline import generate_on_ray
+from mtl.pipeline.evaluate import measure
+from mtl.pipeline.generate import BatchJob, plan, run_shard
+from mtl.pipeline.prepare import prepare
+from mtl.progress import ProgressEvent, subscribe
+from mtl.store.base import ObjectStore
+from mtl.store.open import open_store
+from mtl.store.s3 import make_client
+from mtl.task import BadRequest
+from mtl.workspace import Workspace, open_workspace
+from tests.cluster.nodes import Nodes
+from tests.support.bases import save_base
+from tests.support.retrains import small_values
+from tests.support.s3 import moto
+from tests.support.trained import trained_model
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """URI of a store in the environment of this process, and so of the nodes."""
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    with moto() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in {**environment, "MTL_STORE": f"s3://{bucket}/prefix"}.items():
+            patch.setenv(name, value)
+        make_client().create_bucket(Bucket=bucket)
+        yield f"s3://{bucket}/prefix"
+
+
+@dataclass
+class Cluster:
+    """driver: a folder that no node sees."""
+
+    nodes: Nodes
+    driver: Path
+    store: ObjectStore
+
+
+@pytest.fixture(scope="module")
+def cluster(s3: str, nodes: Nodes) -> Iterator[Cluster]:
+    driver = nodes.folder / "driver"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MTL_HOME", str(driver / "home"))
+        yield Cluster(nodes, driver, open_store(s3))
+
+
+@pytest.fixture(scope="module")
+def job(cluster: Cluster) -> BatchJob:
+    """Ten shards, with rows that are refused."""
+    texts = [f"Boat {n} came." if n % 7 else n for n in range(30)]
+    source = cluster.driver / "texts.jsonl"
+    source.write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    return job_of(source, trained_model(cluster.driver / "model"))
+
+
+def job_of(source: Path, model: Path, **request: Any) -> BatchJob:
+    asked: dict[str, Any] = {"task": "mcq" if request else "summarize", "request": request, "model": "none"}
+    return plan(open_workspace(), source, ref=str(model), shard_rows=3, truncate=True, **asked)
+
+
+@pytest.fixture(scope="module")
+def parts(job: BatchJob, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What one process writes."""
+    folder = tmp_path_factory.mktemp("parts")
+    for number in range(job.shards):
+        run_shard(job, number, folder)
+    return files(folder)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@contextmanager
+def when(done: int, do: Callable[[], object]) -> Iterator[list[ProgressEvent]]:
+    """Do something as soon as so much is done; the events."""
+    seen: list[ProgressEvent] = []
+
+    def look(event: ProgressEvent) -> None:
+        before = seen[-1].done if seen else -1
+        seen.append(event)
+        if before < done <= event.done:
+            do()
+
+    with subscribe(look):
+        yield seen
+
+
+def test_finished_shards_are_found_again_and_a_paused_node_is_waited_for(
+    cluster: Cluster, job: BatchJob, parts: dict[str, bytes], tmp_path: Path
+) -> None:
+    finished = run_shard(job, 4, tmp_path)
+    written = Path(finished.path).stat().st_mtime_ns
+    node = cluster.nodes.workers[0]
+
+    def pause() -> None:
+        node.pause()
+        Timer(3.0, node.go_on).start()
+
+    with when(3, pause) as seen:
+        found = generate_on_ray.run_shards(job, tmp_path)
+    assert files(tmp_path) == parts
+    assert [Path(part.path).name for part in found] == sorted(parts)
+    assert sum(part.refused for part in found) == 5
+    assert [event.done for event in seen] == list(range(1, job.shards + 1))
+    assert Path(finished.path).stat().st_mtime_ns == written
+
+
+def test_what_is_wrong_with_a_request_is_said_as_by_one_process(
+    cluster: Cluster, job: BatchJob, tmp_path: Path
+) -> None:
+    wrong = job_of(Path(job.source), Path(job.folder), easy=99)
+    with pytest.raises(BadRequest) as here:
+        run_shard(wrong, 0, tmp_path)
+    with pytest.raises(BadRequest) as there:
+        generate_on_ray.run_shards(wrong, tmp_path)
+    assert there.value.to_dict() == here.value.to_dict()
+    assert files(tmp_path) == {}
+
+
+def test_parts_are_those_of_one_process_though_a_node_is_killed(
+    cluster: Cluster, job: BatchJob, parts: dict[str, bytes], tmp_path: Path
+) -> None:
+    with when(2, cluster.nodes.workers[0].kill):
+        generate_on_ray.run_shards(job, tmp_path)
+    assert files(tmp_path) == parts
+    cluster.nodes.add()
+
+
+@dataclass
+class House:
+    """measured_here: the report of one process, and the answers that it kept."""
+
+    workspace: Workspace
+    config: RetrainConfig
+    dataset: str
+    folders: dict[str, Path]
+
+    def measure(self, engine: str) -> tuple[EvalReport, dict[str, bytes]]:
+        """The report, and the answers that are kept because of it; none were kept before."""
+        store = self.workspace.store
+        for info in store.list(PREDICTIONS):
+            store.delete(info.key)
+        config = self.config.model_copy(update={"run": RunConfig(engine=engine)})
+        report = measure(self.workspace, config, self.dataset, self.folders)
+        return report, {info.key: store.get(info.key) for info in store.list(PREDICTIONS)}
+
+
+@pytest.fixture(scope="module")
+def house(cluster: Cluster) -> House:
+    values = small_values(save_base(cluster.driver / "base"))
+    for source in values["data"]["sources"]:
+        source["rows"] = {"train": 4, "validation": 100}
+    config = parse_config(values | {"evaluate": {**values["evaluate"], "max_examples": 50}})
+    folders = {name: trained_model(cluster.driver / name, seed=n) for n, name in enumerate((CANDIDATE, CHAMPION, BEST))}
+    return House(open_workspace(), config, prepare(open_workspace(), config).fingerprint, folders)
+
+
+@pytest.fixture(scope="module")
+def here(house: House) -> tuple[EvalReport, dict[str, bytes]]:
+    return house.measure("local")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def two_threads() -> Iterator[None]:
+    """Not what a worker has of itself."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def everything(report: EvalReport) -> str:
+    """All that was measured, to the last bit; NaN equals itself."""
+    return json.dumps(report.measured(), sort_keys=True) + repr(report.scores)
+
+
+def test_a_report_and_what_it_keeps_are_those_of_one_process(
+    cluster: Cluster, house: House, here: tuple[EvalReport, dict[str, bytes]]
+) -> None:
+    report, kept = house.measure("ray")
+    assert everything(report) == everything(here[0])
+    assert report.origin == here[0].origin
+    assert kept == here[1]
+
+
+def test_a_report_is_that_of_one_process_though_a_node_is_killed(
+    cluster: Cluster, house: House, here: tuple[EvalReport, dict[str, bytes]]
+) -> None:
+    with when(1, cluster.nodes.workers[-1].kill):
+        report, kept = house.measure("ray")
+    assert everything(report) == everything(here[0])
+    assert kept == here[1]
