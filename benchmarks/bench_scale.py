@@ -35,7 +35,7 @@ from typing import Any
 
 import psutil
 import yaml
-from scale_model import Pieces, Steps, simulate
+from scale_model import WORKERS, Pieces, Steps, simulate
 
 from mtl import layout
 from mtl.sources.demo.corpus import articles, passages
@@ -259,7 +259,7 @@ def _costs(found: Row) -> dict[str, Pieces | Steps]:
     return {
         "prepare": Pieces(
             work=min(seconds["prepare"]["local"]) * cores,
-            pieces=4 * cores,
+            pieces=max(WORKERS),  # each round has a share for each core, if the source has as many files or row groups
             driver=prepare["driver_cpu"],
             moved=3 * prepare["bytes"],  # rows in, buckets out and in, shards out: about the same size each time
             fixed=begin,

@@ -101,11 +101,12 @@ class Nodes:
         for _ in range(_TRIES):
             with log.open("wb") as out:
                 process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
-            until = time.monotonic() + _PATIENCE
+            node, until = Node(process, address, home, log), time.monotonic() + _PATIENCE
             while process.poll() is None and time.monotonic() < until:
                 if _UP in log.read_text(errors="replace"):
-                    return Node(process, address, home, log)
+                    return node
                 time.sleep(0.1)
+            node.kill()  # what is left of it holds its ports
         raise AssertionError(log.read_text(errors="replace"))
 
 
