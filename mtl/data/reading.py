@@ -65,8 +65,10 @@ def taken_for_reading(job: Job, work: Reading) -> Iterator[Need]:
     if work.again:
         yield job.need(job.plan(work.task), shared=True)
     for unit in work.units:
-        for name in unit.local.names if unit.local else ():
-            its, chunk = unit.local, unit.chunk
+        its, chunk = unit.local, unit.chunk
+        if its is None:
+            continue
+        for name in its.names:
             place = its.below(job.source(unit.source)).relative_to(job.folder) / name
             yield Need(its.root / name, place, chunk.start, chunk.stop, shared=chunk.part.of > 1)
 

@@ -51,7 +51,7 @@ class FileSource:
         listing = locate(local_path(uri)) if local is None else Listing(local.root)
         self._root, self._folder = listing.root, Path(os.path.abspath(listing.root))  # noqa: PTH100  # a link's own name
         if local is not None:
-            self._files, self._notes = {local.split: list(local.names)}, []
+            self._files, self._notes = {local.split: list(local.names)}, list[Note]()
         elif files:
             self._files, self._notes = _mapped(listing.root, files, uri)
         else:
