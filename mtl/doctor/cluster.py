@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import platform
 import shutil
+import socket
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,9 +21,9 @@ from mtl.cluster import connected
 from mtl.config.retrain import RetrainConfig
 from mtl.doctor import machine
 from mtl.doctor.result import CheckResult, fault, guarded, ok, warning
-from mtl.errors import DamageError, MtlError, NotFoundError
+from mtl.errors import DamageError, MtlError, NotFoundError, TransientError
 from mtl.fingerprint import sha256_sources
-from mtl.settings import Settings, current, load_settings
+from mtl.settings import Settings, current, load_settings, ray_address
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
 from mtl.store.probe import PROBE
@@ -58,6 +60,7 @@ def cluster(settings: Settings, config: RetrainConfig | None, *, patience: float
     """
     if not (current().get("RAY_ADDRESS") or (config and config.run.engine == "ray")):
         return
+    _check_head(ray_address())
     with connected() as ray:
         nodes = [node for node in ray.nodes() if node["Alive"]]
         yield from _size(nodes)
@@ -67,6 +70,24 @@ def cluster(settings: Settings, config: RetrainConfig | None, *, patience: float
             yield from _nodes(ray, _ask(ray, nodes, opened.uri, key), patience)
         finally:
             opened.delete(key)
+
+
+def _check_head(address: str) -> None:
+    """TransientError for a head that takes connections and does not answer, for which `connected` would wait."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+    except (OSError, ValueError):
+        return  # `connected` says it
+    command = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]
+    try:
+        subprocess.run(command, capture_output=True, timeout=_PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        raise TransientError(
+            f"the head of the Ray cluster at {address} did not answer within {_PATIENCE:.0f} s",
+            field="RAY_ADDRESS",
+            hint="look whether its machine hangs or is overloaded; then ray stop and ray start --head there",
+        ) from None
 
 
 def _size(nodes: list[Node]) -> Iterator[CheckResult]:
