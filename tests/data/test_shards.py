@@ -119,12 +119,15 @@ def test_a_killed_worker_is_a_passing_fault() -> None:
         local(2) as runner,
         pytest.raises(TransientError, match="a process of the preparation died\n  killed for memory"),
     ):
+        assert isinstance(runner, Processes)
         runner.map(_die, [1, 2], lambda: None)
 
 
 def test_a_killed_helper_is_a_passing_fault() -> None:
     with chosen(2) as choose, pytest.raises(TransientError, match="a process of the preparation died"):
-        choose(10**9).map(_die_elsewhere, [os.getpid()] * 20, lambda: None)
+        runner = choose(10**9)
+        assert isinstance(runner, Helped)
+        runner.map(_die_elsewhere, [os.getpid()] * 20, lambda: None)
 
 
 def _die_elsewhere(main: int) -> None:
