@@ -65,12 +65,10 @@ def taken_for_reading(job: Job, work: Reading) -> Iterator[Need]:
     if work.again:
         yield job.need(job.plan(work.task), shared=True)
     for unit in work.units:
-        its, chunk = unit.local, unit.chunk
-        if its is None:
-            continue
-        for name in its.names:
-            place = its.below(job.source(unit.source)).relative_to(job.folder) / name
-            yield Need(its.root / name, place, chunk.start, chunk.stop, shared=chunk.part.of > 1)
+        if unit.local is not None:
+            chunk, copy = unit.chunk, unit.local.moved(job.source(unit.source)).root.relative_to(job.folder)
+            for name in unit.local.names:
+                yield Need(unit.local.root / name, copy / name, chunk.start, chunk.stop, shared=chunk.part.of > 1)
 
 
 def read_units(job: Job, work: Reading) -> None:

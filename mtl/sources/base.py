@@ -62,13 +62,9 @@ class Local:
     split: str
     names: tuple[str, ...]
 
-    def below(self, folder: Path) -> Path:
-        """The root of a copy in `folder`."""
-        return folder / self.called
-
     def moved(self, folder: Path) -> Local:
         """The copy in `folder`."""
-        return replace(self, root=self.below(folder))
+        return replace(self, root=folder / self.called)
 
 
 Known = Callable[[Chunk], bool]

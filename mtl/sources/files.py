@@ -48,10 +48,11 @@ class FileSource:
     ) -> None:
         """local: files that were found before, and lie elsewhere now."""
         self._task, self._uri, self._limits, self._options = task, uri, dict(limits), options
+        self._notes: list[Note] = []
         listing = locate(local_path(uri)) if local is None else Listing(local.root)
         self._root, self._folder = listing.root, Path(os.path.abspath(listing.root))  # noqa: PTH100  # a link's own name
         if local is not None:
-            self._files, self._notes = {local.split: list(local.names)}, list[Note]()
+            self._files: Chosen = {local.split: list(local.names)}
         elif files:
             self._files, self._notes = _mapped(listing.root, files, uri)
         else:

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import pytest
 
-from mtl.data.job import Job, Need, Round
 from mtl.data.manifest import DatasetManifest
 from mtl.data.prepare import prepare
 from mtl.data.runner import Alone, Helped, Processes, chosen, local, processes_for
@@ -110,14 +109,7 @@ def test_small_sources_are_not_worth_a_pool() -> None:
     assert processes_for(1000, 3) == 3
 
 
-NO_JOB: Any = None
-
-
-def _takes(job: Job, item: int) -> list[Need]:
-    return []
-
-
-def _die(job: Job, item: int) -> int:
+def _die(item: int) -> int:
     os.kill(os.getpid(), signal.SIGKILL)
     return item
 
@@ -127,15 +119,18 @@ def test_a_killed_worker_is_a_passing_fault() -> None:
         local(2) as runner,
         pytest.raises(TransientError, match="a process of the preparation died\n  killed for memory"),
     ):
-        runner.map(Round(NO_JOB, _die, _takes), [1, 2], lambda: None)
+        assert isinstance(runner, Processes)
+        runner.map(_die, [1, 2], lambda: None)
 
 
 def test_a_killed_helper_is_a_passing_fault() -> None:
     with chosen(2) as choose, pytest.raises(TransientError, match="a process of the preparation died"):
-        choose(10**9).map(Round(NO_JOB, _die_elsewhere, _takes), [os.getpid()] * 20, lambda: None)
+        runner = choose(10**9)
+        assert isinstance(runner, Helped)
+        runner.map(_die_elsewhere, [os.getpid()] * 20, lambda: None)
 
 
-def _die_elsewhere(job: Job, main: int) -> None:
+def _die_elsewhere(main: int) -> None:
     if os.getpid() != main:
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.2)
