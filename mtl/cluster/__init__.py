@@ -19,7 +19,10 @@ from mtl.settings import ray_address
 
 NAMESPACE = "mtl"
 _PATIENCE = 10.0  # seconds
-_HOW = "on one machine: ray start --head; on each other one: ray start --address HEAD:6379; ray status shows them"
+_HOW = (
+    "on one machine: ray start --head; on each other one: ray start --address HEAD:6379; ray status shows them;"
+    " a cluster that requires a token also needs RAY_AUTH_MODE=token here"
+)
 
 
 @contextmanager
@@ -35,7 +38,8 @@ def connected() -> Iterator[Any]:
     address = ray_address()
     _check(address)
     host = address.rpartition(":")[0]
-    options = {"_node_ip_address": host} if host.startswith("127.") else {}
+    # Ray takes 127.0.0.1 for the machine's own address; of another loopback address it has to be told.
+    options = {"_node_ip_address": host} if host.startswith("127.") and host != "127.0.0.1" else {}
     before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(

@@ -23,6 +23,7 @@ def test_without_a_cluster_it_is_said_how_to_start_one(monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_nodes_share_no_folder(nodes: Nodes) -> None:
     (nodes.folder / "driver" / "mine").write_text("x")
 

@@ -18,7 +18,7 @@ from mtl.settings import load_settings
 from tests.cluster.nodes import Nodes, ray_nodes
 from tests.support.s3 import moto
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 BUCKET = "cluster"
 STORE = f"s3://{BUCKET}/prefix"
 NOBODY = "http://127.0.0.1:1"

@@ -24,7 +24,7 @@ __all__ = ["aws", "bucket", "s3_client", "s3_endpoint"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SOON = {
     "RAY_raylet_start_wait_time_s": "120",
     "RAY_health_check_initial_delay_ms": "1000",

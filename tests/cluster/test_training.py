@@ -25,7 +25,7 @@ from tests.cluster.nodes import Nodes
 from tests.support.retrains import small_config
 from tests.support.s3 import moto
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 Event = Mapping[str, Any]
 STEPS = 60  # what is asked for after the first of them comes before the last
 
