@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +10,10 @@ import pytest
 
 from tests.cluster.nodes import Nodes, ray_nodes
 
-if importlib.util.find_spec("ray") is None:
-    pytest.skip("the extra `ray` is not installed", allow_module_level=True)
+
+@pytest.fixture(autouse=True, scope="session")
+def needs_ray() -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
 
 @pytest.fixture(scope="module")

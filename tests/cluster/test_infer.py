@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from mtl.cluster import connected
 from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.config.run import RunConfig
 from mtl.evaluation.report import BEST, CANDIDATE, CHAMPION, EvalReport
@@ -46,6 +48,22 @@ def s3() -> Iterator[str]:
             patch.setenv(name, value)
         make_client().create_bucket(Bucket=bucket)
         yield f"s3://{bucket}/prefix"
+
+
+def test_nodes_share_no_folder(s3: str, nodes: Nodes) -> None:
+    (nodes.folder / "driver" / "mine").write_text("x")
+
+    def look(others: list[str]) -> tuple[str, list[list[str]]]:
+        home = os.environ["MTL_HOME"]
+        (Path(home) / "own").write_text("x")
+        return home, [[item.name for item in Path(folder).iterdir()] for folder in others if folder != home]
+
+    folders = [str(node.home) for node in nodes.workers]
+    with connected() as ray:
+        task = ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(look)
+        seen = ray.get([task.remote([*folders, str(nodes.folder / "driver")]) for _ in folders])
+    assert {home for home, _ in seen} == set(folders)
+    assert all(names == [] for _, others in seen for names in others)
 
 
 @dataclass
