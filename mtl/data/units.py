@@ -16,7 +16,7 @@ from mtl.tasks.table import get_task
 PER_PROCESS = 8
 """Pieces of work for each process: smaller ones even out who has more to do."""
 MOST = 64 * 2**20
-"""Bytes of a piece of work, however much there is: what is worked on at the same time has to fit into memory."""
+"""Bytes of a piece of work, about, at most: what is worked on at the same time has to fit into memory."""
 
 
 @dataclass(frozen=True, slots=True)
