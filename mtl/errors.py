@@ -24,6 +24,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import partial
+from typing import Any
 
 
 class MtlError(Exception):
@@ -65,6 +67,11 @@ class ConfigError(InputError):
         noun = "fault" if len(faults) == 1 else "faults"
         super().__init__(f"{source}: {len(faults)} {noun}\n{lines}", field=faults[0][0], hint=hint)
         self.faults = faults
+        self.source = source
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How another process makes it again: by default from the message alone, which is not what it takes."""
+        return partial(type(self), hint=self.hint), (self.source, self.faults)
 
     def to_dict(self) -> dict[str, object]:
         document = super().to_dict()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
+import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +15,9 @@ from typing import Any
 from mtl.errors import DamageError
 from mtl.fingerprint import sha256_bytes, sha256_file, sha256_json
 from mtl.settings import load_settings
+
+KEPT_SECONDS = 24 * 3600
+"""How long a folder stays that nobody asks for: more than an evaluation takes, and a retrain each night adds some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +38,35 @@ def receive(sent: SentFolder) -> Path:
     """The folder on this machine, in the cache of its MTL_HOME; one that is there is used if every byte is right."""
     import ray
 
-    folder = load_settings().cache / "sent" / sha256_json(dict(sent.files))
-    if _is_whole(folder, sent.files):
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    parent = load_settings().cache / "sent"
+    folder = parent / sha256_json(dict(sent.files))
+    parent.mkdir(parents=True, exist_ok=True)
+    with (parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another worker of this machine must not remove what this one has just made
+        if not _is_whole(folder, sent.files):
+            shutil.rmtree(folder, ignore_errors=True)
+            _write(folder, ray.get(sent.data))
+            if not _is_whole(folder, sent.files):
+                raise DamageError(f"{folder} does not hold what was sent", hint="look at the disk of this machine")
+        os.utime(folder)
+        _remove_unused(parent)
+    return folder
+
+
+def _write(folder: Path, data: Mapping[str, bytes]) -> None:
     with TemporaryDirectory(dir=folder.parent) as temporary:
         aside = Path(temporary) / "folder"
-        for name, content in ray.get(sent.data).items():
+        for name, content in data.items():
             (aside / name).parent.mkdir(parents=True, exist_ok=True)
             (aside / name).write_bytes(content)
-        with suppress(OSError):  # another worker of this machine was first
-            aside.rename(folder)
-    if not _is_whole(folder, sent.files):
-        raise DamageError(f"{folder} does not hold what was sent", hint="look at the disk of this machine")
-    return folder
+        aside.rename(folder)
+
+
+def _remove_unused(parent: Path) -> None:
+    """What was not asked for lately, and what a killed worker left half-written."""
+    for folder in parent.glob("*/"):
+        if folder.stat().st_mtime < time.time() - KEPT_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_whole(folder: Path, files: Mapping[str, str]) -> bool:

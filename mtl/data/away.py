@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from mtl.data.job import Round
+from mtl.data.shards import forget_unpacked
 from mtl.settings import load_settings
 from mtl.settings.environment import set_variables
 from mtl.store.scratch import scratch
@@ -44,7 +45,10 @@ def work_away(
         job.make_folders()
         for its in brought:
             _write(folder / its.place, its.start, fetch(its.data))
-        result = work.do(job, item)
+        try:
+            result = work.do(job, item)
+        finally:
+            forget_unpacked()  # the files are removed with the folder
         made = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
         return result, {place: np.fromfile(folder / place, np.uint8) for place in made - {its.place for its in brought}}
 

@@ -30,7 +30,7 @@ from mtl.data.rendering import Work, render_buckets, taken_for_rendering
 from mtl.data.runner import Alone, Choose
 from mtl.data.shards import Lengths, Shard, content, forget_unpacked, plan, taken_for_writing, write_shard
 from mtl.data.splits import ORDER
-from mtl.data.units import Done, read_all, run
+from mtl.data.units import MOST, Done, read_all, run
 from mtl.fingerprint import sha256_file, sha256_json
 from mtl.sources.splits import SPLITS
 from mtl.store.base import ObjectStore
@@ -133,7 +133,7 @@ def _render(job: Job, its: Tools, units: Mapping[str, Done], reads: Mapping[str,
         tasks.append(_Task(name, units[name], read, passages, merge))
         write_plan(job.plan(name), passages.keys[merge.todo], passages.own[merge.todo], passages.goal[merge.todo])
     _read_again(job, its, tasks)
-    work = [Work(task.name, group) for task in tasks for group in _groups(task.buckets(job.count), its.shares)]
+    work = [Work(task.name, group) for task in tasks for group in _groups(task, job.count, its.shares)]
     runner = its.choose(sum(task.size() for task in tasks))
     rendering = Round(job, render_buckets, taken_for_rendering)
     left = runner.map(rendering, work, _Ticker(job, "render", its.progress)) if work else []
@@ -153,8 +153,10 @@ def _read_again(job: Job, its: Tools, tasks: Sequence[_Task]) -> None:
     run(job, units, its.choose, shares=its.shares, tick=lambda: None, again=True)
 
 
-def _groups(buckets: Sequence[int], shares: int) -> list[tuple[int, ...]]:
-    size = max(1, len(buckets) // (GROUPS * shares))
+def _groups(task: _Task, count: int, shares: int) -> list[tuple[int, ...]]:
+    """The task's buckets in pieces of work. count: of buckets in all."""
+    buckets = task.buckets(count)
+    size = max(1, min(len(buckets) // (GROUPS * shares), len(buckets) * MOST // max(1, task.size())))
     return [tuple(buckets[start : start + size]) for start in range(0, len(buckets), size)]
 
 

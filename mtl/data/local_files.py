@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -32,6 +32,18 @@ def local_file(store: ObjectStore, key: str, *, entry: FileEntry, cache: Path, r
     file = _kept(path, entry.sha256) or _fetched(store, key, path, entry=entry, cache=cache, room=room)
     with file:
         yield file
+
+
+def keep_files(made: Path, prefix: str, entries: Sequence[FileEntry], *, cache: Path, room: int) -> None:
+    """Moves files from the folder `made`, where they were just written, to `cache / prefix`, as far as there is room.
+
+    prefix: of the data set. Others make way as they do in `local_file`; what does not fit is left in `made`.
+    """
+    folder = cache / prefix
+    with _others_waiting(folder), disk_errors("write", folder):
+        for entry in entries:
+            if _make_room(folder / entry.path, entry.bytes, room):
+                (made / entry.path).replace(folder / entry.path)
 
 
 def _kept(path: Path, sha256: str) -> BufferedReader | None:

@@ -23,6 +23,7 @@ from mtl.data.build import Built, Tools, build
 from mtl.data.dataset import look_for_manifest
 from mtl.data.job import Job
 from mtl.data.kept_tokenizer import kept_encoder
+from mtl.data.local_files import keep_files
 from mtl.data.manifest import DatasetManifest
 from mtl.data.pieces import Pieces
 from mtl.data.reading import Progress, settled
@@ -34,6 +35,7 @@ from mtl.data.tokens import Encoder, Tokenizer
 from mtl.errors import DamageError, DataError, NotFoundError, TransientError
 from mtl.fingerprint import sha256_json, sha256_sources
 from mtl.seal import seal, unseal
+from mtl.settings import dataset_cache_bytes
 from mtl.sources.base import Description, Note, Source
 from mtl.sources.open import open_source
 from mtl.store.base import ObjectStore
@@ -224,9 +226,10 @@ def _manifest(built: Built, made: Recipe, encoder: Encoder, described: Sequence[
 def _publish(
     manifest: DatasetManifest, built: Built, folder: Path, *, store: ObjectStore, cache: Path, progress: Progress
 ) -> DatasetManifest:
-    """Puts files, then the manifest; the files stay in the cache for whoever reads them next."""
+    """Puts files, then the manifest; the files stay in the cache, as far as there is room for them."""
+    prefix = layout.dataset_prefix(manifest.fingerprint)
     for file in built.files:
-        store.put_file(f"{layout.dataset_prefix(manifest.fingerprint)}/{file.path}", folder / file.path)
+        store.put_file(f"{prefix}/{file.path}", folder / file.path)
         progress("put", 1)
     key = layout.dataset_manifest_key(manifest.fingerprint)
     if not store.put_if_absent(key, manifest.to_json()):
@@ -234,10 +237,7 @@ def _publish(
         if theirs is not None:
             return theirs
         store.put(key, manifest.to_json())  # what was there is damaged
-    kept = cache / layout.dataset_prefix(manifest.fingerprint)
-    kept.mkdir(parents=True, exist_ok=True)
-    for file in built.files:
-        (folder / file.path).replace(kept / file.path)
+    keep_files(folder, prefix, built.files, cache=cache, room=dataset_cache_bytes())
     return manifest
 
 

@@ -15,6 +15,8 @@ from mtl.tasks.table import get_task
 
 PER_PROCESS = 8
 """Pieces of work for each process: smaller ones even out who has more to do."""
+MOST = 64 * 2**20
+"""Bytes of a piece of work, about, at most: what is worked on at the same time has to fit into memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def run(
     if not units:
         return
     size = sum(unit.chunk.size for _, unit in units)
-    room = size // (PER_PROCESS * shares) + 1
+    room = min(size // (PER_PROCESS * shares) + 1, MOST)
     work: list[Reading] = []
     for task in dict.fromkeys(task for task, _ in units):
         for group in _groups([unit for its, unit in units if its == task], room):

@@ -27,7 +27,6 @@ from mtl.evaluation.side import Limits, Side
 from mtl.evaluation.writing import Jobs, Written
 from mtl.evaluation.writing import write_all as write_here
 from mtl.progress import report as report_progress
-from mtl.settings import load_settings
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
 from mtl.tasks.table import get_task
@@ -160,7 +159,11 @@ def _asked(pool: Workers, jobs: Jobs, checks: Checks, texts: Mapping[str, Sequen
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Make:
-    """What a worker needs to be each side. threads: of the process that evaluates, because kept answers name them."""
+    """What a worker needs to be each side.
+
+    store: URI of the driver's, whatever MTL_STORE is where the worker runs; its credentials are those of its machine.
+    threads: of the process that evaluates, because kept answers name them.
+    """
 
     models: Mapping[str, SentFolder]
     limits: Limits
@@ -173,7 +176,7 @@ class _Make:
 
     def __call__(self) -> Answer:
         torch.set_num_threads(self.threads)
-        return _Worker(self, None if self.store is None else _same_store(self.store))
+        return _Worker(self, None if self.store is None else open_store(self.store))
 
     def side(self, name: str, store: ObjectStore | None) -> Side:
         return Side(
@@ -211,15 +214,3 @@ class _Worker:
         write = side.writer(get_task(call.task), composed=call.composed)
         texts = write(call.inputs, max_new_tokens=call.max_new_tokens)
         return _Texts(texts, side.mode, side.origin.kept - before, time.monotonic() - start)
-
-
-def _same_store(uri: str) -> ObjectStore:
-    """The object store of the machine that works. Errors: InputError if it is not that of the machine that asks."""
-    store = open_store(load_settings().store)
-    if store.uri != uri:
-        raise InputError(
-            f"a machine of the Ray cluster has the object store {store.uri}, and this one {uri}",
-            field="MTL_STORE",
-            hint="set MTL_STORE to the same s3:// address on every machine before ray start",
-        )
-    return store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,13 @@ def test_the_case_from_outside(tmp_path: Path) -> None:
         pytest.skip("the shared cases are not here")
     with pytest.raises(ConfigError, match=r"train: written twice, in line 8 and line 10"):
         load_config(case)
+
+
+def test_the_faults_survive_pickle(tmp_path: Path) -> None:
+    """As when a worker of a Ray cluster raises them."""
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, DATA + "train: {max_stepz: 10}\nseed: x\n")
+    found = pickle.loads(pickle.dumps(caught.value))
+    assert type(found) is ConfigError
+    assert (found.to_dict(), str(found)) == (caught.value.to_dict(), str(caught.value))
+    assert found.faults == caught.value.faults and len(found.faults) == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl.data.local_files import local_file
+from mtl.data.local_files import keep_files, local_file
 from mtl.data.manifest import FileEntry
 from mtl.errors import DamageError, NotFoundError
 from mtl.fingerprint import sha256_bytes
@@ -109,3 +109,25 @@ def test_what_a_killed_download_left_is_removed_by_the_next(store: MemoryStore, 
     (left / ".mcq-train-0.parquet.0~").write_bytes(b"half")
     read(store, "a", 0, tmp_path, room=0)
     assert kept(tmp_path) == set()
+
+
+def make(folder: Path, name: str) -> list[FileEntry]:
+    """All files of a data set, as a preparation leaves them."""
+    folder.mkdir()
+    entries = [entry_of(f"datasets/{name}/mcq-train-{number}.parquet") for number in range(4)]
+    for entry in entries:
+        (folder / entry.path).write_bytes(content(f"datasets/{name}/{entry.path}"))
+    return entries
+
+
+@pytest.mark.parametrize(("room", "files"), [(0, 0), (2 * SIZE, 2), (4 * SIZE, 4)])
+def test_files_that_were_made_here_are_kept_as_far_as_there_is_room(
+    store: MemoryStore, tmp_path: Path, room: int, files: int
+) -> None:
+    cache, folder = tmp_path / "cache", tmp_path / "made"
+    for number in range(4):
+        read(store, "a", number, cache, room=room)
+    keep_files(folder, "datasets/b", make(folder, "b"), cache=cache, room=room)
+    assert kept(cache) == names(*(("b", number) for number in range(files)))
+    for number in range(4):
+        assert read(store, "b", number, cache, room=room) == content(f"datasets/b/mcq-train-{number}.parquet")
