@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Any
 
 from mtl.cluster import connected
+from mtl.cluster.code import check_code, versions
 from mtl.errors import MtlError, TransientError
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Workers:
         gpus = 1 if any(machine.get("GPU") for machine in machines) else 0
         options = {"num_cpus": max(1, min(cpus, room)), "num_gpus": gpus, "max_restarts": -1}
         kind = ray.remote(scheduling_strategy="SPREAD", **options)(_Worker)
-        self._actors = [kind.remote(make) for _ in range(count)]
+        self._actors = [kind.remote(make, versions()) for _ in range(count)]
         self._coming: dict[Any, int] = {}
         self._idle: list[int] = []
         self._last: dict[int, str] = {}
@@ -168,8 +169,8 @@ class _Lost(Exception):
 class _Worker:
     """The actor, in a process of its own on a machine of the cluster."""
 
-    def __init__(self, make: Callable[[], Answer]) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[], Answer], driver: Mapping[str, str]) -> None:
+        self._make, self._driver = make, driver
         self._answer: Answer | None = None
         self._warnings = _Warnings()
         logging.getLogger("mtl").addHandler(self._warnings)
@@ -180,6 +181,7 @@ class _Worker:
     def answer(self, item: Any) -> tuple[Any, list[tuple[int, str]]]:
         """(the answer, the warnings that the work on it gave)."""
         if self._answer is None:  # not when the actor is made: Ray passes on an error only from here
+            check_code(self._driver)
             self._answer = self._make()
         return self._answer(item), self._warnings.taken()
 
