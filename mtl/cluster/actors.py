@@ -10,13 +10,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from mtl.cluster import connected
 from mtl.cluster.code import check_code, versions
+from mtl.cluster.pieces import check_head
 from mtl.errors import MtlError, TransientError
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,8 @@ class Workers:
 
     def close(self) -> None:
         for actor in self._actors:
-            self._ray.kill(actor)
+            with suppress(self._ray.exceptions.RayError):
+                self._ray.kill(actor)
 
     def _call(self, worker: int) -> None:
         """Ask whether a worker is there: answered once it has a place, however often it is started."""
@@ -122,6 +124,7 @@ class Workers:
             busy[self._actors[worker].answer.remote(item)] = _Given(worker, queue, number, item)
 
     def _done(self, busy: Mapping[Any, _Given]) -> list[Any]:
+        check_head(self._ray)
         try:
             done, _ = self._ray.wait([*busy, *self._coming], num_returns=1, timeout=_LOOK)
         except self._ray.exceptions.RayError as error:
