@@ -10,12 +10,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from mtl.cluster import connected
+from mtl.cluster.code import check_code, versions
+from mtl.cluster.pieces import check_head
 from mtl.errors import MtlError, TransientError
 
 log = logging.getLogger(__name__)
@@ -55,7 +57,7 @@ class Workers:
         gpus = 1 if any(machine.get("GPU") for machine in machines) else 0
         options = {"num_cpus": max(1, min(cpus, room)), "num_gpus": gpus, "max_restarts": -1}
         kind = ray.remote(scheduling_strategy="SPREAD", **options)(_Worker)
-        self._actors = [kind.remote(make) for _ in range(count)]
+        self._actors = [kind.remote(make, versions()) for _ in range(count)]
         self._coming: dict[Any, int] = {}
         self._idle: list[int] = []
         self._last: dict[int, str] = {}
@@ -98,7 +100,8 @@ class Workers:
 
     def close(self) -> None:
         for actor in self._actors:
-            self._ray.kill(actor)
+            with suppress(self._ray.exceptions.RayError):
+                self._ray.kill(actor)
 
     def _call(self, worker: int) -> None:
         """Ask whether a worker is there: answered once it has a place, however often it is started."""
@@ -121,6 +124,7 @@ class Workers:
             busy[self._actors[worker].answer.remote(item)] = _Given(worker, queue, number, item)
 
     def _done(self, busy: Mapping[Any, _Given]) -> list[Any]:
+        check_head(self._ray)
         try:
             done, _ = self._ray.wait([*busy, *self._coming], num_returns=1, timeout=_LOOK)
         except self._ray.exceptions.RayError as error:
@@ -168,8 +172,8 @@ class _Lost(Exception):
 class _Worker:
     """The actor, in a process of its own on a machine of the cluster."""
 
-    def __init__(self, make: Callable[[], Answer]) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[], Answer], driver: Mapping[str, str]) -> None:
+        self._make, self._driver = make, driver
         self._answer: Answer | None = None
         self._warnings = _Warnings()
         logging.getLogger("mtl").addHandler(self._warnings)
@@ -180,6 +184,7 @@ class _Worker:
     def answer(self, item: Any) -> tuple[Any, list[tuple[int, str]]]:
         """(the answer, the warnings that the work on it gave)."""
         if self._answer is None:  # not when the actor is made: Ray passes on an error only from here
+            check_code(self._driver)
             self._answer = self._make()
         return self._answer(item), self._warnings.taken()
 

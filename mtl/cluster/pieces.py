@@ -18,6 +18,7 @@ RETRIES = 8
 _AHEAD = 2  # pieces for each core, so that none has to wait for the next one
 _LEAST = 16  # pieces at a time: what waits for a core is what a cluster starts machines for
 _LOOK = 1.0  # seconds between two looks at the head
+_HEAD = 10.0  # seconds in which the head takes a connection
 _PATIENCE = 600.0  # seconds without any core: machines that are started on demand take minutes
 _AGAIN = "start it again: what was finished before is kept; `ray status` shows the machines"
 
@@ -67,6 +68,6 @@ def check_head(ray: Any) -> None:
     address = ray.get_runtime_context().gcs_address
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+        socket.create_connection((host, int(port)), timeout=_HEAD).close()
     except OSError as error:
         raise TransientError(f"the head of the Ray cluster at {address} is gone: {error}", hint=_AGAIN) from None

@@ -7,11 +7,12 @@ travels with the pieces; a worker fetches by itself only what is on the Hub.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from mtl.cluster import connected
+from mtl.cluster.code import check_code, versions
 from mtl.cluster.pieces import cores, each
 from mtl.data.away import Brought, Files, bring_back, work_away
 from mtl.data.job import Need, Round
@@ -38,8 +39,8 @@ class RayRunner:
                 shared[need] = self.ray.put(need.read())
             return Brought(need.place, need.start, shared[need] if need.shared else need.read())
 
-        def call(item: T) -> tuple[Round[T, R], T, list[Brought]]:
-            return work, item, [brought(need) for need in dict.fromkeys(work.needs(work.job, item))]
+        def call(item: T) -> tuple[Mapping[str, str], Round[T, R], T, list[Brought]]:
+            return versions(), work, item, [brought(need) for need in dict.fromkeys(work.needs(work.job, item))]
 
         done: dict[int, R] = {}
         for number, (result, files) in each(self.ray, _piece, map(call, items)):
@@ -56,7 +57,8 @@ def on_ray() -> Iterator[RayRunner]:
         yield RayRunner(ray)
 
 
-def _piece(work: Round[T, R], item: T, brought: Sequence[Brought]) -> tuple[R, Files]:
+def _piece(driver: Mapping[str, str], work: Round[T, R], item: T, brought: Sequence[Brought]) -> tuple[R, Files]:
+    check_code(driver)
     return work_away(work, item, brought, _fetched)
 
 

@@ -5,7 +5,6 @@ The check is one Ray task for each node, which costs no CPU of it: a busy cluste
 
 from __future__ import annotations
 
-import platform
 import shutil
 import socket
 import subprocess
@@ -14,15 +13,14 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 from typing import Any
 
 from mtl.cluster import connected
+from mtl.cluster.code import differences, versions
 from mtl.config.retrain import RetrainConfig
 from mtl.doctor import machine
 from mtl.doctor.result import CheckResult, fault, guarded, ok, warning
 from mtl.errors import DamageError, MtlError, NotFoundError, TransientError
-from mtl.fingerprint import sha256_sources
 from mtl.settings import Settings, current, load_settings, ray_address
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
@@ -33,7 +31,6 @@ Node = dict[str, Any]
 
 _PATIENCE = 45.0  # seconds, for all nodes together: a cold worker imports this package first
 _STORE_PATIENCE = 15.0  # less than that, so that a store that does not answer is said by the node itself
-_COMPARED = ("ray", "mtl-retrain", "torch", "transformers", "peft", "datasets", "pyarrow")
 _SHARED = (
     "set MTL_STORE to an object store that all machines reach (s3://bucket/prefix), and give its AWS_* variables to the"
     " environment of ray start on that node"
@@ -139,23 +136,10 @@ def _failed(name: str, error: Exception) -> CheckResult:
     return fault("cluster", f"{name} could not be checked: {lines[-1][:300] if lines else type(error).__name__}", _SAME)
 
 
-def versions() -> dict[str, str]:
-    """name -> version of what decides the bytes of the work: Python, packages, and the source of this one."""
-    found = {"Python": platform.python_version(), "source of mtl": sha256_sources(["mtl"])[:12]}
-    for name in _COMPARED:
-        try:
-            found[name] = metadata.version(name).partition("+")[0]  # torch's +cpu and +cu128 are the same release
-        except metadata.PackageNotFoundError:
-            found[name] = "missing"
-    return found
-
-
 def compare(nodes: Mapping[str, Mapping[str, str]], here: Mapping[str, str]) -> Iterator[CheckResult]:
     """One fault for each node that differs from this machine. nodes: name -> its versions."""
     for node, there in nodes.items():
-        other = [name for name in here if there.get(name) != here[name]]
-        if other:
-            listed = "; ".join(f"{name} is {there.get(name, 'missing')}, here it is {here[name]}" for name in other)
+        if listed := differences(there, here):
             yield fault("cluster", f"{node} has other versions: {listed}", _SAME)
     if nodes and all(dict(there) == dict(here) for there in nodes.values()):
         said = ", ".join(f"{name} {here[name]}" for name in ("Python", "ray", "mtl-retrain"))
