@@ -61,6 +61,8 @@ def _follow(ray: Any, plan: TrainPlan, on_event: Callable[[Event], None]) -> tup
                 last = _passed_on(ray.get(board.take.remote()), last, on_event)
                 if asked.is_set() and until == float("inf"):
                     until = time.monotonic() + stop()
+            # What was said while on_event ran for the last time.
+            last = _passed_on(ray.get(board.take.remote()), last, on_event)
     except BaseException:
         with contextlib.suppress(ray.exceptions.RayError):
             fit.join(stop())
