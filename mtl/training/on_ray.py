@@ -7,6 +7,7 @@ that is lost is an error that the flow tries again: Ray Train itself starts noth
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -86,9 +87,15 @@ def end_of(ends: Sequence[End], last: Event, failure: MtlError | None) -> tuple[
     if failure is not None and last.get("cause") in (None, "peer_lost"):
         words = error_event(failure)
         return words["exit_code"], {"event": "error", **words}, ""
-    killed = [end for end in ends if end.code < 0]
-    end = next(iter([*killed, *(end for end in ends if end.code > 0)]), STOPPED)
+    end = min((end for end in ends if end.code != 0), key=_order, default=STOPPED)
     return end.code, last, end.tail
+
+
+def _order(end: End) -> int:
+    """The one that says most comes first: killed, failed, stopped. A trainer that fails has the others stopped."""
+    if end.code in (-signal.SIGTERM, STOPPED.code):
+        return 2
+    return 0 if end.code < 0 else 1
 
 
 def _fit(plan: TrainPlan, board: Any, failures: list[MtlError]) -> None:

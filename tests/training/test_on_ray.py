@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mtl.config.retrain import RetrainConfig, parse_config
-from mtl.errors import FencedError, MtlError, PreemptedError, TransientError
+from mtl.errors import FencedError, MtlError, PermanentError, PreemptedError, TransientError
 from mtl.training import on_ray
 from mtl.training.ending import ending_of, error_event, error_of
 from mtl.training.on_ray import end_of
@@ -35,6 +35,9 @@ LOST = TransientError("trainer 1 was lost")
         ([], STEP, LOST, TransientError, "trainer 1 was lost"),
         ([End(75, ""), STOPPED], FENCED, None, FencedError, "another owns the run"),
         ([End(75, "")], FENCED, LOST, FencedError, "another owns the run"),
+        ([End(1, "No module named 'x'"), End(-15, "")], {}, None, PermanentError, "No module named 'x'"),
+        ([End(-15, ""), End(1, "No module named 'x'")], {}, None, PermanentError, "No module named 'x'"),
+        ([STOPPED, End(-15, "")], {}, None, PreemptedError, "stopped on request"),
         ([STOPPED, STOPPED], {}, None, PreemptedError, "stopped on request"),
         ([], {}, None, PreemptedError, "stopped on request"),
     ],
