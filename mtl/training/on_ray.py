@@ -110,7 +110,8 @@ def _trainer(plan: TrainPlan, config: RetrainConfig, board: Any) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer  # TorchTrainer without torch in its workers
 
-    set_defaults({_PATIENCE: _PATIENCE_DEFAULT})
+    # Otherwise Ray Train changes its workers' directory, in which relative paths of the configuration are.
+    set_defaults({_PATIENCE: _PATIENCE_DEFAULT, "RAY_CHDIR_TO_TRIAL_DIR": "0"})
     return DataParallelTrainer(
         work,
         train_loop_config={"plan": plan, "board": board, "gpu": config.run.gpu},
