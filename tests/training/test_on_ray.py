@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,11 +15,12 @@ import pytest
 
 from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.errors import FencedError, MtlError, PermanentError, PreemptedError, TransientError
-from mtl.training import on_ray
+from mtl.training import on_ray, ray_worker
 from mtl.training.ending import ending_of, error_event, error_of
 from mtl.training.on_ray import end_of
 from mtl.training.plan import TrainPlan, pinned, world_size
 from mtl.training.ray_worker import STOPPED, Board, End
+from tests.support.disks import mounted
 
 STEP = {"event": "step", "step": 1}
 DONE = {"event": "done"}
@@ -104,6 +107,22 @@ def test_what_is_said_during_a_slow_event_still_counts(monkeypatch: pytest.Monke
     plan = TrainPlan(config={}, dataset="", store="", cache="", work="", owner="")
     assert on_ray.follow_on_ray(plan, on_event) == (0, DONE, "")
     assert heard == [STEP, DONE]
+
+
+def test_a_full_disk_of_a_node_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not a lost worker: to try again would not help."""
+    board = Board()
+    actor = SimpleNamespace(**{name: Call(getattr(board, name)) for name in ("tell", "ended")})
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get=lambda value: value))
+    monkeypatch.setattr(ray_worker, "_environment", lambda **_: {})
+    plan = TrainPlan(config={"much": "x" * 100_000}, dataset="", store="", cache="", work="", owner="")
+    with mounted(tmp_path / "small", "size=64k") as home:
+        monkeypatch.setenv("MTL_HOME", str(home))
+        ray_worker.work({"plan": plan, "board": actor, "gpu": False})
+    (line,) = board.take()
+    error = error_of(ending_of(*end_of(board.ends(), json.loads(line), None)))
+    assert type(error) is PermanentError
+    assert "the disk is full" in error.message
 
 
 def test_nobody_waits_for_trainers_that_have_not_begun() -> None:
