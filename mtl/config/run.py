@@ -10,7 +10,8 @@ from mtl.config.section import Section
 
 
 class RunConfig(Section):
-    """Where the work is done. What comes out is the same, but for the number of trainers, which an identity has."""
+    """Where the work is done. What comes out is the same for the same train.threads, number of trainers and kind of
+    device, which the identity of a training has."""
 
     engine: Literal["local", "ray"] = Field(
         "local",

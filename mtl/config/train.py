@@ -165,8 +165,8 @@ class TrainConfig(Section):
     threads: int | None = Field(
         None,
         ge=1,
-        description="Number of CPU threads. If empty, all cores. Another number rounds differently, so that it is "
-        "another run.",
+        description="Number of CPU threads. If empty, all cores, or 1 with run.engine: ray. Another number rounds "
+        "differently, so that it is another run.",
     )
     dataloader_num_workers: int = Field(
         0, ge=0, le=16, description="Number of processes that load data. 0 loads in the trainer."

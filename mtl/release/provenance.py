@@ -29,6 +29,7 @@ from mtl.store.base import ObjectStore
 from mtl.tracking.address import redact
 from mtl.training.packages import installed
 from mtl.training.parent import Parent
+from mtl.training.plan import pinned
 from mtl.training.record import TrainingRecord
 from mtl.training.result import TrainedModel
 
@@ -89,7 +90,7 @@ def provenance_files(
     from mtl.release.sbom import render_sbom  # only who publishes waits for cyclonedx
 
     fields = public(identity.values())
-    values = public(config.model_dump(mode="json", by_alias=True))
+    values = public(pinned(config).model_dump(mode="json", by_alias=True))
     run = {
         "identity": identity.sha256,
         "name": identity.name,

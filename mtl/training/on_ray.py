@@ -7,6 +7,7 @@ that is lost is an error that the flow tries again: Ray Train itself starts noth
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -61,6 +62,8 @@ def _follow(ray: Any, plan: TrainPlan, on_event: Callable[[Event], None]) -> tup
                 last = _passed_on(ray.get(board.take.remote()), last, on_event)
                 if asked.is_set() and until == float("inf"):
                     until = time.monotonic() + stop()
+            # What was said while on_event ran for the last time.
+            last = _passed_on(ray.get(board.take.remote()), last, on_event)
     except BaseException:
         with contextlib.suppress(ray.exceptions.RayError):
             fit.join(stop())
@@ -84,9 +87,15 @@ def end_of(ends: Sequence[End], last: Event, failure: MtlError | None) -> tuple[
     if failure is not None and last.get("cause") in (None, "peer_lost"):
         words = error_event(failure)
         return words["exit_code"], {"event": "error", **words}, ""
-    killed = [end for end in ends if end.code < 0]
-    end = next(iter([*killed, *(end for end in ends if end.code > 0)]), STOPPED)
+    end = min((end for end in ends if end.code != 0), key=_order, default=STOPPED)
     return end.code, last, end.tail
+
+
+def _order(end: End) -> int:
+    """The one that says most comes first: killed, failed, stopped. A trainer that fails has the others stopped."""
+    if end.code in (-signal.SIGTERM, STOPPED.code):
+        return 2
+    return 0 if end.code < 0 else 1
 
 
 def _fit(plan: TrainPlan, board: Any, failures: list[MtlError]) -> None:
@@ -101,7 +110,8 @@ def _trainer(plan: TrainPlan, config: RetrainConfig, board: Any) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer  # TorchTrainer without torch in its workers
 
-    set_defaults({_PATIENCE: _PATIENCE_DEFAULT})
+    # Otherwise Ray Train changes its workers' directory, in which relative paths of the configuration are.
+    set_defaults({_PATIENCE: _PATIENCE_DEFAULT, "RAY_CHDIR_TO_TRIAL_DIR": "0"})
     return DataParallelTrainer(
         work,
         train_loop_config={"plan": plan, "board": board, "gpu": config.run.gpu},

@@ -21,7 +21,6 @@ from typing import Any
 import psutil
 
 from mtl import layout
-from mtl.errors import MtlError
 from mtl.settings import child_environment, load_settings
 from mtl.store.scratch import scratch
 from mtl.training.ending import error_event
@@ -88,7 +87,7 @@ def work(told: Mapping[str, Any]) -> None:
         settings = load_settings()
         with scratch(layout.home_training(settings.home)) as folder:
             end = _train(replace(told["plan"], work=str(folder), cache=str(settings.cache)), environment, board)
-    except MtlError as error:
+    except Exception as error:  # else Ray Train would tell of a lost worker, which is tried again
         words = error_event(error)
         board.tell.remote(json.dumps({"event": "error", **words}))
         end = End(words["exit_code"], "")

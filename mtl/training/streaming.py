@@ -50,6 +50,7 @@ class StreamedBatches(torch.utils.data.Dataset[list[Item]]):
 
     def __getitem__(self, number: int) -> list[Item]:
         if self._windows is None or number < self._window.first:
+            self._window = Window(number, [], self._split.read([]))
             self._windows = self._from(number)
             self._coming = self._reader.submit(next, self._windows, None)
         while number >= self._window.first + len(self._window.batches):

@@ -17,6 +17,7 @@ from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.data.manifest import DatasetManifest
 from mtl.release.provenance import CONFIG, CONSTRAINTS, RUN, SBOM, constraints, provenance_files, public
 from mtl.training.packages import installed, installed_versions
+from mtl.training.plan import pinned
 from mtl.training.record import TrainingRecord
 from mtl.training.result import TrainedModel
 from tests.support.retrains import small_values
@@ -34,6 +35,10 @@ def config() -> RetrainConfig:
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, str]:
+    return files_of(config())
+
+
+def files_of(config: RetrainConfig) -> dict[str, str]:
     identity = RunIdentity.of("small", FIELDS)
     dataset = DatasetManifest(
         fingerprint="d" * 64,
@@ -54,7 +59,7 @@ def files() -> dict[str, str]:
     return provenance_files(
         model="m",
         version=1,
-        config=config(),
+        config=config,
         identity=identity,
         trained=trained,
         record=TrainingRecord(identity.sha256, {}, (1.0, 0.5), versions, "x86_64 AVX2"),
@@ -101,6 +106,15 @@ def test_the_configuration_is_one_that_a_retrain_takes(files: dict[str, str]) ->
     assert values == public(config().model_dump(mode="json", by_alias=True))
     assert values["model"]["base"] == "own-base"
     assert [source["uri"] for source in values["data"]["sources"]] == ["news", "s3://***@bucket/race"]
+
+
+def test_the_configuration_is_that_of_the_record_of_a_training_on_a_cluster() -> None:
+    values = config().model_dump(mode="json", by_alias=True)
+    values["train"]["threads"], values["run"]["engine"] = None, "ray"
+    on_ray = parse_config(values)
+    recorded = pinned(on_ray).model_dump(mode="json", by_alias=True)
+    assert parse_document(files_of(on_ray)[CONFIG]) == public(recorded)
+    assert recorded["train"]["threads"] == 1
 
 
 def test_the_run_holds_its_identity_its_hashes_and_each_loss(files: dict[str, str]) -> None:

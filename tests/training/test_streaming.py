@@ -110,6 +110,16 @@ def test_batches_are_those_of_memory(
         assert same(streamed[number], [whole[index] for index in expected[number]])
 
 
+def test_an_earlier_batch_is_read_again(
+    opened: Callable[..., Dataset], whole: TokenisedSplit, config: RetrainConfig
+) -> None:
+    split = TokenisedSplit(opened(2 * BATCH), "train", TASKS)
+    expected = list(batches_of(config, whole))
+    streamed = StreamedBatches(split, batches_of(config, split))
+    for number in (0, 1, 6, 7, 3, 2, STEPS - 1, 0):
+        assert same(streamed[number], [whole[index] for index in expected[number]])
+
+
 def test_a_split_that_fits_is_in_memory(opened: Callable[..., Dataset], whole: TokenisedSplit) -> None:
     assert whole.whole is not None
     size = whole.whole.nbytes
