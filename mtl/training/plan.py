@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from mtl.checkpoints.identity import RunIdentity
 from mtl.config.retrain import RetrainConfig, parse_config
+from mtl.errors import MismatchError
 from mtl.fingerprint import canonical_json, sha256_sources
 from mtl.settings import trainer_processes
 from mtl.training.parent import Parent, as_trained, parent_fields, parse_parent
@@ -105,3 +108,15 @@ def identity_fields(
         "world_size": world_size,
         **parent_fields(config, parent),
     }
+
+
+def check_equal(identities: Sequence[RunIdentity]) -> None:
+    """Whether the processes of one training, in order of their ranks, are of one identity. Errors: MismatchError."""
+    for field in sorted({name for other in identities[1:] for name in identities[0].difference(other)}):
+        first, *others = [identity.values().get(field) for identity in identities]
+        found = ", ".join(f"{value} for rank {rank}" for rank, value in enumerate(others, 1) if value != first)
+        raise MismatchError(
+            f"the machines of this training differ in {field}: {first} for rank 0, {found}",
+            field=field,
+            hint="install the same versions on all machines; mtl doctor names those that differ",
+        )

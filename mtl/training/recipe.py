@@ -45,7 +45,7 @@ from mtl.training.losses import StepLosses
 from mtl.training.machine import compute_repeatably, keep_freed_memory
 from mtl.training.packages import installed_versions
 from mtl.training.parent import Parent, fetch_parent
-from mtl.training.plan import TrainPlan, identity_fields, thread_count
+from mtl.training.plan import TrainPlan, check_equal, identity_fields, thread_count
 from mtl.training.record import TrainingRecord, hardware, keep_record, read_record
 from mtl.training.result import TrainedModel, keep_result, read_result
 from mtl.training.resume import Start, start_run
@@ -71,6 +71,7 @@ def run(plan: TrainPlan, events: EventWriter) -> TrainedModel | None:
     identity = _identity(config, plan, ref)
     checkpoints = CheckpointStore(store, identity, plan.owner)
     ranks.join(device_kind())
+    check_equal(ranks.gather(identity))
     begin: Start | Literal["done"] = ranks.told(_begin(plan, config, store, checkpoints) if ranks.is_leader() else None)
     if begin != "done":
         begin = _bring(begin, checkpoints, work)

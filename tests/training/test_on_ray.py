@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
+from mtl.checkpoints.identity import RunIdentity
 from mtl.config.retrain import RetrainConfig, parse_config
-from mtl.errors import FencedError, MtlError, PermanentError, PreemptedError, TransientError
+from mtl.errors import FencedError, MismatchError, MtlError, PermanentError, PreemptedError, TransientError
 from mtl.training import on_ray, ray_worker
 from mtl.training.ending import ending_of, error_event, error_of
 from mtl.training.on_ray import end_of
-from mtl.training.plan import TrainPlan, pinned, world_size
+from mtl.training.plan import TrainPlan, check_equal, pinned, world_size
 from mtl.training.ray_worker import STOPPED, Board, End
 from tests.support.disks import mounted
 
@@ -123,6 +124,15 @@ def test_a_full_disk_of_a_node_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     error = error_of(ending_of(*end_of(board.ends(), json.loads(line), None)))
     assert type(error) is PermanentError
     assert "the disk is full" in error.message
+
+
+def test_machines_that_differ_are_told_apart_by_field_and_rank() -> None:
+    here, other = (RunIdentity.of("run", {"library.torch": version, "seed": 1}) for version in ("2.13.0", "2.12.1"))
+    check_equal([here])
+    check_equal([here, here, here])
+    with pytest.raises(MismatchError, match=r"library\.torch: 2\.13\.0 for rank 0, 2\.12\.1 for rank 2\n") as caught:
+        check_equal([here, here, other])
+    assert caught.value.field == "library.torch"
 
 
 def test_nobody_waits_for_trainers_that_have_not_begun() -> None:
