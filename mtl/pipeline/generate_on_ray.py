@@ -19,9 +19,10 @@ from mtl.serving.folder import travelling_files
 from mtl.serving.generate import load_generator
 
 
-def run_shards(job: BatchJob, destination: Path) -> list[Part]:
+def run_shards(job: BatchJob, destination: Path, *, gpu: bool = False) -> list[Part]:
     """The parts of all shards. One that is there is found again; the others are the same as `run_shard` writes.
 
+    gpu: whether each worker takes one; else it sees none.
     Errors: those of `run_shard`; TransientError where the cluster is gone, and then what is written stays.
     """
     import torch
@@ -34,7 +35,7 @@ def run_shards(job: BatchJob, destination: Path) -> list[Part]:
         folder, threads = check_model_folder(Path(job.folder)), torch.get_num_threads()
         with connected() as ray:
             make = _Make(job, send(ray, travelling_files(folder)), threads)
-            with workers(make, most=len(missing), cpus=threads) as pool:
+            with workers(make, most=len(missing), cpus=threads, gpu=gpu) as pool:
                 for _, place, answers in pool.answers({"shards": _shards(job, missing)}):
                     number = missing[place]
                     parts[number] = write_part(job, number, destination, answers)
