@@ -82,6 +82,9 @@ def generate(
         Literal["local", "ray"],
         Field(description=str(RunConfig.model_fields["engine"].description)),
     ] = "local",
+    gpu: Annotated[
+        bool, Field(description="Whether each worker on the Ray cluster takes a GPU. Otherwise it sees none.")
+    ] = False,
 ) -> dict[str, Any]:
     """source: a table (.jsonl, .json, .csv, .parquet) with `text` or `article` (and `id`).
 
@@ -91,7 +94,7 @@ def generate(
     decoding = Decoding(num_beams=num_beams, length_penalty=length_penalty, candidates=candidates)
     job = steps.plan_generation(source, task, asked, name, model, shard_rows, truncate, decoding)
     if engine == "ray":
-        parts = steps.generate_shards_on_ray(job, destination)
+        parts = steps.generate_shards_on_ray(job, destination, gpu)
     else:
         parts = [steps.generate_shard(job, number, destination) for number in range(job.shards)]
     refused = sum(part.refused for part in parts)

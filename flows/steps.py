@@ -216,10 +216,10 @@ def generate_shard(job: generate.BatchJob, number: int, destination: str) -> gen
 
 
 @task(name="generate-shards", **_PATIENT)
-def generate_shards_on_ray(job: generate.BatchJob, destination: str) -> list[generate.Part]:
+def generate_shards_on_ray(job: generate.BatchJob, destination: str, gpu: bool) -> list[generate.Part]:
     """Answer all shards on the Ray cluster, or find them written."""
     with watched("generate"):
-        return generate_on_ray.run_shards(job, Path(destination))
+        return generate_on_ray.run_shards(job, Path(destination), gpu=gpu)
 
 
 @task(name="check-champion", **_PATIENT)

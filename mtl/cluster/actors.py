@@ -31,15 +31,15 @@ _LOOK, _SAY, _PATIENCE = 10.0, 60.0, 900.0  # seconds
 
 
 @contextmanager
-def workers(make: Callable[[], Answer], *, most: int, cpus: int) -> Iterator[Workers]:
+def workers(make: Callable[[], Answer], *, most: int, cpus: int, gpu: bool = False) -> Iterator[Workers]:
     """Workers on the cluster of RAY_ADDRESS, as long as the block lasts.
 
     make: () -> what answers items; called in each worker when it gets its first item, so it must be known there by its
-    import. most: workers that have something to do, at least 1. cpus: of one worker; a machine with fewer has one. In a
-    cluster with GPUs, each worker has one of those. Errors: those of `connected`.
+    import. most: workers that have something to do, at least 1. cpus: of one worker; a machine with fewer has one.
+    gpu: whether each worker takes a GPU; else it sees none. Errors: those of `connected`.
     """
     with connected() as ray:
-        made = Workers(ray, make, count=min(most, MOST_WORKERS), cpus=cpus)
+        made = Workers(ray, make, count=min(most, MOST_WORKERS), cpus=cpus, gpu=gpu)
         try:
             yield made
         finally:
@@ -50,12 +50,13 @@ class Workers:
     """Made by `workers`. More of them are asked for than there is room for now: a cluster that grows gives the others a
     place, and those that wait for one are given nothing to do."""
 
-    def __init__(self, ray: Any, make: Callable[[], Answer], *, count: int, cpus: int) -> None:
-        self._ray = ray
+    def __init__(self, ray: Any, make: Callable[[], Answer], *, count: int, cpus: int, gpu: bool) -> None:
+        self._ray, self._scarce = ray, "GPU" if gpu else "CPU"
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
         room = min((int(machine["CPU"]) for machine in machines), default=1)
-        gpus = 1 if any(machine.get("GPU") for machine in machines) else 0
-        options = {"num_cpus": max(1, min(cpus, room)), "num_gpus": gpus, "max_restarts": -1}
+        # Ray does not hide the GPUs of a machine from those that ask for none.
+        device = {"num_gpus": 1} if gpu else {"runtime_env": {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}}
+        options = {"num_cpus": max(1, min(cpus, room)), "max_restarts": -1, **device}
         kind = ray.remote(scheduling_strategy="SPREAD", **options)(_Worker)
         self._actors = [kind.remote(make, versions()) for _ in range(count)]
         self._coming: dict[Any, int] = {}
@@ -145,13 +146,14 @@ class Workers:
         return answer
 
     def _still_waiting(self, since: float) -> float:
-        """Nobody has a place. That may be because others use the cluster, which ends; but not without any machine."""
+        """Nobody has a place. That may be because others use the cluster, which ends; but not without any machine
+        that has what they ask for."""
         waited = time.monotonic() - since
-        empty = not self._ray.cluster_resources().get("CPU")
+        empty, what = not self._ray.cluster_resources().get(self._scarce), f"it has no machine with a {self._scarce}"
         if empty and waited > _PATIENCE:
-            raise _gone(f"for {waited:.0f} s it has had no machine that works")
+            raise _gone(f"for {waited:.0f} s {what}")
         if _SAY <= waited < _SAY + _LOOK:
-            log.warning("waiting for the Ray cluster: %s", "it has no machine that works" if empty else "it is busy")
+            log.warning("waiting for the Ray cluster: %s", what if empty else "it is busy")
         return since
 
 

@@ -23,4 +23,8 @@ class RunConfig(Section):
         description="Processes of one training on the Ray cluster, spread over its nodes. Each takes train.threads "
         "CPUs, or 1. On one machine, MTL_TRAINER_PROCESSES says how many there are.",
     )
-    gpu: bool = Field(False, description="Whether each trainer on the Ray cluster takes a GPU.")
+    gpu: bool = Field(
+        False,
+        description="Whether each trainer and each worker of the evaluation on the Ray cluster takes a GPU; else they "
+        "see none.",
+    )

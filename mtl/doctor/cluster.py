@@ -155,7 +155,7 @@ def _of_node(node: Node, report: NodeReport) -> Iterator[CheckResult]:
     if not bad:
         yield ok("cluster", f"{name}: {cpus:.0f} CPUs, {known} GPUs, uses the same object store as this machine")
     if report.gpus > known:
-        do = f"start Ray there with --num-gpus={report.gpus}, unless other work is meant to have them"
+        do = f"start Ray there with --num-gpus={report.gpus}, if run.gpu is meant to take them"
         yield warning("cluster", f"{name} has {report.gpus} GPUs, of which Ray uses {known}", do)
 
 
@@ -192,7 +192,7 @@ def _exchange(store: ObjectStore, key: str) -> None:
 
 
 def _gpus() -> int:
-    """GPUs of this machine, which Ray hides from a task that asked for none."""
+    """GPUs of this machine, whether or not Ray was told of them."""
     if not shutil.which("nvidia-smi"):
         return 0
     try:

@@ -41,10 +41,12 @@ def write_all(
     store: ObjectStore | None,
     *,
     files: Callable[[Path], Mapping[str, Path]],
+    gpu: bool = False,
 ) -> Written:
     """As `mtl.evaluation.writing.write_all`. The tasks are those of this project, which the workers have too.
 
     seconds: of a side, the sum over its workers. files: what travels of a model folder, by its name in it.
+    gpu: whether each worker takes one.
     Errors: also TransientError where the cluster is gone; InputError where its machines are too different.
     """
     calls = [call for task in jobs.max_new_tokens for call in _calls(jobs, task)]
@@ -62,7 +64,7 @@ def write_all(
             store=None if store is None else store.uri,
             threads=torch.get_num_threads(),
         )
-        with workers(make, most=len(models) * len(calls), cpus=make.threads) as pool:
+        with workers(make, most=len(models) * len(calls), cpus=make.threads, gpu=gpu) as pool:
             tally = _Tally()
             texts = _texts(pool, models, jobs, calls, tally)
             asked = [] if checks is None else _asked(pool, jobs, checks, texts, tally)

@@ -132,6 +132,8 @@ def measure(
         confidence=config.gate.confidence,
         reading=None if chosen.reader == "none" else Reading(load, chosen.reader_examples),
         store=workspace.store,
-        write=partial(write_all_on_ray, files=travelling_files) if config.run.engine == "ray" else write_all,
+        write=partial(write_all_on_ray, files=travelling_files, gpu=config.run.gpu)
+        if config.run.engine == "ray"
+        else write_all,
     )
     return replace(report, settings={**report.settings, "judged_by": judged_by(config, week)})

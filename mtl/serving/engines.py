@@ -67,8 +67,10 @@ class Engines:
     @cached_property
     def chooser(self) -> Chooser:
         """What answers with the best of several candidates."""
-        mode = choose_mode(self._engine, self._precision, d_model=self._d_model, candidates=2)
-        return load_chooser(mode, *self._place, **self._limits)
+        return load_chooser(self._mode_of_chooser(), *self._place, **self._limits)
+
+    def _mode_of_chooser(self) -> Mode:
+        return choose_mode(self._engine, self._precision, d_model=self._d_model, candidates=2)
 
     def predictor(self, decoding: Decoding) -> Predictor:
         """What answers with this decoding, which has no candidates."""
@@ -84,3 +86,13 @@ class Engines:
                 self._by_transformers.clear()
             self._by_transformers[decoding] = not agree(fast, plain, self._probe)
         return plain if self._by_transformers[decoding] else fast
+
+    def mode(self, decoding: Decoding) -> str:
+        """What answers with this decoding, e.g. `torch in bf16 on cuda`: another mode may write other texts."""
+        if decoding.candidates > 1:
+            mode = self._mode_of_chooser()
+        else:
+            self.predictor(decoding)  # which finds out whether transformers is to take it
+            mode = Mode("torch", "fp32") if self._by_transformers.get(decoding) else self._mode
+        device = "cpu" if mode.engine == "ctranslate2" else device_kind()
+        return f"{mode.engine} in {mode.precision} on {device}"

@@ -102,6 +102,10 @@ class Generator:
             answers = [Answer(chosen.parse(text), text) for text in predict(inputs, max_new_tokens=limit)]
         return [replace(answer, truncated=truncated) for answer, (_, truncated) in zip(answers, prepared, strict=True)]
 
+    def mode(self, decoding: Decoding = GREEDY) -> str:
+        """What answers with this decoding on this machine, as `Engines.mode`."""
+        return self._needed().mode(decoding)
+
     def _needed(self) -> Engines:
         assert self._engines is not None, "a Generator for beams and candidates is made by load_generator"
         return self._engines

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 import torch
 
-from mtl.cluster import connected
+from mtl.cluster import actors, connected
+from mtl.cluster.code import versions
 from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.config.run import RunConfig
+from mtl.errors import InputError
 from mtl.evaluation.report import BEST, CANDIDATE, CHAMPION, EvalReport
 from mtl.layout import PREDICTIONS
 from mtl.pipeline import generate_on_ray
@@ -155,6 +157,24 @@ def test_what_is_wrong_with_a_request_is_said_as_by_one_process(
         generate_on_ray.run_shards(wrong, tmp_path)
     assert there.value.to_dict() == here.value.to_dict()
     assert files(tmp_path) == {}
+
+
+def test_a_machine_with_another_version_answers_nothing(
+    cluster: Cluster, job: BatchJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actors, "versions", lambda: {**versions(), "tokenizers": "0.0"})
+    with pytest.raises(InputError, match=r"\(127\.0\.0\.\d\) has other versions .* tokenizers is 0\.0, here it is"):
+        generate_on_ray.run_shards(job, tmp_path)
+    assert files(tmp_path) == {}
+
+
+def test_a_worker_sees_no_gpu_that_nobody_asked_for(cluster: Cluster) -> None:
+    def make() -> Callable[[str], str | None]:
+        return lambda name: os.environ.get(name)
+
+    with actors.workers(make, most=1, cpus=1) as pool:
+        (found,) = pool.answers({"names": ["CUDA_VISIBLE_DEVICES"]})
+    assert found == ("names", 0, "")
 
 
 def test_parts_are_those_of_one_process_though_a_node_is_killed(
