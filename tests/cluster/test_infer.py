@@ -53,6 +53,8 @@ def s3() -> Iterator[str]:
 
 
 def test_nodes_share_no_folder(s3: str, nodes: Nodes) -> None:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
+
     (nodes.folder / "driver" / "mine").write_text("x")
 
     def look(others: list[str]) -> tuple[str, list[list[str]]]:
@@ -62,8 +64,10 @@ def test_nodes_share_no_folder(s3: str, nodes: Nodes) -> None:
 
     folders = [str(node.home) for node in nodes.workers]
     with connected() as ray:
-        task = ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(look)
-        seen = ray.get([task.remote([*folders, str(nodes.folder / "driver")]) for _ in folders])
+        task = ray.remote(num_cpus=1)(look)
+        on = [On(node["NodeID"], soft=False) for node in ray.nodes() if node["Resources"].get("CPU")]
+        asked = [*folders, str(nodes.folder / "driver")]
+        seen = ray.get([task.options(scheduling_strategy=strategy).remote(asked) for strategy in on])
     assert {home for home, _ in seen} == set(folders)
     assert all(names == [] for _, others in seen for names in others)
 
