@@ -70,14 +70,25 @@ def _check(address: str) -> None:
             f"RAY_ADDRESS is {address!r}", field="RAY_ADDRESS", hint="HOST:PORT of the cluster's head, or auto"
         )
     try:
-        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+        knock(address)
     except OSError as error:
         raise _unreachable(address, error) from None
 
 
 def _unreachable(address: str, error: Exception) -> TransientError:
-    said = str(error).partition("\n")[0]
+    said = first_line(error)
     return TransientError(f"no Ray cluster can be reached at {address}: {said}", field="RAY_ADDRESS", hint=_HOW)
+
+
+def knock(address: str) -> None:
+    """OSError if nobody takes a connection at HOST:PORT within ten seconds."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+
+
+def first_line(error: object) -> str:
+    """What an error of Ray says first; stack traces of several processes follow."""
+    return str(error).strip().partition("\n")[0]
 
 
 def _ray() -> Any:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from mtl.cluster import connected
+from mtl.cluster import connected, first_line
 from mtl.cluster.code import check_code, versions
 from mtl.cluster.pieces import check_head
 from mtl.errors import MtlError, TransientError
@@ -151,7 +151,11 @@ class Workers:
         waited = time.monotonic() - since
         empty, what = not self._ray.cluster_resources().get(self._scarce), f"it has no machine with a {self._scarce}"
         if empty and waited > _PATIENCE:
-            raise _gone(f"for {waited:.0f} s {what}")
+            raise TransientError(
+                f"no machine of the Ray cluster had a {self._scarce} for {waited:.0f} s",
+                field="RAY_ADDRESS",
+                hint="add one (ray start there; ray status shows them), and run the same command again",
+            )
         if _SAY <= waited < _SAY + _LOOK:
             log.warning("waiting for the Ray cluster: %s", what if empty else "it is busy")
         return since
@@ -217,18 +221,14 @@ def choose_queue(waiting: list[str], *, last: str | None, others: Mapping[str, i
 def _check_losses(count: int, loss: Exception) -> None:
     if count >= LOSSES:
         raise TransientError(
-            f"{count} workers of the Ray cluster were lost over the same piece of work: {_first_line(loss)}",
-            hint="look at the memory of its machines (ray status, and the log of the workers), then run it again",
+            f"{count} workers of the Ray cluster were lost over the same piece of work: {first_line(loss)}",
+            hint="see whether the machines have enough memory (ray status), then run the same command again",
         )
 
 
 def _gone(error: object) -> TransientError:
     return TransientError(
-        f"the Ray cluster is gone: {_first_line(error)}",
+        f"the Ray cluster is gone: {first_line(error)}",
         field="RAY_ADDRESS",
-        hint="start it again (ray status shows its machines); what is finished is found again",
+        hint="start Ray on its machines again, then run the same command again: what is finished is kept",
     )
-
-
-def _first_line(error: object) -> str:
-    return str(error).strip().partition("\n")[0]

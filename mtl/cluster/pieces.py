@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar
 
+from mtl.cluster import first_line, knock
 from mtl.errors import MtlError, TransientError
 
 R = TypeVar("R")
@@ -18,9 +18,9 @@ RETRIES = 8
 _AHEAD = 2  # pieces for each core, so that none has to wait for the next one
 _LEAST = 16  # pieces at a time: what waits for a core is what a cluster starts machines for
 _LOOK = 1.0  # seconds between two looks at the head
-_HEAD = 10.0  # seconds in which the head takes a connection
 _PATIENCE = 600.0  # seconds without any core: machines that are started on demand take minutes
-_AGAIN = "start it again: what was finished before is kept; `ray status` shows the machines"
+_ADD = "add one (ray start there; ray status shows them), then run the same command again: what is finished is kept"
+_AGAIN = "start it again (ray status shows its machines), then run the same command again: what is finished is kept"
 
 
 def each(ray: Any, work: Callable[..., R], calls: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, R]]:
@@ -37,7 +37,7 @@ def each(ray: Any, work: Callable[..., R], calls: Iterable[tuple[Any, ...]]) -> 
             count = cores(ray)
             seen = time.monotonic() if count else seen
             if time.monotonic() - seen > _PATIENCE:
-                raise TransientError(f"no machine of the Ray cluster had a core for {_PATIENCE:.0f} s", hint=_AGAIN)
+                raise TransientError(f"no machine of the Ray cluster had a core for {_PATIENCE:.0f} s", hint=_ADD)
             for number, call in islice(left, max(0, max(_LEAST, _AHEAD * count) - len(waiting))):
                 waiting[task.remote(*call)] = number
             if not waiting:
@@ -50,7 +50,7 @@ def each(ray: Any, work: Callable[..., R], calls: Iterable[tuple[Any, ...]]) -> 
             raise error.cause from None
         raise
     except ray.exceptions.RayError as error:
-        said = str(error).partition("\n")[0]
+        said = first_line(error)
         raise TransientError(f"the Ray cluster lost a piece of the work: {said}", hint=_AGAIN) from None
     finally:
         for one in waiting:
@@ -66,8 +66,7 @@ def cores(ray: Any) -> int:
 def check_head(ray: Any) -> None:
     """TransientError if the cluster's head is gone. Ray would wait for it for a minute, and then end this process."""
     address = ray.get_runtime_context().gcs_address
-    host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=_HEAD).close()
+        knock(address)
     except OSError as error:
         raise TransientError(f"the head of the Ray cluster at {address} is gone: {error}", hint=_AGAIN) from None
