@@ -35,8 +35,7 @@ def connected() -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    address = ray_address()
-    _check(address)
+    address = _address()
     host = address.rpartition(":")[0]
     # Ray takes 127.0.0.1 for the machine's own address; of another loopback address it has to be told.
     options = {"_node_ip_address": host} if host.startswith("127.") and host != "127.0.0.1" else {}
@@ -60,10 +59,11 @@ def connected() -> Iterator[Any]:
         ray.shutdown()
 
 
-def _check(address: str) -> None:
-    """Ray itself would try for minutes to reach a head that is not there."""
+def _address() -> str:
+    """HOST:PORT of the head. Errors: as `connected`; Ray would try for minutes to reach a head that is not there."""
+    address = ray_address()
     if address == "auto":
-        return
+        address = _latest()
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise InputError(
@@ -73,9 +73,20 @@ def _check(address: str) -> None:
         knock(address)
     except OSError as error:
         raise _unreachable(address, error) from None
+    return address
 
 
-def _unreachable(address: str, error: Exception) -> TransientError:
+def _latest() -> str:
+    """Of the cluster that `ray start` was used for last on this machine, which may be gone."""
+    from ray._private.services import get_ray_address_from_environment  # noqa: PLC2701  # no public way
+
+    try:
+        return str(get_ray_address_from_environment("auto", None))
+    except ConnectionError:
+        raise _unreachable("auto", "no ray start has run on this machine") from None
+
+
+def _unreachable(address: str, error: object) -> TransientError:
     said = first_line(error)
     return TransientError(f"no Ray cluster can be reached at {address}: {said}", field="RAY_ADDRESS", hint=_HOW)
 

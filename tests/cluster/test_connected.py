@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mtl.cluster import connected
@@ -16,3 +18,16 @@ def test_without_a_cluster_it_is_said_how_to_start_one(monkeypatch: pytest.Monke
     ):
         pass
     assert "ray start --head" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("known", ["127.0.0.2:1", None])
+def test_a_cluster_that_is_gone_is_not_waited_for(
+    known: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    if known is not None:
+        (tmp_path / "ray").mkdir()
+        (tmp_path / "ray" / "ray_current_cluster").write_text(known)
+    with pytest.raises(TransientError, match=f"no Ray cluster can be reached at {known or 'auto'}: "), connected():
+        pass
