@@ -15,7 +15,7 @@ install: $(STAMP)  ## make .venv and install the package with pinned versions
 # torch first and by itself: pinned, it is the CPU wheel where the package index has one
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
-	@echo "installing pinned packages into $(VENV), 2.5 GB: this takes two to three minutes, and pip prints nothing meanwhile"
+	@echo "installing pinned packages into $(VENV), 3 GB: this takes two to three minutes, and pip prints nothing meanwhile"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'

@@ -196,11 +196,11 @@ def _fixed() -> dict[str, float]:
         "import time, json; t = [time.monotonic()]; tick = lambda: t.append(time.monotonic())\n"
         "from mtl.cluster import connected\n"
         "with connected() as ray:\n"
-        "    tick(); empty = ray.remote(num_cpus=1)(int)\n"
+        "    tick(); empty = ray.remote(num_cpus=1)(lambda: 0)\n"
         "    for _ in range(2): ray.get(empty.remote()); tick()\n"
         "print(json.dumps([b - a for a, b in zip(t, t[1:])]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True)
     names = ("connect", "first_piece", "next_piece")
     return dict(zip(names, (round(each, 4) for each in json.loads(done.stdout.splitlines()[-1])), strict=True))
 
