@@ -1,6 +1,7 @@
 """Limits of an HTTP server that others can reach: how long a request may take to arrive, and how many may at once.
 
-    serve(app, hold("127.0.0.1", 5002))        sockets of mtl.ports
+    with hold("127.0.0.1", 5002) as sockets:  # mtl.ports
+        serve(app, sockets)
 
 uvicorn itself waits for a request for as long as its caller keeps the connection open.
 """

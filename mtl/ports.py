@@ -4,35 +4,30 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 import psutil
 
 from mtl.errors import InputError
 
 
-def hold(host: str, port: int) -> Sequence[socket.socket]:
-    """Sockets that listen on every address of `host`, for a server to answer on.
+@contextmanager
+def hold(host: str, port: int) -> Iterator[Sequence[socket.socket]]:
+    """Sockets that listen on every address of `host`, for a server to answer on; closed at the end.
 
     Errors: InputError for a port that another program has or that this user may not take, and for a host that is none
     of this machine's.
     """
-    held: list[socket.socket] = []
-    try:
-        for family, kind, protocol, _, address in _addresses(host, port):
-            listener = socket.socket(family, kind, protocol)
-            held.append(listener)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind(address)
-            listener.listen()
-    except OSError as error:
-        for listener in held:
-            listener.close()
-        raise _refusal(error, host, port) from None
-    return held
+    with ExitStack() as stack:
+        try:
+            held = [
+                stack.enter_context(_listener(family, kind, protocol, address))
+                for family, kind, protocol, _, address in _addresses(host, port)
+            ]
+        except OSError as error:
+            raise _refusal(error, host, port) from None
+        yield held
 
 
 def holder(port: int) -> str:
@@ -42,6 +37,18 @@ def holder(port: int) -> str:
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
                 return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
     return "another program"
+
+
+def _listener(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> socket.socket:
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(family, kind, protocol))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen()
+        stack.pop_all()
+    return listener
 
 
 def _addresses(host: str, port: int) -> list[tuple[int, int, int, str, tuple[object, ...]]]:

@@ -27,14 +27,14 @@ def serve(host: str, port: int, *, public_url: str | None, register: bool, name:
 
     settings, prefect, trust = load_settings(), prefect_settings(), webhook_settings()
     _check(trust, prefect.url, host, public_url)
-    sockets = hold(host, port)
-    if register:
-        _register_soon(trust, public_url or f"http://{host}:{port}")
-    api = PrefectApi(prefect)
-    received = Received(FolderStore(layout.home_webhooks(settings.home)))
-    app = make_app(trust, api.start, received, lambda: metrics_text(settings, prefect, name))
-    print(f"receiving on http://{host}:{port}: POST /mlflow, POST /data, GET /health, GET /metrics", flush=True)
-    answer(app, sockets, log_level="warning", access_log=False)
+    with hold(host, port) as sockets:
+        if register:
+            _register_soon(trust, public_url or f"http://{host}:{port}")
+        api = PrefectApi(prefect)
+        received = Received(FolderStore(layout.home_webhooks(settings.home)))
+        app = make_app(trust, api.start, received, lambda: metrics_text(settings, prefect, name))
+        print(f"receiving on http://{host}:{port}: POST /mlflow, POST /data, GET /health, GET /metrics", flush=True)
+        answer(app, sockets, log_level="warning", access_log=False)
 
 
 def _check(trust: WebhookSettings, prefect: str | None, host: str, public_url: str | None) -> None:

@@ -1,6 +1,6 @@
 """MLflow's scoring server for one model, where every request that cannot be read is answered 400.
 
-    serve(folder, hold("127.0.0.1", 5002), max_body=…)    curl localhost:5002/invocations -d '{"inputs": ["a text"]}' …
+    serve(folder, sockets, max_body=…)    curl localhost:5002/invocations -d '{"inputs": ["a text"]}' …
 
 MLflow's own server (`mlflow models serve`) answers the same, but reads bodies of any size, repeats in its errors what
 it was sent, and gives 500 to some bodies that its parser cannot read, such as a column named by a list.

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,19 +118,16 @@ def _ports(address: str) -> list[str]:
         "runtime-env-agent-port",
         "metrics-export-port",
     )
-    held = [hold(address, 0)[0] for _ in names]
-    ports = [f"--{name}={listener.getsockname()[1]}" for name, listener in zip(names, held, strict=True)]
-    for listener in held:
-        listener.close()
-    return ports
+    with ExitStack() as stack:
+        held = [stack.enter_context(hold(address, 0))[0] for _ in names]
+        return [f"--{name}={listener.getsockname()[1]}" for name, listener in zip(names, held, strict=True)]
 
 
 @contextmanager
 def ray_nodes(folder: Path, count: int, *, hidden: tuple[Path, ...] = (), **environment: str) -> Iterator[Nodes]:
     """A cluster of a head and `count` nodes of one CPU. environment: of every node, such as MTL_STORE's credentials."""
-    (held,) = hold("127.0.0.2", 0)
-    port = held.getsockname()[1]
-    held.close()
+    with hold("127.0.0.2", 0) as (held,):
+        port = held.getsockname()[1]
     nodes = Nodes(folder, hidden, environment, port)
     try:
         nodes.start_head()
