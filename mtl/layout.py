@@ -12,6 +12,9 @@ releases/{model}/decisions/v{n}/{asked}.json   the decision about a version, see
 releases/{model}/log/{seq}.json                the journal of champions, see mtl.release.journal
 predictions/{subject}/{call}.json              answers that models gave, see mtl.evaluation.kept
 told/{model}/{event}/{key}                     marks of events that people were notified of
+traffic/{model}/requests/{day}/{part}.parquet  the request log of the servers, see mtl.traffic
+traffic/{model}/feedback/{answer}.json         what people said of answers
+traffic/{model}/served/{hour}/{server}.json    counts of what each version served
 """
 
 from __future__ import annotations
@@ -120,6 +123,21 @@ def predictions_prefix(subject: str) -> str:
 
 def mark_key(model: str, event: str, key: str) -> str:
     return f"told/{model}/{event}/{key}"
+
+
+def requests_prefix(model: str) -> str:
+    """The request log: a folder for each day, such as 2026-01-31, with Parquet parts."""
+    return f"traffic/{check_model_name(model)}/requests"
+
+
+def feedback_prefix(model: str) -> str:
+    """Feedback: one document for each answer, or for each of its questions."""
+    return f"traffic/{check_model_name(model)}/feedback"
+
+
+def served_prefix(model: str) -> str:
+    """Counts of what each version served: a folder for each hour, such as 2026-01-31T17."""
+    return f"traffic/{check_model_name(model)}/served"
 
 
 def home_store(home: Path) -> Path:
