@@ -1,0 +1,131 @@
+"""Traffic in the object store: written by servers, read by flows.
+
+Every object is written once and never changed, so that several servers need not know of each other.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mtl.document import check_record
+from mtl.errors import DamageError, NotFoundError
+from mtl.layout import feedback_prefix, requests_prefix, served_prefix
+from mtl.seal import seal, unseal
+from mtl.store.base import ObjectStore
+from mtl.traffic.records import Feedback, ServedAnswer, ServedCounts
+
+_log = logging.getLogger(__name__)
+_NESTED = ("request", "decoding")
+_SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("id", "at", "task", "text", "request", "decoding")),
+        ("truncated", pa.bool_()),
+        ("answer", pa.string()),
+        ("version", pa.int64()),
+        ("milliseconds", pa.float64()),
+        ("usable", pa.bool_()),
+        ("marks", pa.list_(pa.float64())),
+    ]
+)
+
+
+def part_of(answers: Sequence[ServedAnswer]) -> bytes:
+    """A part of the request log, as Parquet; what stands under `request` and `decoding` is JSON."""
+    rows = [
+        answer.to_dict() | {name: json.dumps(getattr(answer, name), sort_keys=True) for name in _NESTED}
+        for answer in answers
+    ]
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def read_answers(
+    store: ObjectStore, model: str, *, since: datetime | None = None, until: datetime | None = None
+) -> Iterator[ServedAnswer]:
+    """The logged answers of [since, until), by day and part. A part that is damaged is named in a warning and left out.
+
+    since, until: in UTC; None is unbounded.
+    """
+    for info in store.list(f"{requests_prefix(model)}/"):
+        day = info.key.rpartition("/")[0].rpartition("/")[2]
+        if (since and day < f"{since:%Y-%m-%d}") or (until and day > f"{until:%Y-%m-%d}"):
+            continue
+        try:
+            yield from (answer for answer in _part(store, info.key) if _within(answer.at, since, until))
+        except NotFoundError:
+            continue  # its retention ended meanwhile
+        except DamageError as error:
+            _log.warning("%s; its answers are left out", error.message)
+
+
+def write_feedback(store: ObjectStore, model: str, feedback: Feedback) -> Feedback:
+    """Keep what somebody said of an answer; what is kept of it now. That is another one if there was one before."""
+    key = f"{feedback_prefix(model)}/{feedback.name}.json"
+    if store.put_if_absent(key, seal(feedback.to_dict())):
+        return feedback
+    return _feedback(store, key)
+
+
+def read_feedback(store: ObjectStore, model: str) -> Iterator[Feedback]:
+    """All feedback, by name of its object. What is damaged is named in a warning and left out."""
+    for info in store.list(f"{feedback_prefix(model)}/"):
+        try:
+            yield _feedback(store, info.key)
+        except DamageError as error:
+            _log.warning("%s; it is left out", error.message)
+
+
+def write_counts(store: ObjectStore, model: str, server: str, hour: datetime, counts: Sequence[ServedCounts]) -> None:
+    """What a server counted in an hour that is over, or up to now. server: its name, a new one with every start."""
+    document = {"counts": [count.to_dict() for count in counts]}
+    store.put(f"{served_prefix(model)}/{hour:%Y-%m-%dT%H}/{server}.json", seal(document))
+
+
+def read_counts(
+    store: ObjectStore, model: str, *, since: datetime, until: datetime | None = None
+) -> Mapping[int, ServedCounts]:
+    """version -> the sum of what all servers counted in the hours from that of `since` to that of `until`, both in."""
+    sums: dict[int, dict[str, Any]] = defaultdict(lambda: defaultdict(int))
+    for info in store.list(f"{served_prefix(model)}/"):
+        hour = info.key.rpartition("/")[0].rpartition("/")[2]
+        if hour < f"{since:%Y-%m-%dT%H}" or (until and hour > f"{until:%Y-%m-%dT%H}"):
+            continue
+        try:
+            document = unseal(store.get(info.key), info.key, hint="its counts are left out")
+        except DamageError as error:
+            _log.warning("%s", error.message)
+            continue
+        for item in document.get("counts", []):
+            counts = check_record(ServedCounts, item, info.key)
+            for field in fields(counts):
+                if field.name != "version":
+                    sums[counts.version][field.name] += getattr(counts, field.name)
+    return {version: ServedCounts(version, **found) for version, found in sums.items()}
+
+
+def _part(store: ObjectStore, key: str) -> list[ServedAnswer]:
+    try:
+        rows = pq.read_table(io.BytesIO(store.get(key))).to_pylist()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DamageError(f"{key} is damaged: it is no part of a request log ({type(error).__name__})") from None
+    return [check_record(ServedAnswer, row | {name: json.loads(row[name]) for name in _NESTED}, key) for row in rows]
+
+
+def _feedback(store: ObjectStore, key: str) -> Feedback:
+    return check_record(Feedback, unseal(store.get(key), key), key)
+
+
+def _within(at: str, since: datetime | None, until: datetime | None) -> bool:
+    moment = datetime.fromisoformat(at)
+    return (since is None or moment >= since) and (until is None or moment < until)
