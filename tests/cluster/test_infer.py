@@ -19,7 +19,7 @@ from mtl.cluster import actors, connected
 from mtl.cluster.code import versions
 from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.config.run import RunConfig
-from mtl.errors import InputError
+from mtl.errors import InputError, TransientError
 from mtl.evaluation.report import BEST, CANDIDATE, CHAMPION, EvalReport
 from mtl.layout import PREDICTIONS
 from mtl.pipeline import generate_on_ray
@@ -254,3 +254,17 @@ def test_a_report_is_that_of_one_process_though_a_node_is_killed(
         report, kept = house.measure("ray")
     assert everything(report) == everything(here[0])
     assert kept == here[1]
+
+
+def test_without_its_head_finished_shards_are_kept_for_the_next_cluster(
+    cluster: Cluster, job: BatchJob, parts: dict[str, bytes], tmp_path: Path
+) -> None:
+    head = cluster.nodes.head
+    assert head is not None
+    with when(2, head.kill), pytest.raises(TransientError, match="Ray cluster"):
+        generate_on_ray.run_shards(job, tmp_path)
+    kept = files(tmp_path)
+    assert len(kept) >= 2 and kept.items() <= parts.items()
+    cluster.nodes.restart()
+    generate_on_ray.run_shards(job, tmp_path)
+    assert files(tmp_path) == parts
