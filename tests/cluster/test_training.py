@@ -118,12 +118,12 @@ def test_a_paused_trainer_and_a_store_that_is_away_change_no_bit(
 ) -> None:
     def strike() -> None:
         nodes.workers[0].pause()
-        proxy.fail("refuse", times=None)
+        proxy.fail("unavailable", times=None)
         Timer(4.0, nodes.workers[0].go_on).start()
         Timer(6.0, proxy.heal).start()
 
     found = driver.train(driver.config(), "struck", at("commit", strike))
-    assert "refuse" in proxy.injected
+    assert "unavailable" in proxy.injected
     assert found["adapter_sha256"] == plain["adapter_sha256"]
     assert found["resumed_from"] is None
 
