@@ -49,6 +49,7 @@ def refuse(status: int, error: MtlError) -> Response:
 async def _own(request: Request, error: Exception) -> Response:
     assert isinstance(error, MtlError)
     status = status_of(error)
+    request.state.refusal = error.kind
     if status != 500:
         return refuse(status, error)
     _log.error("a request could not be answered: %s", error)
