@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import socket
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,6 +28,7 @@ from tests.server.toy import LIMIT, Writer, echo, served
 from tests.support.serving import serving_app
 
 KEY = "a key of sixteen and more"
+ROOT = Path(__file__).parents[2]
 MARKER = "Zanzibar7"
 
 
@@ -309,6 +314,16 @@ def test_the_page_of_the_api_needs_no_network(url: str) -> None:
     page = httpx.get(f"{url}/docs").text
     assert "https://" not in page
     assert httpx.get(f"{url}/static-offline-docs/swagger-ui-bundle.js").status_code == 200
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_example_of_the_page(url: str) -> None:
+    (example,) = re.findall(r"```sh\n(curl .*?)```", (ROOT / "docs" / "serving.md").read_text(), re.S)
+    assert "http://127.0.0.1:5002/v1/generate" in example
+    done = subprocess.run(
+        ["sh", "-c", example.replace("http://127.0.0.1:5002", url)], capture_output=True, text=True, check=True
+    )
+    assert set(json.loads(done.stdout)) == {"model", "version", "answers"}, done.stdout
 
 
 def test_without_the_extra_the_server_starts(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
