@@ -172,6 +172,7 @@ def test_a_caller_that_went_away_costs_nothing_more(url: str, writer: Writer) ->
         assert first.result().status_code == 200
     assert ask(url, "text 2").status_code == 200
     assert [batch[0].rpartition(" ")[2] for batch in writer.batches] == ["0", "2"]
+    assert metric(url, 'mtl_serve_requests_total{path="/v1/generate",status="499"') == 1
 
 
 def test_a_text_that_the_model_cannot_take_fails_alone(url: str, writer: Writer) -> None:
@@ -235,6 +236,7 @@ def test_what_is_in_the_queue_is_answered_before_the_end(writer: Writer) -> None
         ({"task": "mcq", "text": "x", "candidates": 2, "num_beams": 2}, 422, "exclude each other", "candidates"),
         ({"task": "summarize", "text": "x", "length_penalty": 2}, 422, "without beams it has no effect", None),
         ({"task": "summarize", "text": "x", "max_new_tokens": 0}, 422, "greater than or equal to 1", None),
+        ('{"task": "summarize", "text": "x \\ud800"}', 422, "string", "text"),
         ([MARKER], 422, "valid dictionary", None),
         (f'{{"task": "{MARKER}', 400, "the body is not valid JSON", None),
     ],
