@@ -46,7 +46,7 @@ def _of_log(parts: Sequence[ObjectInfo], *, before: float, max_bytes: int) -> li
 
 def remove(store: ObjectStore, objects: Iterable[ObjectInfo]) -> int:
     """Delete them; how many. Another process may have been faster."""
-    number = 0
-    for number, info in enumerate(objects, start=1):
-        store.delete(info.key)
-    return number
+    keys = [info.key for info in objects]
+    for key in keys:
+        store.delete(key)
+    return len(keys)

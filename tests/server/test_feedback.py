@@ -135,7 +135,7 @@ def test_an_answer_that_is_forgotten(served: Served) -> None:
         (
             {"id": QUIZ.id, "verdict": "corrected", "question": 1, "correction": RIGHT | {"difficulty": "Odd"}},
             "correction.difficulty",
-            "no difficulty 'Odd'",
+            "no such difficulty",
         ),
         (
             {

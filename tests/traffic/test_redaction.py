@@ -92,7 +92,7 @@ def test_hostile_text_takes_no_longer_than_plain_text(piece: str) -> None:
 @pytest.mark.slow
 def test_two_megabytes_of_hostile_text() -> None:
     """What the server takes at most (MTL_SERVE_MAX_BODY is 8 MiB, a text of it 2 million characters)."""
-    seconds = {piece: _seconds(piece, 2 << 20) for piece in HOSTILE}
+    seconds = {piece: _seconds(piece, 2 << 20) for piece in HOSTILE[::4]}
     assert max(seconds.values()) < 10, seconds
 
 
