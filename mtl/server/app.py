@@ -1,0 +1,79 @@
+"""The app of `mtl serve`: a typed API, health and metrics, and MLflow's scoring protocol beside it.
+
+app = make_app(OneModel(model))    # POST /v1/generate, POST /invocations, GET /health, /metrics, /docs
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import SecretStr
+from starlette.routing import Route
+
+from mtl.mlflow_backend.body_limit import BodyLimit
+from mtl.mlflow_backend.server import delegating_model, few_threads, scoring_app
+from mtl.server.access import KeyRequired
+from mtl.server.batching import Batcher
+from mtl.server.docs import new_app
+from mtl.server.generating import Hooks, Limits, generate_for_mlflow, generate_router
+from mtl.server.metrics import Measured, Metrics
+from mtl.server.refusals import add_handlers
+from mtl.server.served import ServedModels
+
+__all__ = ["Hooks", "Limits", "make_app"]
+
+_LIMITS, _HOOKS = Limits(), Hooks()
+_SCORING = ("/invocations", "/ping", "/version")
+
+
+def make_app(
+    models: ServedModels,
+    *,
+    limits: Limits = _LIMITS,
+    key: SecretStr | None = None,
+    hooks: Hooks = _HOOKS,
+    routers: Sequence[APIRouter] = (),
+) -> FastAPI:
+    """The app that answers with `models`, whose `current` is called between two batches, by one thread alone.
+
+    key: what callers must send; None: nothing, and then only this machine may reach it (`mtl.server.access`).
+    routers: other parts of the API. When the app ends, what is in the queue is answered first.
+    """
+    metrics = Metrics(models.health)
+    batcher = Batcher(models, most_waiting=limits.waiting, observe=metrics.batches.observe)
+    metrics.queue.set_function(lambda: batcher.waiting)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with few_threads(app):
+            try:
+                yield
+            finally:
+                await asyncio.to_thread(batcher.close)
+
+    app = new_app(title="mtl-retrain", lifespan=lifespan)
+    add_handlers(app)
+    app.include_router(generate_router(batcher, models, metrics, limits=limits, hooks=hooks, key=key))
+    for router in routers:
+        app.include_router(router)
+
+    @app.get("/health", summary="Which model answers")
+    async def health() -> dict[str, Any]:
+        return dict(models.health())
+
+    @app.get("/metrics", summary="What Prometheus scrapes", response_class=Response)
+    async def scrape() -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    scoring = scoring_app(delegating_model(generate_for_mlflow(batcher, limits)))
+    app.router.routes.extend(Route(path, scoring) for path in _SCORING)
+    app.add_middleware(BodyLimit, most=limits.max_body)
+    if key is not None:
+        app.add_middleware(KeyRequired, key=key)
+    app.add_middleware(Measured, metrics=metrics)  # the outermost: it sees what the others refuse
+    return app
