@@ -27,7 +27,7 @@ def _utc() -> datetime:
 
 
 class Counting:
-    """Sums in memory, one document an hour in the store. Only `write` waits for the store, and `close` for some seconds.
+    """Sums in memory, one document an hour in the store. Only `write` waits for it, and `close` for some seconds.
 
     A model without a version, such as a folder, is not counted. clock: the time in UTC.
     """
