@@ -45,8 +45,8 @@ class MultitaskModel(PythonModel):  # type: ignore[misc, unused-ignore]
 def answers(generate: Callable[..., list[Any]], texts: list[Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What `generate`, which takes what `Generator.generate` takes, answers to MLflow's parameters.
 
-    Errors: MlflowException; the scoring server answers 400 with the reason if the request is wrong, and 429 or 503 if it
-    may be sent again.
+    Errors: MlflowException. The scoring server answers 400 with the reason if the request is wrong, and 429 or 503 if
+    it may be sent again.
     """
     try:
         _check_task(given.get("task", "summarize"))

@@ -245,7 +245,7 @@ def _answered(generator: Generator, ready: Sequence[_Ready]) -> list[list[Marked
     for (ticket, _), own in zip(ready, prompts, strict=True):
         written = [next(answers) for _ in own]
         if ticket.wanted.marks and wanted.decoding.candidates == 1:
-            found.append(read(generator, wanted.task, own, written))
+            found.append(read(generator.reader, wanted.task, own, written))
         else:
             found.append([looked_at(wanted.task, answer) for answer in written])
     return found

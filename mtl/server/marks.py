@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mtl.evaluation.reader import Reader
 from mtl.evaluation.usable import faults, picked, usable
 from mtl.example import Example
-from mtl.serving.generate import Answer, Generator, Prompt
+from mtl.serving.generate import Answer, Prompt
 from mtl.task import Task
 from mtl.tasks.table import get_task
 
@@ -36,8 +37,8 @@ def looked_at(task: str, answer: Answer) -> Marked:
     return Marked(answer, usable=None if get_task(task).questions else True)
 
 
-def read(generator: Generator, name: str, prompts: Sequence[Prompt], answers: Sequence[Answer]) -> list[Marked]:
-    """The answers of a task with questions, with their marks. The reader is loaded with the first."""
+def read(reader: Reader, name: str, prompts: Sequence[Prompt], answers: Sequence[Answer]) -> list[Marked]:
+    """The answers to `prompts` of a task with questions, with their marks."""
     task = get_task(name)
     assert task.questions is not None, "the caller looked"
     examples = [Example(prompt.inputs, "", name, "") for prompt in prompts]
@@ -46,7 +47,7 @@ def read(generator: Generator, name: str, prompts: Sequence[Prompt], answers: Se
         for example, answer in zip(examples, answers, strict=True)
     ]
     distinct = list(dict.fromkeys(question for questions in found for question in questions))
-    known = dict(zip(distinct, generator.reader(distinct, passage=True), strict=True)) if distinct else {}
+    known = dict(zip(distinct, reader(distinct, passage=True), strict=True))
     marked = []
     for example, answer, questions in zip(examples, answers, found, strict=True):
         requested = task.requested(example)
