@@ -36,7 +36,7 @@ from mtl.workspace import Workspace
 _DAY = 86400.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a collector is known by what it is
 class Traffic(Collector):
     """log: None if nothing is logged."""
 
