@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 BATCH_TOKENS = 8192
 _PROBE = "The ferry left the harbour at nine in the morning. Anna missed it, because she had to wait for the bus."
+_TRIED_TOKENS = 8
 _MOST_NEW_TOKENS = 4096
 _MOST_TEXTS = 10_000
 _LONGEST_TEXT = 2_000_000
@@ -101,6 +102,12 @@ class Generator:
             predict = self._predict if decoding == GREEDY else self._needed().predictor(decoding)
             answers = [Answer(chosen.parse(text), text) for text in predict(inputs, max_new_tokens=limit)]
         return [replace(answer, truncated=truncated) for answer, (_, truncated) in zip(answers, prepared, strict=True)]
+
+    def try_out(self) -> None:
+        """Write the beginning of an answer of each task: what cannot answer is found before a caller finds it."""
+        for name in self.max_new_tokens:
+            if name in TASKS:
+                self.generate([_PROBE], name, max_new_tokens=_TRIED_TOKENS, truncate=True)
 
     def mode(self, decoding: Decoding = GREEDY) -> str:
         """What answers with this decoding on this machine, as `Engines.mode`."""
