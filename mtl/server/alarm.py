@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,6 @@ _log = logging.getLogger(__name__)
 _FIRST, _LONGEST = 4.0, 300.0
 _LASTING = 60.0
 """Seconds after which people are told of what may pass by itself."""
-Tell = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,9 @@ class Alarm:
     Not for several threads: `fault` alone may be read by others.
     """
 
-    def __init__(self, what: str, tell: Tell, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, what: str, tell: Callable[[Fault], None], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._what, self._tell, self._clock = what, tell, clock
         self.fault: Fault | None = None
         self._count = 0
@@ -68,7 +69,7 @@ class Alarm:
             _log.error("%s: %s (since %s)", self._what, error, self.fault.since, exc_info=unforeseen)
         if not self._told and (not isinstance(error, TransientError) or now - self._began >= _LASTING):
             self._told = True
-            self._tell(self.fault.to_dict())
+            self._tell(self.fault)
 
     def clear(self) -> None:
         """It is right again, or no longer wanted."""
@@ -82,7 +83,9 @@ def as_fault(error: Exception, version: int | None) -> Fault:
     known = error if isinstance(error, MtlError) else explained(error)
     since = utc_now()
     if known is None:
-        return Fault("internal", f"{type(error).__name__}: {error}", "the server's log has the traceback", version, since)
+        return Fault(
+            "internal", f"{type(error).__name__}: {error}", "the server's log has the traceback", version, since
+        )
     return Fault(known.kind, known.message, known.hint, version, since)
 
 

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,7 +23,7 @@ from typing import Any, Self
 from mtl.errors import NotFoundError, TransientError
 from mtl.release.journal import Change, Journal, newest_journal, read_journal
 from mtl.release.refs import resolve_ref
-from mtl.server.alarm import Alarm, utc_now
+from mtl.server.alarm import Alarm, Fault, utc_now
 from mtl.server.served import ServedModel
 from mtl.serving.generate import load_generator
 from mtl.store.base import ObjectStore
@@ -59,12 +58,10 @@ class FollowedChampion:
         self._journal: Journal | None = None
         self._change: Change | None = None
         self._model: ServedModel | None = None
-        self._unread = Alarm(f"the journal of {name} cannot be followed", partial(self._tell, FAILED))
-        self._unloaded = Alarm(f"the champion of {name} cannot be served", partial(self._tell, FAILED))
+        self._unread = Alarm(f"the journal of {name} cannot be followed", self._failed)
+        self._unloaded = Alarm(f"the champion of {name} cannot be served", self._failed)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="mtl-follow", daemon=True)
-        self.switches = 0
-        self.failures = 0
 
     def __enter__(self) -> Self:
         """Errors: those of reading the journal and of loading the champion, unless it may wait."""
@@ -106,7 +103,6 @@ class FollowedChampion:
         try:
             self._follow(journal)
         except Exception as error:  # as above; a library's error or too little memory is no better than a damaged file
-            self.failures += 1
             self._unloaded.raised(error, version=version)
         else:
             self._unloaded.clear()
@@ -158,7 +154,6 @@ class FollowedChampion:
         self._change, self._model = change, model
         if before is None:
             return
-        self.switches += 1
         _log.warning("%s v%s answers now, not v%s (loaded in %.1f s)", self._name, model.version, before, seconds)
         self._tell(
             SWITCHED,
@@ -172,10 +167,19 @@ class FollowedChampion:
             },
         )
 
+    def _failed(self, fault: Fault) -> None:
+        self._tell(FAILED, {**fault.to_dict(), "serving": self._model.version if self._model else None})
+
     def _tell(self, event: str, payload: Mapping[str, Any]) -> None:
         """In a thread of its own: people are told over networks, and following does not wait for them."""
-        complete = {"model": self._name, **payload}
-        threading.Thread(target=self._on_event, args=(event, complete), name="mtl-tell", daemon=True).start()
+
+        def tell() -> None:
+            try:
+                self._on_event(event, {"model": self._name, **payload})
+            except Exception as error:
+                _log.warning("the event %s could not be told: %s", event, error)
+
+        threading.Thread(target=tell, name="mtl-tell", daemon=True).start()
 
     def _fault(self) -> dict[str, Any] | None:
         fault = self._unloaded.fault or self._unread.fault

@@ -34,7 +34,13 @@ class Releases:
     def promote(self, version: int) -> None:
         expected = read_journal(self.store, MODEL).champion
         promote(
-            self.store, version, model=MODEL, expected=expected, reason="better", actor="gate", aliases=MemoryAliases(),
+            self.store,
+            version,
+            model=MODEL,
+            expected=expected,
+            reason="better",
+            actor="gate",
+            aliases=MemoryAliases(),
             forced=True,
         )
 
