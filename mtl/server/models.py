@@ -11,9 +11,14 @@ from mtl.release.refs import resolve_ref
 from mtl.server.follow import FollowedChampion, OnEvent
 from mtl.server.served import OneModel, ServedModel, ServedModels
 from mtl.serving.generate import load_generator
+from mtl.settings import store_patience
+from mtl.store.open import open_store
 from mtl.workspace import Workspace
 
 CHAMPION = "champion"
+PATIENCE = 10.0
+"""Seconds for one call to the store while a champion is followed: it is asked again soon, and a store that does not
+answer is to be reported soon."""
 
 
 @contextmanager
@@ -32,7 +37,8 @@ def models_for(
     Errors: NotFoundError (did you mean), InputError, ModelError, DamageError, TransientError.
     """
     if ref == CHAMPION and follow:
-        with FollowedChampion(workspace.store, name, cache=workspace.cache, on_event=on_event, wait=wait) as champion:
+        store = open_store(workspace.settings.store, patience=min(PATIENCE, store_patience()))
+        with FollowedChampion(store, name, cache=workspace.cache, on_event=on_event, wait=wait) as champion:
             yield champion
         return
     is_run = len(ref) == 32 and not Path(ref).exists()  # the registry takes seconds to open

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,9 +48,13 @@ class Releases:
     def roll_back(self) -> None:
         rollback(self.store, model=MODEL, reason="worse", actor="anna", aliases=MemoryAliases())
 
-    def answer(self, version: int, text: str = TEXT, **options: Any) -> str:
-        """What the version answers, as `load_generator` has it."""
-        return load_generator(self.folder / f"v{version}").generate([text], **options)[0].text
+    def answers(self, version: int, texts: Sequence[str]) -> list[str]:
+        """What the version answers to summarize each text, one at a time, as `load_generator` has it."""
+        generator = load_generator(self.folder / f"v{version}")
+        return [generator.generate([text])[0].text for text in texts]
+
+    def answer(self, version: int) -> str:
+        return self.answers(version, [TEXT])[0]
 
 
 @dataclass
@@ -89,12 +94,13 @@ class Server:
 
 @contextmanager
 def serving(
-    home: Path, *options: str, port: int, environment: Mapping[str, str] | None = None, ready: int = 200
+    home: Path, *options: str, environment: Mapping[str, str] | None = None, ready: int = 200
 ) -> Iterator[Server]:
     """`mtl serve champion` until the block ends. home: its MTL_HOME, in which the store is unless MTL_STORE says else.
 
     ready: the status of /health that is waited for.
     """
+    port = _free_port()
     command = [sys.executable, "-m", "mtl.cli", "serve", "champion", "--name", MODEL, "--port", str(port), *options]
     own = {"MTL_HOME": str(home), "OMP_NUM_THREADS": "1", **(environment or {})}
     home.mkdir(exist_ok=True)
@@ -108,6 +114,12 @@ def serving(
     finally:
         process.terminate()
         process.wait(60)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _answers(server: Server, status: int) -> bool:
