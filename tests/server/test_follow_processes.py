@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import threading
 import time
 from itertools import count
@@ -24,7 +25,7 @@ from tests.support.proxy import FaultProxy
 from tests.support.s3 import moto
 from tests.support.served import Releases, Server, serving, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 TEXTS = [f"Anna missed ferry number {number}." for number in range(20)]
 SWAPS = 10
 CALLERS = 8
@@ -64,7 +65,7 @@ class Callers:
             thread.join()
 
     def _call(self) -> None:
-        while not self._ended.wait(0.05):
+        while not self._ended.wait(0.1):
             text = TEXTS[next(self._numbers) % len(TEXTS)]
             try:
                 answer = self._server.ask(text)
@@ -84,17 +85,17 @@ def test_ten_swaps_under_load(releases: Releases) -> None:
     assert all(expected[1][text] != expected[2][text] for text in TEXTS)
     seconds, memory = [], []
     with serving(releases.folder / "home") as server, Callers(server) as callers:
-        until(lambda: len(callers.answers) > 40, seconds=120)
+        until(lambda: len(callers.answers) > 20, seconds=200)
         for swap in range(SWAPS):
             version = 1 if swap % 2 else 2
             releases.roll_back() if swap % 2 else releases.promote(version)
-            seconds.append(until(lambda wanted=version: server.version() == wanted, seconds=120))  # type: ignore[misc]
-            enough = len(callers.answers) + 40
-            until(lambda wanted=enough: len(callers.answers) > wanted, seconds=120)  # type: ignore[misc]
+            seconds.append(until(lambda wanted=version: server.version() == wanted, seconds=200))  # type: ignore[misc]
+            enough = len(callers.answers) + 20
+            until(lambda wanted=enough: len(callers.answers) > wanted, seconds=200)  # type: ignore[misc]
             memory.append(server.memory())
-        scored = httpx.post(f"{server.url}/invocations", json={"inputs": TEXTS[:1]}, timeout=60).json()
+        scored = server.http.post("/invocations", json={"inputs": TEXTS[:1]}).json()
         health = server.health()
-    print(json.dumps({"answers": len(callers.answers), "seconds": seconds, "KiB": memory}))
+    sys.stderr.write(json.dumps({"answers": len(callers.answers), "seconds": seconds, "KiB": memory}) + "\n")
     assert callers.failed == []
     assert {version for version, _, _ in callers.answers} == {1, 2}
     assert [answer for answer in callers.answers if expected[answer[0]][answer[1]] != answer[2]] == []
@@ -119,9 +120,9 @@ def test_faults_one_after_the_other(releases: Releases) -> None:
             assert server.health()["fault"]["version"] == 2
             until(lambda: people.asked, seconds=30)
             assert json.loads(people.asked[0].body)["event"] == "server.failed"
-            assert "mtl_serve_fault 1.0" in httpx.get(f"{server.url}/metrics").text
+            assert "mtl_serve_fault 1.0" in server.http.get("/metrics").text
             adapter.write_bytes(intact)  # as from a backup
-            until(lambda: server.version() == 2, seconds=120)
+            until(lambda: server.version() == 2, seconds=200)
             assert server.fault() is None
 
             shutil.move(home / "store", home / "away")

@@ -59,14 +59,14 @@ class Releases:
 
 @dataclass
 class Server:
-    """A running `mtl serve`."""
+    """A running `mtl serve`. http: for all threads; making a client takes longer than an answer."""
 
-    url: str
     process: subprocess.Popen[bytes]
     log: Path
+    http: httpx.Client
 
     def ask(self, text: str = TEXT, **more: Any) -> httpx.Response:
-        return httpx.post(f"{self.url}/v1/generate", json={"task": "summarize", "text": text, **more}, timeout=60)
+        return self.http.post("/v1/generate", json={"task": "summarize", "text": text, **more})
 
     def version(self) -> int | None:
         """Of an answer."""
@@ -75,7 +75,7 @@ class Server:
         return int(answer.json()["version"])
 
     def health(self) -> dict[str, Any]:
-        found: dict[str, Any] = httpx.get(f"{self.url}/health", timeout=60).json()
+        found: dict[str, Any] = self.http.get("/health").json()
         return found
 
     def fault(self) -> dict[str, Any] | None:
@@ -107,13 +107,15 @@ def serving(
     log = home / "serve.log"
     with log.open("ab") as out:
         process = subprocess.Popen(command, env={**os.environ, **own}, stdout=out, stderr=out)
-    server = Server(f"http://127.0.0.1:{port}", process, log)
+    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False)
+    server = Server(process, log, client)
     try:
         until(lambda: _answers(server, ready), seconds=200)
         yield server
     finally:
         process.terminate()
         process.wait(60)
+        client.close()
 
 
 def _free_port() -> int:
@@ -125,7 +127,7 @@ def _free_port() -> int:
 def _answers(server: Server, status: int) -> bool:
     assert server.process.poll() is None, server.log.read_text()
     try:
-        return httpx.get(f"{server.url}/health").status_code == status
+        return server.http.get("/health").status_code == status
     except httpx.TransportError:
         return False
 
