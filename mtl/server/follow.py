@@ -24,6 +24,7 @@ from mtl.errors import NotFoundError, TransientError
 from mtl.release.journal import Change, Journal, newest_journal, read_journal
 from mtl.release.refs import resolve_ref
 from mtl.server.alarm import Alarm, Fault, utc_now
+from mtl.server.memory import give_back
 from mtl.server.served import ServedModel
 from mtl.serving.generate import load_generator
 from mtl.store.base import ObjectStore
@@ -58,6 +59,7 @@ class FollowedChampion:
         self._journal: Journal | None = None
         self._change: Change | None = None
         self._model: ServedModel | None = None
+        self._left = False
         self._unread = Alarm(f"the journal of {name} cannot be followed", self._failed)
         self._unloaded = Alarm(f"the champion of {name} cannot be served", self._failed)
         self._ended = threading.Event()
@@ -91,6 +93,9 @@ class FollowedChampion:
 
     def look(self) -> None:
         """Ask the journal once, and load and switch if another version is champion. Faults are reported, not raised."""
+        if self._left:  # one look ago: its last batch is done
+            self._left = False
+            give_back()
         try:
             journal = self._newest()
         except Exception as error:  # whatever it is, the server goes on and looks again
@@ -151,7 +156,7 @@ class FollowedChampion:
 
     def _switch(self, model: ServedModel, change: Change, seconds: float) -> None:
         before = self._model.version if self._model else None
-        self._change, self._model = change, model
+        self._change, self._model, self._left = change, model, True
         if before is None:
             return
         _log.warning("%s v%s answers now, not v%s (loaded in %.1f s)", self._name, model.version, before, seconds)
