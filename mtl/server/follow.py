@@ -67,7 +67,9 @@ class FollowedChampion:
 
     def __enter__(self) -> Self:
         """Errors: those of reading the journal and of loading the champion, unless it may wait."""
-        if not self._wait:
+        if self._wait:
+            self.look()
+        else:
             self._follow(self._newest())
         self._thread.start()
         return self

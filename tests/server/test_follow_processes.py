@@ -113,8 +113,9 @@ def test_faults_one_after_the_other(releases: Releases) -> None:
     with http.serving() as people:
         told = {"MTL_NOTIFY_URL": people.url, "MTL_NOTIFY_SECRET": "a secret of the receiver"}
         with serving(home, environment=told) as server:
-            adapter.write_bytes(intact[:-1] + bytes([intact[-1] ^ 1]))
-            releases.promote(2)
+            with server.stopped():  # a promotion reads every file, so that damage must come between it and the server
+                releases.promote(2)
+                adapter.write_bytes(intact[:-1] + bytes([intact[-1] ^ 1]))
             until(server.fault, seconds=60)
             assert server.version() == 1
             assert server.health()["fault"]["version"] == 2
