@@ -15,9 +15,7 @@ const shown = (text) => String(text).replace(ACTIVE, (found) => "\\u" + found.ch
 const plural = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
 
 function h(tag, properties, ...children) {
-  const { aria = {}, ...rest } = properties ?? {};
-  const element = Object.assign(document.createElement(tag), rest);
-  for (const [name, value] of Object.entries(aria)) element.setAttribute(name === "role" ? "role" : `aria-${name}`, value);
+  const element = Object.assign(document.createElement(tag), properties);
   element.append(...children.filter((child) => child !== null && child !== ""));
   return element;
 }
@@ -47,15 +45,20 @@ const SAID = {
   409: () => new Problem("Other feedback about this was kept before, and the first one stays.", "Ask again if you want to judge a new answer."),
   413: () => new Problem("This is larger than the server takes.", "Shorten the text, or ask about one part of it after the other."),
   429: (said, wait) => new Problem("The server has too much to do at the moment.", `Try again in ${wait ? plural(wait, "second") : "a minute"}.`),
-  503: (said, wait) => new Problem("The server cannot answer at the moment.", `Try again in ${wait ? plural(wait, "second") : "a minute"}.`),
+  503: (said, wait) => new Problem(said.message ?? "The server cannot answer at the moment.", `Try again in ${wait ? plural(wait, "second") : "a minute"}.`),
 };
 
 function problemOf(response, body) {
   const said = body?.error ?? {};
   const wait = Number.parseInt(response.headers.get("Retry-After"), 10);
   if (SAID[response.status]) return SAID[response.status](said, wait);
-  if (response.status < 500) return new Problem(said.message ?? "The server did not understand this.", said.hint ?? "Change it, and try again.");
+  if (response.status < 500) return refused(said);
   return new Problem(`The server failed (status ${response.status}).`, "Try again. If it goes on, tell whoever runs the server.");
+}
+
+function refused(said) {
+  const long = said.field === "text" && said.hint?.includes("truncate") && "Shorten it, or let its end be left out.";
+  return new Problem(said.message ?? "The server did not understand this.", long || (said.hint ?? "Change it, and try again."));
 }
 
 async function post(path, body, signal) {
@@ -149,8 +152,8 @@ async function ask(event) {
   $("status").textContent = "The model is writing …";
   try {
     const found = await post("/v1/generate", body, working.signal);
-    const answer = found.answers[0];
-    if (answer.error) throw new Problem(answer.error.message, answer.error.hint ?? "Change it, and try again.");
+    const answer = { output: null, ...found.answers[0] };
+    if (answer.error) throw refused(answer.error);
     $("status").textContent = "The answer is below.";
     showAnswer(task, text, answer, found);
   } catch (error) {
@@ -223,7 +226,7 @@ function questionCard(item, index) {
     h("label", { className: "option" }, h("input", { type: "radio", name, value: LETTERS[at] }), h("span", { className: "letter" }, `${LETTERS[at]}.`), h("span", {}, shown(option))),
   );
   const number = h("span", { className: "number soft" }, `Question ${index + 1} · ${shown(item.difficulty)} `);
-  return h("article", { className: "card question" }, h("fieldset", {}, h("legend", {}, number, shown(item.question)), ...options));
+  return h("article", { className: "card question" }, h("fieldset", {}, h("legend", {}, number, h("h3", {}, shown(item.question))), ...options));
 }
 
 // Shows the key of a question, and whether it was chosen.
@@ -270,10 +273,10 @@ function feedbackForm(task, answer, index) {
   );
   const editor = item ? questionEditor(task, item) : textEditor(answer);
   const edit = h("fieldset", { className: "edit", hidden: true, disabled: true }, h("legend", {}, `Correct ${about}`), ...editor.rows);
-  const reply = h("div", { aria: { role: "alert" } });
+  const reply = h("div", { role: "alert" });
   const send = h("button", { type: "submit" }, "Send feedback");
   const choice = h("fieldset", {}, h("legend", {}, `How is ${about}?`), h("div", { className: "chips" }, ...chips));
-  const form = h("form", { className: "feedback", aria: { label: `Feedback on ${about}` } }, choice, edit, send, reply);
+  const form = h("form", { className: "feedback", ariaLabel: `Feedback on ${about}` }, choice, edit, send, reply);
   form.addEventListener("change", (event) => {
     if (event.target.name === name) edit.hidden = edit.disabled = event.target.value !== "corrected";
   });
@@ -286,8 +289,7 @@ function feedbackForm(task, answer, index) {
       const verdict = form.querySelector(":checked").value;
       const correction = verdict === "corrected" ? { correction: editor.value() } : {};
       const question = item ? { question: index + 1 } : {};
-      await post("/v1/feedback", { id: answer.id, verdict, ...question, ...correction });
-      showKept(form, about, verdict, correction.correction);
+      showKept(form, about, await post("/v1/feedback", { id: answer.id, verdict, ...question, ...correction }));
     } catch (error) {
       reply.replaceChildren(problem(error));
     } finally {
@@ -302,11 +304,15 @@ function verdictsFor(task, item, answer) {
   return answer.output === null || task.quiz ? ["unclear"] : ["good", "unclear", "corrected"];
 }
 
-function showKept(form, about, verdict, correction) {
+// What the server says that it kept, which may have parts left out.
+function showKept(form, about, { verdict, correction }) {
   const words = { good: "is good", wrong_key: "has a wrong key", unclear: "is unclear", wrong_level: "is of another level", corrected: "as you corrected it" }[verdict];
-  const text = typeof correction === "string" ? correction : correction ? correction.question : "";
-  const kept = h("div", { className: "kept", tabIndex: -1, aria: { role: "status" } }, h("p", {}, h("strong", {}, `Kept: ${about} ${words}. Thank you.`)));
-  if (text) kept.append(h("p", {}, shown(text)));
+  const kept = h("div", { className: "kept", tabIndex: -1, role: "status" }, h("p", {}, h("strong", {}, `Kept: ${about} ${words}. Thank you.`)));
+  if (typeof correction === "string") kept.append(h("p", {}, shown(correction)));
+  else if (correction) {
+    const options = correction.options.map((option, at) => `${LETTERS[at]}. ${option}`).join(" ");
+    kept.append(h("p", {}, shown(`${correction.question} ${options} Key: ${correction.answer}. Level: ${correction.difficulty}.`)));
+  }
   form.replaceWith(kept);
   kept.focus();
 }
