@@ -17,10 +17,11 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
+from mtl.errors import NotFoundError, did_you_mean
 from mtl.parameter import Parameter
 from mtl.server.support import Support, support
 from mtl.task import Task
-from mtl.tasks.table import TASKS, get_task
+from mtl.tasks.table import TASKS
 from mtl.tasks.text import MAX_CHARS
 
 _FOLDER = Path(__file__).parent
@@ -52,7 +53,9 @@ def page_router() -> APIRouter:
     def supported(asked: SupportRequest) -> Support:
         """Where a text supports an answer: the sentence nearest to each question's key, and the parts of another
         answer, each with whether the text has it."""
-        return support(get_task(asked.task), asked.text, asked.answer)
+        if asked.task not in TASKS:
+            raise NotFoundError("no such task", field="task", hint=did_you_mean(asked.task, TASKS))
+        return support(TASKS[asked.task], asked.text, asked.answer)
 
     return router
 
