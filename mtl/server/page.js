@@ -223,7 +223,7 @@ function showQuiz(task, answer, nearest) {
 function questionCard(item, index) {
   const name = `question-${index + 1}`;
   const options = item.options.map((option, at) =>
-    h("label", { className: "option" }, h("input", { type: "radio", name, value: LETTERS[at] }), h("span", { className: "letter" }, `${LETTERS[at]}.`), h("span", {}, shown(option))),
+    h("label", { className: "option" }, h("input", { type: "radio", name, value: LETTERS[at] }), h("span", { className: "letter" }, `${LETTERS[at]}.`), h("span", { className: "text" }, shown(option))),
   );
   const number = h("span", { className: "number soft" }, `Question ${index + 1} · ${shown(item.difficulty)} `);
   return h("article", { className: "card question" }, h("fieldset", {}, h("legend", {}, number, h("h3", {}, shown(item.question))), ...options));

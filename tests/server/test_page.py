@@ -147,7 +147,7 @@ def tab(browser: Any, served: Served) -> Iterator[Any]:
     faults: list[str] = []
     page = browser.new_page(viewport={"width": 1000, "height": 800})
     page.set_default_timeout(15_000)
-    page.on("console", lambda message: faults.append(message.text) if "status of" not in message.text else None)
+    page.on("console", lambda message: _unless_refused(faults, message.text))
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("request", lambda it: None if it.url.startswith((served.address, "data:")) else faults.append(it.url))
     page.on("dialog", lambda dialog: faults.append(dialog.message) or dialog.dismiss())
@@ -155,6 +155,11 @@ def tab(browser: Any, served: Served) -> Iterator[Any]:
     yield page
     page.close()
     assert faults == []
+
+
+def _unless_refused(faults: list[str], message: str) -> None:
+    if not message.startswith("Failed to load resource"):  # as Chromium says of each refused request
+        faults.append(message)
 
 
 def ask(tab: Any, task: str, text: str = PASSAGE, **parameters: int) -> None:
@@ -458,9 +463,9 @@ def test_hostile_text_is_text(tab: Any, served: Served) -> None:
     text = tab.locator(".summary").inner_text()
     assert scripts[0] in text and "\\u202e" in text
     tab.get_by_label("I correct it").check()
-    tab.get_by_label("As it should be").fill(f"Ann is a baker. {scripts[0]}")
+    tab.get_by_label("As it should be").fill(f"Ann is a baker. {scripts[1]}")
     tab.get_by_role("button", name="Send feedback").click()
-    assert scripts[0] in tab.locator(".kept").inner_text()
+    assert scripts[1] in tab.locator(".kept").inner_text()
     assert not set(text) & set("\x1b\x07\u202e\u2066")
     active = "iframe, object, embed, img, svg, base, meta[http-equiv], [onload], [onerror], a:not(.skip), script:not([id])"
     assert tab.locator(active).count() == 1, "the page's own script"
