@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from mtl.errors import NotFoundError, did_you_mean
 from mtl.parameter import Parameter
 from mtl.server.support import Support, support
+from mtl.server.wire import ErrorDocument
 from mtl.task import Task
 from mtl.tasks.table import TASKS
 from mtl.tasks.text import MAX_CHARS
@@ -33,7 +34,7 @@ _Text = Annotated[str, StringConstraints(max_length=MAX_CHARS)]
 class SupportRequest(BaseModel):
     """text: as it was sent to /v1/generate. answer: what came back, its `text` if it is a quiz, else its `output`."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
     task: str
     text: _Text
@@ -49,7 +50,7 @@ def page_router() -> APIRouter:
         html, policy = _page()
         return HTMLResponse(html, headers=_HEADERS | {"Content-Security-Policy": policy})
 
-    @router.post("/v1/support")
+    @router.post("/v1/support", responses=_ERRORS, summary="Find what supports an answer")
     def supported(asked: SupportRequest) -> Support:
         """Where a text supports an answer: the sentence nearest to each question's key, and the parts of another
         answer, each with whether the text has it."""
@@ -60,6 +61,16 @@ def page_router() -> APIRouter:
     return router
 
 
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorDocument, "description": description}
+    for status, description in {
+        400: "The body is not JSON.",
+        401: "The key is missing or wrong.",
+        404: "There is no such task.",
+        413: "The body is too large.",
+        422: "A field is wrong, or the task does not take the text.",
+    }.items()
+}
 _HEADERS = {
     "Cache-Control": "no-cache",
     "Cross-Origin-Opener-Policy": "same-origin",

@@ -1,8 +1,8 @@
 """What in a text supports an answer, for whoever judges the answer. Without a model; words are compared by their stems.
 
-    >>> passage = "Ann is a baker. She lives in Rome."
-    >>> nearest_sentence(passage.split(". "), "Where does Ann live?", "in Rome")
-    'She lives in Rome.'
+>>> passage = "Ann is a baker. She lives in Rome."
+>>> nearest_sentence(passage.split(". "), "Where does Ann live?", "in Rome")
+'She lives in Rome.'
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Support:
 
 
 def support(task: Task, text: str, answer: str) -> Support:
-    """answer: of questions, as the model wrote it; else as it is shown. Errors: BadRequest for a text that the task does not take."""
+    """answer: of questions, as the model wrote it; else as it is shown. Errors: BadRequest for a text that the task does
+    not take."""
     inputs = task.prompt(text, task.complete({}))
     if task.questions is None:
         parts = split_at(answer, task.unsupported(inputs, answer))
