@@ -36,8 +36,8 @@ class Support:
 
 
 def support(task: Task, text: str, answer: str) -> Support:
-    """answer: of questions, as the model wrote it; else as it is shown. Errors: BadRequest for a text that the task does
-    not take."""
+    """answer: of questions, as the model wrote it; else as it is shown. Errors: BadRequest for a text that the task
+    does not take."""
     inputs = task.prompt(text, task.complete({}))
     if task.questions is None:
         parts = split_at(answer, task.unsupported(inputs, answer))

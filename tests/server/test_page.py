@@ -10,10 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
+from mtl.serving.generate import load_generator
+from mtl.tasks.mcq import split_inputs
 from mtl.tasks.mcq_form import render_target
 from tests.support import hostile
 from tests.support.browser import picture
-from tests.support.page_server import PASSAGE, QUESTIONS, SUMMARY, Served, ask, focused, quiz
+from tests.support.learned import learned_model, short_examples
+from tests.support.page_server import PASSAGE, QUESTIONS, SUMMARY, Served, ask, focused, opened, quiz, serving
 from tests.support.third_task import program
 
 pytestmark = pytest.mark.timeout(300)
@@ -234,3 +237,27 @@ app = FastAPI()
 app.include_router(page_router())
 print(re.search('id="tasks">(.*?)</script>', TestClient(app).get("/").text)[1])
 """
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # it trains for half a minute, on cores of its own
+def test_a_model_that_learned_both_tasks(browser: Any, tmp_path: Path) -> None:
+    """From a passage that it never saw to a correction in the store, with the base as the reader."""
+    example = next(it for it in short_examples(9, 40) if it.task == "mcq")
+    request, passage = split_inputs(example.inputs)
+    generator = load_generator(learned_model(tmp_path / "model"))
+    with serving(generator) as served, opened(browser, served.address) as tab:
+        ask(tab, "mcq", passage, **request)
+        tab.get_by_role("article").get_by_role("radio").first.check()
+        tab.get_by_role("button", name="Check my answers").click()
+        tab.get_by_text(re.compile(r"it gives it a probability of \d+%")).wait_for()
+        picture(tab, "learned")
+        tab.get_by_label("I correct it").check()
+        tab.get_by_label("Question").fill("Who is it about?")
+        tab.get_by_role("button", name="Send feedback").click()
+        tab.locator(".kept").wait_for()
+        (kept,) = served.kept()
+        assert isinstance(kept.correction, dict)
+        assert (kept.correction["question"], kept.text, kept.request) == ("Who is it about?", passage, request)
+        ask(tab, "summarize", passage)
+        tab.locator(".summary").wait_for()

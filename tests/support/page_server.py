@@ -15,7 +15,7 @@ import uvicorn
 
 from mtl.evaluation.candidates import Chooser
 from mtl.ports import hold
-from mtl.server.app import Limits, make_app
+from mtl.server.app import Hooks, Limits, make_app
 from mtl.server.feedback import feedback_router
 from mtl.server.page import page_router
 from mtl.server.recent import RecentAnswers
@@ -81,7 +81,7 @@ def serving(generator: Generator | None = None) -> Iterator[Served]:
         app = make_app(
             OneModel(model),
             limits=Limits(max_body=200_000),
-            on_answered=recent.add,
+            hooks=Hooks(on_answered=recent.add),
             routers=[page_router(), feedback_router(store, MODEL, recent=recent, redaction=Redaction())],
         )
         running = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
@@ -89,9 +89,11 @@ def serving(generator: Generator | None = None) -> Iterator[Served]:
         thread.start()
         while not running.started:
             time.sleep(0.01)
-        yield served
-        running.should_exit = True
-        thread.join()
+        try:
+            yield served
+        finally:
+            running.should_exit = True
+            thread.join()
 
 
 def _known(served: Served) -> Generator:
@@ -140,8 +142,10 @@ def opened(browser: Any, address: str) -> Iterator[Any]:
     tab.on("request", lambda it: None if it.url.startswith((address, "data:")) else note(it.url))
     tab.on("dialog", dismiss)
     tab.goto(address)
-    yield tab
-    tab.close()
+    try:
+        yield tab
+    finally:
+        tab.close()
     assert faults == []
 
 
