@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def serve(name: str, ref: str, *, host: str, port: int) -> None:
-    """Serve a model over HTTP until interrupted.
+    """Serve a model over HTTP until interrupted. What waits to be written is written before the process ends.
 
     Errors: InputError if the port is taken, or others can reach it and there is no key; those of loading the model.
     """
@@ -13,6 +13,7 @@ def serve(name: str, ref: str, *, host: str, port: int) -> None:
 
     settings = serve_settings()
     with hold(host, port) as sockets:  # before what takes seconds
+        from mtl.cli.terminal import stoppable
         from mtl.connections import serve as answer
         from mtl.server.access import check_reach
 
@@ -20,12 +21,26 @@ def serve(name: str, ref: str, *, host: str, port: int) -> None:
 
         from mtl.server.app import Limits, make_app
         from mtl.server.models import models_for
+        from mtl.server.traffic import open_traffic
+        from mtl.settings.traffic import traffic_settings
         from mtl.workspace import open_workspace
 
         limits = Limits(settings.max_body, waiting=settings.queue, texts=settings.texts, seconds=settings.seconds)
-        with models_for(ref, open_workspace(), name=name) as models:
+        workspace, logged = open_workspace(), traffic_settings()
+        with (
+            stoppable(),  # uvicorn raises the signal again, which would end the process at once
+            models_for(ref, workspace, name=name) as models,
+            open_traffic(workspace, name, logged) as traffic,
+        ):
             version = models.health()["version"]
             shown = f" v{version}" if version else ""
             print(f"serving {name}{shown} on http://{host}:{port}/v1/generate (interrupt to stop)", flush=True)
-            app = make_app(models, limits=limits, key=settings.key)
+            app = make_app(
+                models,
+                limits=limits,
+                key=settings.key,
+                hooks=traffic.hooks,
+                routers=[traffic.router],
+                collectors=[traffic],
+            )
             answer(app, sockets, log_level="info", timeout_graceful_shutdown=int(limits.seconds) + 5)

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 from pydantic import SecretStr
 from starlette.routing import Route
 
@@ -38,13 +39,17 @@ def make_app(
     key: SecretStr | None = None,
     hooks: Hooks = _HOOKS,
     routers: Sequence[APIRouter] = (),
+    collectors: Sequence[Collector] = (),
 ) -> FastAPI:
     """The app that answers with `models`, whose `current` is called between two batches, by one thread alone.
 
     key: what callers must send; None: nothing, and then only this machine may reach it (`mtl.server.access`).
-    routers: other parts of the API. When the app ends, what is in the queue is answered first.
+    routers: other parts of the API. collectors: of other metrics. When the app ends, what is in the queue is answered
+    first.
     """
     metrics = Metrics(models.health)
+    for collector in collectors:
+        metrics.registry.register(collector)
     batcher = Batcher(models, most_waiting=limits.waiting, observe=metrics.batches.observe)
     metrics.queue.set_function(lambda: batcher.waiting)
 

@@ -9,6 +9,7 @@ who gave it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,19 +20,35 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
-from mtl.errors import InputError, MtlError, NotFoundError, TransientError
+from mtl.errors import InputError, NotFoundError, PermanentError, TransientError
 from mtl.fingerprint import canonical_json
 from mtl.server.recent import RecentAnswers
+from mtl.server.wire import ErrorDocument
 from mtl.store.base import ObjectStore
 from mtl.traffic.corrections import check_feedback
 from mtl.traffic.records import AnswerId, Feedback, Origin, Verdict
 from mtl.traffic.redaction import Redaction
 from mtl.traffic.store import find_feedback, write_feedback
 
+_log = logging.getLogger(__name__)
+_AGAIN = "send the same feedback again in a moment"
 _SECONDS = 10.0
 _AT_ONCE = 4
 _LONGEST = 200_000  # characters, as `mtl.tasks.text.MAX_CHARS`
 _MOST_QUESTIONS = 1000
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorDocument, "description": description}
+    for status, description in {
+        400: "The body is not JSON.",
+        401: "The key is missing or wrong.",
+        404: "The answer is not remembered any more.",
+        408: "The body did not arrive in time.",
+        409: "There is other feedback for it already.",
+        413: "The body is too large.",
+        422: "It is no feedback for this answer.",
+        503: "The store does not answer; send it again.",
+    }.items()
+}
 
 Text = Annotated[StrictStr, Field(max_length=_LONGEST)]
 
@@ -72,17 +89,6 @@ class KeptFeedback(BaseModel):
     correction: str | CorrectedQuestion | None
     at: str
     version: int | None
-
-
-class ErrorBody(BaseModel):
-    kind: str
-    message: str
-    field: str | None = None
-    hint: str | None = None
-
-
-class Refusal(BaseModel):
-    error: ErrorBody
 
 
 class OtherFeedbackError(InputError):
@@ -157,18 +163,12 @@ def feedback_router(
     keeper = FeedbackKeeper(store, model, recent, redaction, on_kept)
     threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="mtl-feedback")  # a store that hangs holds no others
     router = APIRouter(tags=["feedback"])
-    refusals: dict[int | str, dict[str, Any]] = {
-        404: {"model": Refusal, "description": "The answer is not remembered any more."},
-        409: {"model": Refusal, "description": "There is other feedback for it already."},
-        422: {"model": Refusal, "description": "It is no feedback for this answer."},
-        503: {"model": Refusal, "description": "The store does not answer; send it again."},
-    }
 
     @router.post(
         "/v1/feedback",
         status_code=201,
         response_model=KeptFeedback,
-        responses={200: {"model": KeptFeedback, "description": "The same was kept before."}, **refusals},
+        responses={200: {"model": KeptFeedback, "description": "The same was kept before."}, **_ERRORS},
     )
     async def feedback(body: FeedbackBody, request: Request) -> JSONResponse:
         """Say of an answer whether it is good, or how it should be. It is kept before the answer comes."""
@@ -176,13 +176,14 @@ def feedback_router(
         origin: Origin = "page" if "origin" in request.headers else "api"
         try:
             async with asyncio.timeout(seconds):
-                loop = asyncio.get_running_loop()
-                kept, new = await loop.run_in_executor(threads, keeper.keep, body, origin)
+                kept, new = await asyncio.get_running_loop().run_in_executor(threads, keeper.keep, body, origin)
         except TimeoutError:
-            late = TransientError("the store does not answer", hint="send the same feedback again in a moment")
-            return _refusal(late)
-        except MtlError as error:
-            return _refusal(error)
+            raise TransientError("the store does not answer", hint=_AGAIN) from None
+        except PermanentError as error:
+            if isinstance(error, InputError | NotFoundError):
+                raise
+            _log.error("feedback could not be kept: %s", error.message)
+            raise TransientError("feedback cannot be kept now", hint=f"{_AGAIN}; the server's log says why") from None
         return JSONResponse(_shown(kept), status_code=201 if new else 200)
 
     return router
@@ -200,16 +201,3 @@ def _same(kept: Feedback, given: Feedback) -> Feedback:
 
 def _shown(kept: Feedback) -> dict[str, Any]:
     return {name: getattr(kept, name) for name in KeptFeedback.model_fields}
-
-
-def _refusal(error: MtlError) -> JSONResponse:
-    status = 502
-    if isinstance(error, NotFoundError):
-        status = 404
-    elif isinstance(error, OtherFeedbackError):
-        status = 409
-    elif isinstance(error, InputError):
-        status = 422
-    elif isinstance(error, TransientError):
-        status = 503
-    return JSONResponse(error.to_dict(), status_code=status, headers={"retry-after": "5"} if status == 503 else None)

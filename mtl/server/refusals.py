@@ -31,6 +31,8 @@ def status_of(error: MtlError) -> int:
     """The HTTP status that says what kind of error it is."""
     if error.kind == "queue_full":
         return 429
+    if error.kind == "conflict":
+        return 409
     if isinstance(error, TransientError):
         return 503
     if isinstance(error, NotFoundError):

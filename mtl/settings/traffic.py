@@ -48,6 +48,10 @@ class TrafficSettings(Variables):
         default=(),
     )
 
+    @property
+    def max_bytes(self) -> int:
+        return self.max_mb * 10**6
+
 
 def traffic_settings(environ: Mapping[str, str] | None = None) -> TrafficSettings:
     """From `MTL_TRAFFIC_*`. Errors: InputError."""

@@ -1,6 +1,7 @@
 """Whether feedback can be what somebody says of an answer: there is such a question, and the correction can be learned.
 
-A correction is read as a row of the task is, so that what is accepted here is not quarantined later.
+A correction is read as a row of the task is, so that what is accepted here is not quarantined later. Errors do not
+repeat what they are about, because callers log them.
 """
 
 from __future__ import annotations
@@ -40,8 +41,7 @@ def check_correction(task: Task, correction: Any) -> None:
         task.read(row)
     except BadRow as error:
         field = "correction" if task.questions is None else f"correction.{error.field}"
-        detail = f": {error.detail}" if error.detail else ""
-        raise InputError(f"{error.reason}{detail}", field=field, hint=_expected(task)) from None
+        raise InputError(error.reason, field=field, hint=_expected(task)) from None
 
 
 def _check_text_verdict(task: Task, verdict: Verdict, question: int | None) -> None:
@@ -78,7 +78,7 @@ def _question_row(task: Task, correction: Any) -> Mapping[str, Any]:
     if not isinstance(correction, Mapping) or set(correction) != set(QUESTION_FIELDS):
         raise InputError(f"a correction of {task.name} is a question", field="correction", hint=_expected(task))
     if correction["difficulty"] not in task.groups.names:
-        said = f"no {task.groups.kind} {correction['difficulty']!r}"
+        said = f"no such {task.groups.kind}"
         raise InputError(said, field="correction.difficulty", hint=_in_words(task.groups.names))
     for name in ("question", "answer"):
         if not isinstance(correction[name], str):

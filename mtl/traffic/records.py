@@ -1,6 +1,7 @@
 """Records of what was served: an answer of the request log, a person's feedback, and counts of a window of time.
 
-Nothing here says who asked or who gave feedback. Texts are redacted (`mtl.traffic.redaction`) before a record is written.
+Nothing here says who asked or who gave feedback. Texts are redacted (`mtl.traffic.redaction`) before a record is
+written anywhere.
 """
 
 from __future__ import annotations

@@ -142,7 +142,8 @@ def _assigned(found: re.Match[str]) -> str:
     looks = any(map(str.isdigit, value)) and len(value) >= (1 if found["strong"] else _SHORTEST_SECRET)
     if prose and not looks:
         return found[0]
-    return f"{found[0][: found.start('value') - found.start()]}[secret]"
+    quote = value[0] if value[0] in "\"'" else ""
+    return f"{found[0][: found.start('value') - found.start()]}{quote}[secret]{quote}"
 
 
 def _iban(found: re.Match[str]) -> str:
@@ -176,12 +177,13 @@ def _is_card(plain: str) -> bool:
 
 
 def _ip6(found: re.Match[str]) -> str:
-    text = found[0]
+    if not any(map(str.isdigit, found[0])):  # `a::b` is one too
+        return found[0]
     try:
-        ipaddress.IPv6Address(text)
+        ipaddress.IPv6Address(found[0])
     except ValueError:
-        return text
-    return "[ip]" if text != "::" else text
+        return found[0]
+    return "[ip]"
 
 
 _RULES: tuple[_Rule, ...] = (

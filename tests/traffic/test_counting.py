@@ -1,0 +1,110 @@
+"""What was served is counted by version and hour, one document an hour, and nobody waits for it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mtl.errors import TransientError
+from mtl.store.memory import MemoryStore
+from mtl.traffic.counting import Counting
+from mtl.traffic.records import ServedCounts
+from mtl.traffic.store import read_counts
+from tests.traffic.test_store import ANSWER
+
+START = datetime(2026, 1, 31, 17, 59, tzinfo=UTC)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def counting(store: MemoryStore, clock: Clock, *, server: str = "one") -> Counting:
+    return Counting(store, "m", server=server, seconds=3600, clock=clock)
+
+
+def test_versions_and_hours_are_counted_apart_and_servers_together() -> None:
+    store, clock = MemoryStore(), Clock()
+    one, two = counting(store, clock), counting(store, clock, server="two")
+    one.answered(ANSWER)
+    one.answered(replace(ANSWER, usable=True))
+    one.answered(replace(ANSWER, usable=None))
+    one.count(3, refused=True)
+    two.count(3, error=True)
+    two.count(4, milliseconds=5)
+    two.feedback(3, "good")
+    two.feedback(3, "wrong_key")
+    two.count(None)
+    one.write()
+    clock.now += timedelta(minutes=1)
+    one.count(3, milliseconds=1)
+    one.close()
+    two.close()
+    assert len(list(store.list("traffic/m/served/"))) == 3
+    assert read_counts(store, "m", since=START, until=START) == {
+        3: ServedCounts(3, requests=5, errors=1, refused=1, checked=2, unusable=1, good=1, bad=1, milliseconds=37.5),
+        4: ServedCounts(4, requests=1, milliseconds=5.0),
+    }
+    assert read_counts(store, "m", since=clock.now) == {3: ServedCounts(3, requests=1, milliseconds=1.0)}
+
+
+def test_the_document_of_an_hour_is_written_again_with_all_of_it() -> None:
+    store, clock = MemoryStore(), Clock()
+    counts = counting(store, clock)
+    for requests in (1, 2, 3):
+        counts.count(3)
+        counts.write()
+        assert read_counts(store, "m", since=START)[3].requests == requests
+    counts.close()
+
+
+def test_a_store_that_is_away_gets_all_hours_later() -> None:
+    store, clock = MemoryStore(), Clock()
+    counts = counting(store, clock)
+
+    def refuse(operation: str, key: str) -> None:
+        raise TransientError("away")
+
+    store.before = refuse
+    for _ in range(3):
+        counts.count(3)
+        with pytest.raises(TransientError):
+            counts.write()
+        clock.now += timedelta(hours=1)
+    store.before = lambda operation, key: None
+    counts.close()
+    assert read_counts(store, "m", since=START)[3].requests == 3
+    assert len(list(store.list("traffic/m/served/"))) == 3
+
+
+def test_a_store_that_hangs_holds_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    store, healed, clock = MemoryStore(), threading.Event(), Clock()
+    store.before = lambda operation, key: bool(healed.wait(30)) and None
+    counts = Counting(store, "m", server="one", seconds=0.01, clock=clock)
+    began = time.monotonic()
+    for _ in range(1000):
+        counts.count(3)
+    assert time.monotonic() - began < 1
+    healed.set()
+    counts.close()
+    assert read_counts(store, "m", since=START)[3].requests == 1000
+
+
+def test_counts_that_the_store_never_took_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(operation: str, key: str) -> None:
+        raise TransientError("away")
+
+    counts = counting(MemoryStore(before=refuse), Clock())
+    counts.count(3)
+    with caplog.at_level(logging.WARNING, logger="mtl"):
+        counts.close()
+    assert "they are lost" in caplog.text
