@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,10 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import uvicorn
+from pydantic import SecretStr
 
 from mtl.evaluation.candidates import Chooser
-from mtl.ports import hold
 from mtl.server.app import Hooks, Limits, make_app
 from mtl.server.feedback import feedback_router
 from mtl.server.page import page_router
@@ -27,6 +24,7 @@ from mtl.tasks.mcq_form import render_target
 from mtl.traffic.records import Feedback
 from mtl.traffic.redaction import Redaction
 from mtl.traffic.store import read_feedback
+from tests.support.serving import serving_app
 from tests.support.tiny_model import plain_tokenizer
 
 PASSAGE = (
@@ -71,29 +69,20 @@ class Served:
 
 
 @contextmanager
-def serving(generator: Generator | None = None) -> Iterator[Served]:
+def serving(generator: Generator | None = None, *, key: str | None = None) -> Iterator[Served]:
     """The server. generator: that answers; None: one that writes what `answers` says."""
     store, recent = MemoryStore(), RecentAnswers()
-    with hold("127.0.0.1", 0) as sockets:
-        served = Served(f"http://127.0.0.1:{sockets[0].getsockname()[1]}", store)
-        served.reset()
-        model = ServedModel(MODEL, 3, 1, "2026-11-27T22:00:00+00:00", Path(), generator or _known(served))
-        app = make_app(
-            OneModel(model),
-            limits=Limits(max_body=200_000),
-            hooks=Hooks(on_answered=recent.add),
-            routers=[page_router(), feedback_router(store, MODEL, recent=recent, redaction=Redaction())],
-        )
-        running = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        thread = threading.Thread(target=running.run, kwargs={"sockets": sockets})
-        thread.start()
-        while not running.started:
-            time.sleep(0.01)
-        try:
-            yield served
-        finally:
-            running.should_exit = True
-            thread.join()
+    served = Served("", store)
+    served.reset()
+    app = make_app(
+        OneModel(ServedModel(MODEL, 3, 1, "2026-11-27T22:00:00+00:00", Path(), generator or _known(served))),
+        limits=Limits(max_body=200_000),
+        key=SecretStr(key) if key else None,
+        hooks=Hooks(on_answered=recent.add),
+        routers=[page_router(), feedback_router(store, MODEL, recent=recent, redaction=Redaction())],
+    )
+    with serving_app(app) as served.address:
+        yield served
 
 
 def _known(served: Served) -> Generator:
