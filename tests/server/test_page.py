@@ -250,7 +250,7 @@ def test_a_model_that_learned_both_tasks(browser: Any, tmp_path: Path) -> None:
         tab.get_by_text(re.compile(r"it gives it a probability of \d+%")).wait_for()
         picture(tab, "learned")
         tab.get_by_label("I correct it").check()
-        tab.get_by_label("Question").fill("Who is it about?")
+        tab.get_by_role("textbox", name="Question").fill("Who is it about?")
         tab.get_by_role("button", name="Send feedback").click()
         tab.locator(".kept").wait_for()
         (kept,) = served.kept()
