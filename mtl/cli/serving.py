@@ -24,6 +24,7 @@ def serve(name: str, ref: str, *, host: str, port: int, follow: bool = True, wai
 
         from mtl.server.app import Limits, make_app
         from mtl.server.models import models_for
+        from mtl.server.page import page_router
         from mtl.server.traffic import open_traffic
         from mtl.settings.traffic import traffic_settings
         from mtl.workspace import open_workspace
@@ -43,7 +44,7 @@ def serve(name: str, ref: str, *, host: str, port: int, follow: bool = True, wai
                 limits=limits,
                 key=settings.key,
                 hooks=traffic.hooks,
-                routers=[traffic.router],
+                routers=[page_router(), traffic.router],
                 collectors=[traffic],
             )
             answer(app, sockets, log_level="info", timeout_graceful_shutdown=int(limits.seconds) + 5)
