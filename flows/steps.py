@@ -21,6 +21,7 @@ from mtl.decision import ApprovalResponse, Decision
 from mtl.decoding import Decoding
 from mtl.pipeline import gate as gates
 from mtl.pipeline import generate, generate_on_ray, monitor, outcome, pages, prune, report, warm_start
+from mtl.pipeline import watch_served as serving_watch
 from mtl.pipeline import promote as promotions
 from mtl.pipeline.evaluate import evaluate as evaluate_model
 from mtl.pipeline.prepare import note_lines
@@ -239,6 +240,12 @@ def promote_by_hand(model: str, version: str, force: str | None, actor: str | No
 def roll_back(model: str, reason: str, actor: str | None) -> promotions.ChampionChange:
     """Make the previous champion champion again."""
     return promotions.roll_back(open_workspace(), model, reason=reason, actor=actor)
+
+
+@task(name="watch-served", **_PATIENT)
+def watch_served(config: RetrainConfig) -> serving_watch.ServedCheck:
+    """Compare what the champion and the version before it served, and roll back where the policy says so."""
+    return serving_watch.watch_served(open_workspace(), config.register_.model, config.watch.rollback)
 
 
 @task(name="compare-data", **_PATIENT)

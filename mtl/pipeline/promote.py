@@ -154,14 +154,20 @@ def _allowing(version: int, decision: Decision | None) -> Decision:
     return decision
 
 
-def roll_back(workspace: Workspace, model: str, *, reason: str, actor: str | None = None) -> ChampionChange:
-    """Make the previous champion champion again."""
+def roll_back(
+    workspace: Workspace, model: str, *, reason: str, actor: str | None = None, expected: int | None = None
+) -> ChampionChange:
+    """Make the previous champion champion again.
+
+    expected: the champion to give up; None: whoever it is. Errors: NotPromotedError if another one was promoted meanwhile.
+    """
     promotion = releases.rollback(
         workspace.store,
         model=model,
         reason=reason,
         actor=actor or workspace.settings.actor,
         aliases=workspace.registry(model),
+        expected=expected,
     )
     return _changed(workspace, model, promotion)
 

@@ -13,7 +13,15 @@ by sharing the level among the doublings of the requests as well: the looks betw
 have half of the level, those up to four times as many a sixth, and so on (1 / k(k+1)).
 
 What it does not know: requests of one caller are not independent of each other, and traffic may change at the moment
-of a promotion for a reason of its own. Therefore the windows are short, and a person is needed before the next one.
+of a promotion for a reason of its own. Therefore the windows are short, and it never acts twice in a row without a
+person. That is read from the journal alone (`held_back`):
+
+- Between two automatic rollbacks there is an entry that a person made. A promotion by the gate is none: the gate let
+  the version through that users found worse, so its word does not show that somebody has looked. A second bad version
+  may then stay champion until somebody comes, which is the price: the other rule would let gate and policy take turns
+  for a whole night.
+- Only a promotion is undone, never a rollback, whoever made it. What a rollback brought back is not new, and the window
+  of the version before it is too old to be compared with.
 """
 
 from __future__ import annotations
@@ -21,7 +29,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from statistics import NormalDist
 
 from mtl.config.watch import Measure, RollbackConfig
@@ -128,6 +136,57 @@ def lower_end(ours: Tally, theirs: Tally, *, level: float) -> float:
     below = ours.share - _wilson(ours, z)[0]
     above = _wilson(theirs, z)[1] - theirs.share
     return ours.share - theirs.share - math.hypot(below, above)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The champion that is watched, since when and until when, and the version before it, which served until `ended`."""
+
+    champion: int
+    previous: int
+    began: datetime
+    ended: datetime
+    over: datetime
+
+
+def watch_of(journal: Journal, policy: RollbackConfig) -> Watch | str:
+    """Who is compared with whom; or a sentence that says why nobody is."""
+    champion, previous = journal.champion, journal.previous
+    if champion is None:
+        return "There is no champion yet."
+    if previous is None:
+        return f"v{champion} is the first champion: there is none to go back to."
+    began = _moment(_beginning(journal))
+    ended = max(_moment(change) for change in journal.changes if change.replaced == previous != change.version)
+    return Watch(champion, previous, began, ended, began + timedelta(hours=policy.hours))
+
+
+def held_back(journal: Journal) -> str | None:
+    """Why the champion is not rolled back without a person, whatever it served; None if nothing is in the way."""
+    if _beginning(journal).kind == "rollback":
+        return f"v{journal.champion} came back by a rollback, and only a promotion is undone automatically."
+    for change in reversed(journal.changes):
+        if change.actor == AUTOMATIC:
+            return (
+                f"v{change.replaced} was rolled back automatically on {change.at}, and no person has promoted or rolled "
+                "back a version since."
+            )
+        if not _by_gate(change):
+            return None
+    return None
+
+
+def _beginning(journal: Journal) -> Change:
+    """The entry that made the champion champion; later ones vouch for the journal and change nothing."""
+    return next(change for change in reversed(journal.changes) if change.version != change.replaced)
+
+
+def _by_gate(change: Change) -> bool:
+    return change.actor.partition(" ")[0] == GATE
+
+
+def _moment(change: Change) -> datetime:
+    return datetime.fromisoformat(change.at)
 
 
 def _wilson(tally: Tally, z: float) -> tuple[float, float]:
