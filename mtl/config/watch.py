@@ -50,4 +50,6 @@ class RollbackConfig(Section):
 class WatchConfig(Section):
     """What is watched after a version has become champion. It changes no training, evaluation or decision of the gate."""
 
-    rollback: RollbackConfig = Field(RollbackConfig(), description="Automatic rollback of a champion that serves worse.")
+    rollback: RollbackConfig = Field(
+        RollbackConfig(), description="Automatic rollback of a champion that serves worse."
+    )

@@ -63,7 +63,9 @@ def watch_served(
     if isinstance(watch, str):
         return _check(model, journal, Outcome.KEPT, [watch])
     if now > watch.over:
-        over = f"v{watch.champion} has been champion for longer than {policy.hours:g} hours, and is not watched any more."
+        over = (
+            f"v{watch.champion} has been champion for longer than {policy.hours:g} hours, and is not watched any more."
+        )
         return _check(model, journal, Outcome.KEPT, [over])
     served = _served(workspace, model, watch, policy)
     decision = decide(*served, policy)
@@ -77,8 +79,9 @@ def watch_served(
     try:
         reason = f"v{watch.champion} serves worse than v{watch.previous} did. {' '.join(decision.reasons)}"
         roll_back(workspace, model, reason=reason, actor=AUTOMATIC, expected=watch.champion)
-    except NotPromotedError as error:  # somebody was first, and the next look is about their champion
-        return _check(model, journal, Outcome.KEPT, [error.message], served)
+    except NotPromotedError:  # the next look is about the champion of now
+        other = f"v{watch.champion} is not champion any more: somebody else changed it meanwhile, and nothing was done."
+        return _check(model, journal, Outcome.KEPT, [other], served)
     return _check(model, journal, Outcome.ROLLED_BACK, decision.reasons, served)
 
 
