@@ -21,8 +21,8 @@ from mtl.decision import ApprovalResponse, Decision
 from mtl.decoding import Decoding
 from mtl.pipeline import gate as gates
 from mtl.pipeline import generate, generate_on_ray, monitor, outcome, pages, prune, report, warm_start
-from mtl.pipeline import watch_served as serving_watch
 from mtl.pipeline import promote as promotions
+from mtl.pipeline import watch_served as serving_watch
 from mtl.pipeline.evaluate import evaluate as evaluate_model
 from mtl.pipeline.prepare import note_lines
 from mtl.pipeline.prepare import prepare as prepare_dataset

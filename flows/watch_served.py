@@ -1,4 +1,4 @@
-"""The watch-served flow: does the new champion serve its users worse than the version before it? Then it is rolled back.
+"""The watch-served flow: a new champion that serves its users worse than the version before it is rolled back.
 
 python -m flows.watch_served conf/demo.yaml
 """

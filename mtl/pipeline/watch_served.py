@@ -32,7 +32,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedCheck:
-    """reasons: sentences. seq: the journal's last entry when it was looked at. served: the counts that were compared."""
+    """reasons: sentences. seq: last entry of the journal that was read. served: the counts that were compared."""
 
     model: str
     outcome: Outcome

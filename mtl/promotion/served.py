@@ -16,10 +16,11 @@ What it does not know: requests of one caller are not independent of each other,
 of a promotion for a reason of its own. Therefore the windows are short, and it never acts twice in a row without a
 person. That is read from the journal alone (`held_back`):
 
-- Between two automatic rollbacks there is an entry that a person made. A promotion by the gate is none: the gate let
-  the version through that users found worse, so its word does not show that somebody has looked. A second bad version
-  may then stay champion until somebody comes, which is the price: the other rule would let gate and policy take turns
-  for a whole night.
+- Between two automatic rollbacks there is an entry that a person made: a promotion, an approval, a rollback, a moved
+  alias, or `mtl promote --force` of the version that is champion, which confirms it. A promotion by the gate is none:
+  the gate let the version through that users found worse, so its word does not show that somebody has looked. A second
+  bad version may then stay champion until somebody comes, which is the price: the other rule would let gate and policy
+  take turns for a whole night.
 - Only a promotion is undone, never a rollback, whoever made it. What a rollback brought back is not new, and the window
   of the version before it is too old to be compared with.
 """
@@ -140,7 +141,7 @@ def lower_end(ours: Tally, theirs: Tally, *, level: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """The champion that is watched, since when and until when, and the version before it, which served until `ended`."""
+    """Who is compared: the champion, watched from `began` to `over`, and the version that served until `ended`."""
 
     champion: int
     previous: int
@@ -165,15 +166,18 @@ def held_back(journal: Journal) -> str | None:
     """Why the champion is not rolled back without a person, whatever it served; None if nothing is in the way."""
     if _beginning(journal).kind == "rollback":
         return f"v{journal.champion} came back by a rollback, and only a promotion is undone automatically."
-    for change in reversed(journal.changes):
-        if change.actor == AUTOMATIC:
-            return (
-                f"v{change.replaced} was rolled back automatically on {change.at}, and no person has promoted or rolled "
-                "back a version since."
-            )
-        if not _by_gate(change):
-            return None
+    if last := unattended(journal):
+        return (
+            f"v{last.replaced} was rolled back automatically on {last.at}, and no person has promoted, rolled back or "
+            "confirmed a version since."
+        )
     return None
+
+
+def unattended(journal: Journal) -> Change | None:
+    """The last automatic rollback, if no person has made an entry since."""
+    last = next((change for change in reversed(journal.changes) if not _by_gate(change)), None)
+    return last if last and last.actor == AUTOMATIC else None
 
 
 def _beginning(journal: Journal) -> Change:

@@ -12,6 +12,7 @@ import pytest
 from flows.watch_served import watch_served
 from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.mlflow_backend.tracker import MlflowTracker
+from mtl.pipeline.promote import promote_by_hand
 from mtl.promotion.served import AUTOMATIC
 from mtl.release.journal import Journal, read_journal
 from mtl.release.promote import promote
@@ -120,3 +121,11 @@ def test_it_rolls_back_once_and_the_next_time_asks_a_person_once(told: Server) -
     assert [line.splitlines()[0] for line in texts(told)[1:]] == [
         "toy: v3 serves worse, and is not rolled back without a person"
     ]
+
+    # Ann confirms v3, which is an entry of the journal; so the policy may act again.
+    promote_by_hand(open_workspace(), MODEL, "v3", force="the errors were those of a test", actor="Ann")
+    head = journal().head
+    assert head is not None
+    assert (head.version, head.replaced, head.previous, head.actor) == (3, 3, 1, "Ann")
+    assert watch_served(config(enabled=True))["outcome"] == "rolled-back"
+    assert journal().champion == 1
