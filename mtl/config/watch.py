@@ -1,55 +1,40 @@
-"""What is watched after a version has become champion."""
+"""How the service watches what a promoted version meets."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 from pydantic import Field
 
+from mtl.config.rollback import RollbackConfig
 from mtl.config.section import Section
-
-Measure = Literal["errors", "refused", "unusable", "bad"]
-Share = Annotated[float, Field(ge=0, lt=1)]
-
-
-class RollbackConfig(Section):
-    """When a new champion that serves its users worse is rolled back; `mtl.promotion.served` says how it is decided."""
-
-    enabled: bool = Field(
-        False,
-        description="Roll back automatically. Without it, watch-served says what it would do and does nothing.",
-    )
-    hours: float = Field(
-        24.0,
-        ge=1,
-        le=24 * 31,
-        description="Length of both windows. A champion is watched for so long after its promotion, and compared with "
-        "the last such window of the version before it. A whole day has the same mix of traffic on both sides.",
-    )
-    min_requests: int = Field(
-        100, ge=10, description="Requests that both versions must have answered before anything is decided."
-    )
-    min_judged: int = Field(
-        30,
-        ge=5,
-        description="Checked answers that unusable needs on each side, and answers with feedback that bad needs.",
-    )
-    margins: dict[Measure, Share] = Field(
-        default={"errors": 0.02, "refused": 0.05, "unusable": 0.05, "bad": 0.1},
-        min_length=1,
-        description="The measures that decide, each with the rise of its share that does not count. errors: requests "
-        "that failed. refused: texts that the model does not take. unusable: checked answers without the form of the "
-        "task or with a key that the reader does not confirm. bad: answers that people called bad, of those with "
-        "feedback.",
-    )
-    confidence: float = Field(
-        0.95, gt=0.5, lt=1, description="Confidence of all measures together that a rollback is no accident."
-    )
 
 
 class WatchConfig(Section):
-    """What is watched after a version has become champion. It changes no training, evaluation or decision of the gate."""
+    """Drift: whether new rows and logged requests still look like the champion's training data. No part of any run's
+    identity."""
 
+    drift: bool = Field(
+        True, description="Compare new rows and logged requests with the champion's training data, and alarm if they differ."
+    )
+    drift_auc: float = Field(
+        0.65,
+        ge=0.5,
+        lt=1,
+        description="An alarm needs a domain classifier whose area under the ROC curve is above this. 0.5 is what alike "
+        "texts have.",
+    )
+    drift_p: float = Field(
+        0.01,
+        ge=0.002,
+        le=0.1,
+        description="An alarm also needs a permutation p-value below this, so that a few texts alarm by no chance.",
+    )
+    drift_texts: int = Field(
+        500, ge=50, le=2000, description="Largest number of texts of each task and side that are compared: a sample."
+    )
+    drift_days: int = Field(7, ge=1, le=366, description="Days of logged requests that are compared, up to now.")
+    retrain_on_drift: bool = Field(
+        False, description="Whether check-data starts a retrain when it finds drift, once for each drift."
+    )
     rollback: RollbackConfig = Field(
-        RollbackConfig(), description="Automatic rollback of a champion that serves worse."
+        RollbackConfig(), description="When a champion that serves its users worse is rolled back automatically."
     )

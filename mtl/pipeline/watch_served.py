@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from mtl.config.watch import RollbackConfig
+from mtl.config.rollback import RollbackConfig
 from mtl.errors import NotPromotedError
 from mtl.pipeline.promote import roll_back
 from mtl.promotion.served import AUTOMATIC, Watch, decide, held_back, watch_of

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import NormalDist
 
-from mtl.config.watch import Measure, RollbackConfig
+from mtl.config.rollback import Measure, RollbackConfig
 from mtl.decision import GATE
 from mtl.release.journal import Change, Journal
 from mtl.traffic.records import ServedCounts

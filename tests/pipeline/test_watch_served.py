@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl.config.watch import RollbackConfig
+from mtl.config.rollback import RollbackConfig
 from mtl.pipeline.watch_served import ServedCheck, watch_served
 from mtl.registry.base import ModelRegistry
 from mtl.registry.memory import MemoryRegistry

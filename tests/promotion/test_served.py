@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mtl.config.retrain import parse_config
-from mtl.config.watch import RollbackConfig
+from mtl.config.rollback import RollbackConfig
 from mtl.errors import ConfigError
 from mtl.promotion.served import AUTOMATIC, Tally, Watch, decide, held_back, lower_end, watch_of
 from mtl.release.journal import Change, Journal, Kind
