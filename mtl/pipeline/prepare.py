@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 def prepare(workspace: Workspace, config: RetrainConfig) -> PreparedDataset:
     """The data set, made unless it exists, by this machine or by the cluster, as `run.engine` says."""
-    tokenizer = _tokenizer(config)
+    tokenizer = tokenizer_of(config)
     counting, notes = _Counting(), list[SourceNote]()
 
     def keep_note(source: SourceConfig, note: Note) -> None:
@@ -72,7 +72,7 @@ def find_prepared(workspace: Workspace, config: RetrainConfig) -> DatasetManifes
         seed=config.seed,
         store=workspace.store,
         cache=workspace.cache,
-        tokenizer_stamp=_tokenizer(config).stamp(),
+        tokenizer_stamp=tokenizer_of(config).stamp(),
     )
 
 
