@@ -189,6 +189,27 @@ class ServeSettings(Variables):
     )
 
 
+def _serve_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        hint = "http://HOST:PORT, without a path"
+        raise refused(InputError("MTL_SERVE_URL is no address", field="MTL_SERVE_URL", hint=hint))
+    return value.rstrip("/")
+
+
+class ServerAddress(Variables):
+    """Where `mtl serve` answers."""
+
+    url: Annotated[str, AfterValidator(_serve_address)] | None = variable(
+        "MTL_SERVE_URL", meaning="address of the mtl serve that mtl status and mtl doctor ask", default=None
+    )
+
+
+def serve_url(environ: Mapping[str, str] | None = None) -> str | None:
+    """Address of the running server, None where none is named. Errors: InputError for no address."""
+    return ServerAddress.read(environ).url
+
+
 def serve_max_body(environ: Mapping[str, str] | None = None) -> int:
     """Bytes of a request's body that `mtl serve` takes. Errors: InputError."""
     return ServeSettings.read(environ).max_body

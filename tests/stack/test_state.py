@@ -30,7 +30,7 @@ from tests.support.paths import ALL
 from tests.support.stacks import why_not
 
 ANY = {"postgres": None, "s3": None, "s3_monitor": None, "s3_monitor_old": None, "mlflow": None, "prefect": None}
-ANY |= {"webhooks": None, "manager": None}
+ANY |= {"webhooks": None, "serve": None, "manager": None}
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def stack(tmp_path: Path) -> Stack:
 
 
 def test_ports_and_passwords_are_made_once_and_kept(stack: Stack, tmp_path: Path) -> None:
-    assert len(set(stack.ports.values())) == 8
+    assert len(set(stack.ports.values())) == 9
     assert len(set(stack.secrets.values())) == 11
     assert all(len(secret) >= 40 for secret in stack.secrets.values())
     assert make_stack(tmp_path) == open_stack(tmp_path) == stack
