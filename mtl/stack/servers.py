@@ -1,4 +1,7 @@
-"""MLflow, Prefect, the worker, the receiver and the server of answers. Every secret goes by environment or file, none on a command line."""
+"""MLflow, Prefect, the worker, the receiver and the server of answers.
+
+Every secret goes by environment or file, none on a command line.
+"""
 
 from __future__ import annotations
 

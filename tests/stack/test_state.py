@@ -40,7 +40,7 @@ def stack(tmp_path: Path) -> Stack:
 
 def test_ports_and_passwords_are_made_once_and_kept(stack: Stack, tmp_path: Path) -> None:
     assert len(set(stack.ports.values())) == 9
-    assert len(set(stack.secrets.values())) == 11
+    assert len(set(stack.secrets.values())) == 12
     assert all(len(secret) >= 40 for secret in stack.secrets.values())
     assert make_stack(tmp_path) == open_stack(tmp_path) == stack
 
