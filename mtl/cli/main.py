@@ -257,9 +257,9 @@ def serve(
     as_json: operations.JsonErrors = False,
 ) -> None:
     """Serve a model over HTTP with MLflow's scoring protocol (POST /invocations), until interrupted."""
-    from mtl.cli import releases
+    from mtl.cli.serving import serve as run
 
-    releases.serve(name, model, host=host, port=port)
+    run(name, model, host=host, port=port)
 
 
 @app.command()

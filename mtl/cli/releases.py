@@ -138,21 +138,6 @@ def _noted(folder: Path, texts: Iterable[str]) -> Document:
     return {"note": note}
 
 
-def serve(name: str, ref: str, *, host: str, port: int) -> None:
-    """Serve a model over HTTP until interrupted. Errors: InputError if the port is taken."""
-    from mtl.ports import hold
-
-    with hold(host, port) as sockets:  # before what takes seconds
-        from mtl.mlflow_backend.server import serve as serve_folder
-        from mtl.settings.service import serve_max_body
-
-        most = serve_max_body()
-        model = _resolved(name, ref)
-        version = f" v{model.version}" if model.version else ""
-        print(f"serving {name}{version} on http://{host}:{port}/invocations (interrupt to stop)", flush=True)
-        serve_folder(model.folder, sockets, max_body=most)
-
-
 def _resolved(name: str, ref: str) -> LocalModel:
     """The model that a ref stands for. The registry, which takes seconds to open, is asked only about a run id."""
     from mtl.release.refs import resolve_ref

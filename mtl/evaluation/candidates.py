@@ -64,7 +64,7 @@ class Chooser:
     """Draws candidates and keeps the best questions; for a task of which `can_choose` is true."""
 
     def __init__(self, draw: Drawer, reader: Reader) -> None:
-        self._draw, self._reader = draw, reader
+        self._draw, self.reader = draw, reader
 
     def __call__(self, task: Task, inputs: Sequence[str], *, candidates: int, max_new_tokens: int) -> list[Chosen]:
         """One answer for each input, composed of so many candidates, in the order of the inputs."""
@@ -75,7 +75,7 @@ class Chooser:
             [task.questions(example, text) for text in texts] for example, texts in zip(examples, drawn, strict=True)
         ]
         distinct = list(dict.fromkeys(question for answers in found for answer in answers for question in answer))
-        read = dict(zip(distinct, self._reader(distinct, passage=True), strict=True))
+        read = dict(zip(distinct, self.reader(distinct, passage=True), strict=True))
         return [
             compose(task, choose(answers, read, requested), requested)
             for answers, requested in zip(found, map(task.requested, examples), strict=True)

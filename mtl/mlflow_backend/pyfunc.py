@@ -6,6 +6,7 @@
 A base with a Hub name can be given as a folder: load_model(uri, model_config={"base": "/models/flan-t5-base"}).
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,27 +38,33 @@ class MultitaskModel(PythonModel):  # type: ignore[misc, unused-ignore]
 
     # No type hints: MLflow would make a signature of them, and the parameters would be lost.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-        given = params or {}
-        texts = model_input["text"].tolist()
-        try:
-            _check_task(given.get("task", "summarize"))
-            answers = self._generator.generate(
-                texts,
-                given.get("task", "summarize"),
-                request=_request(given),
-                max_new_tokens=int(given["max_new_tokens"]) if given.get("max_new_tokens") else None,
-                truncate=bool(given.get("truncate", False)),
-                decoding=_decoding(given),
-            )
-        except MtlError as error:
-            if error.exit_code == 2:  # the request is wrong: the scoring server answers 400 with the reason
-                refusal = error.to_dict()["error"]
-                raise MlflowException.invalid_parameter_value(str(error), refusal=refusal) from error
-            raise MlflowException(str(error)) from error
-        return [answer.to_dict() for answer in answers]
+        return answers(self._generator.generate, model_input["text"].tolist(), params or {})
 
 
-def _request(given: dict[str, Any]) -> dict[str, Any]:
+def answers(generate: Callable[..., list[Any]], texts: list[Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What `generate`, which takes what `Generator.generate` takes, answers to MLflow's parameters.
+
+    Errors: MlflowException; the scoring server answers 400 with the reason if the request is wrong.
+    """
+    try:
+        _check_task(given.get("task", "summarize"))
+        found = generate(
+            texts,
+            given.get("task", "summarize"),
+            request=_request(given),
+            max_new_tokens=int(given["max_new_tokens"]) if given.get("max_new_tokens") else None,
+            truncate=bool(given.get("truncate", False)),
+            decoding=_decoding(given),
+        )
+    except MtlError as error:
+        if error.exit_code == 2:  # the request is wrong
+            refusal = error.to_dict()["error"]
+            raise MlflowException.invalid_parameter_value(str(error), refusal=refusal) from error
+        raise MlflowException(str(error)) from error
+    return [answer.to_dict() for answer in found]
+
+
+def _request(given: Mapping[str, Any]) -> dict[str, Any]:
     """What is asked of the task: MLflow fills in the defaults of all parameters, and those are left out again."""
     from mtl.tasks.table import request_parameters
 
@@ -66,7 +73,7 @@ def _request(given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value != known[name].default}
 
 
-def _decoding(given: dict[str, Any]) -> Any:
+def _decoding(given: Mapping[str, Any]) -> Any:
     """Errors: InputError for values out of range."""
     from mtl.decoding import Decoding
 

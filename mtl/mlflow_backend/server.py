@@ -1,6 +1,6 @@
 """MLflow's scoring server for one model, where every request that cannot be read is answered 400.
 
-    serve(folder, sockets, max_body=…)    curl localhost:5002/invocations -d '{"inputs": ["a text"]}' …
+    scoring_app(delegating_model(generator.generate))    curl …/invocations -d '{"inputs": ["a text"]}' …
 
 MLflow's own server (`mlflow models serve`) answers the same, but reads bodies of any size, repeats in its errors what
 it was sent, and gives 500 to some bodies that its parser cannot read, such as a column named by a list.
@@ -12,21 +12,19 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from pathlib import Path
-from socket import socket
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from mlflow.pyfunc import load_model
+from mlflow.models import Model
+from mlflow.pyfunc import FLAVOR_NAME, MAIN, PyFuncModel
 from mlflow.pyfunc.scoring_server import init
 
-from mtl.connections import serve as answer
-from mtl.mlflow_backend.body_limit import BodyLimit
-from mtl.mlflow_backend.package import packaged
+from mtl.mlflow_backend.package import signature
+from mtl.mlflow_backend.pyfunc import answers
 from mtl.tasks.table import request_parameters
 
 _log = logging.getLogger(__name__)
@@ -60,7 +58,7 @@ def scoring_app(model: Any) -> FastAPI:
     No answer repeats what a request held, so that nothing of it stands in the caller's logs.
     """
     app: FastAPI = init(model)
-    app.router.lifespan_context = _few_threads
+    app.router.lifespan_context = few_threads
 
     # The model's own errors are MlflowExceptions with a status by the time they leave MLflow; whatever else gets
     # this far was raised while the request was parsed.
@@ -80,7 +78,7 @@ def scoring_app(model: Any) -> FastAPI:
 
 
 @asynccontextmanager
-async def _few_threads(app: FastAPI) -> AsyncIterator[None]:
+async def few_threads(app: FastAPI) -> AsyncIterator[None]:
     """Requests whose time was up go on in their threads: few of them, so that they cannot fill the memory."""
     with ThreadPoolExecutor(_ANSWERED_AT_ONCE, thread_name_prefix="mtl-serve") as threads:
         asyncio.get_running_loop().set_default_executor(threads)
@@ -122,11 +120,15 @@ def _refusal(status: int, message: str, **more: Any) -> Response:
     return JSONResponse({"error_code": code, "message": shown, **more}, status_code=status)
 
 
-def serve(folder: Path, sockets: Sequence[socket], *, max_body: int) -> None:
-    """Serve the trained model in `folder` until interrupted; bodies of over `max_body` bytes are answered 413.
+def delegating_model(generate: Callable[..., list[Any]]) -> Any:
+    """A model for `scoring_app` with the signature of the registered one, whose answers `generate` writes.
 
-    sockets: of `mtl.ports.hold`. Errors: InputError, DamageError if it is no trained model.
+    generate: takes what `Generator.generate` takes.
     """
-    with packaged(folder) as packed:
-        app = BodyLimit(scoring_app(load_model(str(packed))), most=max_body)
-        answer(app, sockets, log_level="info")
+
+    class Delegating:
+        def predict(self, data: Any, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+            return answers(generate, data["text"].tolist(), params or {})
+
+    flavors = {FLAVOR_NAME: {MAIN: "mlflow.pyfunc.model"}}
+    return PyFuncModel(Model(signature=signature(), flavors=flavors), Delegating())

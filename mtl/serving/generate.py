@@ -18,15 +18,16 @@ from mtl.tasks.table import TASKS, get_task
 
 if TYPE_CHECKING:
     from mtl.evaluation.predictor import Predictor
+    from mtl.evaluation.reader import Reader
     from mtl.serving.engines import Engines
 
 log = logging.getLogger(__name__)
 
 BATCH_TOKENS = 8192
 _PROBE = "The ferry left the harbour at nine in the morning. Anna missed it, because she had to wait for the bus."
-_MOST_NEW_TOKENS = 4096
+MOST_NEW_TOKENS = 4096
 _MOST_TEXTS = 10_000
-_LONGEST_TEXT = 2_000_000
+LONGEST_TEXT = 2_000_000
 _CHARACTERS_PER_TOKEN = 64  # no piece of the vocabulary stands for more, so a longer text is cut here unread
 
 
@@ -47,6 +48,14 @@ class Answer:
     def to_dict(self) -> dict[str, Any]:
         answer = {"output": self.output, "text": self.text, "truncated": self.truncated}
         return answer if self.missing is None else answer | {"missing": dict(self.missing)}
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The inputs for one text, within the model's limit, and whether the text was cut for it."""
+
+    inputs: str
+    truncated: bool
 
 
 class Generator:
@@ -88,23 +97,70 @@ class Generator:
         Errors: InputError (wrong type, over-long text), BadRequest (the task cannot serve it), NotFoundError (no such
         task, did you mean).
         """
-        chosen = self._task(task)
-        limit = self._new_tokens(task, max_new_tokens)
-        _check_candidates(chosen, decoding)
+        self.check(task, request=request, max_new_tokens=max_new_tokens, decoding=decoding)
         _check_texts(texts)
-        wanted = chosen.complete(request or {})
-        prepared = [self._prompt(chosen, text, wanted, f"text {n}", truncate) for n, text in enumerate(texts, start=1)]
-        inputs = [text for text, _ in prepared]
+        prompts = [
+            self.prompt(text, task, request=request, truncate=truncate, name=f"text {n}")
+            for n, text in enumerate(texts, start=1)
+        ]
+        return self.answer(prompts, task, max_new_tokens=max_new_tokens, decoding=decoding)
+
+    def check(
+        self,
+        task: str,
+        *,
+        request: Mapping[str, Any] | None = None,
+        max_new_tokens: int | None = None,
+        decoding: Decoding = GREEDY,
+    ) -> None:
+        """Errors: those of `generate` that are the same for every text."""
+        chosen = self._task(task)
+        self._new_tokens(task, max_new_tokens)
+        _check_candidates(chosen, decoding)
+        chosen.prompt("a text", chosen.complete(request or {}))
+
+    def prompt(
+        self,
+        text: str,
+        task: str,
+        *,
+        request: Mapping[str, Any] | None = None,
+        truncate: bool = False,
+        name: str = "the text",
+    ) -> Prompt:
+        """What the model is given for one text, for `answer`. name: what an error calls the text. Errors: as of
+        `generate`."""
+        chosen = self._task(task)
+        _check_text(text, name)
+        return Prompt(*self._prompt(chosen, text, chosen.complete(request or {}), name, truncate))
+
+    def answer(
+        self,
+        prompts: Sequence[Prompt],
+        task: str,
+        *,
+        max_new_tokens: int | None = None,
+        decoding: Decoding = GREEDY,
+    ) -> list[Answer]:
+        """One answer for each prompt of the task, also where they are of different requests."""
+        chosen, limit = self._task(task), self._new_tokens(task, max_new_tokens)
+        inputs = [prompt.inputs for prompt in prompts]
         if decoding.candidates > 1:
             answers = self._choose(chosen, inputs, decoding, limit)
         else:
             predict = self._predict if decoding == GREEDY else self._needed().predictor(decoding)
             answers = [Answer(chosen.parse(text), text) for text in predict(inputs, max_new_tokens=limit)]
-        return [replace(answer, truncated=truncated) for answer, (_, truncated) in zip(answers, prepared, strict=True)]
+        pairs = zip(answers, prompts, strict=True)
+        return [replace(answer, truncated=prompt.truncated) for answer, prompt in pairs]
 
     def mode(self, decoding: Decoding = GREEDY) -> str:
         """What answers with this decoding on this machine, as `Engines.mode`."""
         return self._needed().mode(decoding)
+
+    @property
+    def reader(self) -> Reader:
+        """The base, as reader of questions. It is loaded when it is first asked for."""
+        return self._needed().chooser.reader
 
     def _needed(self) -> Engines:
         assert self._engines is not None, "a Generator for beams and candidates is made by load_generator"
@@ -119,12 +175,9 @@ class Generator:
         self, text: Any, task: str, *, request: Mapping[str, Any] | None = None, truncate: bool = False
     ) -> MtlError | None:
         """Why `generate` would refuse this text; None if it would not. Errors: those of task and request."""
-        chosen = self._task(task)
-        wanted = chosen.complete(request or {})
-        chosen.prompt("a text", wanted)  # what is wrong with the request is wrong for every text
+        self.check(task, request=request)
         try:
-            _check_texts([text])
-            self._prompt(chosen, text, wanted, "the text", truncate)
+            self.prompt(text, task, request=request, truncate=truncate)
         except MtlError as error:
             return error
         return None
@@ -140,8 +193,8 @@ class Generator:
     def _new_tokens(self, task: str, asked: int | None) -> int:
         if asked is None:
             return self.max_new_tokens[task]
-        if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= _MOST_NEW_TOKENS:
-            raise InputError(f"max_new_tokens must be 1 to {_MOST_NEW_TOKENS}, got {asked!r}", field="max_new_tokens")
+        if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= MOST_NEW_TOKENS:
+            raise InputError(f"max_new_tokens must be 1 to {MOST_NEW_TOKENS}, got {asked!r}", field="max_new_tokens")
         return asked
 
     def _prompt(self, task: Task, text: str, request: Mapping[str, Any], name: str, truncate: bool) -> tuple[str, bool]:
@@ -245,11 +298,14 @@ def _check_texts(texts: Sequence[str]) -> None:
         raise InputError("texts must be a list of strings", field="text")
     if len(texts) > _MOST_TEXTS:
         raise InputError(f"at most {_MOST_TEXTS} texts in one request, got {len(texts)}", field="text")
-    for n, text in enumerate(texts, start=1):
-        if len(text) > _LONGEST_TEXT:
-            raise InputError(f"text {n} has {len(text)} characters, the limit is {_LONGEST_TEXT}", field="text")
-        if not _is_unicode(text):
-            raise InputError(f"text {n} is no valid Unicode: it holds half of a surrogate pair", field="text")
+
+
+def _check_text(text: str, name: str) -> None:
+    _check_texts([text])
+    if len(text) > LONGEST_TEXT:
+        raise InputError(f"{name} has {len(text)} characters, the limit is {LONGEST_TEXT}", field="text")
+    if not _is_unicode(text):
+        raise InputError(f"{name} is no valid Unicode: it holds half of a surrogate pair", field="text")
 
 
 def _is_unicode(text: str) -> bool:

@@ -1,0 +1,240 @@
+"""Batching: requests of many callers are answered together, by one thread.
+
+    batcher = Batcher(models)
+    served = batcher.submit(Wanted("summarize", (text,))).result()
+
+Requests that can share a batch are those of one task, length limit and decoding. The thread takes the oldest request,
+waits a few milliseconds for others that fit, and answers them with one model: `models.current()` is called by this
+thread alone, between two batches, and nothing else uses a model. So a model can be exchanged inside `current()`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from mtl.decoding import GREEDY, Decoding
+from mtl.errors import InternalError, MtlError, TransientError
+from mtl.server.served import ServedModel, ServedModels
+from mtl.serving.generate import Answer, Generator, Prompt
+
+_log = logging.getLogger(__name__)
+
+WAIT_SECONDS = 0.005
+"""How long a request waits for others to be answered with it, if nothing else is being answered."""
+MOST_WAITING = 256
+_MOST_IN_BATCH = 32
+"""Texts from which no more requests join a batch, so that nobody waits for the answers of too many others."""
+
+
+class QueueFull(TransientError):
+    """As many texts wait already as may."""
+
+    kind = "queue_full"
+
+
+class Closed(TransientError):
+    """The server ends."""
+
+    kind = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one caller asks for. request: values of the task's parameters, empty for its default. marks: let the reader
+    look at the questions of each answer."""
+
+    task: str
+    texts: tuple[str, ...]
+    request: Mapping[str, Any] = field(default_factory=dict)
+    decoding: Decoding = GREEDY
+    max_new_tokens: int | None = None
+    truncate: bool = False
+    marks: bool = False
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        """Requests of the same group can share a batch."""
+        return self.task, self.max_new_tokens, self.decoding
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The answers to one request, all of one model, in the order of its texts; of a text that is refused, why."""
+
+    model: ServedModel
+    answers: tuple[Answer | MtlError, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ticket:
+    wanted: Wanted
+    future: Future[Served]
+    since: float
+
+
+class Batcher:
+    """A queue and the thread that empties it. wait: seconds. most_waiting: texts in the queue.
+
+    observe: called with the number of texts of each batch.
+    """
+
+    def __init__(
+        self,
+        models: ServedModels,
+        *,
+        wait: float = WAIT_SECONDS,
+        most_waiting: int = MOST_WAITING,
+        observe: Callable[[int], None] = lambda texts: None,
+    ) -> None:
+        self._models, self._wait, self._most_waiting, self._observe = models, wait, most_waiting, observe
+        self._queue: list[_Ticket] = []
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="mtl-serve-batches", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Texts in the queue."""
+        with self._changed:
+            return self._count()
+
+    def submit(self, wanted: Wanted) -> Future[Served]:
+        """The answers to come. A future that is cancelled before its batch begins costs nothing more.
+
+        Errors: QueueFull, Closed. The future's: MtlError if the request is wrong for every text, or the model failed.
+        """
+        ticket = _Ticket(wanted, Future(), time.monotonic())
+        with self._changed:
+            if self._closing:
+                raise Closed("this server ends", hint="send the request again: another server answers it")
+            waiting = self._count()
+            if waiting and waiting + len(wanted.texts) > self._most_waiting:
+                raise QueueFull(
+                    f"{waiting} texts wait to be answered, and at most {self._most_waiting} may",
+                    hint="send the request again later, or raise MTL_SERVE_QUEUE",
+                )
+            self._queue.append(ticket)
+            self._changed.notify_all()
+        return ticket.future
+
+    def close(self) -> None:
+        """Answer what is in the queue, and end. Requests from now on are refused."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _count(self) -> int:
+        self._queue = [ticket for ticket in self._queue if not ticket.future.cancelled()]
+        return sum(len(ticket.wanted.texts) for ticket in self._queue)
+
+    def _work(self) -> None:
+        while batch := self._take():
+            try:
+                self._serve(batch)
+            except Exception as error:
+                _log.exception("a batch could not be answered")
+                _fail(batch, error)
+
+    def _take(self) -> list[_Ticket]:
+        """The next batch; empty once the batcher is closed and all is answered."""
+        with self._changed:
+            while True:
+                if not self._count():
+                    if self._closing:
+                        return []
+                    self._changed.wait()
+                    continue
+                batch = self._alike()
+                left = self._queue[0].since + self._wait - time.monotonic()
+                if left <= 0 or self._closing or _texts(batch) >= _MOST_IN_BATCH:
+                    break
+                self._changed.wait(left)
+            self._queue = [ticket for ticket in self._queue if ticket not in batch]
+        return [ticket for ticket in batch if ticket.future.set_running_or_notify_cancel()] or self._take()
+
+    def _alike(self) -> list[_Ticket]:
+        """The oldest request, and those after it that fit into its batch."""
+        oldest = self._queue[0]
+        batch = [oldest]
+        for ticket in self._queue[1:]:
+            fits = _texts(batch) + len(ticket.wanted.texts) <= _MOST_IN_BATCH
+            if ticket.wanted.group == oldest.wanted.group and fits:
+                batch.append(ticket)
+        return batch
+
+    def _serve(self, batch: Sequence[_Ticket]) -> None:
+        model = self._models.current()
+        self._observe(_texts(batch))
+        ready = []
+        for ticket in batch:
+            try:
+                ready.append((ticket, _prompts(model.generator, ticket.wanted)))
+            except Exception as error:  # of this request alone
+                ticket.future.set_exception(_own(error))
+        try:
+            _answer(model, ready)
+        except Exception as error:
+            if len(ready) > 1:
+                _log.exception("a batch of %d requests failed; each is tried alone", len(ready))
+            for ticket, prompts in ready:
+                try:
+                    if len(ready) == 1:
+                        raise error
+                    _answer(model, [(ticket, prompts)])
+                except Exception as own:
+                    _log.error("a request could not be answered", exc_info=own)
+                    ticket.future.set_exception(_own(own))
+
+
+def _texts(batch: Sequence[_Ticket]) -> int:
+    return sum(len(ticket.wanted.texts) for ticket in batch)
+
+
+def _fail(batch: Sequence[_Ticket], error: Exception) -> None:
+    for ticket in batch:
+        if not ticket.future.done():
+            ticket.future.set_exception(_own(error))
+
+
+def _own(error: Exception) -> MtlError:
+    if isinstance(error, MtlError):
+        return error
+    return InternalError("the model could not answer", hint="the server's log says why")
+
+
+def _prompts(generator: Generator, wanted: Wanted) -> list[Prompt | MtlError]:
+    """What the model is given for each text, or why it is not. Errors: of the request, whatever its texts."""
+    generator.check(wanted.task, request=wanted.request, max_new_tokens=wanted.max_new_tokens, decoding=wanted.decoding)
+    found: list[Prompt | MtlError] = []
+    options: Any = {"request": wanted.request, "truncate": wanted.truncate}
+    for number, text in enumerate(wanted.texts, start=1):
+        name = "the text" if len(wanted.texts) == 1 else f"text {number}"
+        try:
+            found.append(generator.prompt(text, wanted.task, name=name, **options))
+        except MtlError as error:
+            found.append(error)
+    return found
+
+
+def _answer(model: ServedModel, ready: Sequence[tuple[_Ticket, Sequence[Prompt | MtlError]]]) -> None:
+    """Answer all requests at once, which are of one group."""
+    prompts = [prompt for _, prepared in ready for prompt in prepared if isinstance(prompt, Prompt)]
+    if not ready:
+        return
+    wanted = ready[0][0].wanted
+    answers = iter(
+        model.generator.answer(prompts, wanted.task, max_new_tokens=wanted.max_new_tokens, decoding=wanted.decoding)
+        if prompts
+        else []
+    )
+    for ticket, prepared in ready:
+        found = tuple(prompt if isinstance(prompt, MtlError) else next(answers) for prompt in prepared)
+        ticket.future.set_result(Served(model, found))

@@ -1,0 +1,24 @@
+"""Where the model that a server answers with comes from."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mtl.release.refs import resolve_ref
+from mtl.server.served import OneModel, ServedModel, ServedModels
+from mtl.serving.generate import load_generator
+from mtl.workspace import Workspace
+
+
+def models_for(ref: str, workspace: Workspace, *, name: str) -> ServedModels:
+    """What `mtl serve REF` answers with: the model that the ref stands for now, loaded.
+
+    Errors: NotFoundError (did you mean), InputError, ModelError, DamageError, TransientError.
+    """
+    is_run = len(ref) == 32 and not Path(ref).exists()  # the registry takes seconds to open
+    versions = workspace.registry(name) if is_run else None
+    found = resolve_ref(ref, store=workspace.store, model=name, cache=workspace.cache, versions=versions)
+    generator = load_generator(found.folder, engine="auto")
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    return OneModel(ServedModel(name, found.version, None, since, found.folder, generator))
