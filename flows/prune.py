@@ -1,4 +1,5 @@
-"""The prune flow: delete what no checkpoint has needed for a day, and answers that no evaluation took for 30 days.
+"""The prune flow: delete what no checkpoint has needed for a day, answers that no evaluation took for 30 days, and
+parts of the request log beyond their retention.
 
 python -m flows.prune
 """
@@ -15,7 +16,8 @@ from flows import events, steps
 
 @flow(
     name="prune",
-    description="Delete files that no checkpoint has needed for a day, and kept answers that nobody took for 30 days.",
+    description="Delete files that no checkpoint has needed for a day, kept answers that nobody took for 30 days, and "
+    "parts of the request log beyond their retention.",
     on_failure=[events.run_ended_badly],
     on_crashed=[events.run_ended_badly],
 )

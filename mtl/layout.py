@@ -12,7 +12,7 @@ releases/{model}/decisions/v{n}/{asked}.json   the decision about a version, see
 releases/{model}/log/{seq}.json                the journal of champions, see mtl.release.journal
 predictions/{subject}/{call}.json              answers that models gave, see mtl.evaluation.kept
 told/{model}/{event}/{key}                     marks of events that people were notified of
-traffic/{model}/requests/{day}/{part}.parquet  the request log of the servers, see mtl.traffic
+traffic/{model}/requests/{day}/{server}-{n}.parquet  the request log of the servers, see mtl.traffic
 traffic/{model}/feedback/{answer}.json         what people said of answers
 traffic/{model}/served/{hour}/{server}.json    counts of what each version served
 drift/{model}/{day}/report.json, page.html     the last comparison of a day with the champion's training data
@@ -26,6 +26,7 @@ from pathlib import Path
 from mtl.errors import InputError
 
 DATASETS, RUNS, RELEASES, PREDICTIONS = "datasets/", "runs/", "releases/", "predictions/"
+TRAFFIC = "traffic/"
 MANIFEST = "manifest.json"
 """The last file of a data set or a release: without it there is none."""
 SIGNATURE = "model.sig"
@@ -128,17 +129,22 @@ def mark_key(model: str, event: str, key: str) -> str:
 
 def requests_prefix(model: str) -> str:
     """The request log: a folder for each day, such as 2026-01-31, with Parquet parts."""
-    return f"traffic/{check_model_name(model)}/requests"
+    return f"{TRAFFIC}{check_model_name(model)}/requests"
+
+
+def request_part_key(model: str, day: str, server: str, number: int) -> str:
+    """A part. server: its name, a new one with every start."""
+    return f"{requests_prefix(model)}/{day}/{server}-{number}.parquet"
 
 
 def feedback_prefix(model: str) -> str:
     """Feedback: one document for each answer, or for each of its questions."""
-    return f"traffic/{check_model_name(model)}/feedback"
+    return f"{TRAFFIC}{check_model_name(model)}/feedback"
 
 
 def served_prefix(model: str) -> str:
     """Counts of what each version served: a folder for each hour, such as 2026-01-31T17."""
-    return f"traffic/{check_model_name(model)}/served"
+    return f"{TRAFFIC}{check_model_name(model)}/served"
 
 
 def drift_prefix(model: str, day: str) -> str:
@@ -210,6 +216,11 @@ def home_drift(home: Path, model: str) -> Path:
 def home_times(home: Path, flow_run: str) -> Path:
     """Times of the steps of a flow run that is not over."""
     return home / "timings" / f"{flow_run}.jsonl"
+
+
+def home_serving(home: Path) -> Path:
+    """How far each server of this machine has written its request log, while it runs."""
+    return home / "serving"
 
 
 def home_webhooks(home: Path) -> Path:

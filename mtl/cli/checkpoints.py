@@ -33,7 +33,7 @@ def verify(run: str | None) -> Document:
 
 
 def prune(run: str | None, *, yes: bool) -> Document:
-    """What no commit needs, a day old, and answers that nobody took for 30 days (or all of one run, given by `run`);
+    """What no commit needs, a day old, answers that nobody took for 30 days and old logs (or all of one `run`);
     deleted only if `yes`."""
     store = _store()
     if not run:

@@ -335,8 +335,8 @@ def prune_checkpoints(
     yes: Annotated[bool, typer.Option("--yes", help="Delete. Otherwise only list what would be deleted.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete what no checkpoint has needed for a day, and kept answers that no evaluation took for 30 days; with --run,
-    everything of that run."""
+    """Delete what no checkpoint has needed for a day, kept answers that no evaluation took for 30 days, and parts of the
+    request log beyond their retention; with --run, everything of that run."""
     from mtl.cli import checkpoints as commands
 
     terminal.show(commands.prune(run, yes=yes), as_json, commands.prune_text)

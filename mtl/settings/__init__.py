@@ -6,6 +6,7 @@ environment  the variables themselves, for this process and those that it starts
 file         what mounted secrets and the settings file of MTL_HOME add to them
 work         what the work itself needs: state, store, tracking, trainer, Prefect
 service      what the running service needs: notifications, webhook receiver, costs
+traffic      what mtl serve logs of its requests
 signing      who signs releases, and whose signatures are trusted
 table        every setting and what it means, for `mtl doctor` and the reference
 """

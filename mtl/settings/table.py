@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic.fields import FieldInfo
 
-from mtl.settings import service, signing, work
+from mtl.settings import service, signing, traffic, work
 from mtl.settings.variables import Variables, names
 
 GROUPS: tuple[type[Variables], ...] = (
@@ -21,6 +21,7 @@ GROUPS: tuple[type[Variables], ...] = (
     service.WebhookSettings,
     service.ServeSettings,
     service.ServerAddress,
+    traffic.TrafficSettings,
     work.MountedSettings,
     work.MlflowSettings,
     work.PrefectSettings,

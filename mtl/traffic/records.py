@@ -1,6 +1,7 @@
 """Records of what was served: an answer of the request log, a person's feedback, and counts of a window of time.
 
-Nothing here says who asked or who gave feedback. Texts are redacted (`mtl.traffic.redaction`) before a record is made.
+Nothing here says who asked or who gave feedback. Texts are redacted (`mtl.traffic.redaction`) before a record is
+written anywhere.
 """
 
 from __future__ import annotations
@@ -71,7 +72,12 @@ class Feedback:
     @property
     def name(self) -> str:
         """Of its object: one for an answer, or for each of its questions."""
-        return self.id if self.question is None else f"{self.id}-{self.question}"
+        return feedback_name(self.id, self.question)
+
+
+def feedback_name(answer_id: str, question: int | None) -> str:
+    """See `Feedback.name`."""
+    return answer_id if question is None else f"{answer_id}-{question}"
 
 
 @dataclass(frozen=True, slots=True)

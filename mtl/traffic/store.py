@@ -22,7 +22,7 @@ from mtl.errors import DamageError, NotFoundError
 from mtl.layout import feedback_prefix, requests_prefix, served_prefix
 from mtl.seal import seal, unseal
 from mtl.store.base import ObjectStore
-from mtl.traffic.records import Feedback, ServedAnswer, ServedCounts
+from mtl.traffic.records import Feedback, ServedAnswer, ServedCounts, feedback_name
 
 _log = logging.getLogger(__name__)
 _NESTED = ("request", "decoding")
@@ -75,6 +75,14 @@ def write_feedback(store: ObjectStore, model: str, feedback: Feedback) -> Feedba
     if store.put_if_absent(key, seal(feedback.to_dict())):
         return feedback
     return _feedback(store, key)
+
+
+def find_feedback(store: ObjectStore, model: str, answer_id: str, question: int | None) -> Feedback | None:
+    """What is kept of an answer, or of one of its questions."""
+    try:
+        return _feedback(store, f"{feedback_prefix(model)}/{feedback_name(answer_id, question)}.json")
+    except NotFoundError:
+        return None
 
 
 def read_feedback(store: ObjectStore, model: str) -> Iterator[Feedback]:
