@@ -1,8 +1,8 @@
 """Counting: what each version answered in each hour, written every minute. No text is in it.
 
-    counting = Counting(store, "mtl-flan-t5", server=name)
-    counting.count(version, milliseconds=12.5, usable=True)
-    counting.close()
+counting = Counting(store, "mtl-flan-t5", server=name)
+counting.count(version, milliseconds=12.5, usable=True)
+counting.close()
 """
 
 from __future__ import annotations
