@@ -4,19 +4,28 @@ from __future__ import annotations
 
 
 def serve(name: str, ref: str, *, host: str, port: int) -> None:
-    """Serve a model over HTTP until interrupted. Errors: InputError if the port is taken."""
-    from mtl.ports import hold
+    """Serve a model over HTTP until interrupted.
 
+    Errors: InputError if the port is taken, or others can reach it and there is no key; those of loading the model.
+    """
+    from mtl.ports import hold
+    from mtl.settings import serve_settings
+
+    settings = serve_settings()
     with hold(host, port) as sockets:  # before what takes seconds
         from mtl.connections import serve as answer
+        from mtl.server.access import check_reach
+
+        check_reach(host, sockets, key=settings.key)
+
         from mtl.server.app import Limits, make_app
         from mtl.server.models import models_for
-        from mtl.settings.service import serve_max_body
         from mtl.workspace import open_workspace
 
-        limits = Limits(max_body=serve_max_body())
-        models = models_for(ref, open_workspace(), name=name)
-        version = models.health()["version"]
-        shown = f" v{version}" if version else ""
-        print(f"serving {name}{shown} on http://{host}:{port}/v1/generate (interrupt to stop)", flush=True)
-        answer(make_app(models, limits=limits), sockets, log_level="info")
+        limits = Limits(settings.max_body, waiting=settings.queue, texts=settings.texts, seconds=settings.seconds)
+        with models_for(ref, open_workspace(), name=name) as models:
+            version = models.health()["version"]
+            shown = f" v{version}" if version else ""
+            print(f"serving {name}{shown} on http://{host}:{port}/v1/generate (interrupt to stop)", flush=True)
+            app = make_app(models, limits=limits, key=settings.key)
+            answer(app, sockets, log_level="info", timeout_graceful_shutdown=int(limits.seconds) + 5)

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
+
+from mtl.errors import InputError, MtlError, TransientError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -49,18 +51,26 @@ class BodyLimit:
         try:
             await self._answer(scope, receive, send)
         except TooLarge:
-            text = f"the body is larger than this server takes: at most {self._most:,} bytes"
-            await _refuse(scope, receive, send, 413, "send fewer texts at a time, or raise MTL_SERVE_MAX_BODY", text)
+            error: MtlError = InputError(
+                f"the body is larger than this server takes: at most {self._most:,} bytes",
+                hint="send fewer texts at a time, or raise MTL_SERVE_MAX_BODY",
+            )
+            await refuse(scope, receive, send, 413, error, code="REQUEST_LIMIT_EXCEEDED")
         except _Waited:
-            await _refuse(scope, receive, send, 503, "try again in a moment", "other large requests are being answered")
+            error = TransientError("other large requests are being answered", hint="try again in a moment")
+            retry = [(b"retry-after", b"1")]
+            await refuse(scope, receive, send, 503, error, code="TEMPORARILY_UNAVAILABLE", headers=retry)
         except TimeoutError:
-            text = f"the body did not arrive within {self._seconds:g} seconds"
-            await _refuse(scope, receive, send, 408, "send it again, or send fewer texts at a time", text)
+            error = InputError(
+                f"the body did not arrive within {self._seconds:g} seconds",
+                hint="send it again, or send fewer texts at a time",
+            )
+            await refuse(scope, receive, send, 408, error, code="DEADLINE_EXCEEDED")
         except Gone:
             return
 
     async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        declared = _header(scope, b"content-length")
+        declared = header(scope, b"content-length")
         if declared.isdigit() and int(declared) > self._most:
             raise TooLarge
         body = bytearray()
@@ -99,7 +109,7 @@ class _Waited(Exception):
     """No turn came."""
 
 
-def _header(scope: MutableMapping[str, Any], name: bytes) -> str:
+def header(scope: MutableMapping[str, Any], name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in scope["headers"] if key.lower() == name), "")
 
 
@@ -114,21 +124,30 @@ def _replayed(body: bytearray, receive: Receive) -> Receive:
     return replay
 
 
-async def _refuse(
-    scope: MutableMapping[str, Any], receive: Receive, send: Send, status: int, hint: str, text: str
+async def refuse(
+    scope: MutableMapping[str, Any],
+    receive: Receive,
+    send: Send,
+    status: int,
+    error: MtlError,
+    *,
+    code: str,
+    headers: Sequence[tuple[bytes, bytes]] = (),
 ) -> None:
-    """Answer, then read on for a while without keeping anything, so that a caller who only sends gets to the answer."""
-    code = {413: "REQUEST_LIMIT_EXCEEDED", 503: "TEMPORARILY_UNAVAILABLE", 408: "DEADLINE_EXCEEDED"}[status]
-    content = json.dumps({"error_code": code, "message": f"{text}\n  {hint}"}).encode()
+    """Answer, then read on for a while without keeping anything, so that a caller who only sends gets to the answer.
+
+    The document is an error of this project and, with `code`, one of MLflow's.
+    """
+    content = json.dumps(error.to_dict() | {"error_code": code, "message": str(error)}).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(content)).encode()),
         (b"connection", b"close"),
-        *([(b"retry-after", b"1")] if status == 503 else []),
+        *headers,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content, "more_body": True})
-    if _header(scope, b"expect").lower() != "100-continue":  # such a caller has sent nothing yet, and now will not
+    if header(scope, b"expect").lower() != "100-continue":  # such a caller has sent nothing yet, and now will not
         await _drain(receive)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import REQUEST_LIMIT_EXCEEDED, TEMPORARILY_UNAVAILABLE
 from mlflow.pyfunc.model import PythonModel
 
-from mtl.errors import MtlError, NotFoundError, did_you_mean
+from mtl.errors import MtlError, NotFoundError, TransientError, did_you_mean
 
 
 class MultitaskModel(PythonModel):  # type: ignore[misc, unused-ignore]
@@ -44,7 +45,8 @@ class MultitaskModel(PythonModel):  # type: ignore[misc, unused-ignore]
 def answers(generate: Callable[..., list[Any]], texts: list[Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What `generate`, which takes what `Generator.generate` takes, answers to MLflow's parameters.
 
-    Errors: MlflowException; the scoring server answers 400 with the reason if the request is wrong.
+    Errors: MlflowException. The scoring server answers 400 with the reason if the request is wrong, and 429 or 503 if
+    it may be sent again.
     """
     try:
         _check_task(given.get("task", "summarize"))
@@ -57,9 +59,12 @@ def answers(generate: Callable[..., list[Any]], texts: list[Any], given: Mapping
             decoding=_decoding(given),
         )
     except MtlError as error:
+        refusal = error.to_dict()["error"]
         if error.exit_code == 2:  # the request is wrong
-            refusal = error.to_dict()["error"]
             raise MlflowException.invalid_parameter_value(str(error), refusal=refusal) from error
+        if isinstance(error, TransientError):
+            code = REQUEST_LIMIT_EXCEEDED if error.kind == "queue_full" else TEMPORARILY_UNAVAILABLE
+            raise MlflowException(str(error), error_code=code, refusal=refusal) from error
         raise MlflowException(str(error)) from error
     return [answer.to_dict() for answer in found]
 

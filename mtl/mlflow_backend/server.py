@@ -35,6 +35,7 @@ _FORM = (
     'send {"inputs": [TEXT, ...]} or {"dataframe_records": [{"text": TEXT}, ...]} as application/json, if need be with '
     f'"params": {{"task": NAME, {_REQUEST}"max_new_tokens": N, "truncate": true}}'
 )
+_CODES = {429: "REQUEST_LIMIT_EXCEEDED", 503: "TEMPORARILY_UNAVAILABLE"}
 _UNREADABLE = "the request could not be read"
 # What MLflow says of a request -> the same without the request. Its own texts repeat what they were given.
 _KNOWN = {
@@ -115,9 +116,10 @@ def _reason(text: str, otherwise: str) -> str:
 
 
 def _refusal(status: int, message: str, **more: Any) -> Response:
-    code = "BAD_REQUEST" if status < 500 else "INTERNAL_ERROR"
+    code = _CODES.get(status, "BAD_REQUEST" if status < 500 else "INTERNAL_ERROR")
     shown = _LONG_NUMBER.sub(lambda digits: f"(a number of {len(digits[0])} digits)", message)
-    return JSONResponse({"error_code": code, "message": shown, **more}, status_code=status)
+    headers = {"retry-after": "1"} if status in (429, 503) else {}
+    return JSONResponse({"error_code": code, "message": shown, **more}, status_code=status, headers=headers)
 
 
 def delegating_model(generate: Callable[..., list[Any]]) -> Any:

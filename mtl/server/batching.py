@@ -20,8 +20,9 @@ from typing import Any
 
 from mtl.decoding import GREEDY, Decoding
 from mtl.errors import InternalError, MtlError, TransientError
+from mtl.server.marks import Marked, looked_at, read
 from mtl.server.served import ServedModel, ServedModels
-from mtl.serving.generate import Answer, Generator, Prompt
+from mtl.serving.generate import Generator, Prompt
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Served:
     """The answers to one request, all of one model, in the order of its texts; of a text that is refused, why."""
 
     model: ServedModel
-    answers: tuple[Answer | MtlError, ...]
+    answers: tuple[Marked | MtlError, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +77,10 @@ class _Ticket:
     wanted: Wanted
     future: Future[Served]
     since: float
+
+
+_Ready = tuple[_Ticket, Sequence[Prompt | MtlError]]
+"""A request and what the model is given for each of its texts, or why it is not."""
 
 
 class Batcher:
@@ -139,9 +144,10 @@ class Batcher:
         while batch := self._take():
             try:
                 self._serve(batch)
-            except Exception as error:
-                _log.exception("a batch could not be answered")
-                _fail(batch, error)
+            except Exception as error:  # there is no model
+                for ticket in batch:
+                    if not ticket.future.done():
+                        ticket.future.set_exception(_own(error))
 
     def _take(self) -> list[_Ticket]:
         """The next batch; empty once the batcher is closed and all is answered."""
@@ -179,34 +185,18 @@ class Batcher:
                 ready.append((ticket, _prompts(model.generator, ticket.wanted)))
             except Exception as error:  # of this request alone
                 ticket.future.set_exception(_own(error))
-        try:
-            _answer(model, ready)
-        except Exception as error:
-            if len(ready) > 1:
-                _log.exception("a batch of %d requests failed; each is tried alone", len(ready))
-            for ticket, prompts in ready:
-                try:
-                    if len(ready) == 1:
-                        raise error
-                    _answer(model, [(ticket, prompts)])
-                except Exception as own:
-                    _log.error("a request could not be answered", exc_info=own)
-                    ticket.future.set_exception(_own(own))
+        if ready:
+            _settle(model, ready)
 
 
 def _texts(batch: Sequence[_Ticket]) -> int:
     return sum(len(ticket.wanted.texts) for ticket in batch)
 
 
-def _fail(batch: Sequence[_Ticket], error: Exception) -> None:
-    for ticket in batch:
-        if not ticket.future.done():
-            ticket.future.set_exception(_own(error))
-
-
 def _own(error: Exception) -> MtlError:
     if isinstance(error, MtlError):
         return error
+    _log.error("a request could not be answered", exc_info=error)
     return InternalError("the model could not answer", hint="the server's log says why")
 
 
@@ -224,17 +214,38 @@ def _prompts(generator: Generator, wanted: Wanted) -> list[Prompt | MtlError]:
     return found
 
 
-def _answer(model: ServedModel, ready: Sequence[tuple[_Ticket, Sequence[Prompt | MtlError]]]) -> None:
-    """Answer all requests at once, which are of one group."""
-    prompts = [prompt for _, prepared in ready for prompt in prepared if isinstance(prompt, Prompt)]
-    if not ready:
+def _settle(model: ServedModel, ready: Sequence[_Ready]) -> None:
+    """Answer the requests together; if that fails, one by one, so that a request can only spoil its own answer."""
+    try:
+        found = _answered(model.generator, ready)
+    except Exception as error:
+        if len(ready) > 1:
+            _log.warning("a batch of %d requests failed (%s); each is tried alone", len(ready), type(error).__name__)
+            for one in ready:
+                _settle(model, [one])
+        else:
+            ready[0][0].future.set_exception(_own(error))
         return
+    for (ticket, prepared), own in zip(ready, found, strict=True):
+        answers = iter(own)
+        ticket.future.set_result(
+            Served(model, tuple(one if isinstance(one, MtlError) else next(answers) for one in prepared))
+        )
+
+
+def _answered(generator: Generator, ready: Sequence[_Ready]) -> list[list[Marked]]:
+    """For each request, the answers to those of its texts that are not refused. All are of one group."""
     wanted = ready[0][0].wanted
-    answers = iter(
-        model.generator.answer(prompts, wanted.task, max_new_tokens=wanted.max_new_tokens, decoding=wanted.decoding)
-        if prompts
-        else []
-    )
-    for ticket, prepared in ready:
-        found = tuple(prompt if isinstance(prompt, MtlError) else next(answers) for prompt in prepared)
-        ticket.future.set_result(Served(model, found))
+    prompts = [[one for one in prepared if isinstance(one, Prompt)] for _, prepared in ready]
+    flat = [prompt for own in prompts for prompt in own]
+    if not flat:
+        return [[] for _ in ready]
+    answers = iter(generator.answer(flat, wanted.task, max_new_tokens=wanted.max_new_tokens, decoding=wanted.decoding))
+    found = []
+    for (ticket, _), own in zip(ready, prompts, strict=True):
+        written = [next(answers) for _ in own]
+        if ticket.wanted.marks and wanted.decoding.candidates == 1:
+            found.append(read(generator.reader, wanted.task, own, written))
+        else:
+            found.append([looked_at(wanted.task, answer) for answer in written])
+    return found

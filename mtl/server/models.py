@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,8 +13,9 @@ from mtl.serving.generate import load_generator
 from mtl.workspace import Workspace
 
 
-def models_for(ref: str, workspace: Workspace, *, name: str) -> ServedModels:
-    """What `mtl serve REF` answers with: the model that the ref stands for now, loaded.
+@contextmanager
+def models_for(ref: str, workspace: Workspace, *, name: str) -> Iterator[ServedModels]:
+    """What `mtl serve REF` answers with until the block ends: the model that the ref stands for now, loaded.
 
     Errors: NotFoundError (did you mean), InputError, ModelError, DamageError, TransientError.
     """
@@ -21,4 +24,4 @@ def models_for(ref: str, workspace: Workspace, *, name: str) -> ServedModels:
     found = resolve_ref(ref, store=workspace.store, model=name, cache=workspace.cache, versions=versions)
     generator = load_generator(found.folder, engine="auto")
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    return OneModel(ServedModel(name, found.version, None, since, found.folder, generator))
+    yield OneModel(ServedModel(name, found.version, None, since, found.folder, generator))

@@ -15,6 +15,7 @@ from mtl.errors import InternalError, MtlError, NotFoundError, PermanentError, T
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1
+_DESCRIBED = "/openapi.json describes the body"
 _LONG_NUMBER = re.compile(r"\d{25,}")
 
 
@@ -37,8 +38,9 @@ def status_of(error: MtlError) -> int:
     return 422 if error.exit_code == 2 else 500
 
 
-def refuse(status: int, error: MtlError) -> Response:
+def refuse(request: Request, status: int, error: MtlError) -> Response:
     """The response that says so."""
+    request.state.refusal = error.kind
     document: dict[str, Any] = error.to_dict()
     message = str(document["error"]["message"])
     document["error"]["message"] = _LONG_NUMBER.sub(lambda digits: f"(a number of {len(digits[0])} digits)", message)
@@ -50,34 +52,35 @@ async def _own(request: Request, error: Exception) -> Response:
     assert isinstance(error, MtlError)
     status = status_of(error)
     if status != 500:
-        return refuse(status, error)
+        return refuse(request, status, error)
     _log.error("a request could not be answered: %s", error)
-    return refuse(500, InternalError("the model could not answer", hint="the server's log says why"))
+    return refuse(request, 500, InternalError("the model could not answer", hint="the server's log says why"))
 
 
 async def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fault = error.errors()[0]
     if fault["type"] == "json_invalid":
-        return refuse(400, _Malformed("the body is not valid JSON", hint="/openapi.json describes it"))
-    field = ".".join(str(part) for part in fault["loc"] if part != "body") or None
-    if fault["type"] == "extra_forbidden":  # its name is the caller's text
-        field = field.rpartition(".")[0] or None if field else None
-        where = f" in {field}" if field else ""
-        return refuse(422, _Malformed(f"there is an unknown field{where}", hint="/openapi.json describes the body"))
-    return refuse(422, _Malformed(str(fault["msg"]), field=field, hint="/openapi.json describes the body"))
+        return refuse(request, 400, _Malformed("the body is not valid JSON", hint=_DESCRIBED))
+    place = [str(part) for part in fault["loc"] if part != "body"]
+    message = str(fault["msg"])
+    if fault["type"] == "extra_forbidden":  # the field's name is the caller's text, which no response repeats
+        place = place[:-1]
+        message = f"there is an unknown field{' in ' if place else ''}{'.'.join(place)}"
+    return refuse(request, 422, _Malformed(message, field=".".join(place) or None, hint=_DESCRIBED))
 
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code in (404, 405):
-        there = ["/invocations", *request.app.openapi()["paths"]]
-        return refuse(error.status_code, NotFoundError("there is nothing here", hint=f"there is {', '.join(there)}"))
-    return refuse(error.status_code, _Malformed("the request could not be read"))
+        paths = ", ".join(["/invocations", *request.app.openapi()["paths"]])
+        nothing = NotFoundError("there is nothing here", hint=f"there is {paths}")
+        return refuse(request, error.status_code, nothing)
+    return refuse(request, error.status_code, _Malformed("the request could not be read", hint=_DESCRIBED))
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
-    return refuse(500, InternalError("the request could not be answered", hint="the server's log says why"))
+    return refuse(request, 500, InternalError("the request could not be answered", hint="the server's log says why"))
 
 
 class _Malformed(PermanentError):

@@ -26,16 +26,17 @@ class _Strict(BaseModel):
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 
 
-def _field(parameter: Parameter, tasks: str) -> tuple[Any, Any]:
+def _field(parameter: Parameter, tasks: str) -> Any:
     """The type and the default of one parameter: null is as if it were not there."""
     kind: Any = Literal[parameter.choices] if parameter.choices else parameter.kind
     ends = ("gt", "lt") if parameter.open else ("ge", "le")
     bounds = dict(zip(ends, (parameter.low, parameter.high), strict=True))
-    given = {name: bound for name, bound in bounds.items() if bound is not None}
-    return Annotated[kind, Field(**given)] | None, Field(None, description=f"{parameter.description} (for {tasks})")
+    given: dict[str, Any] = {name: bound for name, bound in bounds.items() if bound is not None}
+    limited: Any = Annotated[kind, Field(**given)]
+    return limited | None, Field(None, description=f"{parameter.description} (for {tasks})")
 
 
-TaskRequest: type[BaseModel] = create_model(
+TaskRequest = create_model(
     "TaskRequest",
     __base__=_Strict,
     __doc__="Parameters of the task. Without any of them, the task's default request is answered.",
@@ -51,7 +52,7 @@ class GenerateRequest(_Strict):
     texts: Annotated[list[Text], Field(min_length=1, max_length=_MOST_TEXTS)] | None = Field(
         None, description="Several texts: one that cannot be answered costs the others nothing."
     )
-    request: TaskRequest = Field(default_factory=TaskRequest)  # type: ignore[valid-type]
+    request: TaskRequest = Field(default_factory=TaskRequest)
     candidates: StrictInt = Field(
         1, ge=1, le=MOST_CANDIDATES, description="Answers to draw, of which only confirmed questions are kept."
     )
@@ -72,7 +73,7 @@ class GenerateRequest(_Strict):
     @property
     def asked(self) -> dict[str, Any]:
         """The parameters of the task that were given."""
-        return self.request.model_dump(exclude_none=True)  # type: ignore[attr-defined, no-any-return]
+        return self.request.model_dump(exclude_none=True)
 
 
 class ErrorBody(BaseModel):

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         WebhookSettings,
         cost_per_hour,
         notify_settings,
-        serve_max_body,
+        serve_settings,
         webhook_settings,
     )
     from mtl.settings.signing import SigningSettings, signing_settings
@@ -91,7 +91,7 @@ __all__ = [
     "ray_address",
     "s3_endpoint",
     "secrets",
-    "serve_max_body",
+    "serve_settings",
     "set_defaults",
     "signing_settings",
     "state_folder",

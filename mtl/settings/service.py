@@ -187,6 +187,39 @@ class ServeSettings(Variables):
         default=8 * 2**20,
         ge=1024,
     )
+    key: Annotated[SecretStr, _long("MTL_SERVE_KEY")] | None = variable(
+        "MTL_SERVE_KEY",
+        meaning="key that callers of mtl serve send as Authorization: Bearer KEY; without it mtl serve listens on "
+        "loopback only",
+        default=None,
+    )
+    queue: int = variable(
+        "MTL_SERVE_QUEUE",
+        meaning="texts that may wait to be answered by mtl serve; further requests are answered 429",
+        expected="no number of texts from 1 on",
+        hint="e.g. 256",
+        default=256,
+        ge=1,
+    )
+    texts: int = variable(
+        "MTL_SERVE_TEXTS",
+        meaning="texts that one request to mtl serve may hold",
+        expected="no number of texts from 1 to 10,000",
+        hint="e.g. 64",
+        default=64,
+        ge=1,
+        le=10_000,
+    )
+    seconds: float = variable(
+        "MTL_SERVE_SECONDS",
+        meaning="seconds within which mtl serve answers a request; one that takes longer is answered 503",
+        expected="no number of seconds above 0 and up to 3600",
+        hint="e.g. 60",
+        default=60.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+    )
 
 
 def _serve_address(value: str) -> str:
@@ -210,6 +243,6 @@ def serve_url(environ: Mapping[str, str] | None = None) -> str | None:
     return ServerAddress.read(environ).url
 
 
-def serve_max_body(environ: Mapping[str, str] | None = None) -> int:
-    """Bytes of a request's body that `mtl serve` takes. Errors: InputError."""
-    return ServeSettings.read(environ).max_body
+def serve_settings(environ: Mapping[str, str] | None = None) -> ServeSettings:
+    """From `MTL_SERVE_*`. Errors: InputError for a short key or a number out of range."""
+    return ServeSettings.read(environ)

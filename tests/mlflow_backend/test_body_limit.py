@@ -16,7 +16,7 @@ import uvicorn
 
 from mtl.errors import InputError
 from mtl.mlflow_backend.body_limit import SMALL, BodyLimit
-from mtl.settings.service import serve_max_body
+from mtl.settings.service import serve_settings
 
 MOST = 4 * SMALL
 
@@ -158,8 +158,8 @@ def everything(connection: socket.socket) -> bytes:
 
 
 def test_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert serve_max_body({}) == 8 * 2**20
-    assert serve_max_body({"MTL_SERVE_MAX_BODY": "5000"}) == 5000
+    assert serve_settings({}).max_body == 8 * 2**20
+    assert serve_settings({"MTL_SERVE_MAX_BODY": "5000"}).max_body == 5000
     for wrong in ("5MB", "-1", "0", "1023", "1e6"):
         with pytest.raises(InputError, match=r"MTL_SERVE_MAX_BODY is '.*', no number of bytes from 1,024 on"):
-            serve_max_body({"MTL_SERVE_MAX_BODY": wrong})
+            serve_settings({"MTL_SERVE_MAX_BODY": wrong})
