@@ -253,13 +253,19 @@ def serve(
     model: Annotated[str, typer.Argument(help="champion, candidate, vN, a run, or a folder")] = "champion",
     host: Annotated[str, typer.Option(help="Address to listen on. There is no password.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5002,
+    follow: Annotated[
+        bool, typer.Option(" /--no-follow", help="Go on with the version that is champion now when another one is.")
+    ] = True,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Begin without a champion, if there is none yet that loads, and wait for it.")
+    ] = False,
     name: Model = DEFAULT_MODEL,
     as_json: operations.JsonErrors = False,
 ) -> None:
     """Serve a model over HTTP with MLflow's scoring protocol (POST /invocations), until interrupted."""
     from mtl.cli.serving import serve as run
 
-    run(name, model, host=host, port=port)
+    run(name, model, host=host, port=port, follow=follow, wait=wait)
 
 
 @app.command()

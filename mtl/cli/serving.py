@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 
-def serve(name: str, ref: str, *, host: str, port: int) -> None:
+
+def serve(name: str, ref: str, *, host: str, port: int, follow: bool = True, wait: bool = False) -> None:
     """Serve a model over HTTP until interrupted.
 
     Errors: InputError if the port is taken, or others can reach it and there is no key; those of loading the model.
@@ -23,9 +26,18 @@ def serve(name: str, ref: str, *, host: str, port: int) -> None:
         from mtl.workspace import open_workspace
 
         limits = Limits(settings.max_body, waiting=settings.queue, texts=settings.texts, seconds=settings.seconds)
-        with models_for(ref, open_workspace(), name=name) as models:
+        with models_for(ref, open_workspace(), name=name, follow=follow, wait=wait, on_event=_tell) as models:
             version = models.health()["version"]
             shown = f" v{version}" if version else ""
             print(f"serving {name}{shown} on http://{host}:{port}/v1/generate (interrupt to stop)", flush=True)
             app = make_app(models, limits=limits, key=settings.key)
             answer(app, sockets, log_level="info", timeout_graceful_shutdown=int(limits.seconds) + 5)
+
+
+def _tell(event: str, payload: Mapping[str, Any]) -> None:
+    """Tell people what happened to a server."""
+    from mtl.service.notify import notify
+    from mtl.service.serving import server_notice
+    from mtl.settings.service import notify_settings
+
+    notify(server_notice(event, payload), notify_settings())

@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import SecretStr
+from fastapi.responses import JSONResponse
 from starlette.routing import Route
 
 from mtl.mlflow_backend.body_limit import BodyLimit
@@ -63,8 +64,9 @@ def make_app(
         app.include_router(router)
 
     @app.get("/health", summary="Which model answers")
-    async def health() -> dict[str, Any]:
-        return dict(models.health())
+    async def health() -> JSONResponse:
+        found = dict(models.health())
+        return JSONResponse(found, status_code=200 if found["since"] else 503)  # 503: it has no model yet
 
     @app.get("/metrics", summary="What Prometheus scrapes", response_class=Response)
     async def scrape() -> Response:
