@@ -179,7 +179,8 @@ def serve(stack: Stack, *, needs: tuple[str, ...]) -> Service:
         environment=client_environment(stack),
         needs=needs,
         stop_seconds=30,  # it answers what it has begun
-        healthy=lambda: answers(f"{stack.url('serve')}/health"),
+        # Its /health answers 503 while there is no champion yet, and the stack is up without one.
+        healthy=lambda: answers(f"{stack.url('serve')}/metrics"),
         public=stack.url("serve"),
     )
 

@@ -163,7 +163,8 @@ def test_mlflow_and_prefect_take_the_passwords_of_the_files_and_no_others(up: He
 
 def test_the_server_waits_for_a_champion_and_asks_for_the_key(up: Here) -> None:
     url = f"http://127.0.0.1:{up.ports['5002']}"
-    assert httpx.get(f"{url}/health", timeout=30).json()["version"] is None
+    health = httpx.get(f"{url}/health", timeout=30)
+    assert (health.status_code, health.json()["version"]) == (503, None)
     body = {"task": "summarize", "text": "The ferry left."}
     assert httpx.post(f"{url}/v1/generate", json=body, timeout=30).status_code == 401
     key = {"authorization": f"Bearer {up.secrets()['MTL_SERVE_KEY']}"}
