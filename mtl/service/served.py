@@ -33,14 +33,14 @@ def served_lately(store: ObjectStore, model: str) -> Document:
 
 def server_warnings(server: Document | None, champion: Document | None, *, model: str) -> Iterator[str]:
     """What a person should look at. champion: `champion` of the document."""
-    if server is None:
+    if server is None or (champion and champion["version"] is None):  # it waits for the first champion
         return
     fault = server["fault"]
     answers = "nothing" if server["version"] is None else f"v{server['version']}"
     if fault:
         of = f" v{fault['version']}" if fault.get("version") else ""
         yield f"the server cannot follow the champion{of}, and answers with {answers}: {fault['message']}"
-    if server["model"] != model or not champion or champion["version"] in (None, server["version"]):
+    if server["model"] != model or not champion or champion["version"] == server["version"]:
         return
     late = datetime.now(UTC) - datetime.fromisoformat(champion["since"])
     if late > _LAG and not fault:

@@ -110,7 +110,8 @@ def test_a_server_that_switches_is_left_a_minute_and_another_model_is_none_of_ou
     old = champion | {"since": (datetime.now(UTC) - timedelta(hours=1)).isoformat()}
     assert len(list(server_warnings(server, old, model=MODEL))) == 1
     assert list(server_warnings(server | {"model": "other"}, old, model=MODEL)) == []
-    assert list(server_warnings(server, {"version": None}, model=MODEL)) == []
+    waits = {"model": MODEL, "version": None, "fault": {"kind": "not-found", "message": "no champion yet"}}
+    assert list(server_warnings(waits, {"version": None}, model=MODEL)) == []
 
 
 def test_the_doctor_asks_it_too() -> None:
