@@ -12,7 +12,8 @@ class WatchConfig(Section):
     identity."""
 
     drift: bool = Field(
-        True, description="Compare new rows and logged requests with the champion's training data, and alarm if they differ."
+        True,
+        description="Compare new rows and logged requests with the champion's training data, and alarm if they differ.",
     )
     drift_auc: float = Field(
         0.65,
