@@ -16,7 +16,7 @@ from mtl.data.dataset import Dataset, open_dataset
 from mtl.data.kept_tokenizer import kept_encoder
 from mtl.data.pieces import Pieces
 from mtl.data.selection import passage_of
-from mtl.data.tokens import Encoder, length
+from mtl.data.tokens import length
 from mtl.document import parse_json
 from mtl.evaluation.drift.compare import FEWEST_TEXTS, compare_task, corrected, drifted, task_mix
 from mtl.evaluation.drift.page import drift_page
@@ -185,9 +185,9 @@ def _alarm(report: DriftReport, comparison: Comparison, task: TaskDrift, now: da
     week = now.astimezone(UTC).isocalendar()
     of = f"{week.year}-W{week.week:02}" if what == REQUESTS else report.dataset
     text = (
-        f"{task.task}: the {what} differ from the data that v{report.version} was trained on. A classifier tells them "
-        f"apart with an area under the ROC curve of {domain.auc:.2f} (alarm above {report.bars.auc:g}), p {domain.p:.3f}, "
-        f"by {task.fresh} texts against {task.reference}."
+        f"{task.task}: the {what} differ from the data that v{report.version} was trained on. A classifier tells "
+        f"{task.fresh} texts from {task.reference} of these with an area under the ROC curve of {domain.auc:.2f} "
+        f"(alarm above {report.bars.auc:g}), p {domain.p:.3f}."
     )
     return Alarm(what, task.task, text, f"{report.since} {what} {task.task} {of}")
 

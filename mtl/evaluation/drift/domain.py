@@ -1,9 +1,9 @@
 """A domain classifier: can fresh texts be told from reference texts by their words?
 
-A linear classifier (ridge) on tf-idf is fitted on four fifths of the texts and ranks the others, in turn. Its area under
-the ROC curve is 0.5 where the two are alike. The p-value is that of a permutation test (classifier two-sample test,
-Lopez-Paz and Oquab 2017): labels are exchanged among the texts of each fold, and the classifier is fitted again. The
-scores of a ridge classifier are linear in the labels, so that a thousand fits are one product of matrices.
+A linear classifier (ridge) on tf-idf is fitted on four fifths of the texts and ranks the others, in turn. Its area
+under the ROC curve is 0.5 where the two are alike. The p-value is that of a permutation test (classifier two-sample
+test, Lopez-Paz and Oquab 2017): labels are exchanged among the texts of each fold, and the classifier is fitted again.
+The scores of a ridge classifier are linear in the labels, so that a thousand fits are one product of matrices.
 """
 
 from __future__ import annotations

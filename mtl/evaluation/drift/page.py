@@ -50,8 +50,8 @@ def drift_markdown(report: DriftReport, *, page: str) -> str:
     """The same for the page of a flow run. page: where the HTML page is."""
     blocks = [f"# {headline(report)}", *(escape(alarm.text) for alarm in report.alarms)]
     blocks += [
-        f"Compared with the data that {escape(report.name)} was trained on (`{report.since[:12]}`). An alarm is an area "
-        f"above {report.bars.auc:g} with a p-value below {report.bars.p:g}."
+        f"Compared with the data that {escape(report.name)} was trained on (`{report.since[:12]}`). An alarm is an "
+        f"area above {report.bars.auc:g} with a p-value below {report.bars.p:g}."
     ]
     for its in report.comparisons:
         blocks += [f"## {escape(its.what)}", *(_mix_line(its.mix) if its.mix else [])]
