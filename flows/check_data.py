@@ -47,7 +47,7 @@ def check_data(
     drift = steps.check_drift(config, dataset.fingerprint)
     alarms = drift.alarms if drift else ()
     if alarms and started is None and config.watch.retrain_on_drift:
-        started = _start(deployment, config, f"drift-{sha256_json([alarm.key for alarm in alarms])[:32]}")
+        started = _start(deployment, config, f"drift-{sha256_json(alarms[0].cause)[:32]}")
     return asdict(found) | {"drift": [asdict(alarm) for alarm in alarms], "started": started}
 
 

@@ -21,8 +21,8 @@ from mtl.config.retrain import RetrainConfig
 from mtl.decision import ApprovalResponse, Decision
 from mtl.decoding import Decoding
 from mtl.evaluation.drift.records import DriftReport
-from mtl.pipeline import gate as gates
 from mtl.pipeline import drift, generate, generate_on_ray, monitor, outcome, pages, prune, report, warm_start
+from mtl.pipeline import gate as gates
 from mtl.pipeline import promote as promotions
 from mtl.pipeline.evaluate import evaluate as evaluate_model
 from mtl.pipeline.prepare import note_lines

@@ -189,7 +189,7 @@ def _alarm(report: DriftReport, comparison: Comparison, task: TaskDrift, now: da
         f"{task.fresh} texts from {task.reference} of these with an area under the ROC curve of {domain.auc:.2f} "
         f"(alarm above {report.bars.auc:g}), p {domain.p:.3f}."
     )
-    return Alarm(what, task.task, text, f"{report.since} {what} {task.task} {of}")
+    return Alarm(what, task.task, text, f"{report.since} {of}")
 
 
 def _keep(workspace: Workspace, report: DriftReport, now: datetime) -> DriftReport:
