@@ -4,8 +4,9 @@
 
 1. False alarms: random halves of the same texts, of each source and each number of texts. The number of texts matters:
    with few, the area under the curve is far from 0.5 by chance.
-2. Other domains: the demo's articles against CNN/DailyMail, RACE's passages of high schools against those of middle
-   schools, the demo's articles against its passages. Ten samples of each number of texts.
+2. Other domains: the demo's articles against CNN/DailyMail, and RACE's passages of high schools against those of middle
+   schools. Ten samples of each number of texts. The demo's articles against its passages, a third of which are such
+   articles, show what is found of a nearer domain; nothing is demanded of them.
 3. Diluted: a share of the fresh texts is of the other domain.
 4. Repeated passages: halves of examples of which five each are about one passage, as they are compared (each passage
    once) and as they would be if each example counted.
@@ -40,6 +41,7 @@ BARS = Bars(WATCH.drift_auc, WATCH.drift_p)
 MOST_FALSE, SURE = 0.05, 100
 """At most this share of halves may alarm; from so many texts on, no other domain may be missed."""
 _DOCUMENTS = 1200
+_NEAR = "demo passages"
 
 
 def main() -> None:
@@ -59,9 +61,8 @@ def main() -> None:
     repeated = _repeated(sources["demo articles"], splits=10 if quick else 100)
     _print("Halves of examples, five about each passage", repeated)
     number, alarms = sum(row["splits"] for row in halves), sum(row["alarms"] for row in halves)
-    missed = [
-        f"{row['fresh']} against {row['reference']}" for row in others if row["texts"] >= SURE and row["found"] < 1
-    ]
+    wanted = [row for row in others if row["texts"] >= SURE and row["fresh"] != _NEAR]
+    missed = [f"{row['fresh']} against {row['reference']}" for row in wanted if row["found"] < 1]
     document = {
         "bars": {"auc": BARS.auc, "p": BARS.p},
         "false_alarms": {"splits": number, "alarms": alarms, "share": round(alarms / number, 4)},
@@ -104,7 +105,7 @@ def _rows(name: str) -> list[dict[str, Any]]:
 
 def _pairs(sources: dict[str, list[str]]) -> Iterator[tuple[str, list[str], str, list[str]]]:
     """(name of the fresh texts, these, name of the reference texts, these)"""
-    wanted = [("demo passages", "demo articles"), ("CNN/DailyMail", "demo articles"), ("RACE middle", "RACE high")]
+    wanted = [(_NEAR, "demo articles"), ("CNN/DailyMail", "demo articles"), ("RACE middle", "RACE high")]
     for fresh, reference in wanted:
         if fresh in sources:
             yield fresh, sources[fresh], reference, sources[reference]
