@@ -85,7 +85,7 @@ def _folds(kernel: Array, labels: Array, rng: np.random.Generator) -> Iterator[_
     for fold in range(_FOLDS):
         test, train = np.flatnonzero(own == fold), np.flatnonzero(own != fold)
         inner = kernel[np.ix_(train, train)] + _RIDGE * np.eye(len(train))
-        yield _Fold(test, train, np.linalg.solve(inner, kernel[np.ix_(train, test)]).T)
+        yield _Fold(test, train, np.asarray(np.linalg.solve(inner, kernel[np.ix_(train, test)]).T, dtype=np.float64))
 
 
 def _relabelled(folds: Sequence[_Fold], labels: Array, permutations: int, rng: np.random.Generator) -> Array:
