@@ -19,6 +19,8 @@ from tests.pipeline.test_drift import other_articles
 from tests.support.drifting import MODEL, Drifting, drifting
 from tests.support.http import Server, serving
 
+pytestmark = pytest.mark.slow
+
 
 @flow(name="retrain-of-drift")
 def retrained(config: dict[str, Any]) -> None:
