@@ -9,7 +9,7 @@ The scores of a ridge classifier are linear in the labels, so that a thousand fi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ _CHARACTERS = 20_000
 _WORDS, _POINTS = 15, 60
 """Words of each side, and points of the ROC curve, that are kept."""
 _LONGEST = 30
+_TELLING = 0.05
+"""With a higher p-value, the words of a side are those that it has by chance, and none is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +62,15 @@ def tell_apart(
     kernel = _centred((weights @ weights.T).toarray())
     folds = list(_folds(kernel, labels, rng))
     areas, ranks = _areas(folds, _relabelled(folds, labels, permutations, rng))
-    fresh_words, reference_words = _words(list(vectorizer.get_feature_names_out()), weights, kernel, labels)
-    return Domain(
+    found = Domain(
         auc=round(float(areas[0]), 4),
         p=(1 + int((areas[1:] >= areas[0] - 1e-12).sum())) / (permutations + 1),
-        fresh_words=fresh_words,
-        reference_words=reference_words,
         roc=_roc(ranks, labels),
     )
+    if found.p >= _TELLING:
+        return found
+    fresh_words, reference_words = _words(list(vectorizer.get_feature_names_out()), weights, kernel, labels)
+    return replace(found, fresh_words=fresh_words, reference_words=reference_words)
 
 
 def _centred(kernel: Array) -> Array:
@@ -130,11 +133,15 @@ def _words(
     coefficients = weights.T @ strength
     has = (weights > 0).astype(float)
     fresh, reference = has.T @ labels, has.T @ (1 - labels)
-    total = labels.sum(), len(labels) - labels.sum()
+    shares = fresh / labels.sum(), reference / (1 - labels).sum()
+    gain = shares[0] - shares[1]
 
-    def marking(sign: int, own: Array) -> tuple[Word, ...]:
-        found = [i for i in np.argsort(-sign * coefficients) if sign * coefficients[i] > 0 and own[i] >= FEWEST]
+    def marking(sign: int) -> tuple[Word, ...]:
+        """In the order of what they do to the texts that have them."""
+        effect = sign * coefficients * np.maximum(sign * gain, 0)
+        own = fresh if sign > 0 else reference
+        found = [i for i in np.argsort(-effect) if effect[i] > 0 and own[i] >= FEWEST]
         shown = [i for i in found if names[i].isalpha() and len(names[i]) <= _LONGEST][:_WORDS]
-        return tuple(Word(names[i], round(fresh[i] / total[0], 3), round(reference[i] / total[1], 3)) for i in shown)
+        return tuple(Word(names[i], round(shares[0][i], 3), round(shares[1][i], 3)) for i in shown)
 
-    return marking(1, fresh), marking(-1, reference)
+    return marking(1), marking(-1)

@@ -31,6 +31,7 @@ def drift_page(report: DriftReport) -> str:
         headline=headline(report),
         comparisons=[(its, [_view(task, report.bars) for task in its.tasks]) for its in report.comparisons],
         shown=_shown,
+        p_value=_p,
         fewest=FEWEST,
         fewest_texts=FEWEST_TEXTS,
         roc=_ROC,
@@ -65,11 +66,11 @@ def _task_text(task: TaskDrift, bars: Bars) -> str:
         return f"**{name}**: too few texts to compare ({sizes}, {FEWEST_TEXTS} are needed)."
     domain = task.domain
     verdict = "**drift**" if drifted(domain, bars) else "no drift"
-    lines = [f"**{name}**: {verdict}, area under the ROC curve {domain.auc:.2f}, p {domain.p:.3f}, {sizes}."]
+    lines = [f"**{name}**: {verdict}, area under the ROC curve {domain.auc:.2f}, p {_p(domain.p)}, {sizes}."]
     lines += ["", "| | reference | fresh | distance | p |", "| --- | --- | --- | --- | --- |"]
     lines += [
         f"| {escape(its.name)} | {escape(_shown(its.reference))} | {escape(_shown(its.fresh))} | {its.distance:.2f} "
-        f"| {its.p:.3f} |"
+        f"| {_p(its.p)} |"
         for its in task.differences
     ]
     lines += ["", f"More frequent: {_list(domain.fresh_words)}.  ", f"Rarer: {_list(domain.reference_words)}."]
@@ -77,7 +78,7 @@ def _task_text(task: TaskDrift, bars: Bars) -> str:
 
 
 def _mix_line(mix: Difference) -> list[str]:
-    return [f"Task mix: {escape(_shown(mix.fresh))}; it was {escape(_shown(mix.reference))} (p {mix.p:.3f})."]
+    return [f"Task mix: {escape(_shown(mix.fresh))}; it was {escape(_shown(mix.reference))} (p {_p(mix.p)})."]
 
 
 def _list(words: Sequence[Word]) -> str:
@@ -89,6 +90,10 @@ def _shown(value: float | Mapping[str, float]) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {share:.0%}" for name, share in value.items())
     return f"{value:.0f}" if value >= 10 else f"{value:.3g}"
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.0005 else "< 0.001"
 
 
 @cache
