@@ -5,6 +5,7 @@ A step opens the workspace, takes the records of the steps before it, and gives 
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,16 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
-from flows import artifacts, origin, waiting
+from flows import artifacts, events, origin, waiting
 from flows.retrying import is_resumable, is_transient
 from flows.timing import timed
 from flows.watching import watched
 from mtl.config.retrain import RetrainConfig
 from mtl.decision import ApprovalResponse, Decision
 from mtl.decoding import Decoding
+from mtl.evaluation.drift.records import DriftReport
+from mtl.pipeline import drift, generate, generate_on_ray, monitor, outcome, pages, prune, report, warm_start
 from mtl.pipeline import gate as gates
-from mtl.pipeline import generate, generate_on_ray, monitor, outcome, pages, prune, report, warm_start
 from mtl.pipeline import promote as promotions
 from mtl.pipeline import watch_served as serving_watch
 from mtl.pipeline.evaluate import evaluate as evaluate_model
@@ -252,6 +254,20 @@ def watch_served(config: RetrainConfig) -> serving_watch.ServedCheck:
 def compare_data(config: RetrainConfig, dataset: str) -> monitor.DataChange:
     """How much of the training data differs from the champion's."""
     return monitor.compare_data(open_workspace(), config, dataset)
+
+
+@task(name="check-drift", **_PATIENT)
+def check_drift(config: RetrainConfig, dataset: str) -> DriftReport | None:
+    """Compare new rows and logged requests with the champion's training data: tell of drift, and show what was found.
+
+    None where there is nothing to compare.
+    """
+    found = drift.check_drift(open_workspace(), config, dataset, now=datetime.now(UTC))
+    if found is None or not found.comparisons:
+        return None
+    artifacts.drift_text(found)
+    events.data_drifted(found)
+    return found
 
 
 @task(name="prune-checkpoints", **_PATIENT)

@@ -14,14 +14,15 @@ class WatchConfig(Section):
 
     drift: bool = Field(
         True,
-        description="Compare new rows and logged requests with the champion's training data, and alarm if they differ.",
+        description="Whether new rows and logged requests are compared with the champion's training data. If they "
+        "differ, that is an alarm.",
     )
     drift_auc: float = Field(
         0.65,
         ge=0.5,
         lt=1,
-        description="An alarm needs a domain classifier whose area under the ROC curve is above this. 0.5 is what alike "
-        "texts have.",
+        description="An alarm needs a domain classifier whose area under the ROC curve is above this. Texts "
+        "that are alike have 0.5.",
     )
     drift_p: float = Field(
         0.01,

@@ -76,7 +76,8 @@ def find_prepared(workspace: Workspace, config: RetrainConfig) -> DatasetManifes
     )
 
 
-def _tokenizer(config: RetrainConfig) -> LazyTokenizer:
+def tokenizer_of(config: RetrainConfig) -> LazyTokenizer:
+    """The tokenizer of a configuration, with the tokens of all of its tasks."""
     ref = resolve_base(config.model.base, config.model.revision)
     tokens = tuple(get_task(name).token for name in task_names(config))
     return LazyTokenizer(config.model.tokenizer or ref.location, tokens, ref.revision)

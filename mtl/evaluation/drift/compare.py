@@ -100,8 +100,8 @@ def task_mix(reference: Mapping[str, int], fresh: Mapping[str, int]) -> Differen
 
 
 def _mix(name: str, names: Sequence[str], old: Any, new: Any, p: float) -> Difference:
-    shares = [{label: round(float(share), 4) for label, share in zip(names, side, strict=True)} for side in (old, new)]
-    return Difference(name, *shares, distance=round(float(abs(old - new).sum()) / 2, 4), p=p)
+    before, now = ({label: round(float(its), 4) for label, its in zip(names, side, strict=True)} for side in (old, new))
+    return Difference(name, before, now, round(float(abs(old - new).sum()) / 2, 4), p)
 
 
 def _histogram(reference: Sequence[float], fresh: Sequence[float]) -> dict[str, tuple[float, ...]]:

@@ -100,12 +100,17 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """key: what makes this drift the same one when it is looked at again."""
+    """cause: the two data sets, or the champion's and the week of the requests. It makes this drift the same one when
+    it is found again."""
 
     what: str
     task: str
     text: str
-    key: str
+    cause: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.cause} {self.what} {self.task}"
 
 
 @dataclass(frozen=True, slots=True)
