@@ -130,6 +130,8 @@ def _server(server: Document | None) -> list[tuple[str, ...]]:
 
 def _served(served: Document | None) -> list[tuple[str, ...]]:
     """What each version answered lately, by all servers."""
+    if served is None:
+        return []
     return [
         (
             f"v{its['version']} since {_when(served['since'])}",
@@ -137,7 +139,7 @@ def _served(served: Document | None) -> list[tuple[str, ...]]:
             f"{its['unusable']} of {its['checked']} checked unusable",
             f"feedback {its['good']} good, {its['bad']} bad",
         )
-        for its in (served["versions"] if served else [])
+        for its in served["versions"]
     ]
 
 

@@ -83,6 +83,11 @@ def config(**rollback: Any) -> RetrainConfig:
     )
 
 
+def looked(config: RetrainConfig) -> Any:
+    """What the flow says."""
+    return watch_served(config)
+
+
 def journal() -> Journal:
     return read_journal(open_workspace().store, MODEL)
 
@@ -92,12 +97,12 @@ def texts(server: Server) -> list[str]:
 
 
 def test_it_rolls_back_once_and_the_next_time_asks_a_person_once(told: Server) -> None:
-    said: dict[str, Any] = watch_served(config())
+    said = looked(config())
     assert said["outcome"] == "would-roll-back"
     assert said["reasons"][-1] == "watch.rollback.enabled is false, so nothing was done."
     assert (journal().champion, texts(told)) == (2, [])
 
-    said = watch_served(config(enabled=True))
+    said = looked(config(enabled=True))
     assert said["outcome"] == "rolled-back"
     head = journal().head
     assert head is not None
@@ -110,11 +115,11 @@ def test_it_rolls_back_once_and_the_next_time_asks_a_person_once(told: Server) -
     assert open_workspace().registry(MODEL).aliases()["champion"] == 1
 
     # What came back is not judged, and when the gate promotes another bad version, nobody has looked meanwhile.
-    assert watch_served(config(enabled=True))["outcome"] == "kept"
+    assert looked(config(enabled=True))["outcome"] == "kept"
     gate_promotes(3)
     serve(ServedCounts(3, requests=200, errors=100))
     for _ in range(2):
-        said = watch_served(config(enabled=True))
+        said = looked(config(enabled=True))
         assert said["outcome"] == "needs-person"
         assert said["reasons"][0].startswith("v2 was rolled back automatically on ")
     assert journal().champion == 3
@@ -127,5 +132,5 @@ def test_it_rolls_back_once_and_the_next_time_asks_a_person_once(told: Server) -
     head = journal().head
     assert head is not None
     assert (head.version, head.replaced, head.previous, head.actor) == (3, 3, 1, "Ann")
-    assert watch_served(config(enabled=True))["outcome"] == "rolled-back"
+    assert looked(config(enabled=True))["outcome"] == "rolled-back"
     assert journal().champion == 1
