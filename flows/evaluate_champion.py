@@ -41,6 +41,7 @@ def _evaluate(config: RetrainConfig, max_drop: float) -> State[dict[str, Any]]:
     dataset = steps.prepare(config)
     found = steps.check_champion(config, dataset.fingerprint, max_drop)
     artifacts.champion_table(found)
+    steps.check_drift(config, dataset.fingerprint)
     document = found.to_json()
     if not found.regressions:
         return Completed(message=f"v{found.version} is as good as it was", data=document)

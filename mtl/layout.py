@@ -15,6 +15,7 @@ told/{model}/{event}/{key}                     marks of events that people were 
 traffic/{model}/requests/{day}/{server}-{n}.parquet  the request log of the servers, see mtl.traffic
 traffic/{model}/feedback/{answer}.json         what people said of answers
 traffic/{model}/served/{hour}/{server}.json    counts of what each version served
+drift/{model}/{day}/report.json, page.html     the last comparison of a day with the champion's training data
 """
 
 from __future__ import annotations
@@ -146,6 +147,11 @@ def served_prefix(model: str) -> str:
     return f"{TRAFFIC}{check_model_name(model)}/served"
 
 
+def drift_prefix(model: str, day: str) -> str:
+    """What was found on a day, such as 2026-01-31, when new texts were compared with the champion's training data."""
+    return f"drift/{check_model_name(model)}/{day}"
+
+
 def home_store(home: Path) -> Path:
     """The object store, where MTL_STORE names no other."""
     return home / "store"
@@ -200,6 +206,11 @@ def home_ending(home: Path, configuration: str) -> Path:
 
 def home_report(home: Path, model: str, version: int) -> Path:
     return home / "reports" / f"{model}-v{version}.html"
+
+
+def home_drift(home: Path, model: str) -> Path:
+    """The page of the last comparison."""
+    return home / "reports" / f"{model}-drift.html"
 
 
 def home_times(home: Path, flow_run: str) -> Path:

@@ -209,6 +209,7 @@ class Task:
     render: joined record -> Rendered.
     prompt: (text, request) -> the inputs for generation; raises BadRequest.
     bare: inputs -> the same inputs with the task token but without the instruction sentence.
+    text: inputs -> the text in them, if `bare` leaves more of them than the token and the text.
     parse: what a model wrote -> a JSON value, or None where it is not of the task's form.
     score: (example, prediction) -> one score per metric; None where a metric does not apply.
     groups: of examples, for the report; `labels` that `render` gives are names of groups too.
@@ -246,6 +247,7 @@ class Task:
     bare: Callable[[str], str]
     parse: Callable[[str], Any | None]
     score: Callable[[Example, str], Scores]
+    text: Callable[[str], str] | None = None
     groups: Groups = Groups()
     group: Callable[[Example], Iterable[str]] = lambda example: ()
     questions: Callable[[Example, str], list[ReadingQuestion]] | None = None
@@ -263,6 +265,12 @@ class Task:
     gate: GateDefaults = GateDefaults()
     draw: Callable[[Any], Sequence[Item]] = items_of_list
     caveat: str = ""
+
+    def text_in(self, inputs: str) -> str:
+        """The text that inputs of `prompt`, `bare` or `render` are about."""
+        if self.text is not None:
+            return self.text(inputs)
+        return self.bare(inputs).removeprefix(self.token).strip()
 
     def complete(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The request with a value for each parameter. Errors: BadRequest, naming the one that cannot be."""

@@ -19,6 +19,7 @@ from mtl.config.section import Section
 from mtl.config.shipped import find_config
 from mtl.config.train import RENAMED as RENAMED_OF_TRAIN
 from mtl.config.train import TrainConfig
+from mtl.config.watch import WatchConfig
 from mtl.errors import ConfigError, did_you_mean
 
 _RENAMED = {"gate": RENAMED_OF_GATE, "train": RENAMED_OF_TRAIN}
@@ -44,6 +45,7 @@ class RetrainConfig(Section):
     gate: GateConfig = Field(GateConfig(), description="When a version becomes champion.")
     register_: RegisterConfig = Field(RegisterConfig(), alias="register", description="Where versions are recorded.")
     run: RunConfig = Field(RunConfig(), description="Where the work is done.")
+    watch: WatchConfig = Field(WatchConfig(), description="What is watched after a promotion.")
 
     @model_validator(mode="before")
     @classmethod

@@ -227,6 +227,27 @@ class ServeSettings(Variables):
     )
 
 
+def _serve_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        hint = "http://HOST:PORT, without a path"
+        raise refused(InputError("MTL_SERVE_URL is no address", field="MTL_SERVE_URL", hint=hint))
+    return value.rstrip("/")
+
+
+class ServerAddress(Variables):
+    """Where `mtl serve` answers."""
+
+    url: Annotated[str, AfterValidator(_serve_address)] | None = variable(
+        "MTL_SERVE_URL", meaning="address of the mtl serve that mtl status and mtl doctor ask", default=None
+    )
+
+
+def serve_url(environ: Mapping[str, str] | None = None) -> str | None:
+    """Address of the running server, None where none is named. Errors: InputError for no address."""
+    return ServerAddress.read(environ).url
+
+
 def serve_settings(environ: Mapping[str, str] | None = None) -> ServeSettings:
     """From `MTL_SERVE_*`. Errors: InputError for a short key or a number out of range."""
     return ServeSettings.read(environ)

@@ -255,6 +255,7 @@ TASK = Task(
     render=render,
     prompt=prompt,
     bare=bare,
+    text=lambda inputs: split_inputs(inputs)[1],
     parse=parse,
     score=score,
     group=group,

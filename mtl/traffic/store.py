@@ -14,9 +14,6 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from mtl.document import check_record
 from mtl.errors import DamageError, NotFoundError
 from mtl.layout import feedback_prefix, requests_prefix, served_prefix
@@ -26,27 +23,19 @@ from mtl.traffic.records import Feedback, ServedAnswer, ServedCounts, feedback_n
 
 _log = logging.getLogger(__name__)
 _NESTED = ("request", "decoding")
-_SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("id", "at", "task", "text", "request", "decoding")),
-        ("truncated", pa.bool_()),
-        ("answer", pa.string()),
-        ("version", pa.int64()),
-        ("milliseconds", pa.float64()),
-        ("usable", pa.bool_()),
-        ("marks", pa.list_(pa.float64())),
-    ]
-)
 
 
 def part_of(answers: Sequence[ServedAnswer]) -> bytes:
     """A part of the request log, as Parquet; what stands under `request` and `decoding` is JSON."""
+    import pyarrow as pa  # who reads counts alone, such as the receiver of webhooks, need not have it
+    import pyarrow.parquet as pq
+
     rows = [
         answer.to_dict() | {name: json.dumps(getattr(answer, name), sort_keys=True) for name in _NESTED}
         for answer in answers
     ]
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), sink, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(rows, schema=_schema()), sink, compression="zstd")
     return sink.getvalue()
 
 
@@ -122,7 +111,26 @@ def read_counts(
     return {version: ServedCounts(version, **found) for version, found in sums.items()}
 
 
+def _schema() -> Any:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            *((name, pa.string()) for name in ("id", "at", "task", "text", "request", "decoding")),
+            ("truncated", pa.bool_()),
+            ("answer", pa.string()),
+            ("version", pa.int64()),
+            ("milliseconds", pa.float64()),
+            ("usable", pa.bool_()),
+            ("marks", pa.list_(pa.float64())),
+        ]
+    )
+
+
 def _part(store: ObjectStore, key: str) -> list[ServedAnswer]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         rows = pq.read_table(io.BytesIO(store.get(key))).to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
