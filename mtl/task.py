@@ -210,6 +210,8 @@ class Task:
     prompt: (text, request) -> the inputs for generation; raises BadRequest.
     bare: inputs -> the same inputs with the task token but without the instruction sentence.
     parse: what a model wrote -> a JSON value, or None where it is not of the task's form.
+    rows: (text, output as `parse` gives it) -> the rows of a source that teach to answer the text so, one for each item
+    of a list; none for an output that is not of the task's form. None for a task that does not learn from feedback.
     score: (example, prediction) -> one score per metric; None where a metric does not apply.
     groups: of examples, for the report; `labels` that `render` gives are names of groups too.
     group: (example) -> names of the groups that it counts for.
@@ -246,6 +248,7 @@ class Task:
     bare: Callable[[str], str]
     parse: Callable[[str], Any | None]
     score: Callable[[Example, str], Scores]
+    rows: Callable[[str, Any], list[Row]] | None = None
     groups: Groups = Groups()
     group: Callable[[Example], Iterable[str]] = lambda example: ()
     questions: Callable[[Example, str], list[ReadingQuestion]] | None = None
