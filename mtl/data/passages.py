@@ -148,9 +148,7 @@ def sort_out(read: Read, holdout: Mapping[str, float], threshold: float | None) 
     split_of = _OWN[rows["split"]].astype(np.uint8)
     own = np.minimum.reduceat(split_of, starts) if len(starts) else np.zeros(0, np.uint8)
     keys = rows["key"][starts]
-    alone = (
-        np.minimum.reduceat(read.people | (split_of != own[passage_of]), starts) if len(starts) else own.astype(bool)
-    )
+    alone = np.logical_and.reduceat(read.people, starts) if len(starts) else np.zeros(0, bool)
     goal = _goals(keys, own, holdout, alone)
     near = np.full(len(keys), FAR, dtype=np.uint8)
     if threshold:

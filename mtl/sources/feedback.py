@@ -87,7 +87,7 @@ def rows_of(task: Task, feedback: Iterable[Feedback]) -> tuple[list[Row], list[N
 _TEACHING = ("good", "corrected")
 
 
-def _rows(task: Task, its: Feedback, apart: set[int | None]) -> Iterator[Row]:
+def _rows(task: Task, its: Feedback, apart: set[int]) -> Iterator[Row]:
     assert task.rows is not None
     if its.verdict == "corrected":
         correction = its.correction

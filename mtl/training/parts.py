@@ -1,4 +1,4 @@
-"""The order of an epoch in which a part of each task's examples has a rate of its own. A pure function of (seed, epoch).
+"""The order of an epoch in which parts of each task have rates of their own. A pure function of (seed, epoch).
 
 There are two such parts: examples of people (`data.mixture.feedback`), and what a warm start replays.
 """
