@@ -132,7 +132,8 @@ def split_number(split: str) -> int:
 @dataclass(slots=True)
 class Tally:
     """Rows of one task, as they end. read: (source, split); refused: source; reasons: (source, reason);
-    rows, kept, merged, quarantined: split; labels: (split, label); feedback: split, kept and merged rows of people."""
+    rows, kept, merged, quarantined: split; labels: (split, label); feedback: split, kept and merged rows of people;
+    displaced: source, rows of others that were refused beside rows of people."""
 
     read: Counter[tuple[int, str]] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
@@ -142,6 +143,7 @@ class Tally:
     labels: Counter[tuple[str, str]] = field(default_factory=Counter)
     reasons: Counter[tuple[int, str]] = field(default_factory=Counter)
     feedback: Counter[str] = field(default_factory=Counter)
+    displaced: Counter[int] = field(default_factory=Counter)
 
     def add(self, other: Tally) -> None:
         for name in self.__slots__:

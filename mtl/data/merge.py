@@ -77,11 +77,13 @@ class Merge:
                 tally.merged[split] += int(np.maximum(left[mine] - 1, 0).sum())
                 sums = outcome.labels[mine].sum(axis=0).tolist()
                 tally.labels.update({(split, name): n for name, n in zip(outcome.names, sums, strict=True) if n})
+        of_people = self._of_people(read)
         for number, split in enumerate(ORDER):
-            tally.feedback[split] += int(self._of_people(read)[goals == number].sum())
+            tally.feedback[split] += int(of_people[goals == number].sum())
         for passage, index, reason, field, detail in outcome.dropped:
             row = self._passages.own_row(self._rendered[passage], index)
             tally.feedback[ORDER[goals[passage]]] -= bool(read.people[row])
+            tally.displaced[int(read.rows["source"][row])] += bool(of_people[passage] and not read.people[row])
             place, origin = read.place(row)
             bad = BadRow(reason, field, detail=detail)
             read.quarantine.add(bad, split=ORDER[goals[passage]], place=place, origin=origin)

@@ -62,12 +62,12 @@ def refuse_bad(
 ) -> None:
     """DataError for a source with more bad rows than the share, or with no good one.
 
-    Rows of people are not counted: anybody could stop the retrain with them.
+    Rows of people are not counted, nor those that make way for them: anybody could stop the retrain with them.
     first: number of a source -> its first bad row for each reason.
     """
     for number, source in enumerate(sources):
         reasons, rows = tallies[source.task].bad(number), tallies[source.task].total(number)
-        bad = reasons.total()
+        bad = reasons.total() - tallies[source.task].displaced[number]
         if is_feedback(source.uri) or not too_many(bad, rows, allowed=max_bad_share):
             continue
         share = "all" if bad == rows else f"{bad / rows:.1%}"
