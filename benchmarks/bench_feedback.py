@@ -162,7 +162,7 @@ def _has_champion(workspace: Workspace) -> bool:
 
 
 def _retrain(home: Path, folder: Path, values: dict[str, Any]) -> dict[str, Any]:
-    """What `mtl retrain --json` says, with its wall time and CPU time. Errors: SystemExit with the end of its output."""
+    """What `mtl retrain --json` says, with its wall and CPU time. Errors: SystemExit with the end of its output."""
     path = folder / "conf.yaml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     environment = {**os.environ, "MTL_HOME": str(home)}
