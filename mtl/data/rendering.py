@@ -145,4 +145,6 @@ class _Renderer:
 
 def _with_meta(example: Example, key: str, more: Mapping[str, Any]) -> Example:
     """The example with `more`, naming its passage also where its task does not."""
+    if PASSAGE in example.meta and not more:
+        return example
     return replace(example, meta={PASSAGE: key[:16], **example.meta, **more})

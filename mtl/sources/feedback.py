@@ -50,7 +50,7 @@ def taken(config: SourceConfig, store: ObjectStore, cache: Path) -> SourceConfig
     if not model:
         raise NotFoundError("feedback of which model?", field="sources.uri", hint="feedback:MODEL, a registered model")
     rows, notes = rows_of(task, read_feedback(store, check_model_name(model)))
-    data = b"".join(canonical_json(row) + b"\n" for row in rows)
+    data = "".join(f"{json.dumps(row, sort_keys=True)}\n" for row in rows).encode()
     said = canonical_json([asdict(note) for note in notes])
     name = sha256_bytes(b"\0".join([task.name.encode(), data, said]))[:32]
     _keep(_folder(cache, model, name), {_ROWS: data, _NOTES: said})
