@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from mtl.errors import DataError
 from mtl.sources.base import Note
 from mtl.store.memory import MemoryStore
 from tests.data.conftest import config, race_rows
-from tests.support.feedback import MODEL, asked, correction, quiz, said, say
+from tests.support.apart import Apart
+from tests.support.feedback import MODEL, correction, quiz, said, say
 from tests.support.rows import article, write_jsonl
 
 Run = Callable[..., DatasetManifest]
@@ -189,10 +190,22 @@ def test_what_is_said_meanwhile_waits_for_the_next_time(folder: Path, run: Run, 
     assert run(with_people(folder)).counts["summarize"]["train"].feedback == 3
 
 
-def test_asked_and_answered_in_json(folder: Path, run: Run, store: MemoryStore) -> None:
-    """Counts of an earlier manifest have no `feedback`, and are read."""
+def test_another_machine_needs_no_store_of_its_own(
+    folder: Path, run: Run, store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(store, *(said(n) for n in range(9)), *(quiz(n) for n in range(100, 109)))
+    alone = run(with_people(folder))
+    files = {info.key: store.get(info.key) for info in store.list("datasets/")}
+    for key in files:
+        store.delete(key)
+    monkeypatch.setenv("MTL_HOME", str(tmp_path / "elsewhere"))
+    again = run(with_people(folder), cache=tmp_path / "two", runner=nullcontext(Apart(3)))
+    assert again == alone
+    assert {info.key: store.get(info.key) for info in store.list("datasets/")} == files
+
+
+def test_counts_of_an_earlier_manifest_are_read(folder: Path, run: Run, store: MemoryStore) -> None:
     say(store, quiz(1, questions=1))
     document = run(with_people(folder)).to_dict()
     del document["counts"]["mcq"]["train"]["feedback"]
-    assert DatasetManifest.model_validate(json.loads(json.dumps(document))).from_people("train") == 0
-    assert asked(1)["correct"] == "B"
+    assert DatasetManifest.model_validate(document).from_people("train") == 0
