@@ -110,7 +110,7 @@ def compared(workspace: Workspace, run: dict[str, Any], count: int) -> dict[str,
     scores = {side: _scores(workspace, version, texts) for side, version in names.items()}
     (its,) = paired_intervals((scores["candidate"] - scores["champion"])[:, None], seed=SEED)
     report = EvalReport.from_json(run["evaluate"])
-    ordinary = {
+    ordinary: dict[str, dict[str, Any]] = {
         task: {
             "metric": metric,
             "champion": report.mean("champion", task, metric),
@@ -122,7 +122,7 @@ def compared(workspace: Workspace, run: dict[str, Any], count: int) -> dict[str,
         if (found := report.comparison("champion", task, metric)) is not None
     }
     means = {side: float(values.mean()) for side, values in scores.items()}
-    not_worse = len(ordinary) == len(DECIDING) and all(its["interval"][1] >= 0 for its in ordinary.values())
+    not_worse = len(ordinary) == len(DECIDING) and all(found["interval"][1] >= 0 for found in ordinary.values())
     counts = run["dataset"]["counts"]
     return {
         "ratio": round(means["candidate"] / max(1e-9, means["champion"]), 4),
