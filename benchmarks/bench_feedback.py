@@ -1,6 +1,6 @@
 """Does a retrain learn what people correct? 200 corrections of one kind, against the champion that they were made on.
 
-    python benchmarks/bench_feedback.py [--quick] [--home FOLDER] [--start warm|full|both]
+    python benchmarks/bench_feedback.py [--quick] [--home FOLDER] [--start warm|full|both] [--threads N]
 
 The kind is an instruction that the demo's model never obeyed: a text that begins with "In one sentence:" shall get the
 first sentence of its summary alone. The champion of conf/demo.yaml answers 200 such texts, the corrections are written
@@ -39,7 +39,7 @@ from mtl.serving.generate import load_generator
 from mtl.settings import load_settings
 from mtl.sources.demo.corpus import articles
 from mtl.traffic.records import Feedback
-from mtl.traffic.store import write_feedback
+from mtl.traffic.store import read_feedback, write_feedback
 from mtl.workspace import Workspace, open_workspace
 
 PROJECT = Path(__file__).parents[1]
@@ -58,16 +58,19 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the warm start alone, on fewer held-out texts")
     parser.add_argument("--home", type=Path, help="MTL_HOME with the demo's champion as v1; default: a temporary one")
     parser.add_argument("--start", choices=("warm", "full", "both"), help="default: both")
+    parser.add_argument("--threads", type=int, help="of the training; default: one for each core")
     options = parser.parse_args()
     start = options.start or ("warm" if options.quick else "both")
     held_out = 100 if options.quick else 200
     with tempfile.TemporaryDirectory(prefix="bench-feedback-") as folder:
         home = (options.home or Path(folder) / "home").absolute()
         values = yaml.safe_load((PROJECT / "conf" / "demo.yaml").read_text(encoding="utf-8"))
+        values["train"] |= {"threads": options.threads}
         workspace = open_workspace(load_settings({"MTL_HOME": str(home)}))
         if not _has_champion(workspace):
             _retrain(home, Path(folder), values)
-        teach(workspace)
+        if next(read_feedback(workspace.store, MODEL), None) is None:
+            teach(workspace)
         values["data"]["sources"].append({"task": "summarize", "uri": "feedback"})
         values["data"]["mixture"]["feedback"] = SHARE
         found = {}
