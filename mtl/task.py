@@ -211,6 +211,8 @@ class Task:
     bare: inputs -> the same inputs with the task token but without the instruction sentence.
     text: inputs -> the text in them, if `bare` leaves more of them than the token and the text.
     parse: what a model wrote -> a JSON value, or None where it is not of the task's form.
+    rows: (text, output as `parse` gives it) -> the rows of a source that teach to answer the text so, one for each item
+    of a list; none for an output that is not of the task's form. None for a task that does not learn from feedback.
     score: (example, prediction) -> one score per metric; None where a metric does not apply.
     groups: of examples, for the report; `labels` that `render` gives are names of groups too.
     group: (example) -> names of the groups that it counts for.
@@ -248,6 +250,7 @@ class Task:
     parse: Callable[[str], Any | None]
     score: Callable[[Example, str], Scores]
     text: Callable[[str], str] | None = None
+    rows: Callable[[str, Any], list[Row]] | None = None
     groups: Groups = Groups()
     group: Callable[[Example], Iterable[str]] = lambda example: ()
     questions: Callable[[Example, str], list[ReadingQuestion]] | None = None

@@ -130,9 +130,11 @@ def prepare_text(manifest: Document, *, config: Path) -> str:
     for task, splits in manifest["counts"].items():
         for split, counts in splits.items():
             by = ", ".join(f"{label} {number}" for label, number in counts["by_difficulty"].items())
+            more = f" ({by})" if by else ""
+            more += f", {counts['feedback']} rows from people" if counts["feedback"] else ""
             lines.append(
                 f"  {task:<10} {split:<11} {counts['rows']:>7} rows: {counts['kept']} kept, {counts['merged']} merged, "
-                f"{counts['quarantined']} quarantined -> {counts['examples']} examples" + (f" ({by})" if by else "")
+                f"{counts['quarantined']} quarantined -> {counts['examples']} examples{more}"
             )
     lines += [
         f"warning: {task} has no validation examples, which a retrain needs; to use a tenth of train for them, set\n"

@@ -72,6 +72,12 @@ class RetrainConfig(Section):
             raise ValueError(f"train.metric_for_best_model {metric} is of no task; {did_you_mean(task, known)}")
         return self
 
+    @model_validator(mode="after")
+    def _own_feedback(self) -> RetrainConfig:
+        """`uri: feedback` means what people said of this configuration's model, which only the whole knows."""
+        object.__setattr__(self, "data", self.data.with_model(self.register_.model))
+        return self
+
 
 def _tasks_of(data: Any) -> set[str]:
     """Tasks of the sources in plain values, however wrong these are."""

@@ -25,6 +25,7 @@ from mtl.pipeline.records import PreparedDataset, SourceNote
 from mtl.pipeline.reference import last_data
 from mtl.pipeline.rotation import ROTATION_NEEDS, never_rotated
 from mtl.sources.base import Note
+from mtl.sources.feedback import address
 from mtl.sources.listing import sentences
 from mtl.tasks.table import get_task
 from mtl.workspace import Workspace
@@ -38,7 +39,7 @@ def prepare(workspace: Workspace, config: RetrainConfig) -> PreparedDataset:
     counting, notes = _Counting(), list[SourceNote]()
 
     def keep_note(source: SourceConfig, note: Note) -> None:
-        notes.append(SourceNote(source.task, source.uri, note.name, note.text, note.usual))
+        notes.append(SourceNote(source.task, address(source.uri), note.name, note.text, note.usual))
 
     store = workspace.store
     try:

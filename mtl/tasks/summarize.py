@@ -129,6 +129,11 @@ def parse(text: str) -> str | None:
     return summary if summary and line.startswith(HEAD) else None
 
 
+def rows(text: str, output: Any) -> list[Row]:
+    """The row of an article whose summary is `output`."""
+    return [{"article": text, "highlights": output}] if isinstance(output, str) else []
+
+
 def score(example: Example, prediction: str) -> Scores:
     """How near the summary (or an answer of another kind, as it stands) is to the highlights, and to the article."""
     reference = parse(example.targets) or ""
@@ -223,6 +228,7 @@ TASK = Task(
     prompt=prompt,
     bare=bare,
     parse=parse,
+    rows=rows,
     score=score,
     claim=claim,
     unsupported=unsupported,

@@ -79,6 +79,8 @@ def read_feedback(store: ObjectStore, model: str) -> Iterator[Feedback]:
     for info in store.list(f"{feedback_prefix(model)}/"):
         try:
             yield _feedback(store, info.key)
+        except NotFoundError:
+            continue  # somebody removed it meanwhile
         except DamageError as error:
             _log.warning("%s; it is left out", error.message)
 

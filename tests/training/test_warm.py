@@ -18,8 +18,9 @@ from mtl.store.folder import FolderStore
 from mtl.store.memory import MemoryStore
 from mtl.training.dataset import TokenisedSplit
 from mtl.training.parent import Parent, as_trained, fetch_parent
+from mtl.training.parts import ordered_in_parts
 from mtl.training.plan import identity_fields
-from mtl.training.warm import known_examples, replayed_order
+from mtl.training.warm import known_examples, replayed
 from mtl.workspace import open_workspace
 from tests.support.retrains import small_config, small_values
 
@@ -98,7 +99,7 @@ def drawn(
     return [
         index
         for epoch in range(epochs)
-        for index in replayed_order(split, rule, known=known, replay_share=share, seed=seed, epoch=epoch)
+        for index in ordered_in_parts(split, rule, [replayed(known, share)], seed=seed, epoch=epoch)
     ]
 
 
