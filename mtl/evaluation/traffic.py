@@ -11,14 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mtl.evaluation.logged import SAMPLE
 from mtl.evaluation.report import CANDIDATE, CHAMPION, EvalReport
 from mtl.evaluation.score import evaluate_models
 from mtl.example import Example
 from mtl.task import Task
 from mtl.traffic.sample import TrafficSample
-
-SAMPLE = "sample"
-"""Of the report's `settings`: which texts they are."""
 
 
 def measure_traffic(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from mtl.evaluation.logged import SAMPLE
 from mtl.evaluation.report import CANDIDATE, CHAMPION, EvalReport
 from mtl.metrics.reading import needs_reader
 from mtl.promotion.objections import gain, values_of
@@ -47,7 +48,7 @@ def _unlooked(report: EvalReport, policy: PromotionPolicy, task: str, name: str)
     traffic = report.traffic
     if traffic is None:
         return "the report has none"
-    if fault := traffic.settings.get("sample", {}).get("fault"):
+    if fault := traffic.settings[SAMPLE]["fault"]:
         return f"the request log could not be read ({fault})"
     if CHAMPION not in traffic.models:
         return "there is no champion to compare with"

@@ -19,7 +19,6 @@ from mtl.pipeline.evaluate import measure
 from mtl.pipeline.gate import gate_decision
 from mtl.pipeline.prepare import prepare
 from mtl.pipeline.records import Evaluation
-from mtl.pipeline.report import version_text
 from mtl.pipeline.traffic import traffic_sample
 from mtl.sources.demo.corpus import articles
 from mtl.traffic.records import ServedAnswer
