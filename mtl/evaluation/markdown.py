@@ -123,7 +123,7 @@ def _usable(report: EvalReport, task: str) -> list[str]:
         return []
     header = ["requested questions", *(part.words for part in next(iter(found.values())))]
     rows = [[model, *(part.shown for part in parts)] for model, parts in found.items()]
-    return [_table(map(escape, header), rows), escape(explanation(report))]
+    return [_table(map(escape, header), rows), *filter(None, [escape(explanation(report))])]
 
 
 def _group_tables(report: EvalReport, task: str) -> list[str]:

@@ -43,4 +43,5 @@ def measure_traffic(
         report = evaluate_models({name: [] for name in models}, [], **how)
     note = sample.to_dict() | {"expired": len(sample.ids) - len(examples)}
     del note["ids"]
-    return replace(report, scores=(), settings={**report.settings, SAMPLE: note})
+    settings = {name: value for name, value in report.settings.items() if name != "reader"}  # its test has references
+    return replace(report, scores=(), settings={**settings, SAMPLE: note})
