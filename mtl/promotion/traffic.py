@@ -22,11 +22,11 @@ def worse_on_traffic(report: EvalReport, policy: PromotionPolicy) -> Iterator[st
     for task, name in _guards(policy):
         if traffic is None or _unlooked(report, policy, task, name) is not None:
             continue
-        ours, compared = traffic.mean(CANDIDATE, task, name), traffic.comparison(CHAMPION, task, name)
-        if ours is None:
-            yield f"{task}: {name} on logged texts is missing for the candidate, and the champion has one."
-        elif compared is None or not all(map(math.isfinite, (ours, compared.low, compared.high))):
+        compared = traffic.comparison(CHAMPION, task, name)
+        if _broken(traffic, task, name) or compared is None:
             yield f"{task}: the difference in {name} on logged texts to the champion is not a finite number."
+        elif traffic.mean(CANDIDATE, task, name) is None:
+            yield f"{task}: {name} on logged texts is missing for the candidate, and the champion has one."
         elif gain(traffic, compared)[2] < -margin_of(traffic, policy, task, name):
             yield f"{task}: {name} is clearly worse on logged texts: {values_of(traffic, compared)}."
 
@@ -58,14 +58,15 @@ def _unlooked(report: EvalReport, policy: PromotionPolicy, task: str, name: str)
         return "it was not measured"
     if needs_reader(name) and not trusts_reader(report, policy):
         return "it comes from a reader that is not good enough"
-    compared, least = traffic.comparison(CHAMPION, task, name), guarded_from(policy)
-    if compared is None or (_has_none(traffic, task, name) and compared.unpaired >= least):
+    if _broken(traffic, task, name):
         return None
-    if compared.n < least:
-        return f"only {compared.n} have a value for both models, and a guard needs {least}"
-    return None
+    compared, least = traffic.comparison(CHAMPION, task, name), guarded_from(policy)
+    assert compared is not None, "both models are in the report"
+    if compared.n >= least or (traffic.mean(CANDIDATE, task, name) is None and compared.unpaired >= least):
+        return None
+    return f"only {compared.n} have a value for both models, and a guard needs {least}"
 
 
-def _has_none(traffic: EvalReport, task: str, name: str) -> bool:
-    """Whether the champion has a value and the candidate has not: it may have forgotten the form of its answers."""
-    return traffic.mean(CANDIDATE, task, name) is None and traffic.mean(CHAMPION, task, name) is not None
+def _broken(traffic: EvalReport, task: str, name: str) -> bool:
+    means = (traffic.mean(model, task, name) for model in (CANDIDATE, CHAMPION))
+    return any(mean is not None and not math.isfinite(mean) for mean in means)
