@@ -623,7 +623,7 @@ def _with_traffic(
 ) -> EvalReport:
     """A report by which the candidate is better, with its scores on logged texts. None: none of task a."""
     report = _report(champion={"a": EQUAL, "b": EQUAL}, candidate={"a": BETTER, "b": BETTER})
-    values = {} if ours is None else {"candidate": {"a": ours}, "champion": {"a": theirs}}
+    values: Any = {} if ours is None else {"candidate": {"a": ours}, "champion": {"a": theirs}}
     traffic = _report(**values) if values else _report(candidate={"b": []}, champion={"b": []})
     note = {"reference_with_passage": reader}
     return dataclasses.replace(

@@ -36,7 +36,7 @@ SAMPLE_OF_8 = TrafficSample(
     left_out={LeftOut.REPEATED: 1000, LeftOut.TOO_LONG: 12},
     damaged=1,
 )
-LIMITS = {"max_input_tokens": MAX_INPUT_TOKENS, "batch_tokens": 512}
+LIMITS: Any = {"max_input_tokens": MAX_INPUT_TOKENS, "batch_tokens": 512}
 
 
 def logged() -> list[Example]:
