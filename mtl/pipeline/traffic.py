@@ -94,7 +94,11 @@ def traffic_examples(workspace: Workspace, config: RetrainConfig, sample: Traffi
         return []
     since, until = map(datetime.fromisoformat, (sample.since, sample.until))
     answers = read_answers(workspace.store, config.register_.model, since=since, until=until)
-    return examples_of(answers, sample, _tasks(config))
+    try:
+        return examples_of(answers, sample, _tasks(config))
+    except PermanentError as error:
+        _log.warning("the logged texts that judge the version cannot be read any more: %s", error.message)
+        return []
 
 
 def _read(store: ObjectStore, key: str) -> TrafficSample:

@@ -55,8 +55,8 @@ class TrafficSample:
 
     @property
     def sha256(self) -> str:
-        """Equal samples are the same texts."""
-        return sha256_json(self.to_dict())
+        """Equal samples are the same texts; those of a log that could not be read are all alike, whenever that was."""
+        return sha256_json({"fault": True} if self.fault else self.to_dict())
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,8 @@ def test_a_log_that_could_not_be_read_is_tried_again() -> None:
     store = MemoryStore()
     fault = TrafficSample(FIRST.since, FIRST.until, fault="access denied")
     assert kept_sample(store, config(), RUN, lambda: fault) == fault
+    later = replace(fault, until=LATER.until)
+    assert later.sha256 == fault.sha256, "a retry finds the report of the first try"
     assert kept_sample(store, config(), RUN, lambda: FIRST) == FIRST
 
 
