@@ -4,7 +4,8 @@ datasets/{fingerprint}/...                     a data set: files, then manifest.
 runs/{identity}/log/..., manifests/, blobs/    checkpoints, see mtl.checkpoints
 runs/{identity}/result.json                    the result of a finished training
 runs/{identity}/record.json                    the loss of each of its steps, and what was installed
-runs/{identity}/evaluation/...                 its report, the scores of single examples, its week (rotation)
+runs/{identity}/evaluation/...                 its report, the scores of single examples, its week (rotation),
+                                               which logged texts judge it
 runs/{identity}/judged/{rules}.json            what became of it under one evaluation and gate
 starts/{question}.json                         the adapter that a retrain starts from, see mtl.pipeline.warm_start
 releases/{model}/v{n}/...                      a release: files, then model.sig if it is signed, manifest.json last
@@ -74,6 +75,11 @@ def scores_key(identity: str) -> str:
 def rotation_key(identity: str) -> str:
     """The week whose part of the examples judges a run."""
     return f"{run_prefix(identity)}/evaluation/rotation.json"
+
+
+def traffic_sample_key(identity: str, asked: str) -> str:
+    """Which logged texts judge a run. asked: hash of what was asked for."""
+    return f"{run_prefix(identity)}/evaluation/traffic/{asked}.json"
 
 
 def outcome_key(identity: str, rules: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def evaluate(config: Path, model: str, against: str | None) -> Document:
     """The report of `model` beside its base and, if given, `against`."""
     from mtl.pipeline.evaluate import measure
     from mtl.pipeline.prepare import prepare as prepare_dataset
+    from mtl.pipeline.traffic import traffic_sample
     from mtl.release.refs import resolve_ref
 
     loaded, workspace = load_config(config), open_workspace()
@@ -76,7 +78,9 @@ def evaluate(config: Path, model: str, against: str | None) -> Document:
             side: resolve_ref(ref, store=workspace.store, model=name, cache=workspace.cache, versions=versions).folder
             for side, ref in refs.items()
         }
-        report = measure(workspace, loaded, prepare_dataset(workspace, loaded).fingerprint, folders)
+        dataset = prepare_dataset(workspace, loaded).fingerprint
+        traffic = traffic_sample(workspace, loaded, dataset, folders["candidate"], now=datetime.now(UTC))
+        report = measure(workspace, loaded, dataset, folders, traffic=traffic)
     return report.to_json() | {"refs": refs}
 
 

@@ -66,6 +66,10 @@ class RetrainConfig(Section):
             raise ValueError(
                 "train.early_stopping_patience needs train.eval_steps: nothing is measured that could get worse"
             )
+        if any(self.gate.traffic_guard.values()) and not self.evaluate.traffic_examples:
+            raise ValueError(
+                "gate.traffic_guard needs evaluate.traffic_examples: no logged text is evaluated that could guard"
+            )
         task = self.train.metric_for_best_model.removeprefix("loss").removeprefix("/")
         if task and task not in (known := sorted({source.task for source in self.data.sources})):
             metric = self.train.metric_for_best_model
