@@ -10,8 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mtl import layout
+from mtl.cli.main import run
 from mtl.evaluation.drift.records import ALL_ROWS, NEW_ROWS, REQUESTS, DriftReport
 from mtl.pipeline.drift import check_drift
 from mtl.seal import unseal
@@ -129,6 +131,26 @@ def test_without_a_champion_or_switched_off_there_is_none(house: Drifting) -> No
     section = house.config.register_.model_copy(update={"model": "another"})
     other = house.config.model_copy(update={"register_": section})
     assert check_drift(house.workspace, other, house.before, now=NOW) is None
+
+
+def test_the_command_says_it_in_words_and_as_json(
+    house: Drifting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MTL_HOME", str(house.home))
+    for name in ("MTL_STORE", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    conf = tmp_path / "conf.yaml"
+    conf.write_text(yaml.safe_dump(house.config.model_dump(mode="json", by_alias=True)))
+    assert run(["drift", "-c", str(conf)]) == 0
+    assert "nothing to compare: no row is new since v1 was trained" in capsys.readouterr().out
+    house.prepare(summarize=other_articles(80))
+    assert run(["drift", "-c", str(conf)]) == 0
+    out = capsys.readouterr().out
+    assert "new rows of summarize: DRIFT, area under the ROC curve 1.00, p 0.001, " in out
+    assert run(["drift", "-c", str(conf), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [alarm["task"] for alarm in found["alarms"]] == ["summarize"]
+    assert Path(found["file"]).read_text().startswith("<!doctype html>")
 
 
 def test_a_sample_bounds_the_texts(house: Drifting) -> None:

@@ -43,6 +43,14 @@ def test_a_full_run_is_the_same_run_whatever_is_set_about_starts(workshop: Path)
     ]
 
 
+def test_a_run_and_its_outcome_are_the_same_whatever_is_watched(workshop: Path) -> None:
+    config = small_config(workshop)
+    watch = config.watch.model_copy(update={"drift": False, "drift_auc": 0.9, "retrain_on_drift": True})
+    watching = config.model_copy(update={"watch": watch})
+    assert fields(watching) == fields(config)
+    assert not [name for name in fields(config) if "watch" in name]
+
+
 def test_the_parent_the_schedule_and_the_share_make_another_run(workshop: Path) -> None:
     config = small_config(workshop, **{"from": "champion"}, warm_steps=2)
     plain, warm = fields(config), fields(config, PARENT)
