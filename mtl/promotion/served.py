@@ -9,16 +9,20 @@ shared among the measures (Bonferroni).
 
 The same champion is looked at again and again while its counts grow, and each look is another chance of an accident.
 The margin takes most of these chances away, because the interval narrows, and the margin stays. The level is also
-shared among the doublings of the requests: the looks between `min_requests` and twice as many have half of it, those up
-to four times as many a sixth, and so on (1 / k(k+1)). docs/log.md has a simulation. What it does not know: requests of
-one caller are not independent of each other, and traffic may change at the moment of a promotion for a reason of its
-own. Therefore the windows are short, and it never acts twice in a row without a person. That is read from the journal
-alone (`held_back`): - Between two automatic rollbacks there is an entry that a person made: a promotion, an approval, a
-rollback, a moved alias, or `mtl promote --force` of the version that is champion, which confirms it. A promotion by the
-gate is none: the gate let the version through that users found worse, so its word does not show that somebody has
-looked. A second bad version may then stay champion until somebody comes, which is the price: the other rule would let
-gate and policy take turns for a whole night. - Only a promotion is undone, never a rollback, whoever made it. What a
-rollback brought back is not new, and the window of the version before it is too old to be compared with.
+shared among the doublings of the requests: the looks between `min_requests` and twice as many have half of it, those
+up to four times as many a sixth, and so on (1 / k(k+1)). docs/log.md has a simulation.
+
+What it does not know: requests of one caller are not independent of each other, and traffic may change at the moment
+of a promotion for a reason of its own. Therefore the windows are short, and it never acts twice in a row without a
+person. That is read from the journal alone (`held_back`):
+
+- Between two automatic rollbacks there is an entry that a person made: a promotion, an approval, a rollback, a moved
+  alias, or `mtl promote --force` of the version that is champion, which confirms it. A promotion by the gate is none:
+  the gate let the version through that users found worse, so its word does not show that somebody has looked. A second
+  bad version may then stay champion until somebody comes, which is the price: the other rule would let gate and policy
+  take turns for a whole night.
+- Only a promotion is undone, never a rollback, whoever made it. What a rollback brought back is not new, and the window
+  of the version before it is too old to be compared with.
 """
 
 from __future__ import annotations
