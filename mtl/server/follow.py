@@ -76,7 +76,7 @@ class FollowedChampion:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._ended.set()
-        self._thread.join(30)
+        self._thread.join(10)
 
     def current(self) -> ServedModel:
         """Errors: TransientError while no champion was loaded yet."""
