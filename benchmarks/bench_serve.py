@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -63,7 +63,7 @@ def text_of(inputs: str) -> str:
     return inputs.removeprefix("<summarize> ")
 
 
-def measure(sides: dict[str, Callable[[], Answers]], process: psutil.Process, rounds: int) -> dict[str, Any]:
+def measure(sides: Mapping[str, Callable[[], Answers]], process: psutil.Process, rounds: int) -> dict[str, Any]:
     """Seconds, the server's CPU seconds and latencies of each side, which take turns."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     cpu: dict[str, list[float]] = {name: [] for name in sides}
@@ -171,7 +171,7 @@ def serve(port: int) -> None:
             max_input_tokens=case.max_input_tokens,
             batch_tokens=BATCH_TOKENS,
         )
-        limits = {"max_input_tokens": case.max_input_tokens, "max_new_tokens": {"summarize": case.max_new_tokens}}
+        limits: Any = {"max_input_tokens": case.max_input_tokens, "max_new_tokens": {"summarize": case.max_new_tokens}}
         generator = Generator(predict, case.tokenizer, **limits)
         models = OneModel(ServedModel("flan-t5-small-shape", None, None, "", Path(), generator))
         connections.serve(make_app(models, limits=Limits(seconds=600)), sockets, log_level="warning")

@@ -14,6 +14,7 @@ from mtl.shortages import explained
 
 _log = logging.getLogger(__name__)
 _FIRST, _LONGEST = 4.0, 300.0
+_LONGEST_TEXT = 500
 _LASTING = 60.0
 """Seconds after which people are told of what may pass by itself."""
 
@@ -83,9 +84,8 @@ def as_fault(error: Exception, version: int | None) -> Fault:
     known = error if isinstance(error, MtlError) else explained(error)
     since = utc_now()
     if known is None:
-        return Fault(
-            "internal", f"{type(error).__name__}: {error}", "the server's log has the traceback", version, since
-        )
+        said = f"{type(error).__name__}: {error}"[:_LONGEST_TEXT]
+        return Fault("internal", said, "the server's log has the traceback", version, since)
     return Fault(known.kind, known.message, known.hint, version, since)
 
 

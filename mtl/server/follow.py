@@ -76,7 +76,7 @@ class FollowedChampion:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._ended.set()
-        self._thread.join(30)
+        self._thread.join(10)
 
     def current(self) -> ServedModel:
         """Errors: TransientError while no champion was loaded yet."""
@@ -88,10 +88,8 @@ class FollowedChampion:
 
     def health(self) -> Mapping[str, Any]:
         model = self._model
-        found = {"version": None, "seq": None, "since": None}
-        if model is not None:
-            found = {"version": model.version, "seq": model.seq, "since": model.since}
-        return {"model": self._name, **found, "fault": self._fault()}
+        version, seq, since = (model.version, model.seq, model.since) if model else (None, None, None)
+        return {"model": self._name, "version": version, "seq": seq, "since": since, "fault": self._fault()}
 
     def look(self) -> None:
         """Ask the journal once, and load and switch if another version is champion. Faults are reported, not raised."""
@@ -175,6 +173,8 @@ class FollowedChampion:
         )
 
     def _failed(self, fault: Fault) -> None:
+        if (fault.kind, fault.version) == (NotFoundError.kind, None):
+            return  # no champion yet, which is no news to whoever said that it may wait for one
         self._tell(FAILED, {**fault.to_dict(), "serving": self._model.version if self._model else None})
 
     def _tell(self, event: str, payload: Mapping[str, Any]) -> None:

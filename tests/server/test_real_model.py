@@ -24,7 +24,7 @@ from tests.support.learned import learned_model
 from tests.support.serving import serving_app
 from tests.support.trained import trained_model
 
-TEXTS = [f"{n} " + "The ferry left the harbour at nine in the morning. " * (n % 3 + 1) for n in range(12)]
+TEXTS = [f"{n} " + "The ferry left the harbour at nine. " * (n % 3 + 1) for n in range(12)]
 
 
 def served(folder: Path) -> tuple[Generator, OneModel]:
@@ -35,13 +35,13 @@ def served(folder: Path) -> tuple[Generator, OneModel]:
 def post(url: str, body: dict[str, Any]) -> dict[str, Any]:
     answer = httpx.post(f"{url}/v1/generate", json=body, timeout=120)
     assert answer.status_code == 200, answer.text
-    return answer.json()["answers"][0]  # type: ignore[no-any-return]
+    return answer.json()["answers"][0]
 
 
 @pytest.mark.parametrize("decoding", [{}, {"num_beams": 2}], ids=["greedy", "beams"])
 def test_many_callers_get_what_each_gets_alone(tmp_path: Path, decoding: dict[str, int]) -> None:
     generator, models = served(trained_model(tmp_path))
-    bodies = [{"task": "summarize", "text": text, **decoding} for text in TEXTS]
+    bodies: list[dict[str, Any]] = [{"task": "summarize", "text": text, **decoding} for text in TEXTS]
     bodies += [
         {"task": "mcq", "text": text, "request": {"easy": n % 3 + 1}, **decoding} for n, text in enumerate(TEXTS)
     ]
@@ -101,7 +101,7 @@ def test_sigterm_answers_what_is_in_flight_and_ends(tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
             found = [each.result() for each in begun]
         assert [answer.status_code for answer in found] == [200] * 8
-        assert process.wait(60) == 143
+        assert process.wait(60) in (143, -signal.SIGTERM)  # as a shell calls it, and as Python does
         assert not _is_up(url)
     finally:
         process.kill()
