@@ -33,8 +33,11 @@ def logged_sentences(report: EvalReport) -> Iterator[str]:
     if not sample["logged"] and not sample["damaged"]:
         yield f"No request was logged {when}. mtl serve keeps a log only if it is told to."
         return
-    taken = ", ".join(f"{number} of {task}" for task, number in report.examples.items() if number) or "none"
-    yield f"Of {sample['logged']:,} requests logged {when}, these many texts were answered again: {taken}."
+    taken = ", ".join(f"{number} of {task}" for task, number in report.examples.items())
+    texts = (
+        f"{sum(report.examples.values())} texts were answered again ({taken})" if taken else "none is answered again"
+    )
+    yield f"Of {sample['logged']:,} requests logged {when}, {texts}."
     if days := ", ".join(f"{number} of {day}" for day, number in sample["days"].items()):
         yield f"By day: {days}."
     if left := [f"{sample['left_out'][why]:,} {words}" for why, words in _WHY.items() if why in sample["left_out"]]:

@@ -112,7 +112,7 @@ def test_the_section_says_what_was_taken_and_what_was_left_out(found: EvalReport
     assert "## Logged texts" in text and "### mcq, 4 logged texts" in text
     for said in (
         "Of 1,020 requests logged from 2026-11-20T00:00 to 2026-11-27T00:00 UTC",
-        "answered again: 4 of summarize, 4 of mcq.",
+        "UTC, 8 texts were answered again (4 of summarize, 4 of mcq).",
         "By day: 2 of 2026-11-21, 6 of 2026-11-24.",
         "1,000 with a text that was sent more than once, which counts once, 12 longer than data.max\\_input\\_tokens.",
         "Parts of the request log that are damaged and were left out: 1.",
@@ -142,7 +142,7 @@ def test_the_same_texts_are_answered_once(house: House, found: EvalReport) -> No
     [
         ({"logged": 0, "damaged": 0, "days": {}, "left_out": {}}, "No request was logged from 2026-11-20T00:00"),
         ({"fault": "no access"}, "The request log could not be read, so that no logged text was answered: no access."),
-        ({"left_out": {LeftOut.TRAINED: 3}, "logged": 3}, "answered again: none."),
+        ({"left_out": {LeftOut.TRAINED: 3}, "logged": 3}, "UTC, none is answered again."),
         ({}, "Texts that the log has no longer: 8."),
     ],
 )
