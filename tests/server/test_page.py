@@ -68,7 +68,7 @@ def test_a_summary_shows_what_the_text_does_not_have_and_is_corrected(tab: Any, 
     assert served.kept() == []
     tab.get_by_label("As it should be").fill(SUMMARY.replace("Tim", "Tom"))
     tab.get_by_role("button", name="Send feedback").click()
-    tab.get_by_text("Kept: the summary as you corrected it.").wait_for()
+    tab.get_by_text("Kept: the answer as you corrected it.").wait_for()
     assert [kept.correction for kept in served.kept()] == [SUMMARY.replace("Tim", "Tom")]
 
 
