@@ -209,6 +209,8 @@ def test_what_supports_an_answer(served: Served) -> None:
     found = support("mcq", render_target(QUESTIONS)).json()
     assert found["sentences"] == ["Ann Lee is a baker in the old town of Bergen."] * 2
     assert [part["text"] for part in support("summarize", SUMMARY).json()["parts"] if not part["supported"]] == ["Tim"]
+    many = support("mcq", render_target(QUESTIONS * 300), text="a. b. " * 20_000)
+    assert len(many.json()["sentences"]) == 600 and many.elapsed.total_seconds() < 20, "bounded, on busy cores too"
     nothing = QUESTIONS[0] | {"options": ["Zebras.", "a", "b", "c"], "correct": "A"}
     assert support("mcq", render_target([nothing])).json()["sentences"] == [None]
     assert support("mcq", "no quiz").json() == {"sentences": [], "parts": []}
