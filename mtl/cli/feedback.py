@@ -1,4 +1,4 @@
-"""`mtl feedback`: what people said of answers, and Label Studio in both directions. Imported with the others, so lightly."""
+"""`mtl feedback`: what people said of answers, and Label Studio in both directions."""
 
 from __future__ import annotations
 
@@ -128,7 +128,9 @@ def _list_text(result: Document) -> str:
         for row in result["counts"]
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def _export_text(result: Document) -> str:
