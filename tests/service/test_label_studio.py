@@ -111,7 +111,7 @@ def test_errors_name_the_server_and_what_to_do(studio: LabelStudio) -> None:
     assert "access token" in str(refused.value.hint)
     with pytest.raises(NotFoundError, match="about project 77"):
         project(studio.url, 77).export()
-    with pytest.raises(TransientError, match="does not answer at http://127.0.0.1:9"):
+    with pytest.raises(TransientError, match=r"does not answer at http://127\.0\.0\.1:9"):
         project("http://127.0.0.1:9").export()
 
 
