@@ -252,12 +252,14 @@ def generate() -> None:
 @app.command()
 def serve(
     model: Annotated[str, typer.Argument(help="champion, candidate, vN, a run, or a folder")] = "champion",
-    host: Annotated[str, typer.Option(help="Address to listen on. There is no password.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. One that others can reach needs MTL_SERVE_KEY.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5002,
     name: Model = DEFAULT_MODEL,
     as_json: operations.JsonErrors = False,
 ) -> None:
-    """Serve a model over HTTP with MLflow's scoring protocol (POST /invocations), until interrupted."""
+    """Serve a model over HTTP until interrupted: POST /v1/generate, and MLflow's POST /invocations."""
     from mtl.cli.serving import serve as run
 
     run(name, model, host=host, port=port)

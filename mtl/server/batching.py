@@ -148,6 +148,7 @@ class Batcher:
                 for ticket in batch:
                     if not ticket.future.done():
                         ticket.future.set_exception(_own(error))
+            batch.clear()  # its answers hold the model, which must not stay in memory until somebody asks again
 
     def _take(self) -> list[_Ticket]:
         """The next batch; empty once the batcher is closed and all is answered."""

@@ -15,6 +15,11 @@ from mtl.errors import InternalError, MtlError, NotFoundError, PermanentError, T
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1
+_STATUS = {
+    "queue_full": 429,
+    "gone": 499,
+    "conflict": 409,
+}  # 499: nobody reads the response, and logs and metrics call it so
 _DESCRIBED = "/openapi.json describes the body"
 _LONG_NUMBER = re.compile(r"\d{25,}")
 
@@ -29,10 +34,8 @@ def add_handlers(app: FastAPI) -> None:
 
 def status_of(error: MtlError) -> int:
     """The HTTP status that says what kind of error it is."""
-    if error.kind == "queue_full":
-        return 429
-    if error.kind == "conflict":
-        return 409
+    if error.kind in _STATUS:
+        return _STATUS[error.kind]
     if isinstance(error, TransientError):
         return 503
     if isinstance(error, NotFoundError):

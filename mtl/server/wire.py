@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, StrictInt, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from mtl.decoding import MOST_BEAMS, MOST_CANDIDATES, MOST_PENALTY
 from mtl.parameter import Parameter
 from mtl.serving.generate import LONGEST_TEXT, MOST_NEW_TOKENS
-from mtl.tasks.table import names_in_words, request_parameters
+from mtl.tasks.table import TASKS, names_in_words, request_parameters
 
 _MOST_TEXTS = 10_000  # the server's own limit is lower; see MTL_SERVE_TEXTS
 
@@ -23,6 +23,10 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
+_EITHER: list[JsonValue] = [
+    {"required": ["text"], "properties": {"text": {"type": "string"}, "texts": {"type": "null"}}},
+    {"required": ["texts"], "properties": {"texts": {"type": "array"}, "text": {"type": "null"}}},
+]
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 
 
@@ -47,7 +51,9 @@ TaskRequest = create_model(
 class GenerateRequest(_Strict):
     """Either `text` or `texts`."""
 
-    task: str = Field(description=names_in_words(), max_length=200)
+    model_config = ConfigDict(json_schema_extra={"oneOf": _EITHER})
+
+    task: str = Field(description=names_in_words(), max_length=200, json_schema_extra={"enum": list(TASKS)})
     text: Text | None = Field(None, description="One text.")
     texts: Annotated[list[Text], Field(min_length=1, max_length=_MOST_TEXTS)] | None = Field(
         None, description="Several texts: one that cannot be answered costs the others nothing."

@@ -211,7 +211,7 @@ class Generator:
             raise InputError(
                 f"{name} is {tokens} tokens long with its instruction, the limit is {self.max_input_tokens}",
                 field="text",
-                hint="shorten it, or ask for it to be cut at its end (--truncate; pyfunc parameter truncate)",
+                hint='shorten it, or ask for it to be cut at its end (--truncate; "truncate": true over HTTP)',
             )
         return self._longest_prompt(task, short, request), True
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import socket
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,6 +28,7 @@ from tests.server.toy import LIMIT, Writer, echo, served
 from tests.support.serving import serving_app
 
 KEY = "a key of sixteen and more"
+ROOT = Path(__file__).parents[2]
 MARKER = "Zanzibar7"
 
 
@@ -167,6 +172,7 @@ def test_a_caller_that_went_away_costs_nothing_more(url: str, writer: Writer) ->
         assert first.result().status_code == 200
     assert ask(url, "text 2").status_code == 200
     assert [batch[0].rpartition(" ")[2] for batch in writer.batches] == ["0", "2"]
+    assert metric(url, 'mtl_serve_requests_total{path="/v1/generate",status="499"') == 1
 
 
 def test_a_text_that_the_model_cannot_take_fails_alone(url: str, writer: Writer) -> None:
@@ -230,6 +236,7 @@ def test_what_is_in_the_queue_is_answered_before_the_end(writer: Writer) -> None
         ({"task": "mcq", "text": "x", "candidates": 2, "num_beams": 2}, 422, "exclude each other", "candidates"),
         ({"task": "summarize", "text": "x", "length_penalty": 2}, 422, "without beams it has no effect", None),
         ({"task": "summarize", "text": "x", "max_new_tokens": 0}, 422, "greater than or equal to 1", None),
+        ('{"task": "summarize", "text": "x \\ud800"}', 422, "string", "text"),
         ([MARKER], 422, "valid dictionary", None),
         (f'{{"task": "{MARKER}', 400, "the body is not valid JSON", None),
     ],
@@ -309,6 +316,16 @@ def test_the_page_of_the_api_needs_no_network(url: str) -> None:
     page = httpx.get(f"{url}/docs").text
     assert "https://" not in page
     assert httpx.get(f"{url}/static-offline-docs/swagger-ui-bundle.js").status_code == 200
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_example_of_the_page(url: str) -> None:
+    (example,) = re.findall(r"```sh\n(curl .*?)```", (ROOT / "docs" / "serving.md").read_text(), re.S)
+    assert "http://127.0.0.1:5002/v1/generate" in example
+    done = subprocess.run(
+        ["sh", "-c", example.replace("http://127.0.0.1:5002", url)], capture_output=True, text=True, check=True
+    )
+    assert set(json.loads(done.stdout)) == {"model", "version", "answers"}, done.stdout
 
 
 def test_without_the_extra_the_server_starts(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:

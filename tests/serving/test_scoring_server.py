@@ -10,13 +10,19 @@ import pytest
 from fastapi.testclient import TestClient
 
 from mtl.mlflow_backend.package import packaged
-from mtl.mlflow_backend.server import scoring_app
+from mtl.mlflow_backend.server import delegating_model, scoring_app
+from mtl.serving.generate import load_generator
 from tests.support.trained import trained_model
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
-    with packaged(trained_model(tmp_path_factory.mktemp("model"))) as packed:
+@pytest.fixture(scope="module", params=["registered", "served"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TestClient:
+    """The registered model, and the one that `mtl serve` has in memory, of which MLflow knows the signature alone."""
+    folder = trained_model(tmp_path_factory.mktemp("model"))
+    if request.param == "served":
+        model = delegating_model(load_generator(folder, engine="auto").generate)
+        return TestClient(scoring_app(model), raise_server_exceptions=False)
+    with packaged(folder) as packed:
         return TestClient(scoring_app(mlflow.pyfunc.load_model(str(packed))), raise_server_exceptions=False)
 
 
