@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from mtl.cli import operations, private, signatures, terminal
+from mtl.cli import feedback, operations, private, signatures, terminal
 from mtl.errors import InputError, InternalError, InterruptedByUser, MtlError
 from mtl.service.redact import clean as redact
 from mtl.settings import bypass_proxy_for_loopback
@@ -30,6 +30,7 @@ Model = Annotated[str, typer.Option("--name", help="registered model")]
 DEFAULT_MODEL = "mtl-flan-t5"
 checkpoints = typer.Typer(help="List, verify and prune the checkpoints in the object store.")
 app.add_typer(checkpoints, name="checkpoints", no_args_is_help=True)
+app.add_typer(feedback.commands, name="feedback", no_args_is_help=True)
 Run = Annotated[str | None, typer.Option("--run", help="Identity of one run, or its first characters.")]
 # Base of what typer raises for a wrong command line; newer ones carry a click of their own, so it is not imported.
 _ClickError: Any = typer.BadParameter.__mro__[2]

@@ -21,6 +21,7 @@ GROUPS: tuple[type[Variables], ...] = (
     service.WebhookSettings,
     service.ServeSettings,
     traffic.TrafficSettings,
+    traffic.LabelStudioSettings,
     work.MountedSettings,
     work.MlflowSettings,
     work.PrefectSettings,

@@ -1,11 +1,12 @@
-"""Settings of the request log: how much of it there is, for how long, and what is taken out of its texts."""
+"""Settings of the request log (how much of it there is, for how long, what is taken out of its texts), and where people
+look at it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, SecretStr
 
 from mtl.settings.variables import Variables, variable
 
@@ -51,6 +52,13 @@ class TrafficSettings(Variables):
     @property
     def max_bytes(self) -> int:
         return self.max_mb * 10**6
+
+
+class LabelStudioSettings(Variables):
+    """The Label Studio server of `mtl feedback export` and `import`."""
+
+    url: str | None = variable("LABEL_STUDIO_URL", meaning="address of a Label Studio server", default=None)
+    key: SecretStr | None = variable("LABEL_STUDIO_API_KEY", meaning="access token of an account there", default=None)
 
 
 def traffic_settings(environ: Mapping[str, str] | None = None) -> TrafficSettings:
