@@ -1,7 +1,4 @@
-"""`mtl feedback`: what people said of answers, and Label Studio in both directions.
-
-Imported with the other commands, so it imports little itself.
-"""
+"""`mtl feedback`: what people said of answers, and Label Studio in both directions."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ function parameterField(its) {
   if (its.kind === "checkbox") return h("input", { type: "checkbox", checked: its.value, ...common });
   if (its.kind === "text") return h("input", { value: its.value ?? "", ...common });
   const limits = { min: its.low ?? "", max: its.high ?? "", step: its.kind === "whole" ? 1 : "any" };
-  return h("input", { type: "number", inputMode: "numeric", required: true, ...limits, value: its.value, ...common });
+  return h("input", { type: "number", inputMode: its.kind === "whole" ? "numeric" : "decimal", required: true, ...limits, value: its.value, ...common });
 }
 
 function showParameters() {
@@ -168,7 +168,7 @@ async function ask(event) {
 // ---- the answer
 
 function showAnswer(task, text, answer, { model, version }) {
-  const isQuiz = task.quiz && Array.isArray(answer.output);
+  const isQuiz = task.quiz && Array.isArray(answer.output) && answer.output.every((item) => Array.isArray(item?.options));
   const title = isQuiz ? `Quiz with ${plural(answer.output.length, "question")}` : "Answer";
   const heading = h("h2", { tabIndex: -1 }, title);
   const lacks = Object.entries(answer.missing ?? {}).map(([name, n]) => `${n} ${name}`);
@@ -196,7 +196,7 @@ async function showText(task, answer, nearest) {
   $("result").append(card);
   const written = typeof answer.output === "string" ? answer.output : answer.text;
   if (answer.output === null) card.append(h("p", { className: "wrong" }, "This is not of the form that the task asks for. The model wrote:"));
-  const body = Array.isArray(answer.output) && !task.quiz
+  const body = Array.isArray(answer.output)
     ? h("ul", {}, ...answer.output.map((item) => h("li", {}, shown(typeof item === "string" ? item : JSON.stringify(item)))))
     : h("p", { className: "summary" }, shown(written) || "(nothing)");
   card.append(body, feedbackForm(task, answer, null));
@@ -266,7 +266,7 @@ function marked(mark) {
 
 function feedbackForm(task, answer, index) {
   const item = index === null ? null : answer.output[index];
-  const about = item ? `question ${index + 1}` : task.name === "summarize" ? "the summary" : "the answer";
+  const about = item ? `question ${index + 1}` : "the answer";
   const name = `verdict-${++fields}`;
   const chips = verdictsFor(task, item, answer).map((verdict) =>
     h("label", {}, h("input", { type: "radio", name, value: verdict, required: true }), h("span", {}, VERDICTS[verdict])),

@@ -1,9 +1,4 @@
-"""What in a text supports an answer, for whoever judges the answer. Without a model; words are compared by their stems.
-
->>> passage = "Ann is a baker. She lives in Rome."
->>> nearest_sentence(passage.split(". "), "Where does Ann live?", "in Rome")
-'She lives in Rome.'
-"""
+"""What in a text supports an answer, for whoever judges it. Without a model; words are compared by their stems."""
 
 from __future__ import annotations
 
@@ -13,7 +8,10 @@ from dataclasses import dataclass
 from mtl.evaluation.parts import split_at
 from mtl.example import Example
 from mtl.task import Task
-from mtl.tasks.difficulty import SENTENCE, evidence, reading
+from mtl.tasks.difficulty import SENTENCE, Reading, evidence, reading
+
+_MOST_PAIRS = 100_000
+"""Of a question and a sentence, that are compared in a second; the end of a longer text is not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +41,18 @@ def support(task: Task, text: str, answer: str) -> Support:
         parts = split_at(answer, task.unsupported(inputs, answer))
         return Support(parts=tuple(Part(part, not marked) for part, marked in parts))
     questions = task.questions(Example(inputs, "", task.name, ""), answer)
-    sentences = SENTENCE.split(questions[0].passage) if questions else []
-    return Support(tuple(nearest_sentence(sentences, its.question, its.options[its.key]) for its in questions))
+    if not questions:
+        return Support()
+    sentences = SENTENCE.split(questions[0].passage)[: _MOST_PAIRS // len(questions)]
+    prepared = [(sentence, reading(sentence)) for sentence in sentences]
+    return Support(tuple(_nearest(prepared, its.question, its.options[its.key]) for its in questions))
 
 
-def nearest_sentence(sentences: Sequence[str], question: str, key: str) -> str | None:
+def _nearest(sentences: Sequence[tuple[str, Reading]], question: str, key: str) -> str | None:
     """The sentence with most of the key's content words; of several, the one with most of the question's."""
-    found = [(evidence(reading(sentence), key), sentence) for sentence in sentences]
-    best = max((share for share, _ in found), default=0.0)
+    shares = [evidence(prepared, key) for _, prepared in sentences]
+    best = max(shares, default=0.0)
     if best == 0:
         return None
-    return max((sentence for share, sentence in found if share == best), key=lambda it: evidence(reading(it), question))
+    nearest = [it for it, share in zip(sentences, shares, strict=True) if share == best]
+    return max(nearest, key=lambda it: evidence(it[1], question))[0]

@@ -103,5 +103,5 @@ class Counting:
             hour = self._hour()
             counts = self._hours.setdefault(hour, {}).setdefault(version, ServedCounts(version))
             sums = {name: getattr(counts, name) + value for name, value in more.items()}
-            self._hours[hour][version] = replace(counts, **sums)  # type: ignore[arg-type]
+            self._hours[hour][version] = replace(counts, **sums)
             self._changed.add(hour)

@@ -81,8 +81,8 @@ class Redaction:
             text = text.replace(hidden, "[secret]")
         for pattern, placeholder in _RULES:
             text = pattern.sub(placeholder, text)
-        for pattern in self._more:
-            text = _replaced(text, pattern)
+        for own in self._more:
+            text = _replaced(text, own)
         return text
 
     def value(self, value: Any) -> Any:

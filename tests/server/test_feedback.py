@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -22,6 +21,7 @@ from mtl.tasks.mcq_form import render_target
 from mtl.traffic.records import Feedback, ServedAnswer
 from mtl.traffic.redaction import Redaction
 from mtl.traffic.store import read_feedback
+from tests.support.stores import held
 
 QUESTION = {"question": "Who left?", "options": ["Anna", "Ben", "Cleo", "Dan"], "correct": "A", "difficulty": "Easy"}
 RIGHT = {"question": "Who left?", "options": ["Anna", "Ben", "Cleo", "Dan"], "answer": "B", "difficulty": "Easy"}
@@ -60,7 +60,7 @@ class Served:
         app.include_router(router)
         return TestClient(app)
 
-    def give(self, body: Mapping[str, Any], **headers: str) -> httpx.Response:
+    def give(self, body: Mapping[str, Any], **headers: str) -> Any:
         return self.http.post("/v1/feedback", json=body, headers=headers)
 
     def kept(self) -> list[Feedback]:
@@ -195,7 +195,7 @@ def test_a_post_of_the_page_is_told_apart_and_nothing_says_who_it_was(served: Se
 
 def test_a_store_that_hangs_costs_an_error_and_holds_up_no_other_request() -> None:
     served, healed = Served(seconds=0.2), threading.Event()
-    served.store.before = lambda operation, key: bool(healed.wait(10)) and None
+    served.store.before = held(healed)
     body = {"id": QUIZ.id, "verdict": "good"}
     began = time.monotonic()
     answer = served.give(body)

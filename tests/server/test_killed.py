@@ -1,4 +1,4 @@
-"""A real `mtl serve` that logs: what a kill costs is bounded and told, and no secret that was sent is found anywhere."""
+"""A real `mtl serve` that logs: what a kill costs is bounded and told, and no secret that was sent stays anywhere."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from mtl.traffic.store import read_answers, read_counts, read_feedback
 from mtl.workspace import Workspace, open_workspace
 from tests.server.toy import Writer, served
 from tests.support.serving import serving_app
+from tests.support.stores import held
 
 
 def workspace(folder: Path, store: MemoryStore) -> Workspace:
@@ -60,7 +61,8 @@ def test_an_answer_is_counted_logged_and_learned_from(tmp_path: Path) -> None:
 def test_nothing_is_logged_unless_it_is_asked_for(tmp_path: Path) -> None:
     store = MemoryStore()
     with open_traffic(workspace(tmp_path, store), "toy", TrafficSettings()) as traffic:
-        with serving_app(make_app(served(Writer()), hooks=traffic.hooks, routers=[traffic.router])) as url:
+        app = make_app(served(Writer()), hooks=traffic.hooks, routers=[traffic.router])
+        with serving_app(app) as url:
             ask(url, "the ferry left")
     assert list(store.list("traffic/toy/requests/")) == []
     assert len(list(store.list("traffic/toy/served/"))) == 1
@@ -68,7 +70,7 @@ def test_nothing_is_logged_unless_it_is_asked_for(tmp_path: Path) -> None:
 
 def test_a_store_that_hangs_holds_up_no_answer(tmp_path: Path) -> None:
     store, healed = MemoryStore(), threading.Event()
-    store.before = lambda operation, key: bool(healed.wait(60)) and None
+    store.before = held(healed)
     with open_traffic(workspace(tmp_path, store), "toy", TrafficSettings(log=1)) as traffic:
         with serving_app(make_app(served(Writer()), hooks=traffic.hooks, routers=[traffic.router])) as url:
             began = time.monotonic()

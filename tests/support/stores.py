@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 
 from mtl.store.base import ObjectInfo, ObjectStore
 
@@ -78,3 +79,12 @@ class MortalStore:
     def _check(self) -> None:
         if self.lives < 0:
             raise KilledError
+
+
+def held(healed: Event) -> Callable[[str, str], None]:
+    """For the `before` of a MemoryStore: it hangs until it is healed, for a minute at most."""
+
+    def wait(operation: str, key: str) -> None:
+        healed.wait(60)
+
+    return wait

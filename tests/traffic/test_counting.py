@@ -15,6 +15,7 @@ from mtl.store.memory import MemoryStore
 from mtl.traffic.counting import Counting
 from mtl.traffic.records import ServedCounts
 from mtl.traffic.store import read_counts
+from tests.support.stores import held
 from tests.traffic.test_store import ANSWER
 
 START = datetime(2026, 1, 31, 17, 59, tzinfo=UTC)
@@ -88,7 +89,7 @@ def test_a_store_that_is_away_gets_all_hours_later() -> None:
 
 def test_a_store_that_hangs_holds_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
     store, healed, clock = MemoryStore(), threading.Event(), Clock()
-    store.before = lambda operation, key: bool(healed.wait(30)) and None
+    store.before = held(healed)
     counts = Counting(store, "m", server="one", seconds=0.01, clock=clock)
     began = time.monotonic()
     for _ in range(1000):

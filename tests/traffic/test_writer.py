@@ -20,6 +20,7 @@ from mtl.traffic.records import ServedAnswer
 from mtl.traffic.redaction import Redaction
 from mtl.traffic.store import read_answers
 from mtl.traffic.writer import Bounds, RequestLog, sampled
+from tests.support.stores import held
 from tests.traffic.test_store import ANSWER
 
 SMALL = Bounds(answers=10, seconds=60)
@@ -85,7 +86,7 @@ def test_texts_are_redacted_before_they_are_written() -> None:
 
 def test_a_store_that_hangs_costs_answers_and_no_time(caplog: pytest.LogCaptureFixture) -> None:
     store, healed = MemoryStore(), threading.Event()
-    store.before = lambda operation, key: bool(healed.wait(30)) and None
+    store.before = held(healed)
     log = started(store, bounds=Bounds(answers=10, waiting=20))
     log.offer(ANSWER)
     began = time.monotonic()
@@ -105,7 +106,7 @@ def test_a_store_that_hangs_costs_answers_and_no_time(caplog: pytest.LogCaptureF
 
 def test_texts_wait_within_bounds_of_memory() -> None:
     store, healed = MemoryStore(), threading.Event()
-    store.before = lambda operation, key: bool(healed.wait(30)) and None
+    store.before = held(healed)
     log = started(store, bounds=Bounds(answers=1, waiting=1000, waiting_bytes=50_000))
     for answer in answers(100):
         log.offer(replace(answer, text="a" * 10_000))
