@@ -9,8 +9,8 @@ shared among the measures (Bonferroni).
 
 The same champion is looked at again and again while its counts grow, and each look is another chance of an accident.
 The margin takes most of these chances away, because the interval narrows, and the margin stays. The level is also
-shared among the doublings of the requests: the looks between `min_requests` and twice as many have half of it, those
-up to four times as many a sixth, and so on (1 / k(k+1)). docs/log.md has a simulation.
+shared among the doublings of the requests: the looks between `min_requests` and twice as many have half of it, those up
+to four times as many a sixth, and so on (1 / k(k+1)). docs/log.md has a simulation.
 
 What it does not know: requests of one caller are not independent of each other, and traffic may change at the moment
 of a promotion for a reason of its own. Therefore the windows are short, and it never acts twice in a row without a
