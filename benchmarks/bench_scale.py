@@ -35,7 +35,7 @@ from typing import Any
 
 import psutil
 import yaml
-from scale_model import WORKERS, Pieces, Steps, simulate
+from scale_model import PART, simulated
 
 from mtl import layout
 from mtl.sources.demo.corpus import articles, passages
@@ -97,6 +97,7 @@ def measure(size: Size, rounds: int) -> dict[str, Any]:
         with ray_nodes(root / "nodes", CORES, hidden=(driver,), **environment) as nodes:
             os.environ["RAY_ADDRESS"] = nodes.address
             runs = [run for number in range(rounds) for run in _round(driver, size, nodes, number)]
+            runs += _parts(driver, size, nodes)
             fixed = _fixed()
     return _summary(runs, size, fixed)
 
@@ -108,6 +109,15 @@ def _round(driver: Path, size: Size, nodes: Nodes, number: int) -> Iterator[Row]
         for kind, config in (("prepare", large), ("retrain", small)):
             run = _run(kind, config[engine], driver / f"{kind}-{engine}-{number}", nodes if engine == "ray" else None)
             yield {"kind": kind, "engine": engine, "round": number, **run}
+
+
+def _parts(driver: Path, size: Size, nodes: Nodes) -> Iterator[Row]:
+    """The same kinds of work with a share of the data, for the model."""
+    share = Size(size.rows // PART, size.steps // PART, size.judged // PART)
+    large, small = _configs(driver / "part", share)
+    for kind, engine, config in (("prepare", "local", large), ("prepare", "ray", large), ("retrain", "local", small)):
+        run = _run(kind, config[engine], driver / f"{kind}-{engine}-part", nodes if engine == "ray" else None)
+        yield {"kind": f"{kind} part", "engine": engine, "round": 0, **run}
 
 
 def _configs(driver: Path, size: Size) -> tuple[dict[str, Path], dict[str, Path]]:
@@ -138,7 +148,7 @@ def _rows(driver: Path, task: str, count: int) -> Path:
 
 
 def _written(folder: Path, values: Row) -> dict[str, Path]:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     found = {"local": folder / "local.yaml", "ray": folder / "ray.yaml"}
     sides: dict[str, Row] = {"local": {}, "ray": {"run": {"engine": "ray", "trainers": CORES}}}
     for engine, path in found.items():
@@ -238,54 +248,6 @@ def _walls(runs: list[Row], kind: str, engine: str) -> list[float]:
     if kind == "prepare":
         return [run["seconds"] for run in its if run["kind"] == "prepare"]
     return [run["steps"][kind] for run in its if run["kind"] == "retrain"]
-
-
-def simulated(found: Row) -> Row:
-    """What 32 and 256 workers would take for this work, and for 10 and 1,000 times as much data."""
-    kinds = _costs(found)
-    return {
-        kind: {f"data x{factor}": simulate(costs.times(factor)) for factor in (1, 10, 1000)}
-        for kind, costs in kinds.items()
-    }
-
-
-def _costs(found: Row) -> dict[str, Pieces | Steps]:
-    """The costs of the parts, from the fastest local run and the Ray run with the least CPU time."""
-    cores, seconds, fixed = found["cores"], found["seconds"], found["fixed"]
-    begin, start = fixed["connect"], fixed["first_piece"]
-    prepare = min(_of(found, "prepare", "ray"), key=lambda run: run["driver_cpu"])
-    retrain = min(_of(found, "retrain", "local"), key=lambda run: run["steps"]["train"])
-    examples = 2 * found["size"]["judged"]
-    return {
-        "prepare": Pieces(
-            work=min(seconds["prepare"]["local"]) * cores,
-            pieces=max(WORKERS),  # each round has a share for each core, if the source has as many files or row groups
-            driver=prepare["driver_cpu"],
-            moved=3 * prepare["bytes"],  # rows in, buckets out and in, shards out: about the same size each time
-            fixed=begin,
-            start=start,
-        ),
-        "evaluate": Pieces(
-            work=min(seconds["evaluate"]["local"]) * cores,
-            pieces=max(1, examples // 8),
-            driver=examples * fixed["next_piece"] / 8,
-            moved=0.0,
-            fixed=begin,
-            start=start,
-        ),
-        "train": Steps(
-            steps=found["size"]["steps"] * cores,
-            step=min(seconds["train"]["local"]) / found["size"]["steps"],
-            gradients=retrain["bytes"],
-            saves=1,
-            save=0.0,
-            fixed=begin + start,
-        ),
-    }
-
-
-def _of(found: Row, kind: str, engine: str) -> list[Row]:
-    return [run for run in found["runs"] if (run["kind"], run["engine"]) == (kind, engine)]
 
 
 def _make_bucket() -> None:

@@ -14,6 +14,7 @@ The part that limits is the largest one. While that is the work itself, more wor
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,10 @@ NETWORK = 1.25e9
 LATENCY = 1e-4
 """Seconds for a message between two machines of one data centre."""
 _HALF = 0.5
+PART = 4
+"""The model also needs each kind of work with 1/PART of the data: what does not become less is fixed."""
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +124,64 @@ def stops_at(kind: Pieces | Steps) -> int | None:
     """The least number of workers (a power of two) that are used to less than a half; None if 1,024 still are."""
     one = kind.seconds(1)
     return next((workers for workers in WORKERS if one / kind.seconds(workers) / workers < _HALF), None)
+
+
+def simulated(found: Row) -> Row:
+    """What 32 and 256 workers would take for this work, and for 10 and 1,000 times as much data."""
+    kinds = _costs(found)
+    return {
+        kind: {f"data x{factor}": simulate(costs.times(factor)) for factor in (1, 10, 1000)}
+        for kind, costs in kinds.items()
+    }
+
+
+def _costs(found: Row) -> dict[str, Pieces | Steps]:
+    """The costs of the parts, from the fastest local runs and the Ray runs with the least CPU time.
+
+    What a quarter of the data takes tells what grows with the data from what does not.
+    """
+    cores, fixed = found["cores"], found["fixed"]
+    begin, start = fixed["connect"], fixed["first_piece"]
+    prepare, prepare_fixed = _growth(found, "prepare", "local", lambda run: run["seconds"])
+    driver, driver_fixed = _growth(found, "prepare", "ray", lambda run: run["driver_cpu"])
+    train, train_fixed = _growth(found, "retrain", "local", lambda run: run["steps"]["train"])
+    evaluate, evaluate_fixed = _growth(found, "retrain", "local", lambda run: run["steps"]["evaluate"])
+    examples = 2 * found["size"]["judged"]
+    return {
+        "prepare": Pieces(
+            work=prepare * cores,
+            pieces=max(WORKERS),  # each round has a share for each core, if the source has as many files or row groups
+            driver=driver,
+            # rows in, buckets out and in, shards out: about the same size each time
+            moved=3 * _of(found, "prepare", "ray")[0]["bytes"],
+            fixed=begin + driver_fixed,
+            start=max(start, prepare_fixed),
+        ),
+        "evaluate": Pieces(
+            work=evaluate * cores,
+            pieces=max(1, examples // 8),
+            driver=examples * fixed["next_piece"] / 8,
+            moved=0.0,
+            fixed=begin,
+            start=max(start, evaluate_fixed),
+        ),
+        "train": Steps(
+            steps=found["size"]["steps"] * cores,
+            step=train / found["size"]["steps"],
+            gradients=_of(found, "retrain", "local")[0]["bytes"],
+            saves=1,
+            save=0.0,
+            fixed=begin + max(start, train_fixed),
+        ),
+    }
+
+
+def _growth(found: Row, kind: str, engine: str, measured: Callable[[Row], float]) -> tuple[float, float]:
+    """(what grows with the data, at the whole size; what does not), of a line through both sizes; at least 0."""
+    whole, part = (min(map(measured, _of(found, name, engine))) for name in (kind, f"{kind} part"))
+    growing = min(max((whole - part) * PART / (PART - 1), 0.0), whole)
+    return growing, whole - growing
+
+
+def _of(found: Row, kind: str, engine: str) -> list[Row]:
+    return [run for run in found["runs"] if (run["kind"], run["engine"]) == (kind, engine)]

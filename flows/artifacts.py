@@ -11,6 +11,8 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from mtl import layout
 from mtl.config.retrain import RetrainConfig
 from mtl.decision import Decision
+from mtl.evaluation.drift.page import drift_markdown, headline
+from mtl.evaluation.drift.records import DriftReport
 from mtl.evaluation.markdown import escape
 from mtl.evaluation.numbers import number
 from mtl.evaluation.report import EvalReport
@@ -66,6 +68,12 @@ def champion_table(found: ChampionCheck) -> None:
 
 def _before(found: ChampionCheck, task: str, metric: str) -> float | None:
     return found.then.get(task, {}).get(metric)
+
+
+def drift_text(found: DriftReport) -> None:
+    """How new texts differ from the champion's training data, and where the page with plots is."""
+    page = f"{load_settings().store.rstrip('/')}/{found.page}"
+    create_markdown_artifact(drift_markdown(found, page=page), key="drift", description=headline(found))
 
 
 def report_page(config: RetrainConfig, report: EvalReport, decision: Decision) -> None:

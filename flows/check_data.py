@@ -1,4 +1,4 @@
-"""The check-data flow: a poll of the sources that starts a retrain only when the data changed enough.
+"""The check-data flow: a poll of the sources that starts a retrain only when the data changed enough, or drifted.
 
 python -m flows.check_data conf/demo.yaml
 """
@@ -17,6 +17,7 @@ from pydantic import Field
 
 from flows import events, steps
 from mtl.config.retrain import RetrainConfig, load_config
+from mtl.fingerprint import sha256_json
 
 
 @flow(
@@ -34,21 +35,33 @@ def check_data(
         str, Field(description="The deployment to start, with this configuration.")
     ] = "retrain/nightly",
 ) -> dict[str, Any]:
-    """What changed, and the run that was started. One data set starts one run, however often it is looked at."""
+    """What changed, the drift that was found, and the run that was started.
+
+    One data set starts one run, and one drift starts one, however often they are looked at.
+    """
     dataset = steps.prepare(config)
     found = steps.compare_data(config, dataset.fingerprint)
     get_run_logger().info("%.1f%% of the training examples changed", 100 * found.changed)
-    if found.changed < max(min_change, 1e-9):
-        return asdict(found) | {"started": None}
+    enough = found.changed >= max(min_change, 1e-9)
+    started = _start(deployment, config, f"data-{found.dataset}") if enough else None
+    drift = steps.check_drift(config, dataset.fingerprint)
+    alarms = drift.alarms if drift else ()
+    if alarms and started is None and config.watch.retrain_on_drift:
+        started = _start(deployment, config, f"drift-{sha256_json(alarms[0].cause)[:32]}")
+    return asdict(found) | {"drift": [asdict(alarm) for alarm in alarms], "started": started}
+
+
+def _start(deployment: str, config: RetrainConfig, key: str) -> str:
+    """Id of the run that this key starts, or has started."""
     run = run_deployment(
         deployment,
         parameters={"config": config.model_dump(mode="json", by_alias=True)},
         timeout=0,
         as_subflow=False,
-        idempotency_key=f"data-{found.dataset}",
+        idempotency_key=key,
     )
     assert isinstance(run, FlowRun), "called from a synchronous flow"
-    return asdict(found) | {"started": str(run.id)}
+    return str(run.id)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,12 @@ from pydantic import Field
 
 from flows import artifacts, events, steps, waiting
 from mtl.config.retrain import RetrainConfig, load_config
+from mtl.pipeline.monitor import ChampionCheck
 
 
 @flow(
     name="evaluate-champion",
-    description="Evaluate the champion on today's data, and fail if it got worse.",
+    description="Evaluate the champion on today's data, fail if it got worse, and look for drift.",
     on_failure=[events.run_ended_badly],
     on_crashed=[events.run_ended_badly],
 )
@@ -41,6 +42,13 @@ def _evaluate(config: RetrainConfig, max_drop: float) -> State[dict[str, Any]]:
     dataset = steps.prepare(config)
     found = steps.check_champion(config, dataset.fingerprint, max_drop)
     artifacts.champion_table(found)
+    state = _told(found, dataset.fingerprint)
+    steps.check_drift(config, dataset.fingerprint)
+    return state
+
+
+def _told(found: ChampionCheck, dataset: str) -> State[dict[str, Any]]:
+    """How the run ends; people are told of a regression."""
     document = found.to_json()
     if not found.regressions:
         return Completed(message=f"v{found.version} is as good as it was", data=document)
@@ -48,7 +56,7 @@ def _evaluate(config: RetrainConfig, max_drop: float) -> State[dict[str, Any]]:
     resource = {"prefect.resource.id": f"mtl.model.{found.model}", "mtl.version": str(found.version)}
     payload = {"regressions": document["regressions"]}
     emit_event("mtl.champion.regressed", resource=resource, payload=payload)
-    events.data_alarm(found.model, text, key=f"v{found.version} on {dataset.fingerprint}", payload=payload)
+    events.data_alarm(found.model, text, key=f"v{found.version} on {dataset}", payload=payload)
     return Failed(name=events.REGRESSED, message=text, data=document)
 
 

@@ -4,6 +4,7 @@
     mtl.candidate.waiting  the gate let it through, and a person is asked
     mtl.candidate.refused  the gate or a person said no
     mtl.data.alarm         data that were refused, or the champion got worse on fresh data
+    mtl.data.drifted       new rows or logged requests differ from the champion's training data; also a data alarm
     mtl.run.failed         a run of a flow failed or crashed
 
 A mark in the object store keeps an event from being told again, whoever comes upon it: two that do at once send Prefect
@@ -28,6 +29,7 @@ from mtl.config.register import RegisterConfig
 from mtl.config.retrain import load_config
 from mtl.decision import Decision
 from mtl.errors import DataError, MtlError
+from mtl.evaluation.drift.records import DriftReport
 from mtl.pipeline.records import RegisteredVersion
 from mtl.release.journal import read_journal
 from mtl.service.notify import Notice, notify
@@ -161,6 +163,23 @@ def data_alarm(model: str, text: str, *, key: str, payload: dict[str, Any] | Non
     """Tell that data were refused, or that the champion does worse on fresh ones."""
     title = f"{model}: {text.splitlines()[0] if text else 'data'}"
     tell("data.alarm", model=model, key=key, title=title, text=text, payload=payload or {})
+
+
+def data_drifted(report: DriftReport) -> None:
+    """Tell of each drift that was found, once however often it is found. Nothing of any text is told."""
+    for alarm in report.alarms:
+        payload = {
+            "version": report.version,
+            "what": alarm.what,
+            "task": alarm.task,
+            "page": report.page,
+            "since": report.since,
+            "dataset": report.dataset,
+        }
+        resource = {"prefect.resource.id": f"mtl.model.{report.model}", "prefect.resource.name": report.model}
+        identity = uuid.uuid5(_SPACE, f"data.drifted {report.model} {alarm.key}")
+        emit_event("mtl.data.drifted", resource=resource, payload={"text": alarm.text, **payload}, id=identity)
+        data_alarm(report.model, alarm.text, key=f"drift {alarm.key}", payload=payload)
 
 
 def run_ended_badly(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:

@@ -12,15 +12,18 @@ from mtl.config.shipped import find_config
 Values = dict[str, Any]
 
 
-def presets(demo: str, chosen: str) -> dict[str, Values]:
-    """demo and chosen as they stand in their files; `full` trains twice as long, `examined` measures the test split."""
-    values = file_values(chosen)
-    steps = load_config(Path(chosen)).train.max_steps
+def presets(demo: str, chosen: str) -> dict[str, Any]:
+    """demo and chosen as they stand in their files; `full` trains twice as long, `examined` measures the test split.
+
+    rolls_back: whether the policy of a rollback is switched on.
+    """
+    values, config = file_values(chosen), load_config(Path(chosen))
     return {
         "demo": file_values(demo),
         "chosen": values,
-        "full": _with(values, "train", max_steps=2 * steps),
+        "full": _with(values, "train", max_steps=2 * config.train.max_steps),
         "examined": _with(values, "evaluate", split="test"),
+        "rolls_back": config.watch.rollback.enabled,
     }
 
 

@@ -5,6 +5,7 @@ A step opens the workspace, takes the records of the steps before it, and gives 
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,18 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
-from flows import artifacts, origin, waiting
+from flows import artifacts, events, origin, waiting
 from flows.retrying import is_resumable, is_transient
 from flows.timing import timed
 from flows.watching import watched
 from mtl.config.retrain import RetrainConfig
 from mtl.decision import ApprovalResponse, Decision
 from mtl.decoding import Decoding
+from mtl.evaluation.drift.records import DriftReport
+from mtl.pipeline import drift, generate, generate_on_ray, monitor, outcome, pages, prune, report, warm_start
 from mtl.pipeline import gate as gates
-from mtl.pipeline import generate, generate_on_ray, monitor, outcome, pages, prune, report, warm_start
 from mtl.pipeline import promote as promotions
+from mtl.pipeline import watch_served as serving_watch
 from mtl.pipeline.evaluate import evaluate as evaluate_model
 from mtl.pipeline.prepare import note_lines
 from mtl.pipeline.prepare import prepare as prepare_dataset
@@ -241,10 +244,30 @@ def roll_back(model: str, reason: str, actor: str | None) -> promotions.Champion
     return promotions.roll_back(open_workspace(), model, reason=reason, actor=actor)
 
 
+@task(name="watch-served", **_PATIENT)
+def watch_served(config: RetrainConfig) -> serving_watch.ServedCheck:
+    """Compare what the champion and the version before it served, and roll back where the policy says so."""
+    return serving_watch.watch_served(open_workspace(), config.register_.model, config.watch.rollback)
+
+
 @task(name="compare-data", **_PATIENT)
 def compare_data(config: RetrainConfig, dataset: str) -> monitor.DataChange:
     """How much of the training data differs from the champion's."""
     return monitor.compare_data(open_workspace(), config, dataset)
+
+
+@task(name="check-drift", **_PATIENT)
+def check_drift(config: RetrainConfig, dataset: str) -> DriftReport | None:
+    """Compare new rows and logged requests with the champion's training data: tell of drift, and show what was found.
+
+    None where there is nothing to compare.
+    """
+    found = drift.check_drift(open_workspace(), config, dataset, now=datetime.now(UTC))
+    if found is None or not found.comparisons:
+        return None
+    artifacts.drift_text(found)
+    events.data_drifted(found)
+    return found
 
 
 @task(name="prune-checkpoints", **_PATIENT)

@@ -4,7 +4,8 @@ datasets/{fingerprint}/...                     a data set: files, then manifest.
 runs/{identity}/log/..., manifests/, blobs/    checkpoints, see mtl.checkpoints
 runs/{identity}/result.json                    the result of a finished training
 runs/{identity}/record.json                    the loss of each of its steps, and what was installed
-runs/{identity}/evaluation/...                 its report, the scores of single examples, its week (rotation)
+runs/{identity}/evaluation/...                 its report, the scores of single examples, its week (rotation),
+                                               which logged texts judge it
 runs/{identity}/judged/{rules}.json            what became of it under one evaluation and gate
 starts/{question}.json                         the adapter that a retrain starts from, see mtl.pipeline.warm_start
 releases/{model}/v{n}/...                      a release: files, then model.sig if it is signed, manifest.json last
@@ -15,6 +16,7 @@ told/{model}/{event}/{key}                     marks of events that people were 
 traffic/{model}/requests/{day}/{server}-{n}.parquet  the request log of the servers, see mtl.traffic
 traffic/{model}/feedback/{answer}.json         what people said of answers
 traffic/{model}/served/{hour}/{server}.json    counts of what each version served
+drift/{model}/{day}/report.json, page.html     the last comparison of a day with the champion's training data
 """
 
 from __future__ import annotations
@@ -73,6 +75,11 @@ def scores_key(identity: str) -> str:
 def rotation_key(identity: str) -> str:
     """The week whose part of the examples judges a run."""
     return f"{run_prefix(identity)}/evaluation/rotation.json"
+
+
+def traffic_sample_key(identity: str, asked: str) -> str:
+    """Which logged texts judge a run. asked: hash of what was asked for."""
+    return f"{run_prefix(identity)}/evaluation/traffic/{asked}.json"
 
 
 def outcome_key(identity: str, rules: str) -> str:
@@ -146,6 +153,11 @@ def served_prefix(model: str) -> str:
     return f"{TRAFFIC}{check_model_name(model)}/served"
 
 
+def drift_prefix(model: str, day: str) -> str:
+    """What was found on a day, such as 2026-01-31, when new texts were compared with the champion's training data."""
+    return f"drift/{check_model_name(model)}/{day}"
+
+
 def home_store(home: Path) -> Path:
     """The object store, where MTL_STORE names no other."""
     return home / "store"
@@ -200,6 +212,11 @@ def home_ending(home: Path, configuration: str) -> Path:
 
 def home_report(home: Path, model: str, version: int) -> Path:
     return home / "reports" / f"{model}-v{version}.html"
+
+
+def home_drift(home: Path, model: str) -> Path:
+    """The page of the last comparison."""
+    return home / "reports" / f"{model}-drift.html"
 
 
 def home_times(home: Path, flow_run: str) -> Path:

@@ -7,7 +7,7 @@ parses what a model wrote, and scores it per example (so that two models can be 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mtl.errors import MtlError, did_you_mean
@@ -70,6 +70,8 @@ class Metric:
     low, high: its range, in its own unit; None where that end is open.
     margin: the loss that the gate puts up with, in its own unit (`gate.margins`). deviation: the usual standard
     deviation of the differences that two versions have on the same example; None if nobody measured it (docs/log.md).
+    needs_reference: whether its score needs the example's targets. One that needs none is measured on logged texts too,
+    with empty targets; so a metric is not until somebody says that it can be.
     """
 
     name: str
@@ -79,12 +81,14 @@ class Metric:
     source: str = ""
     margin: float = 0.05
     deviation: float | None = None
+    needs_reference: bool = True
 
 
 CONSISTENT = Metric(
     "consistent",
     source="agreement of a reader's answers, with the text and with its source, to the questions that the model asks "
     "about its own text (MQAG, Manakul et al. 2023)",
+    needs_reference=False,
 )
 """Of a task with `claim`; `mtl.evaluation.consistency` measures it, and without a reader it has no value."""
 
@@ -209,7 +213,10 @@ class Task:
     render: joined record -> Rendered.
     prompt: (text, request) -> the inputs for generation; raises BadRequest.
     bare: inputs -> the same inputs with the task token but without the instruction sentence.
+    text: inputs -> the text in them, if `bare` leaves more of them than the token and the text.
     parse: what a model wrote -> a JSON value, or None where it is not of the task's form.
+    rows: (text, output as `parse` gives it) -> the rows of a source that teach to answer the text so, one for each item
+    of a list; none for an output that is not of the task's form. None for a task that does not learn from feedback.
     score: (example, prediction) -> one score per metric; None where a metric does not apply.
     groups: of examples, for the report; `labels` that `render` gives are names of groups too.
     group: (example) -> names of the groups that it counts for.
@@ -246,6 +253,8 @@ class Task:
     bare: Callable[[str], str]
     parse: Callable[[str], Any | None]
     score: Callable[[Example, str], Scores]
+    text: Callable[[str], str] | None = None
+    rows: Callable[[str, Any], list[Row]] | None = None
     groups: Groups = Groups()
     group: Callable[[Example], Iterable[str]] = lambda example: ()
     questions: Callable[[Example, str], list[ReadingQuestion]] | None = None
@@ -263,6 +272,22 @@ class Task:
     gate: GateDefaults = GateDefaults()
     draw: Callable[[Any], Sequence[Item]] = items_of_list
     caveat: str = ""
+
+    def text_in(self, inputs: str) -> str:
+        """The text that inputs of `prompt`, `bare` or `render` are about."""
+        if self.text is not None:
+            return self.text(inputs)
+        return self.bare(inputs).removeprefix(self.token).strip()
+
+    def without_references(self) -> Task:
+        """The task with those of its metrics alone that need no reference."""
+        metrics = tuple(metric for metric in self.metrics if not metric.needs_reference)
+        names, score = {metric.name for metric in metrics}, self.score
+        return replace(
+            self,
+            metrics=metrics,
+            score=lambda example, text: {name: its for name, its in score(example, text).items() if name in names},
+        )
 
     def complete(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The request with a value for each parameter. Errors: BadRequest, naming the one that cannot be."""

@@ -11,6 +11,7 @@ import pytest
 
 from mtl.config.gate import GateConfig
 from mtl.data.manifest import SplitCounts
+from mtl.evaluation.logged import SAMPLE
 from mtl.evaluation.report import EvalReport
 from mtl.evaluation.score import evaluate_models
 from mtl.example import Example
@@ -611,3 +612,82 @@ def test_a_champion_is_held_to_the_metric_that_decides_today(
 ) -> None:
     report = _read(share, candidate=_scores(0.5, 0.3, 0.5))
     assert regressions(report, {"a": then}, USABLE, max_drop=0.05) == said
+
+
+SAME = [1.0 if i % 3 else 0.0 for i in range(N)]
+LOST = [0.0] * N
+
+
+def _with_traffic(
+    ours: Sequence[Any] | None, theirs: Sequence[Any] = SAME, *, reader: float | None = None, fault: str = ""
+) -> EvalReport:
+    """A report by which the candidate is better, with its scores on logged texts. None: none of task a."""
+    report = _report(champion={"a": EQUAL, "b": EQUAL}, candidate={"a": BETTER, "b": BETTER})
+    values: Any = {} if ours is None else {"candidate": {"a": ours}, "champion": {"a": theirs}}
+    traffic = _report(**values) if values else _report(candidate={"b": []}, champion={"b": []})
+    note = {"reference_with_passage": reader}
+    return dataclasses.replace(
+        report,
+        settings={**report.settings, "reader": note},
+        traffic=dataclasses.replace(traffic, settings={SAMPLE: {"fault": fault}}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("report", "guard", "promoted", "said"),
+    [
+        (_with_traffic(LOST), (), True, None),
+        (_with_traffic(SAME), ("score",), True, None),
+        (_with_traffic(LOST), ("score",), False, "a: score is clearly worse on logged texts: 0.0000 against 0.6667"),
+        (_with_traffic(SLIGHTLY_WORSE, EQUAL), ("score",), True, None),
+        (_with_traffic([math.nan] * N), ("score",), False, "the difference in score on logged texts to the champion"),
+        (_with_traffic([None] * N), ("score",), False, "score on logged texts is missing for the candidate"),
+        (_with_traffic(LOST[:29], SAME[:29]), ("score",), True, "only 29 have a value for both models, and a guard"),
+        (_with_traffic([None] * 29, SAME[:29]), ("score",), True, "only 0 have a value for both models"),
+        (_with_traffic(None), ("score",), True, "a: score was not guarded on logged texts: none is of a."),
+        (_with_traffic(LOST), ("never",), True, "never was not guarded on logged texts: it was not measured."),
+        (_with_traffic(LOST, fault="no access"), ("score",), True, "the request log could not be read (no access)."),
+    ],
+)
+def test_logged_texts_stand_against_a_version_only_if_the_policy_names_a_metric(
+    report: EvalReport, guard: tuple[str, ...], promoted: bool, said: str | None
+) -> None:
+    decision = _decide(report, traffic_guard={"a": guard})
+    assert decision.promoted is promoted, decision.reasons
+    about = [reason for reason in decision.reasons if "logged" in reason]
+    assert len(about) == (said is not None) and (said or "") in "".join(about), decision.reasons
+
+
+def test_a_margin_holds_on_logged_texts_too() -> None:
+    report = _with_traffic([max(0.0, value - 0.1) for value in SAME])
+    wide = _decide(report, traffic_guard={"a": ("score",)}, margins={"a": {"score": 0.2}, "b": {"score": 0.2}})
+    assert wide.promoted, wide.reasons
+    assert not _decide(report, traffic_guard={"a": ("score",)}).promoted
+
+
+@pytest.mark.parametrize(("share", "promoted"), [(0.9, False), (0.4, True), (None, True)])
+def test_a_metric_of_the_reader_guards_only_if_the_reader_is_good_enough(share: float | None, promoted: bool) -> None:
+    usable = [{"score": 0.5, "usable": value} for value in SAME]
+    lost = [{"score": 0.5, "usable": 0.0}] * N
+    report = _with_traffic(SAME, reader=share)
+    metrics = (Metric("score"), Metric("usable"))
+    task = toy_task("a", metrics)
+    examples = [Example(f"a {i}", "", "a", f"a{i}") for i in range(N)]
+    traffic = evaluate_models(
+        {"candidate": list(map(repr, lost)), "champion": list(map(repr, usable))}, examples, tasks={"a": task}, seed=7
+    )
+    found = dataclasses.replace(report, traffic=dataclasses.replace(traffic, settings={SAMPLE: {"fault": ""}}))
+    decision = _decide(found, traffic_guard={"a": ("usable",)})
+    assert decision.promoted is promoted, decision.reasons
+    assert any("a reader that is not good enough" in reason for reason in decision.reasons) is promoted
+
+
+def test_without_a_champion_or_logged_texts_the_guard_says_so() -> None:
+    report = _report(base={"a": WORSE, "b": WORSE}, candidate={"a": BETTER, "b": BETTER})
+    alone = dataclasses.replace(_report(candidate={"a": SAME}), settings={SAMPLE: {"fault": ""}})
+    first = _decide(dataclasses.replace(report, traffic=alone), traffic_guard={"a": ("score",)})
+    assert first.promoted and "a: score was not guarded on logged texts: there is no champion to compare with." in (
+        first.reasons
+    )
+    none = _decide(report, traffic_guard={"a": ("score",)})
+    assert none.promoted and "a: score was not guarded on logged texts: the report has none." in none.reasons

@@ -1,4 +1,7 @@
-"""`mtl feedback`: what people said of answers, and Label Studio in both directions."""
+"""`mtl feedback`: what people said of answers, and Label Studio in both directions.
+
+Imported with the other commands, so it imports little itself.
+"""
 
 from __future__ import annotations
 

@@ -64,6 +64,7 @@ def status_text(result: Document) -> str:
         return _without_stack(result)
     lines = [f"! {warning}" for warning in result["warnings"]] or ["no warnings"]
     lines += ["", f"champion   {_champion(result)}"]
+    lines += _block("server", _server(result["server"])) + _block("served", _served(result["served"]))
     lines += [f"disk       {result['disk']['free'] / 1e9:.1f} GB free at {result['disk']['path']}"]
     lines += _block("services", list(result["addresses"].items()))
     if result["queue"]:
@@ -115,6 +116,31 @@ def _champion(result: Document) -> str:
     why = "was rolled back: mtl models --history" if champion["rolled_back"] else "is not champion: mtl models says why"
     newer = f"; v{newest} is newer and {why}" if newest and newest > version else ""
     return f"{result['model']} v{version} since {_when(champion['since'])} by {champion['by']}{newer}"
+
+
+def _server(server: Document | None) -> list[tuple[str, ...]]:
+    """What the server says of itself."""
+    if server is None:
+        return []
+    version = f"v{server['version']}" if server["version"] else "nothing yet"
+    since = f"since {_when(server['since'])}" if server["since"] else ""
+    log = {True: "request log on", False: "request log off"}.get(server["log"], "")
+    return [(f"{server['model']} {version}", since, log)]
+
+
+def _served(served: Document | None) -> list[tuple[str, ...]]:
+    """What each version answered lately, by all servers."""
+    if served is None:
+        return []
+    return [
+        (
+            f"v{its['version']} since {_when(served['since'])}",
+            f"{its['requests']} requests, {its['errors']} failed, {its['refused']} refused",
+            f"{its['unusable']} of {its['checked']} checked unusable",
+            f"feedback {its['good']} good, {its['bad']} bad",
+        )
+        for its in served["versions"]
+    ]
 
 
 def _when(moment: str) -> str:

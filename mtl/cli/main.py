@@ -256,13 +256,19 @@ def serve(
         str, typer.Option(help="Address to listen on. One that others can reach needs MTL_SERVE_KEY.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5002,
+    pinned: Annotated[
+        bool, typer.Option("--no-follow", help="Go on with the version that is champion now when another one is.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Begin without a champion, if there is none yet that loads, and wait for it.")
+    ] = False,
     name: Model = DEFAULT_MODEL,
     as_json: operations.JsonErrors = False,
 ) -> None:
     """Serve a model over HTTP until interrupted: POST /v1/generate, and MLflow's POST /invocations."""
     from mtl.cli.serving import serve as run
 
-    run(name, model, host=host, port=port)
+    run(name, model, host=host, port=port, follow=not pinned, wait=wait)
 
 
 @app.command()

@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
     app.callback(help=app.info.help)(_options)
     app.add_typer(stack, name="stack", no_args_is_help=True)
-    for command in (deploy, doctor, init, status, webhooks):
+    for command in (deploy, doctor, drift, init, status, webhooks):
         app.command()(command)
 
 
@@ -68,6 +68,13 @@ def doctor(
     terminal.show(result, as_json, partial(health.doctor_text, config=config))
     if not result["ok"]:
         raise typer.Exit(1)
+
+
+def drift(config: Conf, as_json: Json = False) -> None:
+    """Compare new rows and logged requests with the champion's training data, and write a page with plots."""
+    from mtl.cli import drifting
+
+    terminal.show(drifting.drift(config), as_json, drifting.drift_text)
 
 
 def status(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def evaluate(config: Path, model: str, against: str | None) -> Document:
     """The report of `model` beside its base and, if given, `against`."""
     from mtl.pipeline.evaluate import measure
     from mtl.pipeline.prepare import prepare as prepare_dataset
+    from mtl.pipeline.traffic import traffic_sample
     from mtl.release.refs import resolve_ref
 
     loaded, workspace = load_config(config), open_workspace()
@@ -76,7 +78,9 @@ def evaluate(config: Path, model: str, against: str | None) -> Document:
             side: resolve_ref(ref, store=workspace.store, model=name, cache=workspace.cache, versions=versions).folder
             for side, ref in refs.items()
         }
-        report = measure(workspace, loaded, prepare_dataset(workspace, loaded).fingerprint, folders)
+        dataset = prepare_dataset(workspace, loaded).fingerprint
+        traffic = traffic_sample(workspace, loaded, dataset, folders["candidate"], now=datetime.now(UTC))
+        report = measure(workspace, loaded, dataset, folders, traffic=traffic)
     return report.to_json() | {"refs": refs}
 
 
@@ -130,9 +134,11 @@ def prepare_text(manifest: Document, *, config: Path) -> str:
     for task, splits in manifest["counts"].items():
         for split, counts in splits.items():
             by = ", ".join(f"{label} {number}" for label, number in counts["by_difficulty"].items())
+            more = f" ({by})" if by else ""
+            more += f", {counts['feedback']} rows from people" if counts["feedback"] else ""
             lines.append(
                 f"  {task:<10} {split:<11} {counts['rows']:>7} rows: {counts['kept']} kept, {counts['merged']} merged, "
-                f"{counts['quarantined']} quarantined -> {counts['examples']} examples" + (f" ({by})" if by else "")
+                f"{counts['quarantined']} quarantined -> {counts['examples']} examples{more}"
             )
     lines += [
         f"warning: {task} has no validation examples, which a retrain needs; to use a tenth of train for them, set\n"

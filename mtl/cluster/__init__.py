@@ -7,6 +7,7 @@ it. Every other machine has this package, the credentials of the object store, a
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import threading
@@ -18,6 +19,8 @@ from mtl.errors import InputError, TransientError
 from mtl.settings import ray_address
 
 NAMESPACE = "mtl"
+RETRIES = 8
+"""How often a piece of work may lose its machine or its process."""
 _PATIENCE = 10.0  # seconds
 _HOW = (
     "on one machine: ray start --head; on each other one: ray start --address HEAD:6379; ray status shows them;"
@@ -103,6 +106,8 @@ def first_line(error: object) -> str:
 
 
 def _ray() -> Any:
+    # Of its own, Ray begins without end again with what a machine has too little memory for.
+    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))
     try:
         import ray
     except ImportError:

@@ -8,13 +8,11 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar
 
-from mtl.cluster import first_line, knock
+from mtl.cluster import RETRIES, first_line, knock
 from mtl.errors import MtlError, TransientError
 
 R = TypeVar("R")
 
-RETRIES = 8
-"""How often a piece may lose its machine or its process."""
 _AHEAD = 2  # pieces for each core, so that none has to wait for the next one
 _LEAST = 16  # pieces at a time: what waits for a core is what a cluster starts machines for
 _LOOK = 1.0  # seconds between two looks at the head

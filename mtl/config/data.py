@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from mtl.config.feedback import FEEDBACK, is_feedback, model_of
 from mtl.config.parameters import with_fields
 from mtl.config.section import Section
 from mtl.errors import did_you_mean
@@ -21,7 +22,8 @@ class SourceConfig(Section):
     uri: str = Field(
         description="Where the rows are: demo (generated), hub:OWNER/NAME, s3://BUCKET/PREFIX, or a file, folder, glob "
         "or tar archive of jsonl, ndjson, json, csv, tsv, parquet or arrow (also gzip or zstd), CNN/DailyMail's .story "
-        "or RACE's N.txt files."
+        "or RACE's N.txt files. feedback is what people corrected of this model's answers or marked as good, "
+        "feedback:MODEL the same of another model."
     )
     name: str | None = Field(None, description="Name of the configuration on the Hub, such as 3.0.0, middle or high.")
     revision: str | None = Field(
@@ -32,7 +34,8 @@ class SourceConfig(Section):
     )
     files: dict[Split, str] = Field(
         default_factory=dict,
-        description="File or glob of each split, relative to uri. If empty, the splits are found by name under uri.",
+        description="File or glob of each split, relative to uri. If empty, the splits are found by name under uri. "
+        "Feedback is train; {validation: feedback} makes all of it validation.",
     )
     rows: dict[Split, int] = Field(
         default_factory=dict,
@@ -87,11 +90,24 @@ class SourceConfig(Section):
     @model_validator(mode="after")
     def _of_files(self) -> SourceConfig:
         for name in ("delimiter", "encoding"):
-            if getattr(self, name) is not None and (self.uri == "demo" or self.uri.startswith("hub:")):
+            of_files = self.uri != "demo" and not self.uri.startswith("hub:") and not is_feedback(self.uri)
+            if getattr(self, name) is not None and not of_files:
                 raise ValueError(f"{name} is a property of files; {self.uri} has none")
         empty = [name for name, its in self.columns.items() if not its or (isinstance(its, list) and not all(its))]
         if empty:
             raise ValueError(f"columns.{empty[0]} names no column of the source")
+        return self
+
+    @model_validator(mode="after")
+    def _of_feedback(self) -> SourceConfig:
+        if is_feedback(self.uri):
+            if self.columns:
+                raise ValueError(f"columns are not needed: {self.uri} has those that the task reads")
+            if len(self.files) > 1 or any(name != FEEDBACK for name in self.files.values()):
+                raise ValueError(
+                    f"files of {self.uri} name one split and nothing else, such as {{validation: {FEEDBACK}}}; "
+                    f"got {self.files}"
+                )
         return self
 
 
@@ -111,6 +127,13 @@ class MixtureConfig(Section):
     )
     rates: dict[str, float] = Field(
         default_factory=dict, description="With explicit: the rate of each task, any positive numbers."
+    )
+    feedback: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of each task's training examples that are drawn from feedback, as far as it has any. If "
+        "empty, they are drawn as often as others. A small number of them is repeated often with a large share.",
     )
 
 
@@ -184,3 +207,13 @@ class DataConfig(Section):
         if self.mixture.kind == "capped" and self.mixture.cap is None:
             raise ValueError("mixture.kind capped needs mixture.cap")
         return self
+
+    def with_model(self, model: str) -> DataConfig:
+        """With the model named whose feedback a source means that names none."""
+        sources = [
+            source.model_copy(update={"uri": f"{FEEDBACK}:{model}"})
+            if is_feedback(source.uri) and not model_of(source.uri)
+            else source
+            for source in self.sources
+        ]
+        return self if sources == self.sources else self.model_copy(update={"sources": sources})

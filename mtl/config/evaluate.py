@@ -64,6 +64,17 @@ class EvaluateConfig(Section):
         "empty, all that are evaluated.",
     )
 
+    traffic_examples: int | None = Field(
+        None,
+        ge=0,
+        description="Number of logged texts of each task that candidate and champion answer too: a seeded sample of "
+        "the request log of mtl serve. They have no references, so only metrics that need none are measured. If empty "
+        "or 0, none.",
+    )
+    traffic_days: int = Field(
+        7, ge=1, le=366, description="With traffic_examples, the days before the evaluation whose texts are taken."
+    )
+
     def decoding(self) -> Decoding:
         """How the answers are generated."""
         return Decoding(num_beams=self.num_beams, length_penalty=self.length_penalty, candidates=self.candidates)

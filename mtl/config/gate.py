@@ -69,6 +69,13 @@ class GateConfig(Section):
         description="Metrics of each task that must not be clearly worse: with the whole interval below -margin. A "
         "metric with fewer than 30 pairs of values (or min_examples, if that is less) is not looked at.",
     )
+    traffic_guard: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="Metrics of each task that must not be clearly worse than the champion's on logged texts "
+        "(evaluate.traffic_examples): with the whole interval below -margin. Only metrics that need no reference. One "
+        "with too few pairs of values, as for guards, is not looked at, and the decision says so. Empty: no logged "
+        "text stands against a version.",
+    )
     without_reader: dict[str, str] = Field(
         default=_as_tasks_say(lambda gate: gate.without_reader),
         description="The metric that decides about a task if its metric above needs the reader (evaluate.reader) and "
@@ -119,6 +126,21 @@ class GateConfig(Section):
     approval_hours: float = Field(
         72.0, gt=0, le=8760, description="Hours that a version waits for approval. After them, it is not promoted."
     )
+
+    @field_validator("traffic_guard")
+    @classmethod
+    def _measured_on_traffic(cls, guards: dict[str, list[str]]) -> dict[str, list[str]]:
+        """A metric that needs a reference has no value on a logged text, so that its guard would never do anything."""
+        for task, names in guards.items():
+            if task not in TASKS:
+                raise ValueError(f"there is no task {task!r}; {did_you_mean(task, TASKS)}")
+            known = {name for name, metric in judging_metrics(TASKS[task]).items() if not metric.needs_reference}
+            if unknown := [name for name in names if name not in known]:
+                raise ValueError(
+                    f"{task} is not judged by {unknown[0]!r} on logged texts, which have no references; "
+                    f"{did_you_mean(unknown[0], known)}"
+                )
+        return guards
 
     @field_validator("margins")
     @classmethod

@@ -19,6 +19,7 @@ from mtl.config.section import Section
 from mtl.config.shipped import find_config
 from mtl.config.train import RENAMED as RENAMED_OF_TRAIN
 from mtl.config.train import TrainConfig
+from mtl.config.watch import WatchConfig
 from mtl.errors import ConfigError, did_you_mean
 
 _RENAMED = {"gate": RENAMED_OF_GATE, "train": RENAMED_OF_TRAIN}
@@ -44,6 +45,7 @@ class RetrainConfig(Section):
     gate: GateConfig = Field(GateConfig(), description="When a version becomes champion.")
     register_: RegisterConfig = Field(RegisterConfig(), alias="register", description="Where versions are recorded.")
     run: RunConfig = Field(RunConfig(), description="Where the work is done.")
+    watch: WatchConfig = Field(WatchConfig(), description="What is watched after a promotion.")
 
     @model_validator(mode="before")
     @classmethod
@@ -64,10 +66,20 @@ class RetrainConfig(Section):
             raise ValueError(
                 "train.early_stopping_patience needs train.eval_steps: nothing is measured that could get worse"
             )
+        if any(self.gate.traffic_guard.values()) and not self.evaluate.traffic_examples:
+            raise ValueError(
+                "gate.traffic_guard needs evaluate.traffic_examples: no logged text is evaluated that could guard"
+            )
         task = self.train.metric_for_best_model.removeprefix("loss").removeprefix("/")
         if task and task not in (known := sorted({source.task for source in self.data.sources})):
             metric = self.train.metric_for_best_model
             raise ValueError(f"train.metric_for_best_model {metric} is of no task; {did_you_mean(task, known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _own_feedback(self) -> RetrainConfig:
+        """`uri: feedback` means what people said of this configuration's model, which only the whole knows."""
+        object.__setattr__(self, "data", self.data.with_model(self.register_.model))
         return self
 
 

@@ -39,10 +39,11 @@ def buckets_of(keys: Any, count: int) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One record of a passage and the split that it came from."""
+    """One record of a passage, and the split and the source (its number) that it came from."""
 
     record: Any
     split: str
+    source: int
 
 
 Line = list[Any]
@@ -92,7 +93,7 @@ def read_bucket(folder: Path, bucket: int) -> list[Line]:
 def passages(lines: Iterable[Line], task: Task) -> Iterator[tuple[str, list[Member]]]:
     """(hash of a passage, its records) of a bucket's lines."""
     for key, group in groupby(lines, key=lambda line: str(line[0])):
-        yield key, [Member(task.load(record), split) for _, _, split, record in group]
+        yield key, [Member(task.load(record), split, place[0]) for _, place, split, record in group]
 
 
 def texts(lines: Iterable[Line]) -> Iterator[str]:

@@ -76,7 +76,7 @@ def build(job: Job, config: DataConfig, its: Tools, *, reference: DatasetManifes
     done = read_all(job, its.pieces, its.choose, shares=its.shares, tick=_Ticker(job, "read", its.progress))
     its.progress("read", 0)
     its.progress("known", sum(one.known for one in done.values()))
-    reads = {task: Read(get_task(task), one.units) for task, one in done.items()}
+    reads = {task: Read(get_task(task), one.units, job.people) for task, one in done.items()}
     tallies = {task: read.tally for task, read in reads.items()}
     refuse_shrunk(rows_read(job.sources, tallies), reference, max_shrink=config.max_shrink)
 
@@ -175,6 +175,7 @@ def _counts(tally: Tally, outcome: Outcome) -> dict[str, SplitCounts]:
             merged=tally.merged[split],
             quarantined=tally.quarantined[split],
             examples=len(outcome.measures[split]),
+            feedback=tally.feedback[split],
             by_difficulty={label: n for (its, label), n in sorted(tally.labels.items()) if its == split},
         )
         for split, rows in sorted(tally.rows.items())

@@ -17,7 +17,7 @@ from mtl import layout
 from mtl.data.local_files import AGAIN, local_file
 from mtl.data.manifest import QUARANTINE, DatasetManifest, FileEntry, load_manifest
 from mtl.data.quarantine import Refused, firsts
-from mtl.data.selection import passage_of
+from mtl.data.selection import FEEDBACK, passage_of
 from mtl.errors import DamageError, InputError, NotFoundError, did_you_mean
 from mtl.example import Example
 from mtl.settings import dataset_cache_bytes
@@ -73,6 +73,13 @@ class Dataset:
         """The passage of each example, in the order of `table`; see `mtl.data.selection`."""
         rows = self.table(task, split, ["uid", "meta"]).to_pylist()
         return [passage_of(json.loads(row["meta"]), row["uid"]) for row in rows]
+
+    def taught(self, task: str, split: str) -> list[bool]:
+        """Of each example, in the order of `table`, whether rows of people are among those of its passage."""
+        if not self.manifest.sizes(split).get(task):
+            return []
+        column = self.table(task, split, ["meta"]).column("meta")
+        return [FEEDBACK in json.loads(meta) for meta in column.to_pylist()]
 
     def uids(self, task: str, split: str) -> list[str]:
         """The uid of each example, in the order of `table`; none for a task or split that is not there."""

@@ -58,6 +58,8 @@ def _split(task: Task, split: str, counts: SplitCounts) -> Iterator[str]:
         f"  {split:<11}{counts.rows:>8} rows = {counts.kept} kept + {counts.merged} merged + "
         f"{counts.quarantined} quarantined -> {counts.examples} examples"
     )
+    if counts.feedback:
+        yield f"  {'':<11}{counts.feedback} of the kept and merged rows are from people's feedback"
     total = sum(counts.by_difficulty.values())
     if total:
         numbers = counts.by_difficulty

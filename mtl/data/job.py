@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from mtl.config.data import SourceConfig
+from mtl.config.feedback import is_feedback
 from mtl.data.recipe import Recipe
 from mtl.data.tokens import Encoder, load_encoder
 from mtl.sources.splits import SPLITS
@@ -48,6 +49,11 @@ class Job:
     def encoder(self) -> Encoder:
         """One a process, so that the words it learns serve all the work that comes to it."""
         return load_encoder(self.tokenizer)
+
+    @property
+    def people(self) -> frozenset[int]:
+        """Numbers of the sources whose rows come from people."""
+        return frozenset(number for number, source in enumerate(self.sources) if is_feedback(source.uri))
 
     @property
     def tokenizer(self) -> Path:
@@ -126,7 +132,8 @@ def split_number(split: str) -> int:
 @dataclass(slots=True)
 class Tally:
     """Rows of one task, as they end. read: (source, split); refused: source; reasons: (source, reason);
-    rows, kept, merged, quarantined: split; labels: (split, label)."""
+    rows, kept, merged, quarantined: split; labels: (split, label); feedback: split, kept and merged rows of people;
+    displaced: source, rows of others that were refused beside rows of people."""
 
     read: Counter[tuple[int, str]] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
@@ -135,6 +142,8 @@ class Tally:
     quarantined: Counter[str] = field(default_factory=Counter)
     labels: Counter[tuple[str, str]] = field(default_factory=Counter)
     reasons: Counter[tuple[int, str]] = field(default_factory=Counter)
+    feedback: Counter[str] = field(default_factory=Counter)
+    displaced: Counter[int] = field(default_factory=Counter)
 
     def add(self, other: Tally) -> None:
         for name in self.__slots__:

@@ -28,7 +28,8 @@ class _Record(BaseModel):
 class SplitCounts(_Record):
     """rows == kept + merged + quarantined: a kept row opens a passage, a merged one joins it.
 
-    by_difficulty: kept and merged rows by their label; empty for a task without labels.
+    by_difficulty: kept and merged rows by their label; empty for a task without labels. feedback: those of kept and
+    merged that come from people.
     """
 
     rows: Size = 0
@@ -37,6 +38,7 @@ class SplitCounts(_Record):
     quarantined: Size = 0
     examples: Size = 0
     by_difficulty: dict[str, Size] = {}
+    feedback: Size = 0
 
     @model_validator(mode="after")
     def _adds_up(self) -> SplitCounts:
@@ -112,6 +114,10 @@ class DatasetManifest(_Record):
     def sizes(self, split: str) -> dict[str, int]:
         """Examples of each task in a split."""
         return {task: splits[split].examples for task, splits in self.counts.items() if split in splits}
+
+    def from_people(self, split: str) -> int:
+        """Rows of all tasks in a split that come from people."""
+        return sum(splits[split].feedback for splits in self.counts.values() if split in splits)
 
 
 def load_manifest(data: bytes, name: str = MANIFEST) -> DatasetManifest:

@@ -77,10 +77,23 @@ class Merge:
                 tally.merged[split] += int(np.maximum(left[mine] - 1, 0).sum())
                 sums = outcome.labels[mine].sum(axis=0).tolist()
                 tally.labels.update({(split, name): n for name, n in zip(outcome.names, sums, strict=True) if n})
+        of_people = self._of_people(read)
+        for number, split in enumerate(ORDER):
+            tally.feedback[split] += int(of_people[goals == number].sum())
         for passage, index, reason, field, detail in outcome.dropped:
-            place, origin = read.place(self._passages.own_row(self._rendered[passage], index))
+            row = self._passages.own_row(self._rendered[passage], index)
+            tally.feedback[ORDER[goals[passage]]] -= bool(read.people[row])
+            tally.displaced[int(read.rows["source"][row])] += bool(of_people[passage] and not read.people[row])
+            place, origin = read.place(row)
             bad = BadRow(reason, field, detail=detail)
             read.quarantine.add(bad, split=ORDER[goals[passage]], place=place, origin=origin)
+
+    def _of_people(self, read: Read) -> Ints:
+        """How many rows of each rendered passage come from people."""
+        its = self._passages
+        before = np.cumsum([0, *read.people[its.mine]])
+        found: Ints = (before[its.stops] - before[its.starts])[self._rendered]
+        return found
 
 
 def _match(passages: Passages, known: Outcome) -> Ints:

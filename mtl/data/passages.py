@@ -4,7 +4,7 @@ here: which split keeps a passage, what is held out, what has a near-duplicate i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -44,7 +44,8 @@ def order_by_key(keys: Any) -> tuple[Any, ...]:
 class Read:
     """Everything that was read of one task, in the order of keys and, for one key, of the sources."""
 
-    def __init__(self, task: Task, done: Sequence[tuple[Unit, Piece]]) -> None:
+    def __init__(self, task: Task, done: Sequence[tuple[Unit, Piece]], people: Collection[int] = ()) -> None:
+        """people: numbers of the sources whose rows come from people."""
         self.task, self._done = task, done
         self.tally = Tally()
         self.quarantine = Quarantine(task.name, self.tally)
@@ -59,6 +60,8 @@ class Read:
         self._rank[order] = np.arange(len(order))
         self._starts = np.cumsum([0, *(len(block) for block in blocks[1:])])
         self.rows = rows[order]
+        self.people = np.isin(self.rows["source"], sorted(people))
+        """Whether each row comes from people."""
 
     def _count(self, unit: Unit, piece: Piece) -> None:
         split = unit.chunk.split
@@ -145,14 +148,17 @@ def sort_out(read: Read, holdout: Mapping[str, float], threshold: float | None) 
     split_of = _OWN[rows["split"]].astype(np.uint8)
     own = np.minimum.reduceat(split_of, starts) if len(starts) else np.zeros(0, np.uint8)
     keys = rows["key"][starts]
-    goal = _goals(keys, own, holdout)
+    alone = np.logical_and.reduceat(read.people, starts) if len(starts) else np.zeros(0, bool)
+    goal = _goals(keys, own, holdout, alone)
     near = np.full(len(keys), FAR, dtype=np.uint8)
     if threshold:
         near = find_near(lambda: read.signatures(passage_of), goal, threshold)
-    mine = np.flatnonzero(split_of == own[passage_of])
+    lost = split_of != own[passage_of]
+    lost |= read.people & (own != goal)[passage_of]  # people teach, and do not judge
+    mine = np.flatnonzero(~lost)
     first, last = np.searchsorted(passage_of[mine], np.arange(len(keys))), _stops(passage_of[mine], len(keys))
-    found = Passages(keys, own, goal, near, _digests(rows["record"][mine], first, last, goal), mine, first, last)
-    _count(read, found, passage_of, split_of)
+    found = Passages(keys, own, goal, near, _digests(read, mine, first, last, goal), mine, first, last)
+    _count(read, found, passage_of, lost)
     return found
 
 
@@ -160,26 +166,35 @@ def _stops(passages: Ints, number: int) -> Ints:
     return np.searchsorted(passages, np.arange(number), side="right")
 
 
-def _goals(keys: Any, own: npt.NDArray[np.uint8], holdout: Mapping[str, float]) -> npt.NDArray[np.uint8]:
+def _goals(
+    keys: Any, own: npt.NDArray[np.uint8], holdout: Mapping[str, float], alone: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.uint8]:
+    """alone: passages of which only people gave rows; they stay where they are."""
     goals = own.copy()
     if holdout:
-        for passage in np.flatnonzero(own == ORDER.index("train")).tolist():
+        for passage in np.flatnonzero((own == ORDER.index("train")) & ~alone).tolist():
             goals[passage] = ORDER.index(held_out(keys[passage].tobytes().hex(), holdout))
     return goals
 
 
-def _digests(records: Any, starts: Ints, stops: Ints, goals: npt.NDArray[np.uint8]) -> Any:
+def _digests(read: Read, mine: Ints, starts: Ints, stops: Ints, goals: npt.NDArray[np.uint8]) -> Any:
+    records = read.rows["record"][mine]
     data, width = np.ascontiguousarray(records).tobytes(), records.shape[1]
-    ranges = zip(starts.tolist(), stops.tolist(), goals.tolist(), strict=True)
+    before = np.cumsum([0, *read.people[mine]])
+    taught = before[stops] > before[starts]
+    ranges = zip(starts.tolist(), stops.tolist(), goals.tolist(), taught.tolist(), strict=True)
     found = (
-        blake2b(data[start * width : stop * width], digest_size=DIGEST, key=b"%d" % goal).digest()
-        for start, stop, goal in ranges
+        blake2b(data[start * width : stop * width], digest_size=DIGEST, key=b"%d%b" % (goal, b"+" * people)).digest()
+        for start, stop, goal, people in ranges
     )
     return np.frombuffer(b"".join(found), np.uint8).reshape(-1, DIGEST)
 
 
-def _count(read: Read, passages: Passages, passage_of: Ints, split_of: npt.NDArray[np.uint8]) -> None:
-    """Moves rows to the split they go to, and refuses those of passages that another split keeps, or nearly has."""
+def _count(read: Read, passages: Passages, passage_of: Ints, lost: npt.NDArray[np.bool_]) -> None:
+    """Moves rows to the split they go to, and refuses those of passages that another split keeps, or nearly has.
+
+    lost: rows that their passage does without.
+    """
     tally = read.tally
     moved = passages.own != passages.goal
     for own, goal in {
@@ -189,8 +204,9 @@ def _count(read: Read, passages: Passages, passage_of: Ints, split_of: npt.NDArr
         number = int((passages.stops - passages.starts)[which].sum())
         tally.rows[ORDER[own]] -= number
         tally.rows[ORDER[goal]] += number
-    for row in np.flatnonzero(split_of != passages.own[passage_of]).tolist():
-        _refuse(read, row, f"passage in {ORDER[passages.own[passage_of[row]]]}", ORDER[split_of[row]])
+    for row in np.flatnonzero(lost).tolist():
+        split = SPLITS[read.rows["split"][row]]
+        _refuse(read, row, f"passage in {ORDER[passages.goal[passage_of[row]]]}", split)
     for passage in np.flatnonzero(passages.near != FAR).tolist():
         for row in passages.mine[passages.starts[passage] : passages.stops[passage]].tolist():
             reason = f"near-duplicate in {ORDER[passages.near[passage]]}"

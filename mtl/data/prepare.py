@@ -18,6 +18,7 @@ from typing import Any
 
 from mtl import layout
 from mtl.config.data import DataConfig, SourceConfig
+from mtl.config.feedback import is_feedback
 from mtl.data.buckets import bucket_count
 from mtl.data.build import Built, Tools, build
 from mtl.data.dataset import look_for_manifest
@@ -37,6 +38,7 @@ from mtl.fingerprint import sha256_json, sha256_sources
 from mtl.seal import seal, unseal
 from mtl.settings import dataset_cache_bytes
 from mtl.sources.base import Description, Note, Source
+from mtl.sources.feedback import taken
 from mtl.sources.open import open_source
 from mtl.store.base import ObjectStore
 from mtl.store.scratch import scratch
@@ -75,6 +77,7 @@ def prepare(
     Nothing is left half-written: without its manifest a data set does not exist.
     """
     tell = progress or _silent
+    config = _with_taken(config, store, cache)
     made = recipe(config, seed)
     sources = [(item, open_source(item, seed, cache=cache)) for item in config.sources]
     stamps = _stamps(sources)
@@ -124,8 +127,16 @@ def find_prepared(
     """The data set that `prepare` would find without reading a row, None if it would have to read."""
     if tokenizer_stamp is None:
         return None
+    config = _with_taken(config, store, cache)
     sources = [(item, open_source(item, seed, cache=cache)) for item in config.sources]
     return _recall(cache, _request(config, recipe(config, seed), tokenizer_stamp, _stamps(sources)), store)[0]
+
+
+def _with_taken(config: DataConfig, store: ObjectStore, cache: Path) -> DataConfig:
+    """With what people have said so far, so that it stays the same for all of a preparation. Their rows come first:
+    where only one of a row of theirs and another can be kept (a second summary, the same question), it is theirs."""
+    sources = [taken(source, store, cache) for source in config.sources]
+    return config.model_copy(update={"sources": sorted(sources, key=lambda its: not is_feedback(its.uri))})
 
 
 Opened = Sequence[tuple[SourceConfig, Source]]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mtl.config.data import SourceConfig
+from mtl.config.feedback import is_feedback
 from mtl.data.job import Tally
 from mtl.data.manifest import DatasetManifest, SplitCounts, summary
 from mtl.data.quarantine import Refused
@@ -17,7 +18,7 @@ Tallies = Mapping[str, Tally]
 _REMEDIES = {
     "no level": "a question needs its level, middle, high or college: in a column `level`, in an example_id like "
     "RACE's, or for a whole source by `add: {level: high}` beside its uri",
-    "unknown level": "levels are middle, high and college",
+    "unknown level": "levels are middle, high and college, or Easy, Medium and Hard",
     "not UTF-8": "a text file is then mostly in cp1252 (Windows) or latin-1: say `encoding: cp1252` beside its uri",
     "answer outside A-D": "answers that are small letters, numbers or the options' own texts are read where the source "
     "says `columns: {answer: answer}`",
@@ -61,12 +62,13 @@ def refuse_bad(
 ) -> None:
     """DataError for a source with more bad rows than the share, or with no good one.
 
+    Rows of people are not counted, nor those that make way for them: anybody could stop the retrain with them.
     first: number of a source -> its first bad row for each reason.
     """
     for number, source in enumerate(sources):
         reasons, rows = tallies[source.task].bad(number), tallies[source.task].total(number)
-        bad = reasons.total()
-        if not too_many(bad, rows, allowed=max_bad_share):
+        bad = reasons.total() - tallies[source.task].displaced[number]
+        if is_feedback(source.uri) or not too_many(bad, rows, allowed=max_bad_share):
             continue
         share = "all" if bad == rows else f"{bad / rows:.1%}"
         raise DataError(
@@ -115,10 +117,10 @@ def rows_of(manifest: DatasetManifest) -> Rows:
 
 
 def _given(sources: Mapping[tuple[str, str, int], int], total: Mapping[str, int]) -> dict[str, int]:
-    """Rows of each task without generated ones, which are no measure of anybody's own."""
+    """Rows of each task without generated ones and those of people, which are no measure of anybody's own."""
     made: Counter[str] = Counter()
     for (task, uri, _), rows in sources.items():
-        made[task] += rows if uri == _GENERATED else 0
+        made[task] += rows if uri == _GENERATED or is_feedback(uri) else 0
     return {task: rows - made[task] for task, rows in total.items()}
 
 
@@ -136,7 +138,7 @@ def refuse_shrunk(now: Rows, reference: DatasetManifest | None, *, max_shrink: f
     if reference is None:
         return
     before = rows_of(reference)
-    pairs = [(f"source {uri} of {task}", (task, uri, nth)) for task, uri, nth in before.sources]
+    pairs = [(f"source {uri} of {task}", (task, uri, nth)) for task, uri, nth in before.sources if not is_feedback(uri)]
     counts = [(name, now.sources.get(key), before.sources[key]) for name, key in pairs]
     counts += [(f"task {task}", now.tasks.get(task), rows) for task, rows in before.tasks.items()]
     for name, rows, rows_before in counts:

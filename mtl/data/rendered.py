@@ -27,6 +27,7 @@ from mtl.data.shards import MEASURE, Examples
 from mtl.data.splits import ORDER
 from mtl.errors import DamageError, MtlError
 from mtl.fingerprint import sha256_file, sha256_json
+from mtl.sources.feedback import address
 from mtl.store.base import ObjectStore
 from mtl.tasks.table import get_task
 
@@ -117,7 +118,7 @@ class Index:
         its = get_task(task)
         self._job, self._task, self._pieces, self._store = job, task, pieces, store
         self._rules = sha256_json(["render", code(), task, its.version, job.recipe.document(), job.encoder.sha256])
-        uris = [source.uri for source in job.sources if source.task == task]
+        uris = [address(source.uri) for source in job.sources if source.task == task]
         self._paths = [pieces.path(sha256_json([self._rules, *its])) for its in ([uris], [])]
 
     def load(self) -> Outcome:

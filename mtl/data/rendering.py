@@ -14,7 +14,7 @@ from mtl.data.arrays import write_arrays
 from mtl.data.buckets import Member, bucket_files, bucket_size, passages, read_bucket, texts
 from mtl.data.job import MARK, Job, Need
 from mtl.data.plan import load_plan
-from mtl.data.selection import PASSAGE
+from mtl.data.selection import FEEDBACK, PASSAGE
 from mtl.data.shards import Limits, write_examples
 from mtl.data.splits import ORDER
 from mtl.example import Example
@@ -64,7 +64,8 @@ def render_buckets(job: Job, work: Work) -> list[int]:
         job.encoder.learn(texts(lines))
         for key, members in passages(lines, renderer.task):
             own, goal = plan[key]
-            examples[goal] += renderer.passage(key, [its for its in members if its.split == own], goal)
+            mine = [its for its in members if its.split == own and (own == goal or its.source not in job.people)]
+            examples[goal] += renderer.passage(key, mine, goal)
             done += 1
             if done % MARK == 0:
                 job.mark("render", f"{work.task}-{bucket}")
@@ -96,6 +97,7 @@ class _Renderer:
 
     def __init__(self, job: Job, task: Task) -> None:
         self.task = task
+        self._people = job.people
         encoder = job.encoder
         self._options: dict[str, RenderOptions] = {
             split: job.recipe.render_options(split, encoder.count, encoder.tokens) for split in ORDER
@@ -114,7 +116,8 @@ class _Renderer:
         labels: Mapping[int, str] = {}
         if joined is not None:
             rendered = self.task.render(joined, replace(self._options[goal], key=key))
-            examples, labels = [_with_passage(example, key) for example in rendered.examples], rendered.labels
+            more = {FEEDBACK: True} if any(member.source in self._people for member in own) else {}
+            examples, labels = [_with_meta(example, key, more) for example in rendered.examples], rendered.labels
             dropped = dropped + rendered.dropped
         out = dict(dropped)
         number = len(self._passages)
@@ -140,6 +143,8 @@ class _Renderer:
         return sorted({label for counts in self._labels for label in counts})
 
 
-def _with_passage(example: Example, key: str) -> Example:
-    """The example, naming its passage also where its task does not."""
-    return example if PASSAGE in example.meta else replace(example, meta={**example.meta, PASSAGE: key[:16]})
+def _with_meta(example: Example, key: str, more: Mapping[str, Any]) -> Example:
+    """The example with `more`, naming its passage also where its task does not."""
+    if PASSAGE in example.meta and not more:
+        return example
+    return replace(example, meta={PASSAGE: key[:16], **example.meta, **more})

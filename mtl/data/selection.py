@@ -13,6 +13,8 @@ from mtl.fingerprint import sha256_bytes
 
 PASSAGE = "passage"
 """Key of `Example.meta`: the beginning of the hash of the passage that the example was made of."""
+FEEDBACK = "feedback"
+"""Key of `Example.meta` where rows of people are among those of the passage. Nothing says whose they are."""
 
 
 def chooses(key: str, share: float) -> bool:

@@ -8,11 +8,12 @@ from typing import Any
 
 from mtl.config.register import RegisterConfig
 from mtl.config.retrain import RetrainConfig
-from mtl.doctor import cluster, databases, machine, models, services, signatures, storage, variables
+from mtl.doctor import cluster, databases, machine, models, server, services, signatures, storage, variables
 from mtl.doctor.data import data, training
 from mtl.doctor.result import CheckResult, guarded
 from mtl.doctor.worker import worker
 from mtl.settings import current, load_settings, prefect_settings, s3_endpoint
+from mtl.settings.service import serve_url
 
 
 def run_checks(config: RetrainConfig | None = None) -> Iterator[CheckResult]:
@@ -36,6 +37,7 @@ def run_checks(config: RetrainConfig | None = None) -> Iterator[CheckResult]:
         ("store", partial(storage.store, settings)),
         ("cluster", partial(cluster.cluster, settings, config)),
         ("signatures", partial(signatures.signatures, config)),
+        ("server", lambda: server.server(serve_url())),
         ("clock", partial(services.clocks, servers)),
         ("device", partial(machine.device, settings)),
         ("data", partial(data, settings, config)),

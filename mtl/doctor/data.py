@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from mtl.config.data import SourceConfig
+from mtl.config.feedback import is_feedback
 from mtl.config.retrain import RetrainConfig
 from mtl.data.manifest import SplitCounts
 from mtl.data.quarantine import Refused, firsts
@@ -46,6 +47,9 @@ def data(settings: Settings, config: RetrainConfig | None) -> Iterator[CheckResu
     wanted, have = config.evaluate.split, defaultdict[str, set[str]](set)
     faults: list[CheckResult] = []
     for source in config.data.sources:
+        if is_feedback(source.uri):  # in the object store, which is another check's
+            have[source.task].update(map(str, source.files or ["train"]))
+            continue
         if is_remote(source.uri):
             have[source.task].add(wanted)
             continue
@@ -103,6 +107,8 @@ def _at_most(config: RetrainConfig) -> Counts:
     share = config.data.holdout.get(split, 1.0)
     rows: Counter[str] = Counter()
     for source in config.data.sources:
+        if is_feedback(source.uri) and split not in source.files:
+            continue
         held_out = math.ceil(share * source.rows["train"]) if "train" in source.rows else _MANY
         rows[source.task] += source.rows.get(split, held_out if split in config.data.holdout else _MANY)
     kept = 1 - set_aside(config)

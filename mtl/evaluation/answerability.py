@@ -133,6 +133,7 @@ def _extended(
             _measured(task, label),
             higher_is_better=None,
             source=f"share of the questions labelled {label} that the reader gets wrong with the passage",
+            needs_reference=False,
         )
         for label in task.groups.ordered(labels)
     )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mtl.decision import Decision
+from mtl.evaluation.logged import logged_sentences
 from mtl.evaluation.lost import bars, explanation
 from mtl.evaluation.numbers import NONE, difference, number
 from mtl.evaluation.origin import origin_sentences
@@ -48,6 +49,7 @@ def report_markdown(
         blocks += _usable(report, task)
         blocks += [_task_table(report, task)]
         blocks += _group_tables(report, task)
+    blocks += _traffic(report)
     blocks += _samples(report, tasks or {})
     return "\n\n".join(blocks) + "\n"
 
@@ -121,7 +123,7 @@ def _usable(report: EvalReport, task: str) -> list[str]:
         return []
     header = ["requested questions", *(part.words for part in next(iter(found.values())))]
     rows = [[model, *(part.shown for part in parts)] for model, parts in found.items()]
-    return [_table(map(escape, header), rows), escape(explanation(report))]
+    return [_table(map(escape, header), rows), *filter(None, [escape(explanation(report))])]
 
 
 def _group_tables(report: EvalReport, task: str) -> list[str]:
@@ -148,6 +150,17 @@ def _group_row(report: EvalReport, task: str, metric: Metric, *, name: str) -> l
         *map(_number, means),
         *(_difference(comparison, metric) for comparison in compared),
     ]
+
+
+def _traffic(report: EvalReport) -> list[str]:
+    """What was measured on logged texts. The report has no samples of them: what people sent is not for its readers."""
+    if report.traffic is None:
+        return []
+    blocks = ["## Logged texts", escape(" ".join(logged_sentences(report.traffic)))]
+    for task, count in report.traffic.examples.items():
+        blocks += [f"### {escape(task)}, {count} logged texts", *_usable(report.traffic, task)]
+        blocks += [_task_table(report.traffic, task)]
+    return blocks
 
 
 def _samples(report: EvalReport, tasks: Mapping[str, Task]) -> list[str]:

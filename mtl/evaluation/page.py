@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from mtl.decision import Decision
 from mtl.evaluation.dataset_changes import DatasetChange
+from mtl.evaluation.logged import logged_sentences
 from mtl.evaluation.lost import bars, explanation
 from mtl.evaluation.numbers import NONE, difference, number
 from mtl.evaluation.origin import origin_sentences
@@ -88,6 +89,7 @@ def report_page(
         models=[model for model in (CANDIDATE, CHAMPION, BEST, BASE) if model in report.models],
         tasks=[_task_view(report, task, against=against) for task in report.metrics],
         power={its.task: its.sentence() for its in power},
+        traffic=_traffic_view(report.traffic),
         samples=samples,
         marked=UNSUPPORTED.format(mark="[?]") if _any_marked(samples) else "",
         changes=[change for change in changes if change.changed],
@@ -134,6 +136,18 @@ def _task_view(report: EvalReport, task: str, *, against: str) -> dict[str, Any]
         "bars": (found := bars(report, task)),
         "note": explanation(report) if found else "",
     }
+
+
+def _traffic_view(traffic: EvalReport | None) -> dict[str, Any] | None:
+    """What was measured on logged texts.
+
+    Never the texts: whoever may read a report is not thereby somebody who may read what people sent, and the page stays
+    in MLflow and in the release after the log's retention has ended.
+    """
+    if traffic is None:
+        return None
+    tasks = [_task_view(traffic, task, against=traffic.opponent) for task in traffic.metrics]
+    return {"text": " ".join(logged_sentences(traffic)), "tasks": tasks}
 
 
 def _group_rows(report: EvalReport, task: str, group: str, *, against: str) -> Iterator[Row]:

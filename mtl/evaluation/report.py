@@ -131,6 +131,7 @@ class EvalReport:
     what its groups are called, in reading order. `scores` holds every single example,
     models one after the other in the same order of examples; it is not part of the JSON. `origin` says of each model,
     and of the `reader`, where its answers came from; it and `seconds` are not what was measured (see `measured`).
+    traffic: the same of logged texts, which have no references (`mtl.evaluation.traffic`); None where none were taken.
     """
 
     results: Mapping[str, Mapping[str, TaskResult]]
@@ -143,6 +144,7 @@ class EvalReport:
     scores: tuple[ExampleScores, ...] = ()
     groups: Mapping[str, Groups] = field(default_factory=dict)
     origin: Mapping[str, Origin] = field(default_factory=dict)
+    traffic: EvalReport | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -204,12 +206,14 @@ class EvalReport:
             "samples": [_sample_json(sample) for sample in self.samples],
             "settings": dict(self.settings),
             "origin": {name: asdict(origin) for name, origin in self.origin.items()},
+            "traffic": None if self.traffic is None else self.traffic.to_json(),
         }
 
     def measured(self) -> dict[str, Any]:
         """The document without what may differ between two evaluations of the same: how long each model took, and which
         answers were kept."""
-        return {name: value for name, value in self.to_json().items() if name not in _CIRCUMSTANCES}
+        document = self.to_json() | {"traffic": None if self.traffic is None else self.traffic.measured()}
+        return {name: value for name, value in document.items() if name not in _CIRCUMSTANCES}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> EvalReport:
@@ -229,6 +233,7 @@ class EvalReport:
             settings=document["settings"],
             groups={task: Groups(its["kind"], tuple(its["names"])) for task, its in document.get("groups", {}).items()},
             origin={name: Origin(**its) for name, its in document.get("origin", {}).items()},
+            traffic=None if document.get("traffic") is None else cls.from_json(document["traffic"]),
         )
 
 

@@ -42,8 +42,11 @@ def measure(
     reading: Reading | None = None,
     store: ObjectStore | None = None,
     write: Write = write_all,
+    base: bool = True,
+    samples_per_task: int = 6,
 ) -> EvalReport:
-    """The report of the models in `folders` (candidate and, if there is one, champion) and of the candidate's base.
+    """The report of the models in `folders` (candidate and, if there is one, champion) and, with `base`, of the
+    candidate's base.
 
     max_new_tokens: task -> limit. precision, engine: see `choose_mode`; the same mode for all models.
     decoding: how the answers are generated, by all models. With candidates, the tasks that have none stay greedy.
@@ -53,7 +56,7 @@ def measure(
     TransientError of the store.
     """
     jobs = Jobs(examples, tasks, max_new_tokens, Limits(max_input_tokens, batch_tokens, decoding))
-    found = {BASE: folders[CANDIDATE], **folders}
+    found = ({BASE: folders[CANDIDATE]} if base else {}) | dict(folders)
     models = {name: found[name] for name in MODELS if name in found}  # those that stay come first: see `with_reader`
     checks = plan_checks(tasks, examples, per_task=reading.checked(examples, tasks), seed=seed) if reading else None
     try:
@@ -74,6 +77,7 @@ def measure(
         tasks=read.tasks,
         seed=seed,
         confidence=confidence,
+        samples_per_task=samples_per_task,
         seconds=written.seconds,
         settings={
             "decoding": jobs.decoded(),

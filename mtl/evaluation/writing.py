@@ -109,7 +109,7 @@ def write_all(
         if side.loaded:
             del side
             gc.collect()
-    assert written is not None, "the base is always measured"
+    assert written is not None, "there is always a candidate"
     return written
 
 

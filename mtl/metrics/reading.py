@@ -20,25 +20,55 @@ READING_METRICS = (
         source="share of the requested questions that can be used as they are: well formed, four distinct options, of "
         "a requested difficulty, not asked before, and the reader picks the key",
         deviation=0.35,
+        needs_reference=False,
     ),
-    Metric("lost_unread", higher_is_better=None, source="share of the requested questions that cannot be read"),
-    Metric("lost_level", higher_is_better=None, source="the same: the question is of a difficulty not asked for"),
-    Metric("lost_repeated", higher_is_better=None, source="the same: an earlier question or an option is repeated"),
-    Metric("lost_key", higher_is_better=None, source="the same: the reader, given the passage, picks another option"),
-    Metric("answerable", source="share of questions whose key the reader picks; chance 0.25 (Raina and Gales 2022)"),
+    Metric(
+        "lost_unread",
+        higher_is_better=None,
+        source="share of the requested questions that cannot be read",
+        needs_reference=False,
+    ),
+    Metric(
+        "lost_level",
+        higher_is_better=None,
+        source="the same: the question is of a difficulty not asked for",
+        needs_reference=False,
+    ),
+    Metric(
+        "lost_repeated",
+        higher_is_better=None,
+        source="the same: an earlier question or an option is repeated",
+        needs_reference=False,
+    ),
+    Metric(
+        "lost_key",
+        higher_is_better=None,
+        source="the same: the reader, given the passage, picks another option",
+        needs_reference=False,
+    ),
+    Metric(
+        "answerable",
+        source="share of questions whose key the reader picks; chance 0.25 (Raina and Gales 2022)",
+        needs_reference=False,
+    ),
     Metric(
         GUESSABLE,
         higher_is_better=False,
         source="the same without the passage (Liusie, Raina and Gales 2023, world knowledge in reading comprehension)",
+        needs_reference=False,
     ),
-    Metric("passage_gain", low=-1.0, source="answerable - guessable: what the passage is needed for"),
+    Metric(
+        "passage_gain", low=-1.0, source="answerable - guessable: what the passage is needed for", needs_reference=False
+    ),
 )
 _NAMES = frozenset(metric.name for metric in READING_METRICS)
 
 
 def usable_of(label: str) -> Metric:
     """`usable` among the requested questions of one label (a difficulty): `usable_Hard`."""
-    return Metric(f"{_OF_LABEL}{label}", source=f"usable, of the questions requested of {label} alone")
+    return Metric(
+        f"{_OF_LABEL}{label}", source=f"usable, of the questions requested of {label} alone", needs_reference=False
+    )
 
 
 def needs_reader(metric: str) -> bool:

@@ -81,11 +81,19 @@ class DataChange:
 
 def compare_data(workspace: Workspace, config: RetrainConfig, dataset: str) -> DataChange:
     """How much of a data set's training examples differs from the champion's."""
-    store, model = workspace.store, config.register_.model
-    champion = read_journal(store, model).champion
-    release = layout.find_manifest(store, model, champion) if champion is not None else None
-    since = release.facts.fingerprint if release else None
-    if since is None or look_for_manifest(store, since) is None:
+    champion = champion_data(workspace, config.register_.model)
+    if champion is None:
         return DataChange(dataset, None, 1.0)
-    now, then = (open_dataset(store, which, workspace.cache) for which in (dataset, since))
+    _, since = champion
+    now, then = (open_dataset(workspace.store, which, workspace.cache) for which in (dataset, since))
     return DataChange(dataset, since, changed_share(now, then, task_names(config)))
+
+
+def champion_data(workspace: Workspace, model: str) -> tuple[int, str] | None:
+    """(version, fingerprint of what it was trained on) of the champion; None if there is none, or its data are gone."""
+    champion = read_journal(workspace.store, model).champion
+    release = layout.find_manifest(workspace.store, model, champion) if champion is not None else None
+    since = release.facts.fingerprint if release else None
+    if champion is None or since is None or look_for_manifest(workspace.store, since) is None:
+        return None
+    return champion, since

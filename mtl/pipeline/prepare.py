@@ -25,6 +25,7 @@ from mtl.pipeline.records import PreparedDataset, SourceNote
 from mtl.pipeline.reference import last_data
 from mtl.pipeline.rotation import ROTATION_NEEDS, never_rotated
 from mtl.sources.base import Note
+from mtl.sources.feedback import address
 from mtl.sources.listing import sentences
 from mtl.tasks.table import get_task
 from mtl.workspace import Workspace
@@ -34,11 +35,11 @@ _log = logging.getLogger(__name__)
 
 def prepare(workspace: Workspace, config: RetrainConfig) -> PreparedDataset:
     """The data set, made unless it exists, by this machine or by the cluster, as `run.engine` says."""
-    tokenizer = _tokenizer(config)
+    tokenizer = tokenizer_of(config)
     counting, notes = _Counting(), list[SourceNote]()
 
     def keep_note(source: SourceConfig, note: Note) -> None:
-        notes.append(SourceNote(source.task, source.uri, note.name, note.text, note.usual))
+        notes.append(SourceNote(source.task, address(source.uri), note.name, note.text, note.usual))
 
     store = workspace.store
     try:
@@ -72,11 +73,12 @@ def find_prepared(workspace: Workspace, config: RetrainConfig) -> DatasetManifes
         seed=config.seed,
         store=workspace.store,
         cache=workspace.cache,
-        tokenizer_stamp=_tokenizer(config).stamp(),
+        tokenizer_stamp=tokenizer_of(config).stamp(),
     )
 
 
-def _tokenizer(config: RetrainConfig) -> LazyTokenizer:
+def tokenizer_of(config: RetrainConfig) -> LazyTokenizer:
+    """The tokenizer of a configuration, with the tokens of all of its tasks."""
     ref = resolve_base(config.model.base, config.model.revision)
     tokens = tuple(get_task(name).token for name in task_names(config))
     return LazyTokenizer(config.model.tokenizer or ref.location, tokens, ref.revision)

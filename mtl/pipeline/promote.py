@@ -13,6 +13,7 @@ from mtl.decision import Decision, DecisionState
 from mtl.errors import InputError, NotPromotedError
 from mtl.pipeline.pages import refresh
 from mtl.pipeline.records import PromotionResult, RegisteredVersion
+from mtl.promotion.served import unattended
 from mtl.registry.base import ModelRegistry
 from mtl.release import promote as releases
 from mtl.release import repair, sign
@@ -112,10 +113,16 @@ def promote_by_hand(
 ) -> ChampionChange:
     """Make a version champion: the decision about it must allow that, or `force` says why not to ask.
 
+    With `force`, the champion that nobody has looked at since an automatic rollback is confirmed by it.
+
     actor: who does it; by default what MTL_ACTOR or the user's name says.
     Errors: NotPromotedError if nobody allows it.
     """
     registry, number = workspace.registry(model), _number(version)
+    if force is not None and _waits_for_a_person(workspace, model, number):
+        by = actor or workspace.settings.actor
+        confirmed = releases.confirm(workspace.store, model=model, reason=force, actor=by, aliases=registry)
+        return _changed(workspace, model, confirmed)
     decision = registry.decision(number)
     if force is None:
         allowing = _allowing(number, decision)
@@ -137,6 +144,12 @@ def promote_by_hand(
     return _changed(workspace, model, promotion)
 
 
+def _waits_for_a_person(workspace: Workspace, model: str, version: int) -> bool:
+    """Whether it is champion, and the policy of `mtl.promotion.served` waits for a person."""
+    journal = read_journal(workspace.store, model)
+    return journal.champion == version and unattended(journal) is not None
+
+
 def _allowing(version: int, decision: Decision | None) -> Decision:
     """The decision that lets a version become champion. Errors: NotPromotedError if there is none."""
     if decision is None:
@@ -154,14 +167,20 @@ def _allowing(version: int, decision: Decision | None) -> Decision:
     return decision
 
 
-def roll_back(workspace: Workspace, model: str, *, reason: str, actor: str | None = None) -> ChampionChange:
-    """Make the previous champion champion again."""
+def roll_back(
+    workspace: Workspace, model: str, *, reason: str, actor: str | None = None, expected: int | None = None
+) -> ChampionChange:
+    """Make the previous champion champion again.
+
+    expected: the champion to give up; None: whoever it is. Errors: NotPromotedError if it is another one.
+    """
     promotion = releases.rollback(
         workspace.store,
         model=model,
         reason=reason,
         actor=actor or workspace.settings.actor,
         aliases=workspace.registry(model),
+        expected=expected,
     )
     return _changed(workspace, model, promotion)
 

@@ -161,6 +161,9 @@ def _record_run(
         write_pages(dataset.manifest, Path(folder))
         tracker.log_folder(run, Path(folder), "dataset")
     means = {f"{model}/{name}": value for model in report.models for name, value in report.flat(model).items()}
+    if report.traffic is not None:
+        found = {model: report.traffic.flat(model) for model in report.traffic.models}
+        means |= {f"traffic/{model}/{name}": value for model, its in found.items() for name, value in its.items()}
     tracker.log_metrics(run, _gate_metrics(config, report) | means)
     tracker.log_text(run, json.dumps(evaluation.to_json(), ensure_ascii=False), "evaluation/report.json")
     tracker.log_text(run, version_text(config, report), "evaluation/report.md")

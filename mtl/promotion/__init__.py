@@ -26,6 +26,8 @@ Metrics that come from a reader (`mtl.metrics.reading`) count only if the report
 set's own questions correctly. If not, another metric of the policy decides instead, and guards that come from the
 reader are left out.
 
+The policy may also name metrics that guard on logged texts, which have no references (`mtl.promotion.traffic`).
+
     decision = decide(report, policy_from(config.gate))
 
 `regressions` holds a released model to the same policy: its deciding metrics and its floors. `power` says what
@@ -68,6 +70,7 @@ from mtl.promotion.policy import (
     will_be_evaluated,
     without_reader,
 )
+from mtl.promotion.traffic import unguarded_on_traffic, worse_on_traffic
 
 __all__ = [
     "PromotionDecision",
@@ -117,10 +120,11 @@ def decide(report: EvalReport, policy: PromotionPolicy, *, champion_exists: bool
                 verdicts.append(_judge(report, policy, task=task, against=against))
                 objections += _worse_than_best(report, policy, task=task)
         objections += [verdict.sentence for verdict in verdicts if verdict.outcome == "worse"]
+        objections += worse_on_traffic(report, policy)
     if not objections and not any(verdict.outcome == "better" for verdict in verdicts):
         objections.append(f"No task is better than the {against}; a tie does not promote.")
     reasons = objections + [verdict.sentence for verdict in verdicts if verdict.sentence not in objections]
-    reasons += [*_replaced(report, policy), *_unguarded(report, policy)]
+    reasons += [*_replaced(report, policy), *_unguarded(report, policy), *unguarded_on_traffic(report, policy)]
     return PromotionDecision(
         promoted=not objections, reasons=tuple(reasons), policy_version=policy.version, compared_with=against
     )

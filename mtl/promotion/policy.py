@@ -24,8 +24,9 @@ class PromotionPolicy:
 
     margins: task -> metric -> loss that does not count; a metric that is not named has the margin that its task states.
     floors: task -> metric -> worst acceptable mean (the highest, where lower is better). guards: task -> metrics that
-    must not be clearly worse. without_reader: task -> metric that decides instead of one that comes from the reader,
-    where that reader answered less than `reader_at_least` of the data set's own questions correctly, or there is none.
+    must not be clearly worse. traffic_guard: the same, on logged texts. without_reader: task -> metric that decides
+    instead of one that comes from the reader, where that reader answered less than `reader_at_least` of the data set's
+    own questions correctly, or there is none.
     guard_groups: hold the deciding metric to the same in each group (difficulty) that has
     `min_examples`. confidence is that of the report's intervals.
     """
@@ -34,6 +35,7 @@ class PromotionPolicy:
     margins: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     floors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     guards: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    traffic_guard: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     without_reader: Mapping[str, str] = field(default_factory=dict)
     reader_at_least: float = 0.5
     guard_groups: bool = True
@@ -49,7 +51,8 @@ class PromotionPolicy:
 def policy_from(gate: GateConfig) -> PromotionPolicy:
     """The policy that a configuration asks for."""
     values = {name: getattr(gate, name) for name in (f.name for f in fields(PromotionPolicy))}
-    return PromotionPolicy(**values | {"guards": {task: tuple(names) for task, names in gate.guards.items()}})
+    tuples = {name: {task: tuple(its) for task, its in values[name].items()} for name in ("guards", "traffic_guard")}
+    return PromotionPolicy(**values | tuples)
 
 
 @dataclass(frozen=True, slots=True)

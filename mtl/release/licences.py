@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 _KNOWN = {
     "demo": "made by this project",
+    "feedback:": "written by those who gave feedback",
     "google/flan-t5": "Apache-2.0",
     "hub:abisee/cnn_dailymail": "Apache-2.0",
     "hub:ehovy/race": "non-commercial research only (see the data set's page)",

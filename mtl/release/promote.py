@@ -9,7 +9,7 @@ the late write of a process of ours, `mtl.release.alias_writes` explains.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from mtl.errors import DamageError, InputError, NotFoundError, NotPromotedError, TransientError
@@ -116,6 +116,19 @@ def rollback(
         store, "rollback", journal.previous, journal, model=model, reason=reason, actor=actor, forced=False
     )
     return append_announced(store, journal, change, model=model, expected=journal.champion, aliases=aliases)
+
+
+def confirm(store: ObjectStore, *, model: str, reason: str, actor: str, aliases: Aliases) -> Promotion:
+    """A person stands for the champion: an entry that changes nothing. Errors: as `promote`."""
+    follow(store, model=model, aliases=aliases)
+    journal = read_journal(store, model)
+    champion = journal.champion
+    if champion is None:
+        raise NotFoundError(f"{model} has no champion yet", hint=searched(store))
+    change = _change(store, "promote", champion, journal, model=model, reason=reason, actor=actor, forced=False)
+    change = replace(change, previous=journal.previous)
+    promotion = append_announced(store, journal, change, model=model, expected=champion, aliases=aliases)
+    return replace(promotion, changed=False)
 
 
 @dataclass(frozen=True, slots=True)

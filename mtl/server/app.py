@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
+from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from pydantic import SecretStr
@@ -68,8 +68,9 @@ def make_app(
         app.include_router(router)
 
     @app.get("/health", summary="Which model answers")
-    async def health() -> dict[str, Any]:
-        return dict(models.health())
+    async def health() -> JSONResponse:
+        found = dict(models.health())
+        return JSONResponse(found, status_code=200 if found["since"] else 503)  # 503: it has no model yet
 
     @app.get("/metrics", summary="What Prometheus scrapes", response_class=Response)
     async def scrape() -> Response:

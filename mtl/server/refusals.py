@@ -16,9 +16,9 @@ from mtl.errors import InternalError, MtlError, NotFoundError, PermanentError, T
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1
 _STATUS = {
+    "conflict": 409,
     "queue_full": 429,
     "gone": 499,
-    "conflict": 409,
 }  # 499: nobody reads the response, and logs and metrics call it so
 _DESCRIBED = "/openapi.json describes the body"
 _LONG_NUMBER = re.compile(r"\d{25,}")

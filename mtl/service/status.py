@@ -16,7 +16,9 @@ from mtl.release.journal import read_journal
 from mtl.release.layout import published_versions
 from mtl.service.redact import clean
 from mtl.service.runs import Runs, embedded_runs, served_runs
+from mtl.service.served import served_lately, server_state, server_warnings
 from mtl.settings import PrefectSettings, Settings
+from mtl.settings.service import serve_url
 from mtl.stack.environment import client_environment
 from mtl.stack.state import open_stack
 from mtl.store.open import open_store
@@ -34,16 +36,20 @@ _METRICS_OLD = 7 * 86400  # seconds: a run that nobody tried again for so long w
 def status(settings: Settings, prefect: PrefectSettings, model: str) -> Document:
     """The document of `mtl status --json`, in a few seconds at most, whatever answers.
 
-    services: name -> "ok" or what is wrong. champion and runs are None where nobody could be asked. stack: up, down,
+    services: name -> "ok" or what is wrong. champion, runs and served are None where nobody could be asked, server too
+    where MTL_SERVE_URL names none. stack: up, down,
     unused (it runs, and this shell does not lead to it), or None where MTL_HOME has none or another server is used.
     """
-    with ThreadPoolExecutor(max_workers=4) as pool:
+    with ThreadPoolExecutor(max_workers=6) as pool:
         stack = pool.submit(stack_state, settings, prefect)
         asked = {
             "store": pool.submit(_try, lambda: _champion(settings, model)),
             "prefect": pool.submit(_try, lambda: _runs(prefect)),
             "mlflow": pool.submit(_try, lambda: _mlflow(settings.tracking_uri)),
         }
+        served = pool.submit(_try, lambda: served_lately(open_store(settings.store, patience=_PATIENCE), model))
+        if url := serve_url():
+            asked["server"] = pool.submit(_try, lambda: server_state(url, timeout=_PATIENCE))
         answers = {name: future.result() for name, future in asked.items()}
     runs: Runs | None = answers["prefect"][0]
     document = {
@@ -51,6 +57,8 @@ def status(settings: Settings, prefect: PrefectSettings, model: str) -> Document
         "model": model,
         "stack": stack.result(),
         "champion": answers["store"][0],
+        "server": answers["server"][0] if url else None,
+        "served": served.result()[0],
         "runs": None if runs is None else runs.last,
         "next": None if runs is None else runs.next,
         "schedules": None if runs is None else runs.schedules,
@@ -61,6 +69,7 @@ def status(settings: Settings, prefect: PrefectSettings, model: str) -> Document
         "services": {name: error or "ok" for name, (_, error) in answers.items()},
         "addresses": {"store": settings.store, "mlflow": settings.tracking_uri, "prefect": prefect.url or "embedded"},
     }
+    document["addresses"] |= {"server": url} if url else {}
     document["addresses"] = {name: clean(value) for name, value in document["addresses"].items()}
     return document | {"warnings": _warnings(document, served=prefect.url is not None)}
 
@@ -146,6 +155,7 @@ def _warnings(found: Document, *, served: bool) -> list[str]:
     lines += found["faults"] or []
     lines += run_warnings(found)
     champion = found["champion"]
+    lines += server_warnings(found["server"], champion, model=found["model"])
     if champion and champion["version"] is None and champion["newest"]:
         lines.append(f"no version is champion, the newest (v{champion['newest']}) neither: mtl models says why")
     if served and found["pools"] is not None:

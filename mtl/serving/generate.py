@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 BATCH_TOKENS = 8192
 _PROBE = "The ferry left the harbour at nine in the morning. Anna missed it, because she had to wait for the bus."
+_TRIED_TOKENS = 8
 MOST_NEW_TOKENS = 4096
 _MOST_TEXTS = 10_000
 LONGEST_TEXT = 2_000_000
@@ -152,6 +153,12 @@ class Generator:
             answers = [Answer(chosen.parse(text), text) for text in predict(inputs, max_new_tokens=limit)]
         pairs = zip(answers, prompts, strict=True)
         return [replace(answer, truncated=prompt.truncated) for answer, prompt in pairs]
+
+    def try_out(self) -> None:
+        """Write the beginning of an answer of each task: what cannot answer is found before a caller finds it."""
+        for name in self.max_new_tokens:
+            if name in TASKS:
+                self.generate([_PROBE], name, max_new_tokens=_TRIED_TOKENS, truncate=True)
 
     def mode(self, decoding: Decoding = GREEDY) -> str:
         """What answers with this decoding on this machine, as `Engines.mode`."""

@@ -11,8 +11,13 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 from mtl.errors import InputError, did_you_mean
 from mtl.settings.variables import Variables, refused, variable
 
-EVENTS = ("champion.changed", "candidate.waiting", "candidate.refused", "data.alarm", "run.failed")
+FLOW_EVENTS = ("champion.changed", "candidate.waiting", "candidate.refused", "data.alarm", "run.failed")
 """What is told to people and to Prefect's event feed (there with `mtl.` before it)."""
+SERVER_EVENTS = ("server.switched", "server.failed")
+"""What `mtl serve` tells people."""
+EVENTS = (*FLOW_EVENTS, *SERVER_EVENTS)
+TOLD = (*FLOW_EVENTS, "server.failed")
+"""By default: `champion.changed` already says what `server.switched` confirms for each server."""
 _SHORTEST_KEY = 16
 
 
@@ -65,7 +70,7 @@ def _events(value: tuple[str, ...]) -> tuple[str, ...]:
         if name not in EVENTS:
             said = f"MTL_NOTIFY_EVENTS names {name!r}; {did_you_mean(name, EVENTS)}"
             raise refused(InputError(said, field="MTL_NOTIFY_EVENTS"))
-    return value or EVENTS
+    return value or TOLD
 
 
 class NotifySettings(Variables):
@@ -86,7 +91,7 @@ class NotifySettings(Variables):
     )
     secret: SecretStr | None = variable("MTL_NOTIFY_SECRET", meaning="key of the posts' signature", default=None)
     events: Annotated[Words, AfterValidator(_events)] = variable(
-        "MTL_NOTIFY_EVENTS", meaning="which events are told, separated by commas", default=EVENTS
+        "MTL_NOTIFY_EVENTS", meaning="which events are told, separated by commas", default=TOLD
     )
 
     def faults(self) -> Iterator[InputError]:
@@ -220,6 +225,27 @@ class ServeSettings(Variables):
         le=3600,
         allow_inf_nan=False,
     )
+
+
+def _serve_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        hint = "http://HOST:PORT, without a path"
+        raise refused(InputError("MTL_SERVE_URL is no address", field="MTL_SERVE_URL", hint=hint))
+    return value.rstrip("/")
+
+
+class ServerAddress(Variables):
+    """Where `mtl serve` answers."""
+
+    url: Annotated[str, AfterValidator(_serve_address)] | None = variable(
+        "MTL_SERVE_URL", meaning="address of the mtl serve that mtl status and mtl doctor ask", default=None
+    )
+
+
+def serve_url(environ: Mapping[str, str] | None = None) -> str | None:
+    """Address of the running server, None where none is named. Errors: InputError for no address."""
+    return ServerAddress.read(environ).url
 
 
 def serve_settings(environ: Mapping[str, str] | None = None) -> ServeSettings:

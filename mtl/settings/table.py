@@ -20,6 +20,7 @@ GROUPS: tuple[type[Variables], ...] = (
     service.LineageSettings,
     service.WebhookSettings,
     service.ServeSettings,
+    service.ServerAddress,
     traffic.TrafficSettings,
     traffic.LabelStudioSettings,
     work.MountedSettings,

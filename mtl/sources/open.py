@@ -9,22 +9,25 @@ from dataclasses import replace
 from pathlib import Path
 
 from mtl.config.data import SourceConfig
+from mtl.config.feedback import is_feedback
 from mtl.errors import DataError, NotFoundError, did_you_mean
-from mtl.settings import local_path
+from mtl.settings import load_settings, local_path
 from mtl.sources.archive import ArchiveSource
 from mtl.sources.base import WHOLE, Chunk, FileOptions, Local, Part, RawRow, Source
 from mtl.sources.bucket import BucketSource, open_bucket
 from mtl.sources.columns import MarkedSource, RenamedSource, read_names
+from mtl.sources.feedback import FeedbackSource, taken
 from mtl.sources.files import FileSource
 from mtl.sources.generated import DemoSource
 from mtl.sources.hub import HubSource
 from mtl.sources.listing import ARCHIVES
 from mtl.sources.names import existing
+from mtl.store.open import open_store
 from mtl.task import BadRow
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+-]+):(?://)?")
 _OTHER_ARCHIVES = re.compile(r"\.(?:zip|7z|rar|tbz2?|txz|tar\.(?:bz2|xz))$", re.IGNORECASE)
-KINDS = ("demo", "hub:OWNER/NAME", "s3://BUCKET/PREFIX", "a file, folder, glob or tar archive")
+KINDS = ("demo", "feedback", "hub:OWNER/NAME", "s3://BUCKET/PREFIX", "a file, folder, glob or tar archive")
 
 
 def open_source(
@@ -69,6 +72,8 @@ def _open(config: SourceConfig, seed: int, cache: Path, options: FileOptions) ->
     kind = _kind(config.uri)
     if config.uri == "demo":
         return DemoSource(config.task, seed=seed, counts=limits)
+    if is_feedback(config.uri):
+        return FeedbackSource(taken(config, open_store(load_settings().store), cache), cache=cache)
     if kind == "hub":
         return HubSource(
             config.task,
@@ -99,7 +104,7 @@ def _open(config: SourceConfig, seed: int, cache: Path, options: FileOptions) ->
         raise NotFoundError(
             f"source {config.uri!r}: unknown kind {kind!r}",
             field="sources.uri",
-            hint=f"{did_you_mean(kind, ['demo', 'hub', 's3'])}; a source is {', '.join(KINDS)}",
+            hint=f"{did_you_mean(kind, ['demo', 'feedback', 'hub', 's3'])}; a source is {', '.join(KINDS)}",
         )
     return local(local_path(config.uri), config.uri)
 

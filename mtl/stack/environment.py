@@ -19,6 +19,8 @@ def client_environment(stack: Stack) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "MTL_WEBHOOK_SECRET": stack.secrets["webhook_data"],
         "MTL_METRICS_TOKEN": stack.secrets["metrics"],
+        "MTL_SERVE_URL": stack.url("serve"),
+        "MTL_SERVE_KEY": stack.secrets["serve"],
     }
 
 

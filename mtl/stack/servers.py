@@ -1,4 +1,7 @@
-"""MLflow, Prefect and the worker of the stack. Every secret goes by environment or file, none on a command line."""
+"""MLflow, Prefect, the worker, the receiver and the server of answers.
+
+Every secret goes by environment or file, none on a command line.
+"""
 
 from __future__ import annotations
 
@@ -162,6 +165,23 @@ def webhooks(stack: Stack, *, needs: tuple[str, ...]) -> Service:
         needs=needs,
         healthy=lambda: answers(f"{stack.url('webhooks')}/health"),
         public=stack.url("webhooks"),
+    )
+
+
+def serve(stack: Stack, *, needs: tuple[str, ...]) -> Service:
+    """The server of answers. It follows the champion, and waits for the first one."""
+    return Service(
+        name="serve",
+        command=(
+            *(sys.executable, "-m", "mtl.cli", "serve", "champion", "--wait"),
+            *("--host", "127.0.0.1", "--port", str(stack.ports["serve"])),
+        ),
+        environment=client_environment(stack),
+        needs=needs,
+        stop_seconds=30,  # it answers what it has begun
+        # Its /health answers 503 while there is no champion yet, and the stack is up without one.
+        healthy=lambda: answers(f"{stack.url('serve')}/metrics"),
+        public=stack.url("serve"),
     )
 
 

@@ -27,6 +27,7 @@ def all_services(stack: Stack) -> list[Service]:
         servers.mlflow(stack, needs=behind),
         servers.worker(stack, needs=needed),
         servers.webhooks(stack, needs=("prefect", "mlflow")),
+        servers.serve(stack, needs=("s3",) if own else ()),
     ]
 
 

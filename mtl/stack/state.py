@@ -27,6 +27,7 @@ USUAL: Mapping[str, int | None] = {
     "mlflow": 5000,
     "prefect": 4200,
     "webhooks": 4300,
+    "serve": 5002,
     "manager": None,
 }
 """The port that people expect of each service; None: any."""
@@ -179,6 +180,7 @@ def _new_secrets() -> dict[str, str]:
         "webhook",
         "webhook_data",
         "metrics",
+        "serve",
         "manager",
     )
     key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()

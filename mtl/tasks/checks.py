@@ -20,6 +20,7 @@ _ARGUMENTS = {
     "prompt": ("text", "request"),
     "bare": ("inputs",),
     "parse": ("text",),
+    "rows": ("text", "output"),
     "score": ("example", "prediction"),
     "group": ("example",),
     "questions": ("example", "text"),
@@ -78,7 +79,7 @@ def _serves_defaults(task: Task) -> bool:
 def _functions(task: Task) -> Iterator[str]:
     for name, arguments in _ARGUMENTS.items():
         function = getattr(task, name)
-        if function is None and name in ("questions", "compose", "claim"):
+        if function is None and name in ("rows", "questions", "compose", "claim"):
             if name == "questions" and task.compose is not None:
                 yield "it composes answers of questions, but has no function `questions` that finds them"
             continue

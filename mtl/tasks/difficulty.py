@@ -44,7 +44,7 @@ _REASONING = re.compile(
     r"learn (?:from|about)|know (?:from|about)|tell from|(?:can|could|do) we (?:know|guess|learn)|guess|"
     r"mean(?:s|ing)?|refers? to|underlined|example|tone|view|opinion|moral|lesson|believes?|think)\b"
 )
-_SENTENCE = re.compile(r"(?<=[.!?।؟۔])\s+|(?<=。)\s*")
+SENTENCE = re.compile(r"(?<=[.!?।؟۔])\s+|(?<=。)\s*")
 
 Reading = tuple[str, Sequence[frozenset[str]]]
 """A passage prepared once for all of its questions: its words as one string, and the stems of each sentence."""
@@ -52,7 +52,7 @@ Reading = tuple[str, Sequence[frozenset[str]]]
 
 def reading(passage: str) -> Reading:
     """What `ease` needs of a passage."""
-    sentences = [words(sentence) for sentence in _SENTENCE.split(passage)]
+    sentences = [words(sentence) for sentence in SENTENCE.split(passage)]
     text = " ".join(chain.from_iterable(sentences))
     return f" {text} ", [frozenset(map(stem, sentence)) for sentence in sentences]
 

@@ -35,7 +35,7 @@ from mtl.tasks import mcq_answers, mcq_score
 from mtl.tasks.difficulty import DIFFICULTIES, SCHEMES, reading
 from mtl.tasks.mcq_form import HEAD, LETTERS, parse, render_question, render_target, well_formed
 from mtl.tasks.mcq_requests import ALL, OPTIONS, Choice, choose, pack
-from mtl.tasks.mcq_rows import Question, read
+from mtl.tasks.mcq_rows import Question, read, rows
 from mtl.tasks.text import clean, passage_key
 
 TAG = "<mcq>"
@@ -114,7 +114,9 @@ def _labelled(passage: Passage, scheme: str) -> list[tuple[int, dict[str, Any]]]
     prepared = cache(lambda: reading(passage.text))
     labelled = []
     for index, record in passage.questions:
-        label = SCHEMES[scheme](record.level, prepared, question=record.question, option=record.right)
+        label = record.level
+        if label not in DIFFICULTIES:
+            label = SCHEMES[scheme](record.level, prepared, question=record.question, option=record.right)
         item = {"question": record.question, "options": list(record.options), "correct": record.correct}
         labelled.append((index, item | {"difficulty": label}))
     return sorted(labelled, key=lambda pair: DIFFICULTIES.index(pair[1]["difficulty"]))
@@ -255,7 +257,9 @@ TASK = Task(
     render=render,
     prompt=prompt,
     bare=bare,
+    text=lambda inputs: split_inputs(inputs)[1],
     parse=parse,
+    rows=rows,
     score=score,
     group=group,
     questions=questions,

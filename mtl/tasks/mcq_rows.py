@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mtl.task import BadRow, Row, shown, wrong_type
 from mtl.tasks import mcq_answers
-from mtl.tasks.difficulty import LEVELS
+from mtl.tasks.difficulty import DIFFICULTIES, LEVELS
 from mtl.tasks.lists import read_list
 from mtl.tasks.mcq_form import LETTERS, escape, without_letters
 from mtl.tasks.text import check_text, clean, is_missing, read_passage, read_text
@@ -19,7 +19,7 @@ _LEVEL = re.compile(rf"(?:^|/)({'|'.join(LEVELS)})(?=\d|/|$)")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One row: a question about a passage, with the level of the examination it was set in."""
+    """One row: a question about a passage, with the level of the examination it was set in, or its difficulty."""
 
     passage: str
     level: str
@@ -33,13 +33,32 @@ class Question:
 
 
 def read(row: Row) -> Question:
-    """A question from {article, question, options, answer} and a level: `level`, example_id or Hub configuration."""
+    """A question from {article, question, options, answer} and a level: `level`, example_id or Hub configuration.
+
+    The column `level` may also hold a difficulty, which is then not a matter of the scheme.
+    """
     passage = read_passage(row, "article")
     asked = escape(clean(read_text(row, "question")))
     if not asked:
         raise BadRow("no question", "question")
     level, options = _level(row), _options(row.get("options"))
     return Question(passage, level, asked, options, _answer(row, options))
+
+
+def rows(text: str, output: Any) -> list[Row]:
+    """A row for each question in `output`: as `parse` gives it, or as a person wrote it, with `answer` for its key."""
+    found = output if isinstance(output, Sequence) else []
+    return [
+        {
+            "article": text,
+            "question": item.get("question"),
+            "options": item.get("options"),
+            "answer": item.get("correct", item.get("answer")),
+            "level": item.get("difficulty"),
+        }
+        for item in found
+        if isinstance(item, Mapping)
+    ]
 
 
 def _options(value: Any) -> tuple[str, str, str, str]:
@@ -80,8 +99,8 @@ def _answer(row: Row, options: Sequence[str]) -> str:
 def _level(row: Row) -> str:
     given = row.get("level")
     if not is_missing(given) and given != "":
-        if given not in LEVELS:
-            raise BadRow("unknown level", "level", detail=f"got {shown(given)}, expected {', '.join(LEVELS)}")
+        if given not in (known := (*LEVELS, *DIFFICULTIES)):
+            raise BadRow("unknown level", "level", detail=f"got {shown(given)}, expected {', '.join(known)}")
         return str(given)
     for name in ("example_id", "hub_config"):
         found = _LEVEL.search(str(row.get(name) or ""))

@@ -16,27 +16,47 @@ from mtl.tasks.difficulty import DIFFICULTIES, evidence, reading
 from mtl.tasks.mcq_form import HEAD, LETTERS, attempts, parse, well_formed
 
 METRICS = (
-    Metric("parsed", source="all of the answer is of the written form"),
-    Metric("counts_obeyed", source="questions delivered per difficulty equal those requested", deviation=0.3),
-    Metric("counts_total", source="number of questions delivered equals the number requested"),
+    Metric("parsed", source="all of the answer is of the written form", needs_reference=False),
+    Metric(
+        "counts_obeyed",
+        source="questions delivered per difficulty equal those requested",
+        deviation=0.3,
+        needs_reference=False,
+    ),
+    Metric("counts_total", source="number of questions delivered equals the number requested", needs_reference=False),
     Metric(
         "count_error",
         higher_is_better=False,
         high=None,
         source="questions too few or too many, summed over the difficulties",
+        needs_reference=False,
     ),
-    Metric("four_options", source="share of questions with four distinct options"),
-    Metric("valid_key", source="share of questions with one key among A to D"),
-    Metric("kind_obeyed", source=f"the answer starts with {HEAD!r}"),
-    Metric("key_supported", source="share of the correct option's content words in the passage's best sentence"),
+    Metric("four_options", source="share of questions with four distinct options", needs_reference=False),
+    Metric("valid_key", source="share of questions with one key among A to D", needs_reference=False),
+    Metric("kind_obeyed", source=f"the answer starts with {HEAD!r}", needs_reference=False),
+    Metric(
+        "key_supported",
+        source="share of the correct option's content words in the passage's best sentence",
+        needs_reference=False,
+    ),
     Metric("question_overlap", source="word F1 of each question with the nearest reference question"),
     Metric("question_rougeL", source="ROUGE-L of each question with its best-matching reference (Lin 2004)"),
     Metric("question_bleu", source="BLEU-4 of each question with its best-matching reference (Papineni et al. 2002)"),
     Metric("option_overlap", source="word F1 of each question's options with those of that reference"),
-    Metric("repeated", higher_is_better=False, source="share of questions asked before in the same answer"),
-    Metric("distractor_diversity", source="distinct words among the words of the wrong options"),
+    Metric(
+        "repeated",
+        higher_is_better=False,
+        source="share of questions asked before in the same answer",
+        needs_reference=False,
+    ),
+    Metric("distractor_diversity", source="distinct words among the words of the wrong options", needs_reference=False),
     *(
-        Metric(f"key_{letter}", higher_is_better=None, source=f"share of questions with key {letter}; 0.25 is balance")
+        Metric(
+            f"key_{letter}",
+            higher_is_better=None,
+            source=f"share of questions with key {letter}; 0.25 is balance",
+            needs_reference=False,
+        )
         for letter in LETTERS
     ),
 )

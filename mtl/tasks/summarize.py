@@ -129,6 +129,11 @@ def parse(text: str) -> str | None:
     return summary if summary and line.startswith(HEAD) else None
 
 
+def rows(text: str, output: Any) -> list[Row]:
+    """The row of an article whose summary is `output`."""
+    return [{"article": text, "highlights": output}] if isinstance(output, str) else []
+
+
 def score(example: Example, prediction: str) -> Scores:
     """How near the summary (or an answer of another kind, as it stands) is to the highlights, and to the article."""
     reference = parse(example.targets) or ""
@@ -194,14 +199,15 @@ TASK = Task(
         Metric("rouge2", source=_ROUGE, margin=0.01, deviation=0.1),
         Metric("rougeL", source=_ROUGE, margin=0.01, deviation=0.1),
         Metric("rougeLsum", source=f"{_ROUGE}; what the T5 paper calls ROUGE-L", margin=0.01, deviation=0.1),
-        Metric("kind_obeyed", source=f"the answer starts with {HEAD!r}"),
+        Metric("kind_obeyed", source=f"the answer starts with {HEAD!r}", needs_reference=False),
         Metric(
             "supported",
             source="share of the summary's names, numbers and dates that the article has (mtl/metrics/supported.py)",
             margin=0.02,
+            needs_reference=False,
         ),
         CONSISTENT,
-        Metric("length", higher_is_better=None, high=None, source="words of the summary"),
+        Metric("length", higher_is_better=None, high=None, source="words of the summary", needs_reference=False),
         Metric(
             "length_ratio",
             higher_is_better=None,
@@ -212,6 +218,7 @@ TASK = Task(
             "copied",
             higher_is_better=None,
             source="share of the summary's 4-grams that the article holds (See et al. 2017, figure 6)",
+            needs_reference=False,
         ),
     ),
     read=read,
@@ -223,6 +230,7 @@ TASK = Task(
     prompt=prompt,
     bare=bare,
     parse=parse,
+    rows=rows,
     score=score,
     claim=claim,
     unsupported=unsupported,

@@ -9,15 +9,12 @@ import io
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from mtl.document import check_record
+from mtl.document import check_record, parse_json
 from mtl.errors import DamageError, NotFoundError
 from mtl.layout import feedback_prefix, requests_prefix, served_prefix
 from mtl.seal import seal, unseal
@@ -26,47 +23,45 @@ from mtl.traffic.records import Feedback, ServedAnswer, ServedCounts, feedback_n
 
 _log = logging.getLogger(__name__)
 _NESTED = ("request", "decoding")
-_SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("id", "at", "task", "text", "request", "decoding")),
-        ("truncated", pa.bool_()),
-        ("answer", pa.string()),
-        ("version", pa.int64()),
-        ("milliseconds", pa.float64()),
-        ("usable", pa.bool_()),
-        ("marks", pa.list_(pa.float64())),
-    ]
-)
 
 
 def part_of(answers: Sequence[ServedAnswer]) -> bytes:
     """A part of the request log, as Parquet; what stands under `request` and `decoding` is JSON."""
+    import pyarrow as pa  # who reads counts alone, such as the receiver of webhooks, need not have it
+    import pyarrow.parquet as pq
+
     rows = [
         answer.to_dict() | {name: json.dumps(getattr(answer, name), sort_keys=True) for name in _NESTED}
         for answer in answers
     ]
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), sink, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(rows, schema=_schema()), sink, compression="zstd")
     return sink.getvalue()
 
 
 def read_answers(
-    store: ObjectStore, model: str, *, since: datetime | None = None, until: datetime | None = None
+    store: ObjectStore,
+    model: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    on_damage: Callable[[str], None] = lambda key: None,
 ) -> Iterator[ServedAnswer]:
     """The logged answers of [since, until), by day and part. A part that is damaged is named in a warning and left out.
 
-    since, until: in UTC; None is unbounded.
+    since, until: in UTC; None is unbounded. on_damage: called with the key of each such part.
     """
     for info in store.list(f"{requests_prefix(model)}/"):
         day = info.key.rpartition("/")[0].rpartition("/")[2]
         if (since and day < f"{since:%Y-%m-%d}") or (until and day > f"{until:%Y-%m-%d}"):
             continue
         try:
-            yield from (answer for answer in _part(store, info.key) if _within(answer.at, since, until))
+            yield from [answer for answer in _part(store, info.key) if _within(answer.at, since, until)]
         except NotFoundError:
             continue  # its retention ended meanwhile
         except DamageError as error:
             _log.warning("%s; its answers are left out", error.message)
+            on_damage(info.key)
 
 
 def write_feedback(store: ObjectStore, model: str, feedback: Feedback) -> Feedback:
@@ -90,6 +85,8 @@ def read_feedback(store: ObjectStore, model: str) -> Iterator[Feedback]:
     for info in store.list(f"{feedback_prefix(model)}/"):
         try:
             yield _feedback(store, info.key)
+        except NotFoundError:
+            continue  # somebody removed it meanwhile
         except DamageError as error:
             _log.warning("%s; it is left out", error.message)
 
@@ -122,12 +119,32 @@ def read_counts(
     return {version: ServedCounts(version, **found) for version, found in sums.items()}
 
 
+def _schema() -> Any:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            *((name, pa.string()) for name in ("id", "at", "task", "text", "request", "decoding")),
+            ("truncated", pa.bool_()),
+            ("answer", pa.string()),
+            ("version", pa.int64()),
+            ("milliseconds", pa.float64()),
+            ("usable", pa.bool_()),
+            ("marks", pa.list_(pa.float64())),
+        ]
+    )
+
+
 def _part(store: ObjectStore, key: str) -> list[ServedAnswer]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         rows = pq.read_table(io.BytesIO(store.get(key))).to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
         raise DamageError(f"{key} is damaged: it is no part of a request log ({type(error).__name__})") from None
-    return [check_record(ServedAnswer, row | {name: json.loads(row[name]) for name in _NESTED}, key) for row in rows]
+    records = [row | {name: parse_json(row.get(name) or "", key) for name in _NESTED} for row in rows]
+    return [check_record(ServedAnswer, record, key) for record in records]
 
 
 def _feedback(store: ObjectStore, key: str) -> Feedback:
@@ -135,5 +152,9 @@ def _feedback(store: ObjectStore, key: str) -> Feedback:
 
 
 def _within(at: str, since: datetime | None, until: datetime | None) -> bool:
-    moment = datetime.fromisoformat(at)
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        raise DamageError(f"a part of the request log is damaged: {at[:40]!r} is no moment") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (since is None or moment >= since) and (until is None or moment < until)

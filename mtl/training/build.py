@@ -22,8 +22,9 @@ from mtl.tasks.table import get_task
 from mtl.training.batches import RankBatches, batch_stream
 from mtl.training.compute import resolve_compute
 from mtl.training.dataset import TokenisedSplit
+from mtl.training.parts import Division, of_people, ordered_in_parts
 from mtl.training.trainer import LoraTrainer, training_arguments
-from mtl.training.warm import replayed_order
+from mtl.training.warm import replayed
 
 
 def build_model(config: RetrainConfig, ref: BaseRef, tasks: list[str], *, tokenizer_sha256: str | None = None) -> Any:
@@ -65,11 +66,18 @@ def _set_dropout(model: torch.nn.Module, share: float) -> None:
 
 
 def build_trainer(
-    config: RetrainConfig, model: Any, split: TokenisedSplit, work: Path, *, known: np.ndarray | None = None
+    config: RetrainConfig,
+    model: Any,
+    split: TokenisedSplit,
+    work: Path,
+    *,
+    known: np.ndarray | None = None,
+    people: np.ndarray | None = None,
 ) -> LoraTrainer:
     """The trainer, with the batches of this rank.
 
-    known: for a warm start, which examples the parent's data set had.
+    known: for a warm start, which examples the parent's data set had. people: which examples come from people, where
+    `data.mixture.feedback` says how often those are drawn.
     """
     train = config.train
     device = device_kind()
@@ -98,7 +106,8 @@ def build_trainer(
         dataloader_num_workers=train.dataloader_num_workers,
     )
 
-    batches = rank_batches(config, split, known=known, rank=arguments.process_index, world=arguments.world_size)
+    rank, world = arguments.process_index, arguments.world_size
+    batches = rank_batches(config, split, known=known, people=people, rank=rank, world=world)
     return LoraTrainer(
         model,
         arguments,
@@ -110,15 +119,26 @@ def build_trainer(
 
 
 def rank_batches(
-    config: RetrainConfig, split: TokenisedSplit, *, known: np.ndarray | None = None, rank: int = 0, world: int = 1
+    config: RetrainConfig,
+    split: TokenisedSplit,
+    *,
+    known: np.ndarray | None = None,
+    people: np.ndarray | None = None,
+    rank: int = 0,
+    world: int = 1,
 ) -> RankBatches:
-    """All batches of a run on one rank. known: as for `build_trainer`."""
+    """All batches of a run on one rank. known, people: as for `build_trainer`."""
     train, mixture, seed = config.train, config.data.mixture, config.seed
+    divisions: list[Division] = []
+    if people is not None and mixture.feedback is not None:
+        divisions.append(of_people(people, mixture.feedback))
+    if known is not None:
+        divisions.append(replayed(known, train.replay_share))
 
     def ordered(epoch: int) -> array[int]:
-        if known is None:
+        if not divisions:
             return split.ordered(mixture, seed=seed, epoch=epoch)
-        return replayed_order(split, mixture, known=known, replay_share=train.replay_share, seed=seed, epoch=epoch)
+        return ordered_in_parts(split, mixture, divisions, seed=seed, epoch=epoch)
 
     def stream() -> Iterator[list[int]]:
         return batch_stream(ordered, split.sources, split.targets, max_tokens=train.max_tokens_per_batch, seed=seed)

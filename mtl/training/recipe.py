@@ -45,6 +45,7 @@ from mtl.training.losses import StepLosses
 from mtl.training.machine import compute_repeatably, keep_freed_memory
 from mtl.training.packages import installed_versions
 from mtl.training.parent import Parent, fetch_parent
+from mtl.training.parts import people_examples
 from mtl.training.plan import TrainPlan, check_equal, identity_fields, thread_count
 from mtl.training.record import TrainingRecord, hardware, keep_record, read_record
 from mtl.training.result import TrainedModel, keep_result, read_result
@@ -184,7 +185,9 @@ def _train(
     if warm and start.folder is None:
         copy_weights(model, warm.fetch())
     known = known_examples(data, warm.data, tasks) if warm else None
-    trainer = build_trainer(config, model, split, work, known=known)
+    taught = config.data.mixture.feedback is not None and data.manifest.from_people("train") > 0
+    people = people_examples(data, tasks) if taught else None
+    trainer = build_trainer(config, model, split, work, known=known, people=people)
     progress = Progress(events.emit)
     progress.loss, speeds_before = read_log(start.folder)  # of tasks that none of the steps to come may show
     validation = _validation(config, data, tasks, trainer=trainer, resumed=start.folder, events=events, work=work)

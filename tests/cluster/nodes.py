@@ -83,6 +83,15 @@ class Nodes:
         self.workers.append(node)
         return node
 
+    def restart(self) -> None:
+        """Head and as many nodes as there were, as after a power cut: none of them remembers anything."""
+        count = len(self.workers)
+        self.stop()
+        self.start_head()
+        self.workers.clear()
+        for _ in range(count):
+            self.add()
+
     def stop(self) -> None:
         for node in [*self.workers, *([self.head] if self.head else [])]:
             node.go_on()

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -19,18 +20,22 @@ from mtl.cluster import actors, connected
 from mtl.cluster.code import versions
 from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.config.run import RunConfig
-from mtl.errors import InputError
+from mtl.errors import InputError, TransientError
 from mtl.evaluation.report import BEST, CANDIDATE, CHAMPION, EvalReport
-from mtl.layout import PREDICTIONS
+from mtl.layout import PREDICTIONS, requests_prefix
 from mtl.pipeline import generate_on_ray
 from mtl.pipeline.evaluate import measure
 from mtl.pipeline.generate import BatchJob, plan, run_shard
 from mtl.pipeline.prepare import prepare
+from mtl.pipeline.traffic import traffic_sample
 from mtl.progress import ProgressEvent, subscribe
 from mtl.store.base import ObjectStore
 from mtl.store.open import open_store
 from mtl.store.s3 import make_client
 from mtl.task import BadRequest
+from mtl.traffic.records import ServedAnswer
+from mtl.traffic.sample import TrafficSample
+from mtl.traffic.store import part_of
 from mtl.workspace import Workspace, open_workspace
 from tests.cluster.nodes import Nodes
 from tests.support.bases import save_base
@@ -39,6 +44,7 @@ from tests.support.s3 import moto
 from tests.support.trained import trained_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +204,7 @@ class House:
     config: RetrainConfig
     dataset: str
     folders: dict[str, Path]
+    traffic: TrafficSample | None
 
     def measure(self, engine: str) -> tuple[EvalReport, dict[str, bytes]]:
         """The report, and the answers that are kept because of it; none were kept before."""
@@ -205,7 +212,7 @@ class House:
         for info in store.list(PREDICTIONS):
             store.delete(info.key)
         config = self.config.model_copy(update={"run": RunConfig(engine=engine)})
-        report = measure(self.workspace, config, self.dataset, self.folders)
+        report = measure(self.workspace, config, self.dataset, self.folders, traffic=self.traffic)
         return report, {info.key: store.get(info.key) for info in store.list(PREDICTIONS)}
 
 
@@ -214,9 +221,24 @@ def house(cluster: Cluster) -> House:
     values = small_values(save_base(cluster.driver / "base"))
     for source in values["data"]["sources"]:
         source["rows"] = {"train": 4, "validation": 100}
-    config = parse_config(values | {"evaluate": {**values["evaluate"], "max_examples": 50}})
+    evaluate = {**values["evaluate"], "max_examples": 50, "traffic_examples": 40}
+    config, workspace = parse_config(values | {"evaluate": evaluate}), open_workspace()
+    log_requests(workspace.store, config.register_.model)
     folders = {name: trained_model(cluster.driver / name, seed=n) for n, name in enumerate((CANDIDATE, CHAMPION, BEST))}
-    return House(open_workspace(), config, prepare(open_workspace(), config).fingerprint, folders)
+    dataset = prepare(workspace, config).fingerprint
+    traffic = traffic_sample(workspace, config, dataset, folders[CANDIDATE], now=NOW)
+    return House(workspace, config, dataset, folders, traffic)
+
+
+def log_requests(store: ObjectStore, model: str) -> None:
+    """The evaluation has candidate and champion answer these too."""
+    unused: Any = {"decoding": {}, "truncated": False, "answer": "x", "version": 1, "milliseconds": 1.0}
+    at, asked = NOW.replace(hour=9).isoformat(), {"summarize": {}, "mcq": {"easy": 1}}
+    answers = [
+        ServedAnswer(f"{n:032x}", at, task, f"Boat {n} came home late.", asked[task], **unused)
+        for n, task in enumerate(["summarize", "mcq"] * 40)
+    ]
+    store.put(f"{requests_prefix(model)}/{NOW:%Y-%m-%d}/a.parquet", part_of(answers))
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +266,9 @@ def test_a_report_and_what_it_keeps_are_those_of_one_process(
     report, kept = house.measure("ray")
     assert everything(report) == everything(here[0])
     assert report.origin == here[0].origin
+    assert report.traffic is not None and here[0].traffic is not None
+    assert report.traffic.examples == {"summarize": 40, "mcq": 40}, "logged texts"
+    assert report.traffic.origin == here[0].traffic.origin
     assert kept == here[1]
 
 
@@ -254,3 +279,17 @@ def test_a_report_is_that_of_one_process_though_a_node_is_killed(
         report, kept = house.measure("ray")
     assert everything(report) == everything(here[0])
     assert kept == here[1]
+
+
+def test_without_its_head_finished_shards_are_kept_for_the_next_cluster(
+    cluster: Cluster, job: BatchJob, parts: dict[str, bytes], tmp_path: Path
+) -> None:
+    head = cluster.nodes.head
+    assert head is not None
+    with when(2, head.kill), pytest.raises(TransientError, match="Ray cluster"):
+        generate_on_ray.run_shards(job, tmp_path)
+    kept = files(tmp_path)
+    assert len(kept) >= 2 and kept.items() <= parts.items()
+    cluster.nodes.restart()
+    generate_on_ray.run_shards(job, tmp_path)
+    assert files(tmp_path) == parts

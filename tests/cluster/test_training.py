@@ -1,4 +1,7 @@
-"""Two trainers on two nodes that share nothing but an S3 server end as two processes of torchrun, whatever happens."""
+"""Two trainers on two nodes that share nothing but an S3 server end as two processes of torchrun, whatever happens.
+
+The server is radosgw where it is installed, behind a proxy that can be away.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -22,8 +27,9 @@ from mtl.store.s3 import make_client
 from mtl.training.launch import launch_training
 from mtl.workspace import open_workspace
 from tests.cluster.nodes import Nodes
+from tests.support.proxy import FaultProxy
+from tests.support.radosgw import radosgw_or_moto
 from tests.support.retrains import small_config
-from tests.support.s3 import moto
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 Event = Mapping[str, Any]
@@ -31,14 +37,21 @@ STEPS = 60  # what is asked for after the first of them comes before the last
 
 
 @pytest.fixture(scope="module", autouse=True)
-def bucket() -> Iterator[str]:
-    """Before the nodes, which inherit the credentials."""
-    with moto() as environment, pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        name = f"cluster-{uuid.uuid4().hex}"
-        make_client().create_bucket(Bucket=name)
-        yield name
+def proxy() -> Iterator[FaultProxy]:
+    """Before the nodes, which inherit the credentials and the address of the proxy."""
+    with radosgw_or_moto() as (_, environment), pytest.MonkeyPatch.context() as patch:
+        server = urlsplit(environment["AWS_ENDPOINT_URL_S3"])
+        with FaultProxy(str(server.hostname), int(server.port or 80)) as found:
+            for name, value in {**environment, "AWS_ENDPOINT_URL_S3": found.url}.items():
+                patch.setenv(name, value)
+            yield found
+
+
+@pytest.fixture(scope="module")
+def bucket(proxy: FaultProxy) -> str:
+    name = f"cluster-{uuid.uuid4().hex}"
+    make_client().create_bucket(Bucket=name)
+    return name
 
 
 @dataclass
@@ -98,6 +111,33 @@ def test_two_trainers_on_two_nodes_are_two_processes_of_torchrun(driver: Driver,
     assert kinds.count("step") == found["steps"] == STEPS
     assert kinds[0] == "start"
     assert kinds[-1] == "done"
+
+
+def test_a_paused_trainer_and_a_store_that_is_away_change_no_bit(
+    driver: Driver, nodes: Nodes, proxy: FaultProxy, plain: Any
+) -> None:
+    def strike() -> None:
+        nodes.workers[0].pause()
+        proxy.fail("unavailable", times=None)
+        Timer(4.0, nodes.workers[0].go_on).start()
+        Timer(6.0, proxy.heal).start()
+
+    found = driver.train(driver.config(), "struck", at("commit", strike))
+    assert "unavailable" in proxy.injected
+    assert found["adapter_sha256"] == plain["adapter_sha256"]
+    assert found["resumed_from"] is None
+
+
+def test_without_its_head_a_training_is_taken_up_by_the_next_cluster(driver: Driver, nodes: Nodes, plain: Any) -> None:
+    head = nodes.head
+    assert head is not None
+    with pytest.raises(TransientError, match="Ray cluster") as caught:
+        driver.train(driver.config(), "headless", at("commit", head.kill))
+    assert "start it again" in str(caught.value.hint)
+    nodes.restart()
+    again = driver.train(driver.config(), "headless")
+    assert again["resumed_from"]
+    assert again["adapter_sha256"] == plain["adapter_sha256"]
 
 
 def test_a_node_that_dies_and_a_request_to_stop_change_no_bit(driver: Driver, nodes: Nodes, plain: Any) -> None:

@@ -12,6 +12,8 @@ import yaml
 from jsonschema import Draft202012Validator
 from prefect.utilities.templating import apply_values, find_placeholders
 
+from mtl.settings.service import ServeSettings
+
 FOLDER = Path("deployments/kubernetes")
 VERSIONS = ("1.31", "1.33")
 GIVEN = {"name": "nightly-run", "env": {"A": "b"}}
@@ -89,12 +91,35 @@ def test_a_gpu_is_asked_for_only_when_wanted() -> None:
     assert limits["nvidia.com/gpu"] == 2
 
 
-def objects() -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all((FOLDER / "mtl.yaml").read_text()))
+def objects(name: str = "mtl.yaml") -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((FOLDER / name).read_text()))
 
 
+@pytest.mark.parametrize("name", ["mtl.yaml", "serve.yaml"])
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_clusters_objects_are_valid(version: str) -> None:
-    for item in objects():
+def test_the_clusters_objects_are_valid(version: str, name: str) -> None:
+    for item in objects(name):
         kubernetes_validate.validate(item, version, strict=True)
-    assert {item["metadata"].get("namespace", "mtl") for item in objects()} == {"mtl"}
+    assert {item["metadata"].get("namespace", "mtl") for item in objects(name)} == {"mtl"}
+
+
+def test_the_server_is_reached_by_its_name_only_when_it_can_answer_and_runs_unprivileged() -> None:
+    deployment, service, budget, policy = objects("serve.yaml")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    selectors = [deployment["spec"]["selector"], budget["spec"]["selector"], policy["spec"]["podSelector"]]
+    assert [its["matchLabels"] for its in selectors] == [service["spec"]["selector"]] * 3 == [labels] * 3
+    spec = deployment["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    assert container["readinessProbe"]["httpGet"] == {"path": "/health", "port": "http"}
+    assert container["livenessProbe"]["httpGet"]["path"] != "/health"  # which is 503 while there is no champion
+    (port,) = service["spec"]["ports"]
+    assert port["targetPort"] == container["ports"][0]["name"]
+    assert (spec["securityContext"]["runAsNonRoot"], spec["automountServiceAccountToken"]) == (True, False)
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {"requests", "limits"} <= set(container["resources"])
+    assert container["envFrom"] == [{"secretRef": {"name": "mtl-serve-env"}}]
+    assert spec["terminationGracePeriodSeconds"] > ServeSettings(key=None).seconds

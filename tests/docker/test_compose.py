@@ -26,7 +26,7 @@ from tests.support.s3 import moto
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 COMPOSE = yaml.safe_load((SCRIPTS / "compose.yaml").read_text())
-_HOSTS = re.compile(r"\b(?:postgres|s3|mlflow|prefect|webhooks|localhost|127\.0\.0\.1|0\.0\.0\.0):(\d+)")
+_HOSTS = re.compile(r"\b(?:postgres|s3|mlflow|prefect|webhooks|serve|localhost|127\.0\.0\.1|0\.0\.0\.0):(\d+)")
 
 
 class Here:
@@ -106,15 +106,15 @@ def up(databases: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     subprocess.run([str(folder / "docker" / "setup.sh")], check=True, capture_output=True)
     with ExitStack() as stack:
         s3 = stack.enter_context(moto())["AWS_ENDPOINT_URL_S3"]
-        ports = {port: free_port() for port in ("5000", "4200", "4300", "8080")}
+        ports = {port: free_port() for port in ("5000", "4200", "4300", "5002", "8080")}
         ports |= {"5432": databases.port, "8333": int(s3.rpartition(":")[2])}
         here = Here(folder, ports)
         stack.callback(here.end)
         here.start("bucket")
         assert here.processes["bucket"].wait(60) == 0, here.log("bucket")
-        for name in ("mlflow", "prefect"):
+        for name in ("mlflow", "prefect", "serve"):
             here.start(name)
-        for name in ("mlflow", "prefect"):
+        for name in ("mlflow", "prefect", "serve"):
             here.wait(name, seconds=200)
         for name in ("webhooks", "worker"):
             here.start(name)
@@ -159,6 +159,18 @@ def test_mlflow_and_prefect_take_the_passwords_of_the_files_and_no_others(up: He
     assert len(workers(up)) == 1
     refused = httpx.post(f"http://127.0.0.1:{up.ports['4200']}/api/flows/count", json={}, timeout=30)
     assert refused.status_code == 401
+
+
+def test_the_server_waits_for_a_champion_and_asks_for_the_key(up: Here) -> None:
+    url = f"http://127.0.0.1:{up.ports['5002']}"
+    health = httpx.get(f"{url}/health", timeout=30)
+    assert (health.status_code, health.json()["version"]) == (503, None)
+    body = {"task": "summarize", "text": "The ferry left."}
+    assert httpx.post(f"{url}/v1/generate", json=body, timeout=30).status_code == 401
+    key = {"authorization": f"Bearer {up.secrets()['MTL_SERVE_KEY']}"}
+    answer = httpx.post(f"{url}/v1/generate", json=body, headers=key, timeout=30)
+    assert answer.status_code == 503
+    assert "no champion" in answer.json()["error"]["message"]
 
 
 def api(up: Here, path: str, body: dict[str, Any]) -> Any:

@@ -29,7 +29,7 @@ from mtl.store.s3 import S3Store
 
 FOLDER = Path("docker")
 SERVERS = ("mlflow", "prefect", "webhooks", "bucket")
-OURS = (*SERVERS, "worker")
+OURS = (*SERVERS, "worker", "serve")
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_images_are_pinned_and_everything_runs_unprivileged_and_read_only(compos
 
 def test_only_loopback_is_published_and_nothing_but_what_people_open(compose: dict[str, Any]) -> None:
     ports = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
-    assert set(ports) == {"mlflow", "prefect", "webhooks"}
+    assert set(ports) == {"mlflow", "prefect", "webhooks", "serve"}
     assert all(port.startswith("127.0.0.1:") for published in ports.values() for port in published)
 
 

@@ -8,6 +8,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from mtl.config.retrain import RetrainConfig, parse_config
 from mtl.data.dataset import open_dataset
 from mtl.data.selection import chooses
 from mtl.decision import DecisionState
+from mtl.evaluation.logged import SAMPLE
 from mtl.evaluation.per_example import read_scores
 from mtl.evaluation.report import BASE, BEST, CANDIDATE, CHAMPION, EvalReport
+from mtl.fingerprint import sha256_bytes
 from mtl.pipeline import gate
 from mtl.pipeline.evaluate import evaluate
 from mtl.pipeline.models import model_folder
@@ -28,6 +31,7 @@ from mtl.pipeline.monitor import check_champion
 from mtl.pipeline.prepare import prepare
 from mtl.pipeline.prune import prune_checkpoints
 from mtl.pipeline.records import Evaluation
+from mtl.pipeline.report import version_text
 from mtl.registry.memory import MemoryRegistry
 from mtl.release.aliases import MemoryAliases
 from mtl.release.layout import ReleaseFacts
@@ -35,6 +39,8 @@ from mtl.release.promote import promote, rollback
 from mtl.release.publish import publish
 from mtl.release.pull import pull
 from mtl.seal import seal
+from mtl.traffic.records import ServedAnswer
+from mtl.traffic.store import part_of
 from mtl.training.result import TrainedModel
 from mtl.workspace import Workspace, open_workspace
 from tests.pipeline.test_rot import train_here
@@ -279,3 +285,81 @@ def test_the_monitor_and_the_next_evaluation_take_the_answers_that_are_kept(hous
     third = house.evaluate()
     assert all(its.kept == 0 for its in third.report.origin.values())
     assert first.report.measured() == second.report.measured() == third.report.measured()
+
+
+def log_requests(house: House, name: str, texts: list[str]) -> str:
+    """Texts that were sent an hour ago; the key of their part of the log."""
+    at = datetime.now(UTC) - timedelta(hours=1)
+    answers = [
+        ServedAnswer(
+            id=sha256_bytes(f"{name}{text}".encode())[:32],
+            at=at.isoformat(timespec="seconds"),
+            task="summarize",
+            text=text,
+            request={},
+            decoding={},
+            truncated=False,
+            answer="Summary: x.",
+            version=3,
+            milliseconds=1.0,
+        )
+        for text in texts
+    ]
+    key = f"{layout.requests_prefix(house.model)}/{at:%Y-%m-%d}/{name}.parquet"
+    house.workspace.store.put(key, part_of(answers))
+    return key
+
+
+LOGGED: dict[str, Any] = {
+    "gate": {"best_earlier": False},
+    "evaluate": {"reader": "none", "max_examples": 2, "traffic_examples": 3},
+}
+
+
+def test_logged_texts_judge_a_run_and_are_the_same_when_it_goes_on(house: House) -> None:
+    key = log_requests(house, "a", [f"Boat {n} came home." for n in range(5)] + ["Boat 1 came home.", "z" * 500])
+    found = house.evaluate(**LOGGED)
+    traffic = found.report.traffic
+    assert traffic is not None and traffic.models == (CHAMPION, CANDIDATE) and traffic.examples == {"summarize": 3}
+    assert traffic.settings[SAMPLE]["left_out"] == {"repeated": 1, "too_long": 1, "not_drawn": 2}
+    log_requests(house, "b", [f"Ship {n} left." for n in range(50)])
+    again = house.evaluate(**LOGGED)
+    assert (again.rules, again.report.seconds) == (found.rules, found.report.seconds), "the report was kept"
+    house.workspace.store.delete(layout.report_key(house.trained.identity))
+    resumed = house.evaluate(**LOGGED)
+    assert resumed.rules == found.rules and resumed.report.measured() == found.report.measured()
+    assert resumed.report.traffic is not None
+    assert all(its.kept == its.answers > 0 for its in resumed.report.traffic.origin.values()), "answered once"
+    house.workspace.store.delete(layout.report_key(house.trained.identity))
+    house.workspace.store.delete(key)
+    without = house.evaluate(**LOGGED)
+    assert without.report.traffic is not None, "the log's retention ended meanwhile"
+    assert without.report.traffic.settings[SAMPLE]["expired"] == 3
+
+
+def test_texts_of_the_data_set_are_not_among_the_logged_texts(house: House) -> None:
+    data = open_dataset(house.workspace.store, house.dataset, house.workspace.cache)
+    learned, held = (next(iter(data.examples("summarize", split))).inputs for split in ("train", "validation"))
+    article = [inputs.partition("article: ")[2] or inputs.partition("> ")[2] for inputs in (learned, held)]
+    log_requests(house, "a", [*article, "Boat 1 came home."])
+    traffic = house.evaluate(**LOGGED).report.traffic
+    assert traffic is not None and traffic.examples == {"summarize": 1}
+    assert traffic.settings[SAMPLE]["left_out"] == {"trained": 1, "held_out": 1}
+
+
+@pytest.mark.parametrize("rot", [b"", b"rot", b"PAR1 and nothing more PAR1"])
+def test_a_log_that_is_damaged_or_missing_fails_no_evaluation(house: House, rot: bytes) -> None:
+    key = log_requests(house, "a", ["Boat 1 came home."])
+    log_requests(house, "b", ["Boat 2 came home."])
+    house.workspace.store.put(key, rot)
+    traffic = house.evaluate(**LOGGED).report.traffic
+    assert traffic is not None and traffic.examples == {"summarize": 1} and traffic.settings[SAMPLE]["damaged"] == 1
+
+
+def test_without_a_log_the_report_says_so(house: House) -> None:
+    guarded = {**LOGGED, "gate": {"best_earlier": False, "traffic_guard": {"summarize": ["kind_obeyed"]}}}
+    found = house.evaluate(**guarded)
+    assert found.report.traffic is not None and found.report.traffic.examples == {}
+    decision = gate.gate_decision(changed(house.config, guarded), found)
+    assert "summarize: kind_obeyed was not guarded on logged texts: none is of summarize." in decision.reasons
+    assert "No request was logged" in version_text(house.config, found.report)

@@ -30,7 +30,7 @@ from tests.support.paths import ALL
 from tests.support.stacks import why_not
 
 ANY = {"postgres": None, "s3": None, "s3_monitor": None, "s3_monitor_old": None, "mlflow": None, "prefect": None}
-ANY |= {"webhooks": None, "manager": None}
+ANY |= {"webhooks": None, "serve": None, "manager": None}
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def stack(tmp_path: Path) -> Stack:
 
 
 def test_ports_and_passwords_are_made_once_and_kept(stack: Stack, tmp_path: Path) -> None:
-    assert len(set(stack.ports.values())) == 8
-    assert len(set(stack.secrets.values())) == 11
+    assert len(set(stack.ports.values())) == 9
+    assert len(set(stack.secrets.values())) == 12
     assert all(len(secret) >= 40 for secret in stack.secrets.values())
     assert make_stack(tmp_path) == open_stack(tmp_path) == stack
 
@@ -143,7 +143,7 @@ def test_a_stack_does_not_change_its_store(stack: Stack) -> None:
 def test_another_store_brings_no_s3_server_and_keeps_its_credentials(tmp_path: Path) -> None:
     stack = make_stack(tmp_path, store="s3://bucket/prefix", usual=ANY)
     names = [service.name for service in all_services(stack)]
-    assert names == ["postgres", "prefect", "mlflow", "worker", "webhooks"]
+    assert names == ["postgres", "prefect", "mlflow", "worker", "webhooks", "serve"]
     assert client_environment(stack)["MTL_STORE"] == "s3://bucket/prefix"
     assert not [name for name in client_environment(stack) if name.startswith("AWS_")]
     given = {"AWS_ACCESS_KEY_ID": "key", "PREFECT_API_URL": "http://other", "PATH": "/bin"}
@@ -154,7 +154,7 @@ def test_another_store_brings_no_s3_server_and_keeps_its_credentials(tmp_path: P
 def test_the_managers_configuration_holds_no_secret(tmp_path: Path) -> None:
     stack = make_stack(tmp_path, store="s3://bucket/prefix", usual=ANY)
     text = manager_config(stack, all_services(stack))
-    assert text.count("[program:") == 5
+    assert text.count("[program:") == 6
     assert not [secret for secret in stack.secrets.values() if secret in text]
 
 

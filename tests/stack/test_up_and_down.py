@@ -11,7 +11,7 @@ import pytest
 from tests.support.stacks import Service, processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-SERVICES = ["postgres", "s3-monitor", "s3-disk", "s3", "prefect", "mlflow", "worker", "webhooks"]
+SERVICES = ["postgres", "s3-monitor", "s3-disk", "s3", "prefect", "mlflow", "worker", "webhooks", "serve"]
 
 
 def test_everything_is_healthy_within_90_seconds(service: Service, first_up: dict[str, Any]) -> None:
@@ -42,9 +42,9 @@ def test_deploy_again_changes_nothing(service: Service) -> None:
     before = service.api("POST", "deployments/filter", {})
     first = service.mtl("deploy")
     again = service.api("POST", "deployments/filter", {})
-    assert first["deployments"][-5:] == [
+    assert first["deployments"][-6:] == [
         *("retrain/demo", "retrain/nightly", "retrain/short", "retrain/weekly-full"),
-        "rollback/roll-back",
+        *("rollback/roll-back", "watch-served/watch-served"),
     ]
     changing = ("updated", "version_id", "version_info", "last_polled", "status")
     kept = [

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl.errors import NotFoundError
-from mtl.task import BadRow, RenderOptions
+from mtl.example import Example
+from mtl.task import BadRow, RenderOptions, Task
 from mtl.tasks.table import TASKS, get_task, in_order
 from tests.support.rows import article, question
 
@@ -21,6 +22,16 @@ def test_each_task_is_under_its_name_with_a_token_of_its_own() -> None:
 def test_an_unknown_task_gets_a_suggestion() -> None:
     with pytest.raises(NotFoundError, match=r"no task 'sumarize'\n  did you mean 'summarize'\?"):
         get_task("sumarize")
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
+def test_what_needs_no_reference_is_scored_on_a_logged_text(task: Task) -> None:
+    """Such a text has inputs and a request, and no targets."""
+    free, request = task.without_references(), task.complete({})
+    logged = Example(task.prompt("Ann won 3 cups in Oslo.", request), "", task.name, "u", {"request": request})
+    for text in ("", "Summary: Ann won 3 cups.", logged.inputs):
+        assert set(free.score(logged, text)) <= {metric.name for metric in free.metrics}
+    assert not {"rougeLsum", "length_ratio", "question_overlap", "question_bleu"} & {m.name for m in free.metrics}
 
 
 JSON = st.recursive(

@@ -18,8 +18,9 @@ from mtl.store.folder import FolderStore
 from mtl.store.memory import MemoryStore
 from mtl.training.dataset import TokenisedSplit
 from mtl.training.parent import Parent, as_trained, fetch_parent
+from mtl.training.parts import ordered_in_parts
 from mtl.training.plan import identity_fields
-from mtl.training.warm import known_examples, replayed_order
+from mtl.training.warm import known_examples, replayed
 from mtl.workspace import open_workspace
 from tests.support.retrains import small_config, small_values
 
@@ -40,6 +41,14 @@ def test_a_full_run_is_the_same_run_whatever_is_set_about_starts(workshop: Path)
         for name in plain
         if name.startswith(("parent.", "train.from", "train.warm_", "train.replay", "train.full_"))
     ]
+
+
+def test_a_run_and_its_outcome_are_the_same_whatever_is_watched(workshop: Path) -> None:
+    config = small_config(workshop)
+    watch = config.watch.model_copy(update={"drift": False, "drift_auc": 0.9, "retrain_on_drift": True})
+    watching = config.model_copy(update={"watch": watch})
+    assert fields(watching) == fields(config)
+    assert not [name for name in fields(config) if "watch" in name]
 
 
 def test_the_parent_the_schedule_and_the_share_make_another_run(workshop: Path) -> None:
@@ -98,7 +107,7 @@ def drawn(
     return [
         index
         for epoch in range(epochs)
-        for index in replayed_order(split, rule, known=known, replay_share=share, seed=seed, epoch=epoch)
+        for index in ordered_in_parts(split, rule, [replayed(known, share)], seed=seed, epoch=epoch)
     ]
 
 

@@ -1,0 +1,166 @@
+"""Rows of people: what they corrected of answers, or marked as good, as the object store has it.
+
+Feedback comes in all the time, and a preparation reads its sources several times, in several processes. So what is
+there when it begins is taken once (`taken`), as a jsonl file of rows in the task's own columns, named by their hash.
+From then on it is a source of files like any other, which also travels to other machines like one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from mtl.config.data import SourceConfig
+from mtl.config.feedback import FEEDBACK, is_feedback, model_of
+from mtl.errors import NotFoundError
+from mtl.fingerprint import canonical_json, sha256_bytes, sha256_json
+from mtl.layout import check_model_name
+from mtl.sources.base import WHOLE, Chunk, Description, Known, Local, Note, Part, RawRow
+from mtl.sources.files import FileSource
+from mtl.store.base import ObjectStore
+from mtl.store.files import written_aside
+from mtl.task import Row, Task
+from mtl.tasks.table import get_task
+from mtl.traffic.records import Feedback
+from mtl.traffic.store import read_feedback
+
+_ROWS, _NOTES = "rows.jsonl", "notes.json"
+_KEPT_SECONDS = 24 * 3600
+"""For how long a snapshot stays after another was taken: a preparation may still read it."""
+_TAKEN = re.compile(r"(?P<address>[^@]+)@(?P<name>[0-9a-f]{32})")
+
+
+def taken(config: SourceConfig, store: ObjectStore, cache: Path) -> SourceConfig:
+    """The source, naming the snapshot of what people have said so far; any other source as it is.
+
+    Errors: NotFoundError for a task that does not learn from feedback, and without the name of a model.
+    """
+    if not is_feedback(config.uri) or _TAKEN.fullmatch(config.uri):
+        return config
+    task, model = get_task(config.task), model_of(config.uri)
+    if not model:
+        raise NotFoundError("feedback of which model?", field="sources.uri", hint="feedback:MODEL, a registered model")
+    rows, notes = rows_of(task, read_feedback(store, check_model_name(model)))
+    data = "".join(f"{json.dumps(row, sort_keys=True)}\n" for row in rows).encode()
+    said = canonical_json([asdict(note) for note in notes])
+    name = sha256_bytes(b"\0".join([task.name.encode(), data, said]))[:32]
+    _keep(_folder(cache, model, name), {_ROWS: data, _NOTES: said})
+    return config.model_copy(update={"uri": f"{FEEDBACK}:{model}@{name}"})
+
+
+def address(uri: str) -> str:
+    """The uri without the snapshot that `taken` put into it."""
+    found = _TAKEN.fullmatch(uri) if is_feedback(uri) else None
+    return found["address"] if found else uri
+
+
+def rows_of(task: Task, feedback: Iterable[Feedback]) -> tuple[list[Row], list[Note]]:
+    """The rows that feedback on answers of a task gives, in the order of its names, and what gave none.
+
+    A question that somebody said something of is not also taken from an answer that is good as a whole.
+    """
+    if task.rows is None:
+        raise NotFoundError(f"task {task.name!r} does not learn from feedback", field="sources.task")
+    rows: list[Row] = []
+    without: Counter[str] = Counter()
+    mine = sorted((its for its in feedback if its.task == task.name), key=lambda its: (its.id, its.question or 0))
+    for _, group in groupby(mine, key=lambda its: its.id):
+        of_answer = list(group)
+        apart = {its.question for its in of_answer if its.question is not None}
+        for its in of_answer:
+            found = list(_rows(task, its, apart))
+            rows += found
+            if not found:
+                without["not of the task's form" if its.verdict in _TEACHING else its.verdict] += 1
+    return rows, [_note(len(mine), len(rows), without)]
+
+
+_TEACHING = ("good", "corrected")
+
+
+def _rows(task: Task, its: Feedback, apart: set[int]) -> Iterator[Row]:
+    assert task.rows is not None
+    if its.verdict == "corrected":
+        correction = its.correction
+        yield from task.rows(its.text, correction if isinstance(correction, str) else [correction])
+    elif its.verdict == "good":
+        for number, row in enumerate(task.rows(its.text, task.parse(its.answer)), start=1):
+            if number == its.question or (its.question is None and number not in apart):
+                yield row
+
+
+def _note(said: int, rows: int, without: Mapping[str, int]) -> Note:
+    if not said:
+        return Note("", "nobody has said anything of an answer of this task yet", usual=True)
+    reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(without.items()))
+    none = f"; these gave none: {reasons}" if reasons else ""
+    return Note("", f"{said} opinions of people gave {rows} rows{none}", usual=True)
+
+
+class FeedbackSource:
+    """A snapshot of feedback, all of one split: train, unless `files` names another."""
+
+    def __init__(self, config: SourceConfig, *, cache: Path) -> None:
+        """config: as `taken` gives it. Errors: NotFoundError if the snapshot is gone."""
+        found = _TAKEN.fullmatch(config.uri)
+        assert found is not None, config.uri
+        self._address, self._name, self._split = found["address"], found["name"], str(next(iter(config.files), "train"))
+        self._folder = _folder(cache, model_of(self._address), self._name)
+        self._limits = {str(split): count for split, count in config.rows.items()}
+        if not (self._folder / _NOTES).is_file():
+            raise NotFoundError(f"the snapshot of {self._address} is gone from the cache", hint="prepare again")
+        files = {self._split: _ROWS}
+        self._source = FileSource(config.task, str(self._folder), files=files, limits=self._limits)
+
+    def splits(self) -> tuple[str, ...]:
+        return (self._split,) if self.size() else ()
+
+    def rows(self, split: str, part: Part = WHOLE) -> Iterator[RawRow]:
+        return self._source.rows(split, part)
+
+    def chunks(self, split: str, of: int, known: Known) -> list[Chunk]:
+        return self._source.chunks(split, of, known)
+
+    def read(self, chunk: Chunk) -> Iterator[RawRow]:
+        return self._source.read(chunk)
+
+    def local(self, chunk: Chunk) -> Local | None:
+        return self._source.local(chunk)
+
+    def describe(self) -> Description:
+        return replace(self._source.describe(), uri=self._address)
+
+    def stamp(self) -> str:
+        """Of what was said; the files' times do not matter."""
+        return sha256_json([self._address, self._name, self._split, self._limits])
+
+    def size(self) -> int:
+        return self._source.size()
+
+    def notes(self) -> list[Note]:
+        said: list[dict[str, Any]] = json.loads((self._folder / _NOTES).read_bytes())
+        return [Note(**note) for note in said]
+
+
+def _folder(cache: Path, model: str, name: str) -> Path:
+    return cache / FEEDBACK / model / name
+
+
+def _keep(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes a snapshot, and removes those that nobody reads any more."""
+    for name, data in files.items():
+        with written_aside(folder / name) as file:
+            file.write(data)
+    for other in folder.parent.iterdir():
+        with suppress(OSError):
+            if other != folder and time.time() - other.stat().st_mtime > _KEPT_SECONDS:
+                shutil.rmtree(other, ignore_errors=True)

@@ -1,0 +1,211 @@
+"""Rows of people in a data set: what they count for, and that they never judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtl.config.data import DataConfig
+from mtl.data.dataset import Dataset, open_dataset
+from mtl.data.manifest import DatasetManifest
+from mtl.errors import DataError
+from mtl.sources.base import Note
+from mtl.store.memory import MemoryStore
+from tests.data.conftest import config, race_rows
+from tests.support.apart import Apart
+from tests.support.feedback import MODEL, correction, quiz, said, say
+from tests.support.rows import article, write_jsonl
+
+Run = Callable[..., DatasetManifest]
+
+
+def with_people(folder: Path, *, said_as: dict[str, Any] | None = None, **fields: Any) -> DataConfig:
+    """The conftest's sources, then feedback of both tasks."""
+    plain = config(folder, **fields).model_dump(mode="json", by_alias=True)
+    more = [{"task": task, "uri": f"feedback:{MODEL}", **(said_as or {})} for task in ("mcq", "summarize")]
+    return DataConfig.model_validate(plain | {"sources": [*plain["sources"], *more]})
+
+
+@pytest.fixture
+def dataset(store: MemoryStore, tmp_path: Path) -> Callable[[DatasetManifest], Dataset]:
+    return lambda manifest: open_dataset(store, manifest.fingerprint, tmp_path / "cache")
+
+
+def test_rows_of_people_are_counted_and_marked(folder: Path, run: Run, store: MemoryStore, dataset: Any) -> None:
+    before = run(config(folder))
+    assert run(with_people(folder)).fingerprint == before.fingerprint, "nobody said anything"
+    opinions = [said(1), said(2, "good"), said(3, "unclear"), quiz(4), quiz(5, "wrong_key", question=1)]
+    say(store, *opinions)
+    manifest = run(with_people(folder))
+    splits = {task: {split: its.feedback for split, its in of.items()} for task, of in manifest.counts.items()}
+    assert splits == {"mcq": {"train": 2, "validation": 0}, "summarize": {"train": 2, "validation": 0}}
+    assert manifest.from_people("train") == 4
+    assert [(its["uri"], its["task"], its["rows"]) for its in manifest.sources[:2]] == [
+        (f"feedback:{MODEL}", "mcq", {"train": 2}),
+        (f"feedback:{MODEL}", "summarize", {"train": 2}),
+    ]
+    for task in ("mcq", "summarize"):
+        for split in ("train", "validation"):
+            found = list(dataset(manifest).examples(task, split))
+            people = [any(its.text in example.inputs for its in opinions) for example in found]
+            assert [bool(example.meta.get("feedback")) for example in found] == people
+            assert dataset(manifest).taught(task, split) == people
+            assert any(people) == (split == "train")
+
+
+def test_nothing_says_who_it_was(folder: Path, run: Run, store: MemoryStore) -> None:
+    bad = quiz(2, "corrected", question=1, correction=correction(1, options=["one", "one", "two", "six"]))
+    say(store, said(1), bad)
+    manifest = run(with_people(folder))
+    assert manifest.quarantine == {"repeated option": 1}
+    for info in store.list("datasets/"):
+        data = store.get(info.key)
+        assert not any(its.id.encode() in data or its.at.encode() in data for its in (said(1), bad))
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_what_people_said_of_a_held_out_text_is_dropped_and_the_held_out_example_stays(
+    folder: Path, run: Run, store: MemoryStore, dataset: Any, near: bool
+) -> None:
+    words = " ".join(f"word{n}" for n in range(80))
+    write_jsonl(folder / "news" / "validation.jsonl", [article(99, article=f"{words} end.")])
+    judged = list(dataset(run(config(folder))).examples("summarize", "validation"))
+    say(store, said(1, text=f"{words} {'fine' if near else 'end'}."), said(2))
+    manifest = run(with_people(folder))
+    assert list(dataset(manifest).examples("summarize", "validation")) == judged
+    reason = "near-duplicate in validation" if near else "passage in validation"
+    assert manifest.quarantine == {reason: 1}
+    train = manifest.counts["summarize"]["train"]
+    assert (train.quarantined, train.feedback) == (1, 1)
+
+
+def test_holdout_takes_no_row_of_people(folder: Path, run: Run, store: MemoryStore, dataset: Any) -> None:
+    """Neither a text that only people have, nor their word on one that is held out: then the others' rows judge."""
+    (folder / "news" / "validation.jsonl").unlink()
+    rows = [article(n) for n in range(40)]
+    write_jsonl(folder / "news" / "train.jsonl", rows)
+    held = config(folder, holdout={"validation": 0.5})
+    before = run(held)
+    judged = list(dataset(before).examples("summarize", "validation"))
+    say(store, *(said(n) for n in range(40)), *(said(100 + n, text=rows[n]["article"]) for n in range(40)))
+    manifest = run(with_people(folder, holdout={"validation": 0.5}))
+    assert list(dataset(manifest).examples("summarize", "validation")) == judged
+    counts = manifest.counts["summarize"]
+    moved = before.counts["summarize"]["validation"].rows
+    assert counts["validation"].rows == moved and counts["validation"].feedback == 0
+    assert manifest.quarantine == {"passage in validation": moved, "second summary": 40 - moved}
+    assert counts["train"].feedback == 40 + 40 - moved
+
+
+def test_where_only_one_can_be_kept_it_is_what_people_said(
+    folder: Path, run: Run, store: MemoryStore, dataset: Any
+) -> None:
+    row, question = article(1), race_rows()["train"][0]
+    asked_again = correction(1, **{name: question[name] for name in ("question", "options")}, correct="C")
+    say(
+        store,
+        said(1, text=row["article"]),
+        quiz(2, "corrected", question=1, text=question["article"], correction=asked_again),
+    )
+    manifest = run(with_people(folder))
+    targets = [its.targets for task in ("summarize", "mcq") for its in dataset(manifest).examples(task, "train")]
+    assert f"Summary: {said(1).correction}" in targets
+    assert any("Correct: C" in target for target in targets)
+    assert manifest.quarantine == {"second summary": 1, "duplicate": 1}
+
+
+@pytest.mark.parametrize(("said_it", "kept"), [("Easy", "Easy"), ("Medium", "Medium"), ("Hard", "Hard")])
+def test_a_level_that_a_person_named_is_not_judged_again(
+    folder: Path, run: Run, store: MemoryStore, said_it: str, kept: str
+) -> None:
+    before = run(config(folder)).counts["mcq"]["train"].by_difficulty
+    say(store, quiz(1, "corrected", question=1, correction=correction(1, difficulty=said_it)))
+    after = run(with_people(folder)).counts["mcq"]["train"].by_difficulty
+    assert {label: after.get(label, 0) - before.get(label, 0) for label in after} == {
+        label: int(label == kept) for label in after
+    }
+
+
+def test_they_judge_where_that_is_asked_for_by_name(folder: Path, run: Run, store: MemoryStore, dataset: Any) -> None:
+    say(store, said(1), quiz(2))
+    manifest = run(with_people(folder, said_as={"files": {"validation": "feedback"}}))
+    found = {split: its.feedback for split, its in manifest.counts["mcq"].items()}
+    assert found == {"train": 0, "validation": 2}
+    assert sum(dataset(manifest).taught("mcq", "validation")) == 1
+
+
+def test_bad_rows_of_people_stop_nothing(folder: Path, run: Run, store: MemoryStore) -> None:
+    before = run(config(folder))
+    wrong = {"options": ["one", "one", "one", "one"]}
+    say(store, *(quiz(n, "corrected", question=1, correction=correction(1, **wrong)) for n in range(20)))
+    notes: list[Note] = []
+    manifest = run(with_people(folder), tell_note=lambda source, note: notes.append(note))
+    assert manifest.quarantine == {"repeated option": 20}
+    assert manifest.counts["mcq"]["train"].examples == before.counts["mcq"]["train"].examples
+    assert notes[0].text == "20 opinions of people gave 20 rows"
+
+
+def test_nothing_said_is_no_reason_to_stop_but_where_there_are_no_other_rows(
+    folder: Path, run: Run, store: MemoryStore
+) -> None:
+    say(store, *(said(n) for n in range(40)))
+    reference = run(with_people(folder))
+    for info in list(store.list("traffic/")):
+        store.delete(info.key)
+    assert run(with_people(folder), reference=reference).counts["summarize"]["train"].feedback == 0
+    alone = DataConfig.model_validate({"sources": [{"task": "mcq", "uri": f"feedback:{MODEL}"}]})
+    with pytest.raises(DataError, match="task mcq has no training example"):
+        run(alone)
+
+
+def test_new_opinions_make_the_data_set_that_all_of_them_make_from_scratch(
+    folder: Path, run: Run, store: MemoryStore, tmp_path: Path
+) -> None:
+    say(store, *(said(n) for n in range(9)), *(quiz(n) for n in range(100, 109)))
+    first = run(with_people(folder))
+    say(store, said(50), quiz(150), said(51, text=article(1)["article"]))
+    told: dict[str, int] = {}
+    manifest = run(with_people(folder), progress=lambda stage, n: told.update({stage: told.get(stage, 0) + n}))
+    assert manifest.fingerprint != first.fingerprint and told["taken"] > 20
+    files = {info.key: store.get(info.key) for info in store.list(f"datasets/{manifest.fingerprint}/")}
+    for key in files:
+        store.delete(key)
+    for number, processes in enumerate((1, 2)):
+        again = run(with_people(folder, processes=processes), cache=tmp_path / f"other-{number}")
+        assert {info.key: store.get(info.key) for info in store.list(f"datasets/{again.fingerprint}/")} == files
+
+
+def test_what_is_said_meanwhile_waits_for_the_next_time(folder: Path, run: Run, store: MemoryStore) -> None:
+    say(store, said(1))
+
+    def more(stage: str, number: int) -> None:
+        if stage == "read":
+            say(store, said(2), said(3))
+
+    assert run(with_people(folder), progress=more).counts["summarize"]["train"].feedback == 1
+    assert run(with_people(folder)).counts["summarize"]["train"].feedback == 3
+
+
+def test_another_machine_needs_no_store_of_its_own(
+    folder: Path, run: Run, store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(store, *(said(n) for n in range(9)), *(quiz(n) for n in range(100, 109)))
+    alone = run(with_people(folder))
+    files = {info.key: store.get(info.key) for info in store.list("datasets/")}
+    for key in files:
+        store.delete(key)
+    monkeypatch.setenv("MTL_HOME", str(tmp_path / "elsewhere"))
+    again = run(with_people(folder), cache=tmp_path / "two", runner=nullcontext(Apart(3)))
+    assert again == alone
+    assert {info.key: store.get(info.key) for info in store.list("datasets/")} == files
+
+
+def test_counts_of_an_earlier_manifest_are_read(folder: Path, run: Run, store: MemoryStore) -> None:
+    say(store, quiz(1, questions=1))
+    document = run(with_people(folder)).to_dict()
+    del document["counts"]["mcq"]["train"]["feedback"]
+    assert DatasetManifest.model_validate(document).from_people("train") == 0
