@@ -139,7 +139,7 @@ def test_it_is_all_train_unless_another_split_is_named(tmp_path: Path) -> None:
 def test_a_share_of_the_texts_can_be_held_out_and_stays_so(tmp_path: Path) -> None:
     store = MemoryStore()
     say(store, *(said(n) for n in range(200)))
-    held = {"files": {"validation": "20%"}}
+    held: dict[str, Any] = {"files": {"validation": "20%"}}
     before = {
         split: [row.value for row in source(store, tmp_path, **held).rows(split)] for split in ("validation", "train")
     }
