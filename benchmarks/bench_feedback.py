@@ -33,6 +33,7 @@ import yaml
 from mtl.errors import NotFoundError
 from mtl.evaluation.bootstrap import paired_intervals
 from mtl.evaluation.report import EvalReport
+from mtl.layout import release_prefix
 from mtl.metrics.rouge import rouge_scores
 from mtl.release.refs import resolve_ref
 from mtl.serving.generate import load_generator
@@ -112,7 +113,9 @@ def compared(workspace: Workspace, run: dict[str, Any], count: int) -> dict[str,
     names = {"champion": "v1", "candidate": f"v{run['version']}"}
     scores = {side: _scores(workspace, version, texts) for side, version in names.items()}
     (its,) = paired_intervals((scores["candidate"] - scores["champion"])[:, None], seed=SEED)
-    report = EvalReport.from_json(run["evaluate"])
+    report = EvalReport.from_json(
+        json.loads(workspace.store.get(f"{release_prefix(MODEL, int(run['version']))}/report.json"))
+    )
     ordinary: dict[str, dict[str, Any]] = {
         task: {
             "metric": metric,

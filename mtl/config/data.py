@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mtl.config.feedback import FEEDBACK, is_feedback, model_of
+from mtl.config.feedback import FEEDBACK, is_feedback, model_of, shares_of
 from mtl.config.parameters import with_fields
 from mtl.config.section import Section
 from mtl.errors import did_you_mean
@@ -35,7 +35,7 @@ class SourceConfig(Section):
     files: dict[Split, str] = Field(
         default_factory=dict,
         description="File or glob of each split, relative to uri. If empty, the splits are found by name under uri. "
-        "Feedback is train; {validation: feedback} makes all of it validation.",
+        "Feedback is train; {validation: 20%} holds out a fifth of it, and {validation: feedback} all of it.",
     )
     rows: dict[Split, int] = Field(
         default_factory=dict,
@@ -103,11 +103,7 @@ class SourceConfig(Section):
         if is_feedback(self.uri):
             if self.columns:
                 raise ValueError(f"columns are not needed: {self.uri} has those that the task reads")
-            if len(self.files) > 1 or any(name != FEEDBACK for name in self.files.values()):
-                raise ValueError(
-                    f"files of {self.uri} name one split and nothing else, such as {{validation: {FEEDBACK}}}; "
-                    f"got {self.files}"
-                )
+            shares_of({str(split): value for split, value in self.files.items()})
         return self
 
 

@@ -48,7 +48,7 @@ def data(settings: Settings, config: RetrainConfig | None) -> Iterator[CheckResu
     faults: list[CheckResult] = []
     for source in config.data.sources:
         if is_feedback(source.uri):  # in the object store, which is another check's
-            have[source.task].update(map(str, source.files or ["train"]))
+            have[source.task].update(map(str, source.files))
             continue
         if is_remote(source.uri):
             have[source.task].add(wanted)

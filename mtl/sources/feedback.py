@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config.data import SourceConfig
-from mtl.config.feedback import FEEDBACK, is_feedback, model_of
+from mtl.config.feedback import FEEDBACK, is_feedback, model_of, shares_of
 from mtl.errors import NotFoundError
 from mtl.fingerprint import canonical_json, sha256_bytes, sha256_json
 from mtl.layout import check_model_name
 from mtl.sources.base import WHOLE, Chunk, Description, Known, Local, Note, Part, RawRow
 from mtl.sources.files import FileSource
+from mtl.sources.splits import SPLITS
 from mtl.store.base import ObjectStore
 from mtl.store.files import written_aside
 from mtl.task import Row, Task
@@ -33,7 +34,7 @@ from mtl.tasks.table import get_task
 from mtl.traffic.records import Feedback
 from mtl.traffic.store import read_feedback
 
-_ROWS, _NOTES = "rows.jsonl", "notes.json"
+_NOTES = "notes.json"
 _KEPT_SECONDS = 24 * 3600
 """For how long a snapshot stays after another was taken: a preparation may still read it."""
 _TAKEN = re.compile(r"(?P<address>[^@]+)@(?P<name>[0-9a-f]{32})")
@@ -50,11 +51,30 @@ def taken(config: SourceConfig, store: ObjectStore, cache: Path) -> SourceConfig
     if not model:
         raise NotFoundError("feedback of which model?", field="sources.uri", hint="feedback:MODEL, a registered model")
     rows, notes = rows_of(task, read_feedback(store, check_model_name(model)))
-    data = "".join(f"{json.dumps(row, sort_keys=True)}\n" for row in rows).encode()
-    said = canonical_json([asdict(note) for note in notes])
-    name = sha256_bytes(b"\0".join([task.name.encode(), data, said]))[:32]
-    _keep(_folder(cache, model, name), {_ROWS: data, _NOTES: said})
+    shares = shares_of({str(split): value for split, value in config.files.items()})
+    lines: dict[str, list[str]] = {_file(split): [] for split in SPLITS}
+    for row in rows:
+        split = _split_of(str(row.get(task.columns[0])), shares)
+        lines[_file(split)].append(f"{json.dumps(row, sort_keys=True)}\n")
+    files = {name: "".join(its).encode() for name, its in lines.items()}
+    files[_NOTES] = canonical_json([asdict(note) for note in notes])
+    name = sha256_json([task.name, {name: sha256_bytes(data) for name, data in files.items()}])[:32]
+    _keep(_folder(cache, model, name), files)
     return config.model_copy(update={"uri": f"{FEEDBACK}:{model}@{name}"})
+
+
+def _file(split: str) -> str:
+    return f"{split}.jsonl"
+
+
+def _split_of(text: str, shares: Mapping[str, float]) -> str:
+    """Where what people said of a text goes; a function of the text alone, so that it stays there."""
+    point, edge = int(sha256_bytes(f"feedback:{text}".encode(errors="replace"))[:13], 16) / 16**13, 0.0
+    for split in sorted(shares):
+        edge += shares[split]
+        if point < edge:
+            return split
+    return "train"
 
 
 def address(uri: str) -> str:
@@ -107,22 +127,23 @@ def _note(said: int, rows: int, without: Mapping[str, int]) -> Note:
 
 
 class FeedbackSource:
-    """A snapshot of feedback, all of one split: train, unless `files` names another."""
+    """A snapshot of feedback: train, but for what `files` holds out."""
 
     def __init__(self, config: SourceConfig, *, cache: Path) -> None:
         """config: as `taken` gives it. Errors: NotFoundError if the snapshot is gone."""
         found = _TAKEN.fullmatch(config.uri)
         assert found is not None, config.uri
-        self._address, self._name, self._split = found["address"], found["name"], str(next(iter(config.files), "train"))
+        self._address, self._name = found["address"], found["name"]
         self._folder = _folder(cache, model_of(self._address), self._name)
         self._limits = {str(split): count for split, count in config.rows.items()}
         if not (self._folder / _NOTES).is_file():
             raise NotFoundError(f"the snapshot of {self._address} is gone from the cache", hint="prepare again")
-        files = {self._split: _ROWS}
+        self._splits = tuple(split for split in SPLITS if (self._folder / _file(split)).stat().st_size)
+        files = {split: _file(split) for split in self._splits or ("train",)}
         self._source = FileSource(config.task, str(self._folder), files=files, limits=self._limits)
 
     def splits(self) -> tuple[str, ...]:
-        return (self._split,) if self.size() else ()
+        return self._splits
 
     def rows(self, split: str, part: Part = WHOLE) -> Iterator[RawRow]:
         return self._source.rows(split, part)
@@ -141,7 +162,7 @@ class FeedbackSource:
 
     def stamp(self) -> str:
         """Of what was said; the files' times do not matter."""
-        return sha256_json([self._address, self._name, self._split, self._limits])
+        return sha256_json([self._address, self._name, self._limits])
 
     def size(self) -> int:
         return self._source.size()

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from mtl.cli.work import prepare_text
 from mtl.config.data import DataConfig
 from mtl.data.dataset import Dataset, open_dataset
+from mtl.data.explain import explain
 from mtl.data.manifest import DatasetManifest
 from mtl.errors import DataError
 from mtl.sources.base import Note
@@ -55,6 +57,16 @@ def test_rows_of_people_are_counted_and_marked(folder: Path, run: Run, store: Me
             assert [bool(example.meta.get("feedback")) for example in found] == people
             assert dataset(manifest).taught(task, split) == people
             assert any(people) == (split == "train")
+
+
+def test_their_number_is_told(folder: Path, run: Run, store: MemoryStore, dataset: Any) -> None:
+    say(store, said(1), said(2))
+    manifest = run(with_people(folder))
+    text = prepare_text(manifest.to_dict() | {"unpromotable": [], "notes": []}, config=Path("own.yaml"))
+    assert [line for line in text.splitlines() if "from people" in line] == [
+        "  summarize  train             7 rows: 7 kept, 0 merged, 0 quarantined -> 7 examples, 2 rows from people"
+    ]
+    assert "2 of the kept and merged rows are from people's feedback" in explain(dataset(manifest))
 
 
 def test_nothing_says_who_it_was(folder: Path, run: Run, store: MemoryStore) -> None:

@@ -136,11 +136,29 @@ def test_it_is_all_train_unless_another_split_is_named(tmp_path: Path) -> None:
     assert source(store, tmp_path, rows={"train": 1}).splits() == ("train",)
 
 
+def test_a_share_of_the_texts_can_be_held_out_and_stays_so(tmp_path: Path) -> None:
+    store = MemoryStore()
+    say(store, *(said(n) for n in range(200)))
+    held: dict[str, Any] = {"files": {"validation": "20%"}}
+    before = {
+        split: [row.value for row in source(store, tmp_path, **held).rows(split)] for split in ("validation", "train")
+    }
+    assert 20 < len(before["validation"]) < 60 and len(before["train"]) == 200 - len(before["validation"])
+    say(store, *(said(1000 + n) for n in range(200)), said(5000, text=said(1).text))
+    after = source(store, tmp_path, **held)
+    assert after.splits() == ("train", "validation")
+    for split, rows in before.items():
+        found = [row.value for row in after.rows(split)]
+        assert all(row in found for row in rows)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"files": {"validation": "a.jsonl"}}, "name one split and nothing else"),
-        ({"files": {"validation": "feedback", "test": "feedback"}}, "name one split and nothing else"),
+        ({"files": {"validation": "a.jsonl"}}, "files of feedback say how much of it is held out"),
+        ({"files": {"validation": "100%"}}, "files of feedback say how much of it is held out"),
+        ({"files": {"train": "feedback"}}, "files of feedback say how much of it is held out"),
+        ({"files": {"validation": "feedback", "test": "20%"}}, "ask for more than there is"),
         ({"columns": {"article": "text"}}, "columns are not needed"),
         ({"encoding": "latin-1"}, "encoding is a property of files"),
     ],

@@ -53,7 +53,7 @@ def test_other_archives_are_not_read_whatever_links_are_in_them(tmp_path: Path, 
         ("demmo", r"no file or folder 'demmo'\n  did you mean 'demo'\?"),
         (
             "hubb:a/b",
-            r"source 'hubb:a/b': unknown kind 'hubb'\n  did you mean 'hub'\?; a source is demo, hub:OWNER/NAME",
+            r"source 'hubb:a/b': unknown kind 'hubb'\n  did you mean 'hub'\?; a source is demo, feedback, hub:OWNER",
         ),
         ("ftp://a/b", "unknown kind 'ftp'"),
     ],
