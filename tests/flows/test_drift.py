@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from mlflow import MlflowClient
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
@@ -87,6 +88,10 @@ def test_the_weekly_evaluation_tells_of_drift_and_does_not_fail_by_it(
     adapter = trained_model(tmp_path / "adapter", base="demo")
     house = drifting(tmp_path, articles_of=120, passages_of=60, adapter=adapter)
     house.prepare(summarize=other_articles(60))
+    client = MlflowClient(tracking_uri=house.workspace.settings.tracking_uri)
+    client.create_registered_model(MODEL)
+    client.create_model_version(MODEL, source=str(adapter))
+    client.set_registered_model_alias(MODEL, "champion", "1")
     state = evaluate_champion(house.config, max_drop=1.0, return_state=True)
     assert state.is_completed(), state.message
     (text,) = texts(told)
