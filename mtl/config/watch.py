@@ -18,7 +18,7 @@ class WatchConfig(Section):
         "differ, that is an alarm.",
     )
     drift_auc: float = Field(
-        0.65,
+        0.6,
         ge=0.5,
         lt=1,
         description="An alarm needs a domain classifier whose area under the ROC curve is above this. Texts "

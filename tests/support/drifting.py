@@ -57,8 +57,10 @@ class Drifting:
         self.workspace.store.put(name, part_of(answers))
 
 
-def drifting(folder: Path, *, articles_of: int = 150, passages_of: int = 150, **watch: Any) -> Drifting:
-    """watch: fields of the section."""
+def drifting(
+    folder: Path, *, articles_of: int = 150, passages_of: int = 150, adapter: Path | None = None, **watch: Any
+) -> Drifting:
+    """adapter: folder of the champion's; None: one of names only. watch: fields of the section."""
     for task, rows in (("summarize", articles(1, articles_of)), ("mcq", passages(1, passages_of))):
         write_jsonl(folder / task / "train.jsonl", rows)
     config = parse_config(
@@ -75,18 +77,19 @@ def drifting(folder: Path, *, articles_of: int = 150, passages_of: int = 150, **
                 "max_target_tokens": 400,
             },
             "model": {"base": "demo"},
+            "evaluate": {"max_examples": 2, "max_new_tokens": {"summarize": 8, "mcq": 8}, "reader": "none"},
             "watch": watch,
         }
     )
     found = Drifting(
         folder, config, prepare(open_workspace(load_settings({"MTL_HOME": str(folder / "home")})), config).fingerprint
     )
-    make_champion(found.workspace, folder, found.before)
+    make_champion(found.workspace, adapter or toy_adapter(folder / "adapter"), found.before)
     return found
 
 
-def make_champion(workspace: Workspace, folder: Path, dataset: str) -> None:
+def make_champion(workspace: Workspace, adapter: Path, dataset: str) -> None:
     """Version 1, trained on a data set, as far as its release says."""
     facts = ReleaseFacts(identity="a" * 64, fingerprint=dataset, code_version="1")
-    publish(workspace.store, toy_adapter(folder / "adapter"), model=MODEL, version=1, facts=facts, documents={})
+    publish(workspace.store, adapter, model=MODEL, version=1, facts=facts, documents={})
     promote(workspace.store, 1, model=MODEL, expected=None, reason="first", actor="test", aliases=MemoryAliases())

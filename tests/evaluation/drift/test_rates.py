@@ -49,7 +49,7 @@ def test_halves_of_the_demos_articles_do_not_alarm() -> None:
 
 @real
 def test_halves_of_real_passages_do_not_alarm() -> None:
-    assert alarms(halves(distinct([row["article"] for row in rows("race/train")]), 100, 40)) <= 2
+    assert alarms(halves(distinct([row["article"] for row in rows("race/train")]), 100, 100)) <= 5
 
 
 @real
