@@ -51,7 +51,8 @@ FAULTS := tests/faults tests/training tests/checkpoints tests/store tests/releas
 	tests/release/test_journal.py tests/release/test_pull_while_promoting.py tests/serving/test_planted.py \
 	tests/pipeline/test_rot.py tests/mlflow_backend/test_body_limit.py tests/serving/test_serve_memory.py \
 	tests/cli/test_embedding.py tests/cli/test_private.py tests/test_connections.py tests/mlflow_backend/test_faults.py
-CHAIN := tests/test_real_data.py tests/tasks/test_third_task.py tests/flows/test_retrain.py tests/flows/test_warm_retrain.py tests/flows/test_drift.py tests/evaluation/drift tests/serving tests/docker \
+CHAIN := tests/test_real_data.py tests/tasks/test_third_task.py tests/flows/test_retrain.py tests/flows/test_warm_retrain.py tests/flows/test_drift.py tests/evaluation/drift \
+	tests/serving tests/server tests/traffic tests/pipeline/test_traffic_guard.py tests/docker \
 	tests/release/test_worse_candidate.py tests/pipeline/test_reproduce.py
 
 # With coverage the quick tier takes half as much time again on Python 3.11, so the gate measures the packages that are rules alone.
