@@ -46,6 +46,7 @@ def serve(name: str, ref: str, *, host: str, port: int, follow: bool = True, wai
                 hooks=traffic.hooks,
                 routers=[page_router(), traffic.router],
                 collectors=[traffic],
+                logs=traffic.log is not None,
             )
             answer(app, sockets, log_level="info", timeout_graceful_shutdown=int(limits.seconds) + 5)
 

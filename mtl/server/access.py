@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import MutableMapping, Sequence
 from socket import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -49,6 +50,36 @@ class KeyRequired:
     def _has_key(self, scope: MutableMapping[str, Any]) -> bool:
         given = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
         return len(given) == 1 and hmac.compare_digest(given[0], self._expected)
+
+
+class LocalHost:
+    """An ASGI app around `app`, for a server without a key: the Host of a request must be this machine's own.
+
+    Otherwise a web page could have its own name lead to a loopback address (DNS rebinding), and ask in a browser.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or _is_local(header(scope, b"host")):
+            await self._app(scope, receive, send)
+            return
+        error = Unauthorised(
+            "a server without a key answers only to localhost and loopback addresses",
+            field="Host",
+            hint=f"ask http://127.0.0.1:PORT, or set {KEY}, which callers then send",
+        )
+        await refuse(scope, receive, send, 403, error, code="PERMISSION_DENIED")
+
+
+def _is_local(host: str) -> bool:
+    """Of a Host header: a name or an address, with or without a port."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_open(scope: MutableMapping[str, Any]) -> bool:

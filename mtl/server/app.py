@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from mtl.mlflow_backend.body_limit import BodyLimit
 from mtl.mlflow_backend.server import delegating_model, few_threads, scoring_app
-from mtl.server.access import KeyRequired
+from mtl.server.access import KeyRequired, LocalHost
 from mtl.server.batching import Batcher
 from mtl.server.docs import new_app
 from mtl.server.generating import Hooks, Limits, generate_for_mlflow, generate_router
@@ -40,12 +40,13 @@ def make_app(
     hooks: Hooks = _HOOKS,
     routers: Sequence[APIRouter] = (),
     collectors: Sequence[Collector] = (),
+    logs: bool = False,
 ) -> FastAPI:
     """The app that answers with `models`, whose `current` is called between two batches, by one thread alone.
 
-    key: what callers must send; None: nothing, and then only this machine may reach it (`mtl.server.access`).
-    routers: other parts of the API. collectors: of other metrics. When the app ends, what is in the queue is answered
-    first.
+    key: what callers must send; None: nothing, and then only this machine may reach it (`mtl.server.access`). routers:
+    other parts of the API. collectors: of other metrics. logs: whether answers are logged, for /health. When the app
+    ends, what is in the queue is answered first.
     """
     metrics = Metrics(models.health)
     for collector in collectors:
@@ -69,7 +70,7 @@ def make_app(
 
     @app.get("/health", summary="Which model answers")
     async def health() -> JSONResponse:
-        found = dict(models.health())
+        found = {**models.health(), "log": logs}
         return JSONResponse(found, status_code=200 if found["since"] else 503)  # 503: it has no model yet
 
     @app.get("/metrics", summary="What Prometheus scrapes", response_class=Response)
@@ -79,7 +80,9 @@ def make_app(
     scoring = scoring_app(delegating_model(generate_for_mlflow(batcher, limits)))
     app.router.routes.extend(Route(path, scoring) for path in _SCORING)
     app.add_middleware(BodyLimit, most=limits.max_body)
-    if key is not None:
+    if key is None:
+        app.add_middleware(LocalHost)
+    else:
         app.add_middleware(KeyRequired, key=key)
     app.add_middleware(Measured, metrics=metrics)  # the outermost: it sees what the others refuse
     return app

@@ -284,6 +284,15 @@ def test_with_a_key_only_its_holders_are_answered(writer: Writer, given: dict[st
         assert [httpx.get(url + path).status_code for path in ("/health", "/metrics", "/openapi.json")] == [200] * 3
 
 
+@pytest.mark.parametrize("host", ["rebound.example", "192.0.2.1:80", "localhost.example", ""])
+def test_without_a_key_another_name_for_this_machine_is_refused(url: str, host: str) -> None:
+    refused = httpx.get(f"{url}/health", headers={"host": host})
+    assert refused.status_code == 403
+    assert refused.json()["error"]["field"] == "Host"
+    for own in ("localhost", "127.0.0.1:5002", "[::1]:5002"):
+        assert httpx.get(f"{url}/health", headers={"host": own}).status_code == 200
+
+
 @pytest.mark.parametrize(("host", "open_to_others"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])
 def test_others_can_reach_the_server_only_if_there_is_a_key(host: str, open_to_others: bool) -> None:
     with socket.socket() as probe:
@@ -300,7 +309,8 @@ def test_others_can_reach_the_server_only_if_there_is_a_key(host: str, open_to_o
 
 def test_health_and_mlflows_paths(url: str) -> None:
     health = httpx.get(f"{url}/health").json()
-    assert health == {"model": "toy", "version": 7, "seq": 3, "since": "2026-11-27T00:00:00+00:00", "fault": None}
+    since = "2026-11-27T00:00:00+00:00"
+    assert health == {"model": "toy", "version": 7, "seq": 3, "since": since, "fault": None, "log": False}
     scored = httpx.post(f"{url}/invocations", json={"inputs": ["the ferry left"]}, timeout=60)
     assert scored.json() == {"predictions": [{"output": "left", "text": "Summary: left", "truncated": False}]}
     assert httpx.get(f"{url}/ping").status_code == httpx.get(f"{url}/version").status_code == 200
