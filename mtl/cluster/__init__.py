@@ -7,7 +7,6 @@ it. Every other machine has this package, the credentials of the object store, a
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
 import threading
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mtl.errors import InputError, TransientError
-from mtl.settings import ray_address
+from mtl.settings import ray_address, set_defaults
 
 NAMESPACE = "mtl"
 RETRIES = 8
@@ -107,7 +106,7 @@ def first_line(error: object) -> str:
 
 def _ray() -> Any:
     # Of its own, Ray begins without end again with what a machine has too little memory for.
-    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))
+    set_defaults({"RAY_task_oom_retries": str(RETRIES)})
     try:
         import ray
     except ImportError:

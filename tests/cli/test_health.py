@@ -29,6 +29,8 @@ def test_the_hour_that_comes_twice_is_told_apart(berlin: None) -> None:
         "disk": {"free": 1e12, "path": "/"},
         "addresses": {},
         "queue": None,
+        "server": None,
+        "served": None,
         "next": [{"at": moment, "deployment": "retrain/nightly"} for moment in moments],
         "runs": [],
     }
