@@ -293,6 +293,19 @@ def test_without_a_key_another_name_for_this_machine_is_refused(url: str, host: 
         assert httpx.get(f"{url}/health", headers={"host": own}).status_code == 200
 
 
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://localhost.example", "http://192.0.2.1:80", "null"])
+def test_without_a_key_nothing_is_taken_from_a_page_of_another_address(url: str, writer: Writer, origin: str) -> None:
+    body = json.dumps({"task": "summarize", "text": "x"})
+    for path in ("/v1/generate", "/invocations"):
+        refused = httpx.post(url + path, content=body, headers={"origin": origin, "content-type": "text/plain"})
+        assert (refused.status_code, refused.json()["error"]["field"]) == (403, "Origin")
+    assert writer.batches == []
+    assert httpx.get(f"{url}/health", headers={"origin": origin}).status_code == 200
+    for own in ("http://localhost:5002", url):
+        headers = {"origin": own, "content-type": "application/json"}
+        assert httpx.post(f"{url}/v1/generate", content=body, headers=headers).status_code == 200
+
+
 @pytest.mark.parametrize(("host", "open_to_others"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])
 def test_others_can_reach_the_server_only_if_there_is_a_key(host: str, open_to_others: bool) -> None:
     with socket.socket() as probe:
