@@ -152,7 +152,7 @@ def test_what_mlflow_cannot_read_is_the_callers_fault(server: TestClient, conten
     assert "the request could not be read" in answer.json()["message"]
 
 
-@pytest.mark.parametrize("error", [PermanentError("a shard is missing"), ValueError("no kernel for Zanzibar7 of [[1]]")])
+@pytest.mark.parametrize("error", [PermanentError("a shard is missing"), ValueError("no kernel for Zanzibar7")])
 def test_a_model_that_fails_leaves_no_text_in_the_log(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     def fail(texts: list[str], task: str, **options: Any) -> list[Any]:
         raise error
