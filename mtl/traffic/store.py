@@ -105,10 +105,10 @@ def read_feedback(store: ObjectStore, model: str) -> Iterator[Feedback]:
             _log.warning("%s; it is left out", error.message)
 
 
-def write_counts(store: ObjectStore, model: str, server: str, hour: datetime, counts: Sequence[ServedCounts]) -> None:
-    """What a server counted in an hour that is over, or up to now. server: its name, a new one with every start."""
+def write_counts(store: ObjectStore, model: str, name: str, hour: datetime, counts: Sequence[ServedCounts]) -> None:
+    """What a server counted in an hour that is over, or up to now. name: of the document, which nobody else writes."""
     document = {"counts": [count.to_dict() for count in counts]}
-    store.put(f"{served_prefix(model)}/{hour:%Y-%m-%dT%H}/{server}.json", seal(document))
+    store.put(f"{served_prefix(model)}/{hour:%Y-%m-%dT%H}/{name}.json", seal(document))
 
 
 def read_counts(
