@@ -25,7 +25,7 @@ from mtl.fingerprint import canonical_json
 from mtl.server.recent import RecentAnswers
 from mtl.server.wire import ErrorDocument
 from mtl.store.base import ObjectStore
-from mtl.traffic.corrections import check_feedback
+from mtl.traffic.corrections import check_feedback, redacted
 from mtl.traffic.records import AnswerId, Feedback, Origin, Verdict
 from mtl.traffic.redaction import Redaction
 from mtl.traffic.store import find_feedback, write_feedback
@@ -141,7 +141,7 @@ class FeedbackKeeper:
             correction=correction,
             **said,
         )
-        return self.redaction.feedback(given)
+        return redacted(given, self.redaction)
 
     def _unknown(self) -> NotFoundError:
         recent = self.recent

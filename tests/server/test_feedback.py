@@ -154,6 +154,16 @@ def test_an_answer_that_is_forgotten(served: Served) -> None:
             "correction.question",
             "no question",
         ),
+        (
+            {
+                "id": QUIZ.id,
+                "verdict": "corrected",
+                "question": 1,
+                "correction": RIGHT | {"options": [f"{name}@example.org" for name in "abcd"]},
+            },
+            "correction.options",
+            "repeated option, once personal data and secrets are taken out",
+        ),
         ({"id": SUMMARY.id, "verdict": "wrong_key"}, "verdict", "no question to be wrong_key"),
         ({"id": SUMMARY.id, "verdict": "good", "question": 1}, "question", "has no question 1"),
         ({"id": SUMMARY.id, "verdict": "corrected", "correction": " \n"}, "correction", "empty highlights"),
