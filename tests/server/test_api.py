@@ -253,6 +253,21 @@ def test_bad_requests_get_the_reason_and_nothing_of_what_they_sent(
     assert MARKER not in answer.text
 
 
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", None])
+def test_json_must_be_called_json(url: str, kind: str | None) -> None:
+    """What `curl -d` sends is called a form."""
+    headers = {} if kind is None else {"content-type": kind}
+    content = f'{{"task": "summarize", "text": "{MARKER}"}}'
+    answer = httpx.post(f"{url}/v1/generate", content=content.encode(), headers=headers, timeout=60)
+    assert answer.status_code == 415
+    error = answer.json()["error"]
+    assert error["field"] == "Content-Type"
+    assert "Content-Type: application/json" in error["hint"]
+    assert MARKER not in answer.text
+    empty = httpx.post(f"{url}/v1/generate", headers=headers, timeout=60)
+    assert (empty.status_code, empty.json()["error"]["message"]) == (422, "Field required")
+
+
 def test_a_body_that_is_too_large_gets_the_projects_error(writer: Writer) -> None:
     with serving_app(make_app(served(writer), limits=Limits(max_body=2000))) as url:
         answer = ask(url, "w " * 2000)
