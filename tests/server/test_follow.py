@@ -205,6 +205,31 @@ def test_what_was_champion_only_while_it_was_loaded_is_never_served(
     assert told.events == []
 
 
+def test_a_store_that_fails_while_a_champion_is_loaded_costs_no_second_loading(
+    releases: Releases, champion: FollowedChampion, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, away = releases.folder / "store", releases.folder / "away"
+    releases.promote(2)
+    tried, loaded = Generator.try_out, []
+
+    def tried_and_lost(generator: Generator) -> None:
+        tried(generator)
+        loaded.append(generator)
+        store.rename(away)
+
+    monkeypatch.setattr(Generator, "try_out", tried_and_lost)
+    champion.look()
+    champion.look()
+    fault = champion.health()["fault"]
+    assert (fault["kind"], fault["version"]) == ("transient", None)
+    assert answer(champion) == releases.answer(1)
+    away.rename(store)
+    champion.look()
+    assert [champion.current().generator] == loaded
+    assert (champion.current().version, champion.health()["fault"]) == (2, None)
+    assert told.wait(1) == [("server.switched", 2)]
+
+
 def test_without_a_champion_it_waits_only_if_it_may(tmp_path: Path) -> None:
     made = Releases(tmp_path, FolderStore(tmp_path / "store"))
     with pytest.raises(NotFoundError, match="toy has no champion yet"):
