@@ -31,9 +31,9 @@ from mtl.decision import Decision
 from mtl.errors import DataError, MtlError
 from mtl.evaluation.drift.records import DriftReport
 from mtl.pipeline.records import RegisteredVersion
+from mtl.redact import clean
 from mtl.release.journal import read_journal
 from mtl.service.notify import Notice, notify
-from mtl.service.redact import clean
 from mtl.settings import load_settings
 from mtl.settings.service import notify_settings
 from mtl.store.base import ObjectStore

@@ -17,9 +17,9 @@ from flows.events import configuration_of
 from mtl.config.retrain import RetrainConfig
 from mtl.errors import MtlError
 from mtl.pipeline.records import RegisteredVersion, RetrainSummary
+from mtl.redact import clean
 from mtl.service import lineage
 from mtl.service.lineage import RunName
-from mtl.service.redact import clean
 from mtl.settings import load_settings, prefect_settings
 from mtl.workspace import open_workspace
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from mtl.doctor.result import CheckResult
 from mtl.printable import printable
-from mtl.service.redact import clean
+from mtl.redact import clean
 
 Document = dict[str, Any]
 _SIGNS = {"ok": "ok     ", "warning": "warning", "fault": "FAULT  "}

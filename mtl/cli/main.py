@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 
 from mtl.cli import feedback, operations, private, signatures, terminal
 from mtl.errors import InputError, InternalError, InterruptedByUser, MtlError
-from mtl.service.redact import clean as redact
+from mtl.redact import clean as redact
 from mtl.settings import bypass_proxy_for_loopback
 from mtl.shortages import explained
 

@@ -14,7 +14,7 @@ from mtl.decision import DecisionState, label, predicate
 from mtl.decoding import Decoding
 from mtl.errors import InputError, NotFoundError
 from mtl.progress import report as report_progress
-from mtl.service.redact import clean
+from mtl.redact import clean
 from mtl.settings import load_settings, tracking_is_named
 from mtl.store.searched import searched
 from mtl.task import Item

@@ -19,7 +19,7 @@ from typing import Any
 from mtl.errors import MtlError, PreemptedError
 from mtl.printable import printable, printable_json
 from mtl.progress import ProgressEvent, subscribe
-from mtl.service.redact import clean as redact
+from mtl.redact import clean as redact
 from mtl.settings.environment import set_defaults
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mtl.doctor.result import CheckResult, fault, ok, warning
 from mtl.errors import InputError, MtlError
 from mtl.mlflow_backend.schema import schema
-from mtl.service.redact import clean
+from mtl.redact import clean
 from mtl.settings import PrefectSettings, Settings
 from mtl.sqlite import database_path
 from mtl.tracking.address import for_shell

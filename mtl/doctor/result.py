@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mtl.errors import MtlError
-from mtl.service.redact import clean
+from mtl.redact import clean
 
 Level = Literal["ok", "warning", "fault"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from mtl.doctor.result import CheckResult, ok, warning
 from mtl.errors import MtlError
-from mtl.service.redact import clean
+from mtl.redact import clean
 from mtl.service.serve_api import asks_for_key, serve_health
 
 _TIMEOUT = 5.0

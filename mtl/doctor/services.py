@@ -13,10 +13,10 @@ import httpx
 from mtl.doctor.result import CheckResult, fault, ok, warning
 from mtl.errors import MtlError
 from mtl.http import Server, ask
+from mtl.redact import clean
 from mtl.service.deployments import missing_parts, on_this_machine
 from mtl.service.mlflow_api import check_mlflow, experiments, mlflow_get
 from mtl.service.prefect_api import PrefectApi
-from mtl.service.redact import clean
 from mtl.settings import LOOPBACK, PrefectSettings, Settings, proxy_variable
 from mtl.tracking.address import deleted_experiment
 

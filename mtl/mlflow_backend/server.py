@@ -23,6 +23,7 @@ from mlflow.models import Model
 from mlflow.pyfunc import FLAVOR_NAME, MAIN, PyFuncModel
 from mlflow.pyfunc.scoring_server import init
 
+from mtl.errors import MtlError, TransientError
 from mtl.mlflow_backend.package import signature
 from mtl.mlflow_backend.pyfunc import answers
 from mtl.tasks.table import request_parameters
@@ -51,6 +52,7 @@ _KNOWN = {
     "surrogates not allowed": "a text is no valid Unicode: surrogates not allowed",
 }
 _LONG_NUMBER = re.compile(r"\d{25,}")
+_FRAME = re.compile(r'^  File "([\w./<>-]{1,300})", line (\d{1,6}), in ([\w<>]{1,100})$', re.MULTILINE)
 
 
 def scoring_app(model: Any) -> FastAPI:
@@ -103,11 +105,16 @@ def _in_own_words(status: int, body: bytes) -> Response:
     if status == 504:
         return _refusal(status, "the answer took too long; send fewer texts at a time")
     if status >= 500 or "stack_trace" in document:
-        details = str(document.get("stack_trace") or document.get("message"))
-        _log.error("a request could not be answered: %r", details[-4000:])
+        _log.error("a request could not be answered (%d), %s", status, _place(str(document.get("stack_trace"))))
         other = "the model could not answer; the server's log says why"
         return _refusal(status, other if status >= 500 else f"{other}\n  {_FORM}")
     return _refusal(status, _reason(str(document.get("message")), _UNREADABLE))
+
+
+def _place(stack_trace: str) -> str:
+    """Where it failed. The message of an error may repeat the texts of the request, as MLflow's own does."""
+    frames = _FRAME.findall(stack_trace)
+    return "at {}:{} in {}".format(*frames[-1]) if frames else "and MLflow says no more that may be logged"
 
 
 def _reason(text: str, otherwise: str) -> str:
@@ -130,7 +137,15 @@ def delegating_model(generate: Callable[..., list[Any]]) -> Any:
 
     class Delegating:
         def predict(self, data: Any, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-            return answers(generate, data["text"].tolist(), params or {})
+            return answers(logged, data["text"].tolist(), params or {})
+
+    def logged(*args: Any, **options: Any) -> list[Any]:
+        try:
+            return generate(*args, **options)
+        except MtlError as error:
+            if error.exit_code != 2 and not isinstance(error, TransientError):  # neither the request nor the moment
+                _log.error("the model could not answer: %s", error)
+            raise
 
     flavors = {FLAVOR_NAME: {MAIN: "mlflow.pyfunc.model"}}
     return PyFuncModel(Model(signature=signature(), flavors=flavors), Delegating())

@@ -53,30 +53,46 @@ class KeyRequired:
 
 
 class LocalHost:
-    """An ASGI app around `app`, for a server without a key: the Host of a request must be this machine's own.
+    """An ASGI app around `app`, for a server without a key: the Host of a request must be this machine's own, and so
+    must the Origin of one that is no mere look.
 
-    Otherwise a web page could have its own name lead to a loopback address (DNS rebinding), and ask in a browser.
+    Otherwise a web page could have its own name lead to a loopback address (DNS rebinding), or post to the address
+    itself, and so use the model through a browser on this machine.
     """
 
     def __init__(self, app: App) -> None:
         self._app = app
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _is_local(header(scope, b"host")):
+        error = _foreign(scope) if scope["type"] == "http" else None
+        if error is None:
             await self._app(scope, receive, send)
-            return
-        error = Unauthorised(
+        else:
+            await refuse(scope, receive, send, 403, error, code="PERMISSION_DENIED")
+
+
+def _foreign(scope: MutableMapping[str, Any]) -> Unauthorised | None:
+    """What is not this machine's own about a request."""
+    if not _is_local(f"//{header(scope, b'host')}"):
+        return Unauthorised(
             "a server without a key answers only to localhost and loopback addresses",
             field="Host",
             hint=f"ask http://127.0.0.1:PORT, or set {KEY}, which callers then send",
         )
-        await refuse(scope, receive, send, 403, error, code="PERMISSION_DENIED")
+    origin = header(scope, b"origin")  # browsers send it with every post
+    if origin and scope["method"] not in _LOOKED_AT and not _is_local(origin):
+        return Unauthorised(
+            "a server without a key takes nothing from web pages of other addresses",
+            field="Origin",
+            hint=f"open the server's own page, or set {KEY}, which callers then send",
+        )
+    return None
 
 
-def _is_local(host: str) -> bool:
-    """Of a Host header: a name or an address, with or without a port."""
+def _is_local(address: str) -> bool:
+    """Of an address such as `//localhost:5002` or `http://127.0.0.1`."""
     try:
-        name = urlsplit(f"//{host}").hostname or ""
+        name = urlsplit(address).hostname or ""
         return name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False

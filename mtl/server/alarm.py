@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mtl.errors import MtlError, TransientError
+from mtl.redact import clean
 from mtl.shortages import explained
 
 _log = logging.getLogger(__name__)
 _FIRST, _LONGEST = 4.0, 300.0
-_LONGEST_TEXT = 500
 _LASTING = 60.0
 """Seconds after which people are told of what may pass by itself."""
 
@@ -67,7 +67,7 @@ class Alarm:
             self._count += 1
             self._due = now + pause(self._count)
             unforeseen = None if isinstance(error, MtlError) else error
-            _log.error("%s: %s (since %s)", self._what, error, self.fault.since, exc_info=unforeseen)
+            _log.error("%s: %s (since %s)", self._what, clean(str(error)), self.fault.since, exc_info=unforeseen)
         if not self._told and (not isinstance(error, TransientError) or now - self._began >= _LASTING):
             self._told = True
             self._tell(self.fault)
@@ -80,13 +80,12 @@ class Alarm:
 
 
 def as_fault(error: Exception, version: int | None) -> Fault:
-    """The error in words, as of now."""
+    """The error in words, as of now. Anybody may read them at /health, so no library's own text is among them."""
     known = error if isinstance(error, MtlError) else explained(error)
     since = utc_now()
     if known is None:
-        said = f"{type(error).__name__}: {error}"[:_LONGEST_TEXT]
-        return Fault("internal", said, "the server's log has the traceback", version, since)
-    return Fault(known.kind, known.message, known.hint, version, since)
+        return Fault("internal", type(error).__name__, "the server's log has the traceback", version, since)
+    return Fault(known.kind, clean(known.message), known.hint and clean(known.hint), version, since)
 
 
 def utc_now() -> str:

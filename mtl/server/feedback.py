@@ -18,14 +18,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, TypeAdapter
 
 from mtl.errors import InputError, NotFoundError, PermanentError, TransientError
 from mtl.fingerprint import canonical_json
 from mtl.server.recent import RecentAnswers
 from mtl.server.wire import ErrorDocument
 from mtl.store.base import ObjectStore
-from mtl.traffic.corrections import check_feedback
+from mtl.traffic.corrections import check_feedback, redacted
 from mtl.traffic.records import AnswerId, Feedback, Origin, Verdict
 from mtl.traffic.redaction import Redaction
 from mtl.traffic.store import find_feedback, write_feedback
@@ -45,6 +45,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         408: "The body did not arrive in time.",
         409: "There is other feedback for it already.",
         413: "The body is too large.",
+        415: "The Content-Type is not application/json.",
         422: "It is no feedback for this answer.",
         503: "The store does not answer; send it again.",
     }.items()
@@ -64,6 +65,16 @@ class CorrectedQuestion(BaseModel):
     difficulty: Annotated[Text, Field(description="as in a request, such as Easy, Medium or Hard")]
 
 
+_TEXT: TypeAdapter[str] = TypeAdapter(Text)
+
+
+def _of_its_type(value: Any) -> Any:
+    """Read as what its JSON type says, so that an error is about that, and not about all that it could have been."""
+    if isinstance(value, dict):
+        return CorrectedQuestion.model_validate(value)
+    return value if value is None else _TEXT.validate_python(value)
+
+
 class FeedbackBody(BaseModel):
     """What somebody says of an answer, or of one of its questions."""
 
@@ -76,6 +87,7 @@ class FeedbackBody(BaseModel):
     ] = None
     correction: Annotated[
         Text | CorrectedQuestion | None,
+        BeforeValidator(_of_its_type),
         Field(description="with verdict corrected: the summary as it should be, or the question"),
     ] = None
 
@@ -141,7 +153,7 @@ class FeedbackKeeper:
             correction=correction,
             **said,
         )
-        return self.redaction.feedback(given)
+        return redacted(given, self.redaction)
 
     def _unknown(self) -> NotFoundError:
         recent = self.recent

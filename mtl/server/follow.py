@@ -15,7 +15,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -34,6 +34,15 @@ EVERY = 2.0
 """Seconds between two looks at the journal, on average."""
 SWITCHED, FAILED = "server.switched", "server.failed"
 OnEvent = Callable[[str, Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A model that is loaded and does not answer yet, for the change that made it champion."""
+
+    model: ServedModel
+    change: Change
+    seconds: float
 
 
 class FollowedChampion:
@@ -59,6 +68,7 @@ class FollowedChampion:
         self._journal: Journal | None = None
         self._change: Change | None = None
         self._model: ServedModel | None = None
+        self._ready: _Ready | None = None
         self._left = False
         self._unread = Alarm(f"the journal of {name} cannot be followed", self._failed)
         self._unloaded = Alarm(f"the champion of {name} cannot be served", self._failed)
@@ -70,7 +80,8 @@ class FollowedChampion:
         if self._wait:
             self.look()
         else:
-            self._follow(self._newest())
+            self._load(self._newest())
+            self._settle(self._newest())
         self._thread.start()
         return self
 
@@ -96,25 +107,32 @@ class FollowedChampion:
         if self._left:  # one look ago: its last batch is done
             self._left = False
             give_back()
-        try:
-            journal = self._newest()
-        except Exception as error:  # whatever it is, the server goes on and looks again
-            self._unread.raised(error)
-            return
-        self._unread.clear()
-        version = journal.champion
-        if self._unloaded.waits(version):
+        journal = self._seen()
+        if journal is None or self._unloaded.waits(journal.champion):
             return
         try:
-            self._follow(journal)
-        except Exception as error:  # as above; a library's error or too little memory is no better than a damaged file
-            self._unloaded.raised(error, version=version)
-        else:
-            self._unloaded.clear()
+            self._load(journal)
+        except Exception as error:  # whatever a library raises, the old one goes on
+            self._unloaded.raised(error, version=journal.champion)
+            return
+        self._unloaded.clear()
+        newest = self._seen() if self._ready else journal  # loading took a while
+        if newest is not None:
+            self._settle(newest)
 
     def _watch(self) -> None:
         while not self._ended.wait(self._every * random.uniform(0.75, 1.25)):
             self.look()
+
+    def _seen(self) -> Journal | None:
+        """The journal, or None if it cannot be read, which is reported. What is loaded then waits for the next look."""
+        try:
+            found = self._newest()
+        except Exception as error:  # whatever it is, the server goes on and looks again
+            self._unread.raised(error)
+            return None
+        self._unread.clear()
+        return found
 
     def _newest(self) -> Journal:
         """The journal, which never becomes shorter."""
@@ -132,21 +150,30 @@ class FollowedChampion:
             )
         return found
 
-    def _follow(self, journal: Journal) -> None:
-        """Serve the champion of the journal, unless it is served already. Errors: those of pulling and loading."""
+    def _load(self, journal: Journal) -> None:
+        """Have the champion of the journal in memory. Errors: those of pulling and loading."""
         change = journal.head
         if change is None:
             raise NotFoundError(f"{self._name} has no champion yet", hint="mtl retrain or mtl promote makes one")
-        if self._model is not None and self._change is not None and _same(change, self._change):
-            self._change, self._model = change, replace(self._model, seq=journal.seq)
+        if self._ready is not None and _same(change, self._ready.change):
             return
-        begun = time.monotonic()
-        model = self._loaded(change.version, journal.seq)
-        newest = self._newest()
-        if newest.head is None or not _same(newest.head, change):
-            _log.warning("v%s was loaded, and is champion no longer", change.version)
-            return  # the next look comes soon
-        self._switch(replace(model, seq=newest.seq, since=utc_now()), newest.head, time.monotonic() - begun)
+        self._ready = None
+        if self._model is None or self._change is None or not _same(change, self._change):
+            begun = time.monotonic()
+            model = self._loaded(change.version, journal.seq)
+            self._ready = _Ready(model, change, time.monotonic() - begun)
+
+    def _settle(self, journal: Journal) -> None:
+        """Switch to the model that is ready, if its version is champion still."""
+        ready, self._ready, change = self._ready, None, journal.head
+        assert change is not None, "journals never become shorter"
+        if ready is None:
+            assert self._model is not None
+            self._change, self._model = change, replace(self._model, seq=journal.seq)
+        elif _same(change, ready.change):
+            self._switch(replace(ready.model, seq=journal.seq, since=utc_now()), change, ready.seconds)
+        else:  # the next look comes soon
+            _log.warning("v%s was loaded, and is champion no longer", ready.change.version)
 
     def _loaded(self, version: int, seq: int) -> ServedModel:
         found = resolve_ref(f"v{version}", store=self._store, model=self._name, cache=self._cache)

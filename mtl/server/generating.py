@@ -37,6 +37,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         404: "There is no such task.",
         408: "The body did not arrive in time.",
         413: "The body is too large.",
+        415: "The Content-Type is not application/json.",
         422: "A field is wrong, or the one text cannot be answered.",
         429: "Too many texts wait. Retry-After says when to try again.",
         500: "The model could not answer.",

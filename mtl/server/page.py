@@ -68,6 +68,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         401: "The key is missing or wrong.",
         404: "There is no such task.",
         413: "The body is too large.",
+        415: "The Content-Type is not application/json.",
         422: "A field is wrong, or the task does not take the text.",
     }.items()
 }

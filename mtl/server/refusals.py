@@ -64,6 +64,10 @@ async def _own(request: Request, error: Exception) -> Response:
 
 async def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    if isinstance(error.body, bytes) and error.body:  # FastAPI parses what is said to be JSON
+        hint = f"send the header Content-Type: application/json; {_DESCRIBED}"
+        said = "the Content-Type of the body is not application/json"
+        return refuse(request, 415, _Malformed(said, field="Content-Type", hint=hint))
     fault = error.errors()[0]
     if fault["type"] == "json_invalid":
         return refuse(request, 400, _Malformed("the body is not valid JSON", hint=_DESCRIBED))

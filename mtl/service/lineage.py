@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mtl.service.redact import clean
+from mtl.redact import clean
 from mtl.settings.environment import current
 from mtl.settings.service import LineageSettings
 

@@ -24,9 +24,9 @@ from openlineage.client.facet_v2 import (
 )
 
 from mtl.layout import model_prefix
+from mtl.redact import clean
 from mtl.registry.code_version import package_version
 from mtl.service.lineage import RunName
-from mtl.service.redact import clean
 
 _HUB = "hub:"
 set_producer(f"urn:mtl-retrain:{package_version()}")  # of every event and facet

@@ -8,7 +8,7 @@ import httpx
 
 from mtl.errors import PermanentError, TransientError
 from mtl.http import Server, ask, through_proxy
-from mtl.service.redact import clean
+from mtl.redact import clean
 from mtl.settings import mlflow_credentials
 
 _CREDENTIALS = (

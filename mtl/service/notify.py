@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from mtl.service.redact import clean
+from mtl.redact import clean
 from mtl.service.signing import sign
 from mtl.settings.service import NotifySettings
 from mtl.settings.variables import shown

@@ -12,8 +12,8 @@ import httpx
 
 from mtl.errors import NotFoundError, PermanentError
 from mtl.http import Server, ask, http_errors, through_proxy
+from mtl.redact import clean
 from mtl.service.deployments import RENAMED
-from mtl.service.redact import clean
 from mtl.settings import PrefectSettings
 from mtl.settings.variables import shown
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from mtl.http import Server, ask
-from mtl.service.redact import clean
+from mtl.redact import clean
 
 _EVENTS = [{"entity": "MODEL_VERSION_ALIAS", "action": action} for action in ("CREATED", "DELETED")]
 _TIMEOUT = 10.0

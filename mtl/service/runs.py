@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from mtl.document import check_record, parse_json
 from mtl.fingerprint import canonical_json
+from mtl.redact import clean
 from mtl.service.deployments import missing_parts, on_this_machine, planned_runs, without_next_run
-from mtl.service.redact import clean
 from mtl.settings import PrefectSettings
 from mtl.store.files import written_aside
 

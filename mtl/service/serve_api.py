@@ -9,7 +9,7 @@ import httpx
 
 from mtl.errors import PermanentError
 from mtl.http import Server, ask, through_proxy
-from mtl.service.redact import clean
+from mtl.redact import clean
 from mtl.settings import LOOPBACK
 
 Document = dict[str, Any]

@@ -12,9 +12,9 @@ from typing import Any
 
 from mtl import layout
 from mtl.errors import MtlError
+from mtl.redact import clean
 from mtl.release.journal import read_journal
 from mtl.release.layout import published_versions
-from mtl.service.redact import clean
 from mtl.service.runs import Runs, embedded_runs, served_runs
 from mtl.service.served import served_lately, server_state, server_warnings
 from mtl.settings import PrefectSettings, Settings

@@ -13,7 +13,8 @@ from mtl.errors import InputError
 from mtl.example import Example
 from mtl.task import BadRow, Task
 from mtl.tasks.table import get_task
-from mtl.traffic.records import ServedAnswer, Verdict
+from mtl.traffic.records import Feedback, ServedAnswer, Verdict
+from mtl.traffic.redaction import Redaction
 
 QUESTION_FIELDS = ("question", "options", "answer", "difficulty")
 _OF_QUESTIONS = ("wrong_key", "wrong_level")
@@ -42,6 +43,18 @@ def check_correction(task: Task, correction: Any) -> None:
     except BadRow as error:
         field = "correction" if task.questions is None else f"correction.{error.field}"
         raise InputError(error.reason, field=field, hint=_expected(task)) from None
+
+
+def redacted(feedback: Feedback, redaction: Redaction) -> Feedback:
+    """As it may be kept. Errors: InputError if nothing could be learned from what is left of its correction."""
+    kept = redaction.feedback(feedback)
+    if kept.correction != feedback.correction:
+        try:
+            check_correction(get_task(kept.task), kept.correction)
+        except InputError as error:
+            said = f"{error.message}, once personal data and secrets are taken out of it"
+            raise InputError(said, field=error.field, hint="say it without them") from None
+    return kept
 
 
 def _check_text_verdict(task: Task, verdict: Verdict, question: int | None) -> None:

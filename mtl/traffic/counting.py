@@ -7,6 +7,7 @@ counting.close()
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable
@@ -29,6 +30,7 @@ def _utc() -> datetime:
 class Counting:
     """Sums in memory, one document an hour in the store. Only `write` waits for it, and `close` for some seconds.
 
+    An hour that comes again after it was written and forgotten, because the clock was set back, gets another document.
     A model without a version, such as a folder, is not counted. clock: the time in UTC.
     """
 
@@ -43,6 +45,8 @@ class Counting:
     ) -> None:
         self._store, self._model, self._server, self._clock = store, model, server, clock
         self._hours: dict[datetime, dict[int, ServedCounts]] = {}
+        self._names: dict[datetime, str] = {}
+        self._numbers = itertools.count(1)
         self._changed: set[datetime] = set()
         self._lock = threading.Lock()
         self._every = Every(seconds, self.write, what="writing counts of what is served", at_end=True)
@@ -73,18 +77,18 @@ class Counting:
         """Write the hours in which something was counted since they were written last. Errors: those of the store."""
         with self._lock:
             now = self._hour()
-            hours = {hour: list(self._hours[hour].values()) for hour in sorted(self._changed)}
+            hours = {hour: (self._names[hour], list(self._hours[hour].values())) for hour in sorted(self._changed)}
             self._changed.clear()
         waiting = set(hours)
         try:
-            for hour, counts in hours.items():
-                write_counts(self._store, self._model, self._server, hour, counts)
+            for hour, (name, counts) in hours.items():
+                write_counts(self._store, self._model, name, hour, counts)
                 waiting.discard(hour)
         finally:
             with self._lock:
                 self._changed |= waiting
                 for hour in [hour for hour in self._hours if hour < now and hour not in self._changed]:
-                    del self._hours[hour]
+                    del self._hours[hour], self._names[hour]
 
     def close(self) -> None:
         """Write what is not written yet, for some seconds at most."""
@@ -101,7 +105,9 @@ class Counting:
             return
         with self._lock:
             hour = self._hour()
-            counts = self._hours.setdefault(hour, {}).setdefault(version, ServedCounts(version))
+            if hour not in self._hours:
+                self._hours[hour], self._names[hour] = {}, f"{self._server}-{next(self._numbers)}"
+            counts = self._hours[hour].get(version, ServedCounts(version))
             sums = {name: getattr(counts, name) + value for name, value in more.items()}
             self._hours[hour][version] = replace(counts, **sums)
             self._changed.add(hour)

@@ -21,7 +21,7 @@ from mtl.example import Example
 from mtl.store.base import ObjectStore
 from mtl.task import ReadingQuestion, Task
 from mtl.tasks.table import get_task
-from mtl.traffic.corrections import check_feedback
+from mtl.traffic.corrections import check_feedback, redacted
 from mtl.traffic.records import Feedback, ServedAnswer, feedback_name
 from mtl.traffic.redaction import Redaction
 from mtl.traffic.store import write_feedback
@@ -201,13 +201,13 @@ def import_feedback(store: ObjectStore, model: str, exported: Iterable[Any], red
         name = f"task {one['id'] if isinstance(one, Mapping) and 'id' in one else number}"
         try:
             found = feedback_of(one, name)
+            given = found and redacted(found, redaction)
         except MtlError as error:
             done.refused[name] = error.message
             continue
-        if found is None:
+        if given is None:
             done.unlabelled += 1
             continue
-        given = redaction.feedback(found)
         kept = write_feedback(store, model, given)
         same = (kept.verdict, kept.correction) == (given.verdict, given.correction)
         if kept is given:

@@ -29,7 +29,13 @@ _KEY_BLOCK = re.compile(
     r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
     re.DOTALL,
 )
-_USERINFO = re.compile(r"(?<=://)(?:[^/\s@]++@)++")
+_USERINFO = re.compile(
+    r"(?<=://)(?:[^/\s@]++@)++|(?<=://)[^/\s@:\[]{1,200}+:(?!\d{1,5}[/?#])[^\s@]{1,200}+@(?:[^/\s@]++@)*+"
+)
+"""A password with a slash is told from a port and a path by what follows the colon."""
+_LOGIN = re.compile(
+    r"(?<![\w-])(?P<option>(?:-u|--user|--proxy-user)[ =]\s{0,3}[\"']?)(?!\d{1,10}:\d)[^\s:\"']{1,100}+:[^\s\"']++"
+)
 _AUTHORIZATION = re.compile(
     r"\bauthorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:(?:bearer|basic|token|digest)\s{1,3})?[^\s\"',]++", re.IGNORECASE
 )
@@ -38,6 +44,8 @@ _TOKENS = re.compile(
     r"\b(?:(?:AKIA|ASIA|AGPA|AIDA|AROA|ANPA|ANVA|AIPA)[A-Z0-9]{16}\b"
     r"|gh[pousr]_[A-Za-z0-9]{30,}+|github_pat_\w{22,}+|glpat-[\w-]{20,}+"
     r"|xox[abeoprs]-[A-Za-z0-9-]{10,}+|AIza[\w-]{35}|hf_[A-Za-z0-9]{30,}+|npm_[A-Za-z0-9]{36}|pypi-[\w-]{50,}+"
+    r"|SG\.[\w-]{16,}+\.[\w-]{16,}+|ya29\.[\w-]{20,}+|dckr_[a-z]{3}_[\w-]{20,}+"
+    r"|hooks\.slack\.com/(?:services|workflows|triggers)/[\w/-]++"
     r"|sk-[\w-]{20,}+|[rsp]k_(?:live|test)_[A-Za-z0-9]{16,}+"
     r"|eyJ[\w-]{8,}+\.[\w-]++\.[\w-]*+)"
 )
@@ -48,21 +56,37 @@ _ASSIGNED = re.compile(
     r"(?P<value>\"[^\"\n]{1,1024}\"|'[^'\n]{1,1024}'|[^\s\"'&,;]++)",
     re.IGNORECASE,
 )
+_HEADER = re.compile(
+    r"(?P<name>(?<![\w-])x-[\w-]{0,40}(?:key|token|secret|password)[\"']?\s{0,3}[:=]\s{0,3}[\"']?)[^\s\"',]++",
+    re.IGNORECASE,
+)
+_ELEMENT = re.compile(
+    r"(?P<tag><[\w:.-]{0,40}(?:password|passwd|passphrase|pwd|secret|token|credential|(?:api|access|private)[_-]?key)"
+    r"[\w:.-]{0,40}(?:\s[^<>]{0,200})?>)[^<>]{1,4096}+(?=</)",
+    re.IGNORECASE,
+)
 _EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]++@[\w-]++(?:\.[\w-]++)++")
-_IBAN = re.compile(r"\b(?:[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}|[a-z]{2}\d{2}[a-z0-9]{11,30})")
-_CARD = re.compile(r"(?<![\w.])[2-6](?:[ -]?\d){12,18}")
+_SPACES = " \u00a0\u2007\u2009\u202f"
+"""Between the digits of a number; the others are what typesetting makes of a space."""
+_IBAN = re.compile(rf"\b(?:[A-Z]{{2}}\d{{2}}(?:[{_SPACES}-]?[A-Z0-9]){{11,30}}|[a-z]{{2}}\d{{2}}[a-z0-9]{{11,30}})")
+_CARD = re.compile(
+    rf"(?<![\w.])(?:[2-6]\d{{3}}(?:\.\d{{4}}){{3}}|3\d{{3}}\.\d{{6}}\.\d{{5}}|[2-6](?:[{_SPACES}-]?\d){{12,18}})"
+)
+_SSN = re.compile(r"(?<![\w.-])(?!000|666|9)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![\w-])")
 _IP4 = re.compile(r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?!\d|\.\d)")
 _IP6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4})(?![\w:])")
 _PHONE = re.compile(
-    r"(?<![\w.,])(?:\+|00)\d{1,3}(?:[ ().\/-]{0,3}\d){6,13}(?!\d)"
-    r"|(?<![\w.,])(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])"
-    r"|(?<![\w.,])\(?0\d{1,5}\)?[ /-]{1,3}\d{3,}(?:[ /-]\d{2,8}){0,4}(?![\w.,]?\d)"
+    rf"(?<![\w.,])(?:\+|00)\d{{1,3}}(?:[{_SPACES}().\/-]{{0,3}}\d){{6,13}}(?!\d)"
+    rf"|(?<![\w.,])(?:\(\d{{3}}\)[{_SPACES}]?|\d{{3}}[{_SPACES}.-])\d{{3}}[{_SPACES}.-]\d{{4}}(?![\w-])"
+    rf"|(?<![\w.,])0[1-9](?:[{_SPACES}.-]\d\d){{4}}(?![\w.,-]?\d)"
+    rf"|(?<![\w.,-])\(?0\d{{1,5}}\)?[{_SPACES}/-]{{1,3}}\d{{3,}}(?:[{_SPACES}/-]\d{{2,8}}){{0,4}}(?![\w.,]?\d)"
 )
 _LABELLED_PHONE = re.compile(
     r"\b(?P<label>(?:tel|phone|telephone|mobile|cell|fax)(?: (?:no|number))?\.?\s{0,2}:?\s{0,2})"
-    r"(?P<number>\+?\d(?:[ ().\/-]{0,3}\d){5,14})(?!\d)",
+    rf"(?P<number>\+?\d(?:[{_SPACES}().\/-]{{0,3}}\d){{5,14}})(?!\d)",
     re.IGNORECASE,
 )
+_BETWEEN = str.maketrans("", "", f"{_SPACES}-.")
 
 
 class Redaction:
@@ -158,8 +182,8 @@ def _longest(text: str, shortest: int, matches: Callable[[str], bool], placehold
     """`text` with its longest valid beginning replaced; what follows a number may look as if it belonged to it."""
     for end in range(len(text), shortest - 1, -1):
         head = text[:end]
-        plain = head.replace(" ", "").replace("-", "")
-        if head[-1] not in " -" and len(plain) >= shortest and not text[end : end + 1].isalnum() and matches(plain):
+        plain = head.translate(_BETWEEN)
+        if head[-1].isalnum() and len(plain) >= shortest and not text[end : end + 1].isalnum() and matches(plain):
             return placeholder + text[end:]
     return text
 
@@ -192,10 +216,14 @@ _RULES: tuple[_Rule, ...] = (
     (_AUTHORIZATION, _always("[token]")),
     (_BEARER, _always("[token]")),
     (_TOKENS, _always("[token]")),
+    (_LOGIN, lambda found: f"{found['option']}[credentials]"),
+    (_HEADER, lambda found: f"{found['name']}[secret]"),
+    (_ELEMENT, lambda found: f"{found['tag']}[secret]"),
     (_ASSIGNED, _assigned),
     (_EMAIL, _always("[email]")),
     (_IBAN, _iban),
     (_CARD, _card),
+    (_SSN, _always("[ssn]")),
     (_IP4, _always("[ip]")),
     (_IP6, _ip6),
     (_LABELLED_PHONE, lambda found: f"{found['label']}[phone]"),

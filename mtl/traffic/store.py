@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 from mtl.document import check_record, parse_json
-from mtl.errors import DamageError, NotFoundError
+from mtl.errors import DamageError, NotFoundError, TransientError
 from mtl.layout import feedback_prefix, requests_prefix, served_prefix
 from mtl.seal import seal, unseal
 from mtl.store.base import ObjectStore
@@ -23,6 +24,8 @@ from mtl.traffic.records import Feedback, ServedAnswer, ServedCounts, feedback_n
 
 _log = logging.getLogger(__name__)
 _NESTED = ("request", "decoding")
+_WRITE_ID = "write_id"
+_TRIES = 5
 
 
 def part_of(answers: Sequence[ServedAnswer]) -> bytes:
@@ -65,11 +68,22 @@ def read_answers(
 
 
 def write_feedback(store: ObjectStore, model: str, feedback: Feedback) -> Feedback:
-    """Keep what somebody said of an answer; what is kept of it now. That is another one if there was one before."""
+    """Keep what somebody said of an answer; what is kept of it now. That is another one if there was one before.
+
+    A put that was made twice, because the first answer was lost, says that something is there: by its `write_id` it is
+    known to be this one.
+    """
     key = f"{feedback_prefix(model)}/{feedback.name}.json"
-    if store.put_if_absent(key, seal(feedback.to_dict())):
-        return feedback
-    return _feedback(store, key)
+    own = {**feedback.to_dict(), _WRITE_ID: uuid4().hex}
+    for _ in range(_TRIES):
+        if store.put_if_absent(key, seal(own)):
+            return feedback
+        try:
+            document = unseal(store.get(key), key)
+        except NotFoundError:
+            continue  # S3 reports a conflict (409) also if nobody won it
+        return feedback if document.get(_WRITE_ID) == own[_WRITE_ID] else check_record(Feedback, document, key)
+    raise TransientError(f"{key}: the store says taken, but holds no such object ({_TRIES} tries)")
 
 
 def find_feedback(store: ObjectStore, model: str, answer_id: str, question: int | None) -> Feedback | None:
@@ -91,10 +105,10 @@ def read_feedback(store: ObjectStore, model: str) -> Iterator[Feedback]:
             _log.warning("%s; it is left out", error.message)
 
 
-def write_counts(store: ObjectStore, model: str, server: str, hour: datetime, counts: Sequence[ServedCounts]) -> None:
-    """What a server counted in an hour that is over, or up to now. server: its name, a new one with every start."""
+def write_counts(store: ObjectStore, model: str, name: str, hour: datetime, counts: Sequence[ServedCounts]) -> None:
+    """What a server counted in an hour that is over, or up to now. name: of the document, which nobody else writes."""
     document = {"counts": [count.to_dict() for count in counts]}
-    store.put(f"{served_prefix(model)}/{hour:%Y-%m-%dT%H}/{server}.json", seal(document))
+    store.put(f"{served_prefix(model)}/{hour:%Y-%m-%dT%H}/{name}.json", seal(document))
 
 
 def read_counts(

@@ -253,6 +253,21 @@ def test_bad_requests_get_the_reason_and_nothing_of_what_they_sent(
     assert MARKER not in answer.text
 
 
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", None])
+def test_json_must_be_called_json(url: str, kind: str | None) -> None:
+    """What `curl -d` sends is called a form."""
+    headers = {} if kind is None else {"content-type": kind}
+    content = f'{{"task": "summarize", "text": "{MARKER}"}}'
+    answer = httpx.post(f"{url}/v1/generate", content=content.encode(), headers=headers, timeout=60)
+    assert answer.status_code == 415
+    error = answer.json()["error"]
+    assert error["field"] == "Content-Type"
+    assert "Content-Type: application/json" in error["hint"]
+    assert MARKER not in answer.text
+    empty = httpx.post(f"{url}/v1/generate", headers=headers, timeout=60)
+    assert (empty.status_code, empty.json()["error"]["message"]) == (422, "Field required")
+
+
 def test_a_body_that_is_too_large_gets_the_projects_error(writer: Writer) -> None:
     with serving_app(make_app(served(writer), limits=Limits(max_body=2000))) as url:
         answer = ask(url, "w " * 2000)
@@ -291,6 +306,19 @@ def test_without_a_key_another_name_for_this_machine_is_refused(url: str, host: 
     assert refused.json()["error"]["field"] == "Host"
     for own in ("localhost", "127.0.0.1:5002", "[::1]:5002"):
         assert httpx.get(f"{url}/health", headers={"host": own}).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://localhost.example", "http://192.0.2.1:80", "null"])
+def test_without_a_key_nothing_is_taken_from_a_page_of_another_address(url: str, writer: Writer, origin: str) -> None:
+    body = json.dumps({"task": "summarize", "text": "x"})
+    for path in ("/v1/generate", "/invocations"):
+        refused = httpx.post(url + path, content=body, headers={"origin": origin, "content-type": "text/plain"})
+        assert (refused.status_code, refused.json()["error"]["field"]) == (403, "Origin")
+    assert writer.batches == []
+    assert httpx.get(f"{url}/health", headers={"origin": origin}).status_code == 200
+    for own in ("http://localhost:5002", url):
+        headers = {"origin": own, "content-type": "application/json"}
+        assert httpx.post(f"{url}/v1/generate", content=body, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(("host", "open_to_others"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])

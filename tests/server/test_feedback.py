@@ -154,6 +154,16 @@ def test_an_answer_that_is_forgotten(served: Served) -> None:
             "correction.question",
             "no question",
         ),
+        (
+            {
+                "id": QUIZ.id,
+                "verdict": "corrected",
+                "question": 1,
+                "correction": RIGHT | {"options": [f"{name}@example.org" for name in "abcd"]},
+            },
+            "correction.options",
+            "repeated option, once personal data and secrets are taken out",
+        ),
         ({"id": SUMMARY.id, "verdict": "wrong_key"}, "verdict", "no question to be wrong_key"),
         ({"id": SUMMARY.id, "verdict": "good", "question": 1}, "question", "has no question 1"),
         ({"id": SUMMARY.id, "verdict": "corrected", "correction": " \n"}, "correction", "empty highlights"),
@@ -170,19 +180,29 @@ def test_what_nobody_could_learn_from_is_refused(served: Served, body: dict[str,
     assert served.kept() == []
 
 
+CORRECTED = {"id": QUIZ.id, "verdict": "corrected", "question": 1}
+
+
 @pytest.mark.parametrize(
-    "body",
+    ("body", "field", "said"),
     [
-        {"id": "../" * 11, "verdict": "good"},
-        {"id": QUIZ.id, "verdict": "splendid"},
-        {"id": QUIZ.id, "verdict": "good", "who": "Anna"},
-        {"id": QUIZ.id, "verdict": "good", "question": True},
-        {"id": QUIZ.id, "verdict": "corrected", "question": 1, "correction": RIGHT | {"by": "Anna"}},
-        {"id": SUMMARY.id, "verdict": "corrected", "correction": "a" * 200_001},
+        ({"id": "../" * 11, "verdict": "good"}, "id", "pattern"),
+        ({"id": QUIZ.id, "verdict": "splendid"}, "verdict", "should be 'good'"),
+        ({"id": QUIZ.id, "verdict": "good", "who": "Anna"}, None, "unknown field"),
+        ({"id": QUIZ.id, "verdict": "good", "question": True}, "question", "valid integer"),
+        (CORRECTED | {"correction": RIGHT | {"by": "Anna"}}, "correction", "unknown field in correction"),
+        (CORRECTED | {"correction": RIGHT | {"answer": "Z"}}, "correction.answer", "pattern '^[A-D]$'"),
+        (CORRECTED | {"correction": RIGHT | {"options": ["a", "b", "c"]}}, "correction.options", "at least 4 items"),
+        (CORRECTED | {"correction": {"question": "Who?"}}, "correction.options", "Field required"),
+        (CORRECTED | {"correction": 5}, "correction", "valid string"),
+        ({"id": SUMMARY.id, "verdict": "corrected", "correction": "a" * 200_001}, "correction", "at most 200000"),
     ],
 )
-def test_a_body_of_another_form_is_refused(served: Served, body: dict[str, Any]) -> None:
-    assert served.give(body).status_code == 422
+def test_a_body_of_another_form_is_refused(served: Served, body: dict[str, Any], field: str | None, said: str) -> None:
+    answer = served.give(body)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["field"] == field
+    assert said in answer.json()["error"]["message"]
     assert served.kept() == []
 
 

@@ -12,7 +12,7 @@ import pytest
 from mtl.errors import DamageError, NotFoundError, TransientError
 from mtl.layout import SIGNATURE, release_manifest_key, release_prefix
 from mtl.release.publish import publish
-from mtl.server.alarm import Alarm, Fault, pause
+from mtl.server.alarm import Alarm, Fault, as_fault, pause
 from mtl.server.follow import FollowedChampion
 from mtl.serving.generate import Generator
 from mtl.store.folder import FolderStore
@@ -153,7 +153,7 @@ def test_an_unsigned_release_is_not_served_where_a_signature_is_required(keys: K
 
 
 def test_a_library_that_fails_is_a_fault_like_any_other(
-    releases: Releases, champion: FollowedChampion, told: Told
+    releases: Releases, champion: FollowedChampion, told: Told, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A release in good order whose adapter does not fit its base."""
     folder = trained_model(releases.folder / "v4", base="demo")
@@ -163,7 +163,9 @@ def test_a_library_that_fails_is_a_fault_like_any_other(
     releases.promote(4)
     champion.look()
     assert answer(champion) == releases.answer(1)
-    assert "size mismatch" in champion.health()["fault"]["message"]
+    fault = champion.health()["fault"]
+    assert (fault["kind"], fault["message"]) == ("internal", "RuntimeError")
+    assert "size mismatch" in caplog.text
     assert told.wait(1) == [("server.failed", 4)]
     releases.promote(2)
     champion.look()
@@ -201,6 +203,31 @@ def test_what_was_champion_only_while_it_was_loaded_is_never_served(
     champion.look()
     assert (champion.current().generator, champion.current().seq) == (before.generator, 3)
     assert told.events == []
+
+
+def test_a_store_that_fails_while_a_champion_is_loaded_costs_no_second_loading(
+    releases: Releases, champion: FollowedChampion, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, away = releases.folder / "store", releases.folder / "away"
+    releases.promote(2)
+    tried, loaded = Generator.try_out, []
+
+    def tried_and_lost(generator: Generator) -> None:
+        tried(generator)
+        loaded.append(generator)
+        store.rename(away)
+
+    monkeypatch.setattr(Generator, "try_out", tried_and_lost)
+    champion.look()
+    champion.look()
+    fault = champion.health()["fault"]
+    assert (fault["kind"], fault["version"]) == ("transient", None)
+    assert answer(champion) == releases.answer(1)
+    away.rename(store)
+    champion.look()
+    assert [champion.current().generator] == loaded
+    assert (champion.current().version, champion.health()["fault"]) == (2, None)
+    assert told.wait(1) == [("server.switched", 2)]
 
 
 def test_without_a_champion_it_waits_only_if_it_may(tmp_path: Path) -> None:
@@ -241,6 +268,23 @@ def test_an_alarm_is_said_at_growing_intervals_and_told_once(caplog: pytest.LogC
     alarm.clear()
     assert alarm.fault is None
     assert "no longer so: it cannot be read: rotten" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            TransientError("no answer from http://anna:pw@proxy:3128", hint="is it up?"),
+            "no answer from http://***@proxy:3128",
+        ),
+        (DamageError("denied for key correct-horse"), "denied for key ***"),
+        (PermissionError(13, "denied", "/cache/correct-horse"), "permission denied: /cache/***"),
+        (ValueError("correct-horse"), "ValueError"),
+    ],
+)
+def test_a_fault_holds_no_secret(error: Exception, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "correct-horse")
+    assert as_fault(error, 3).message == message
 
 
 @pytest.mark.parametrize(("count", "seconds"), [(1, 4), (2, 8), (7, 256), (8, 300), (1000, 300)])

@@ -9,6 +9,7 @@ import mlflow
 import pytest
 from fastapi.testclient import TestClient
 
+from mtl.errors import PermanentError
 from mtl.mlflow_backend.package import packaged
 from mtl.mlflow_backend.server import delegating_model, scoring_app
 from mtl.serving.generate import load_generator
@@ -149,3 +150,16 @@ def test_what_mlflow_cannot_read_is_the_callers_fault(server: TestClient, conten
     answer = server.post("/invocations", content=content, headers={"content-type": kind} if kind else {})
     assert answer.status_code == 400
     assert "the request could not be read" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("error", [PermanentError("a shard is missing"), ValueError("no kernel for Zanzibar7")])
+def test_a_model_that_fails_leaves_no_text_in_the_log(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(texts: list[str], task: str, **options: Any) -> list[Any]:
+        raise error
+
+    failing = TestClient(scoring_app(delegating_model(fail)), raise_server_exceptions=False)
+    status, document = post(failing, {"inputs": ["a text about Zanzibar7"]})
+    assert status >= 400
+    assert "the server's log says why" in document["message"]
+    assert "Zanzibar7" not in caplog.text + str(document)
+    assert ("a shard is missing" if isinstance(error, PermanentError) else "test_scoring_server.py") in caplog.text

@@ -68,6 +68,20 @@ def test_the_document_of_an_hour_is_written_again_with_all_of_it() -> None:
     counts.close()
 
 
+def test_a_clock_that_is_set_back_erases_nothing() -> None:
+    store, clock = MemoryStore(), Clock()
+    counts = counting(store, clock)
+    for hours in (1, 1, -1, -1, 26, -26):
+        counts.count(3)
+        counts.count(3)
+        counts.write()
+        clock.now += timedelta(hours=hours)
+    counts.close()
+    assert read_counts(store, "m", since=START)[3].requests == 12
+    assert read_counts(store, "m", since=START, until=START)[3].requests == 4
+    assert read_counts(store, "m", since=START + timedelta(hours=3)).keys() == {3}
+
+
 def test_a_store_that_is_away_gets_all_hours_later() -> None:
     store, clock = MemoryStore(), Clock()
     counts = counting(store, clock)

@@ -16,6 +16,7 @@ from tests.server.test_feedback import QUESTION, QUIZ, SUMMARY
 
 TWO = replace(QUIZ, answer=render_target([QUESTION, QUESTION | {"question": "Who came?"}]))
 EDITED = "Who came late?\nA. Anna\nB. Ben\n\nC) Cleo\nD.  Dan\nCorrect: C\nDifficulty: Hard\n"
+ADDRESSES = EDITED.replace("Anna", "anna@example.org").replace("Ben", "ben@example.org")
 
 
 def annotated(data: dict[str, Any], verdict: str, text: str | None = None, **more: Any) -> dict[str, Any]:
@@ -113,6 +114,10 @@ def test_the_last_annotation_counts_and_skipped_tasks_do_not() -> None:
         (annotated(tasks_of(TWO)[0]["data"], "corrected", EDITED.replace("Correct", "Key")), "'Correct: ...'"),
         (annotated(tasks_of(TWO)[0]["data"], "corrected", EDITED.replace("Hard", "Odd")), "no such difficulty"),
         (annotated(tasks_of(TWO)[0]["data"], "corrected", EDITED.replace("t: C", "t: E")), "answer outside A-D"),
+        (
+            annotated(tasks_of(TWO)[0]["data"], "corrected", ADDRESSES),
+            "repeated option, once personal data and secrets are taken out",
+        ),
         (annotated(tasks_of(SUMMARY)[0]["data"], "wrong_key"), "no question to be wrong_key"),
     ],
 )

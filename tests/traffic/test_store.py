@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from mtl.errors import TransientError
 from mtl.layout import feedback_prefix, requests_prefix
 from mtl.store.memory import MemoryStore
 from mtl.traffic.records import Feedback, ServedAnswer, ServedCounts
@@ -65,6 +66,36 @@ def test_feedback_is_kept_once_for_each_question(caplog: pytest.LogCaptureFixtur
     store.put(f"{feedback_prefix('m')}/{FEEDBACK.name}.json", b"{}")
     assert list(read_feedback(store, "m")) == [second]
     assert "is damaged" in caplog.text
+
+
+class LostAnswer(MemoryStore):
+    """The first put gets through and its answer is lost, so that it is made again, as `S3Store` does."""
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        super().put_if_absent(key, data)
+        return super().put_if_absent(key, data)
+
+
+def test_own_feedback_whose_answer_was_lost_is_new_and_the_same_again_is_not() -> None:
+    store, again = LostAnswer(), replace(FEEDBACK)
+    assert write_feedback(store, "m", FEEDBACK) is FEEDBACK
+    assert write_feedback(store, "m", again) is not again
+    assert list(read_feedback(store, "m")) == [FEEDBACK]
+
+
+def test_a_conflict_that_nobody_won_is_tried_again() -> None:
+    class Conflict(MemoryStore):
+        conflicts = 2
+
+        def put_if_absent(self, key: str, data: bytes) -> bool:
+            self.conflicts -= 1
+            return self.conflicts < 0 and super().put_if_absent(key, data)
+
+    store = Conflict()
+    assert write_feedback(store, "m", FEEDBACK) is FEEDBACK
+    store.conflicts = 100
+    with pytest.raises(TransientError, match="holds no such object"):
+        write_feedback(store, "m", replace(FEEDBACK, question=2))
 
 
 def test_counts_of_servers_and_hours_are_summed_by_version() -> None:
