@@ -46,10 +46,13 @@ def test_rows_of_people_are_counted_and_marked(folder: Path, run: Run, store: Me
     splits = {task: {split: its.feedback for split, its in of.items()} for task, of in manifest.counts.items()}
     assert splits == {"mcq": {"train": 2, "validation": 0}, "summarize": {"train": 2, "validation": 0}}
     assert manifest.from_people("train") == 4
-    assert [(its["uri"], its["task"], its["rows"]) for its in manifest.sources[:2]] == [
-        (f"feedback:{MODEL}", "mcq", {"train": 2}),
-        (f"feedback:{MODEL}", "summarize", {"train": 2}),
-    ]
+    people = [its for its in manifest.sources if its["uri"] == f"feedback:{MODEL}"]
+    assert [(its["task"], its["rows"]) for its in people] == [
+        ("mcq", {}),
+        ("summarize", {"train": 1}),
+        ("mcq", {"train": 2}),
+        ("summarize", {"train": 1}),
+    ], "corrections, then what is good"
     for task in ("mcq", "summarize"):
         for split in ("train", "validation"):
             found = list(dataset(manifest).examples(task, split))
@@ -111,6 +114,31 @@ def test_holdout_takes_no_row_of_people(folder: Path, run: Run, store: MemorySto
     assert counts["validation"].rows == moved and counts["validation"].feedback == 0
     assert manifest.quarantine == {"passage in validation": moved, "second summary": 40 - moved}
     assert counts["train"].feedback == 40 + 40 - moved
+
+
+def test_praise_of_an_answer_displaces_neither_a_reference_nor_a_correction(
+    folder: Path, run: Run, store: MemoryStore, dataset: Any
+) -> None:
+    """A click on "good" is the least that anybody can say, and the answer is the model's own."""
+    rows = [article(50 + n) for n in range(10)]
+    write_jsonl(folder / "news" / "train.jsonl", rows)
+    before = list(dataset(run(config(folder))).examples("summarize", "train"))
+    nonsense = "Summary: Model nonsense."
+    say(
+        store,
+        said(1, "good", text=rows[1]["article"], answer=nonsense),
+        said(2, "good", text=rows[2]["article"], answer=nonsense),
+        said(3, text=rows[2]["article"], correction="As a person has it."),
+        *(said(n, text="Two people corrected this.", correction=f"Of day {n}.", at=f"2026-11-{n}") for n in (13, 12)),
+    )
+    manifest = run(with_people(folder))
+    found = {example.inputs: example for example in dataset(manifest).examples("summarize", "train")}
+    of = {n: next(its for text, its in found.items() if rows[n]["article"] in text) for n in (1, 2)}
+    assert of[1] in before
+    assert of[2].targets == "Summary: As a person has it." and of[2].meta["feedback"]
+    assert [its.targets for text, its in found.items() if "Two people" in text] == ["Summary: Of day 13."]
+    assert manifest.quarantine == {"second summary": 4}
+    assert manifest.counts["summarize"]["train"].feedback == 2
 
 
 def test_where_only_one_can_be_kept_it_is_what_people_said(
