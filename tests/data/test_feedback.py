@@ -170,6 +170,43 @@ def test_a_level_that_a_person_named_is_not_judged_again(
     }
 
 
+@pytest.mark.parametrize("near", [False, True])
+@pytest.mark.parametrize("holdout", [{}, {"validation": 0.5}])
+def test_held_out_examples_of_other_sources_stay_where_feedback_is_held_out_too(
+    folder: Path, run: Run, store: MemoryStore, dataset: Any, near: bool, holdout: dict[str, float]
+) -> None:
+    """Whether the sources have the split themselves, or hold it out of train."""
+    words = [" ".join(f"word{n}of{number}" for n in range(80)) for number in range(10)]
+    rows = [article(n, article=f"{its} end.") for n, its in enumerate(words)]
+    write_jsonl(folder / "news" / "validation.jsonl", rows)
+    if holdout:
+        (folder / "news" / "validation.jsonl").unlink()
+        write_jsonl(folder / "news" / "train.jsonl", rows + [article(50 + n) for n in range(10)])
+    judged = list(dataset(run(config(folder, holdout=holdout))).examples("summarize", "validation"))
+    say(store, *(said(n, text=f"{its} {'fine' if near else 'end'}.") for n, its in enumerate(words)), said(99))
+    as_test: dict[str, Any] = {"files": {"test": "feedback"}}
+    manifest = run(with_people(folder, said_as=as_test, holdout=holdout))
+    spoken_of = sum("word0of" in example.inputs for example in judged)
+    assert spoken_of >= 3
+    assert list(dataset(manifest).examples("summarize", "validation")) == judged
+    reason = "near-duplicate in validation" if near else "passage in validation"
+    assert manifest.quarantine[reason] == spoken_of
+    assert manifest.counts["summarize"]["test"].examples == 10 - spoken_of + 1, "the others, which were train"
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_held_out_feedback_on_train_texts_does_not_stop_a_retrain(
+    folder: Path, run: Run, store: MemoryStore, near: bool
+) -> None:
+    words = [" ".join(f"word{n}of{number}" for n in range(80)) for number in range(10)]
+    write_jsonl(folder / "news" / "train.jsonl", [article(n, article=f"{its} end.") for n, its in enumerate(words)])
+    say(store, *(said(n, text=f"{its} {'fine' if near else 'end'}.") for n, its in enumerate(words[:6])))
+    manifest = run(with_people(folder, said_as={"files": {"validation": "feedback"}}))
+    assert manifest.quarantine == {"near-duplicate in validation" if near else "passage in validation": 6}
+    splits = manifest.counts["summarize"]
+    assert (splits["train"].kept, splits["validation"].feedback) == (4, 6)
+
+
 def test_they_judge_where_that_is_asked_for_by_name(folder: Path, run: Run, store: MemoryStore, dataset: Any) -> None:
     say(store, said(1), quiz(2))
     manifest = run(with_people(folder, said_as={"files": {"validation": "feedback"}}))
