@@ -180,16 +180,16 @@ class _Comparing:
 
 
 def _alarm(report: DriftReport, comparison: Comparison, task: TaskDrift, now: datetime) -> Alarm:
+    """Not of the data set of today: with feedback among its sources it is another one with every opinion."""
     what, domain = comparison.what, task.domain
     assert domain is not None, "it alarmed"
     week = now.astimezone(UTC).isocalendar()
-    of = f"{week.year}-W{week.week:02}" if what == REQUESTS else report.dataset
     text = (
         f"{task.task}: the {what} differ from the data that v{report.version} was trained on. A classifier tells "
         f"{task.fresh} texts from {task.reference} of these with an area under the ROC curve of {domain.auc:.2f} "
         f"(alarm above {report.bars.auc:g}), p {domain.p:.3f}."
     )
-    return Alarm(what, task.task, text, f"{report.since} {of}")
+    return Alarm(what, task.task, text, f"{report.since} {week.year}-W{week.week:02}")
 
 
 def _keep(workspace: Workspace, report: DriftReport, now: datetime) -> DriftReport:

@@ -76,7 +76,7 @@ def test_rows_of_another_domain_alarm_for_their_task_alone(house: Drifting) -> N
     dataset = house.prepare(summarize=other_articles(80), mcq=passages(2, 150))
     found = check(house, dataset)
     (alarm,) = found.alarms
-    assert (alarm.what, alarm.task, alarm.cause) == (NEW_ROWS, "summarize", f"{house.before} {dataset}")
+    assert (alarm.what, alarm.task, alarm.cause) == (NEW_ROWS, "summarize", f"{house.before} 2026-W05")
     assert "summarize: the new rows differ from the data that v1 was trained on" in alarm.text
     page = house.workspace.store.get(found.page).decode()
     assert found.page == f"drift/{MODEL}/2026-01-31/page.html"
@@ -88,6 +88,16 @@ def test_rows_of_another_domain_alarm_for_their_task_alone(house: Drifting) -> N
     kept = unseal(house.workspace.store.get(key), key)
     assert kept == json.loads(json.dumps(found.to_json()))
     assert check(house, dataset) == found, "the same again"
+
+
+def test_a_drift_stays_the_same_one_when_rows_are_added_and_is_told_again_the_next_week(house: Drifting) -> None:
+    """A source of feedback has new rows every hour."""
+    datasets = [house.prepare(summarize=other_articles(60 + n), mcq=passages(2, n)) for n in (1, 2)]
+    first, second = (check(house, its) for its in datasets)
+    assert datasets[0] != datasets[1]
+    assert [its.key for its in first.alarms] == [its.key for its in second.alarms] != []
+    later = check_drift(house.workspace, house.config, datasets[1], now=NOW + timedelta(days=7))
+    assert later is not None and {its.key for its in later.alarms}.isdisjoint(its.key for its in first.alarms)
 
 
 def test_few_new_rows_are_no_reason_to_alarm(house: Drifting) -> None:

@@ -100,8 +100,7 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """cause: the two data sets, or the champion's and the week of the requests. It makes this drift the same one when
-    it is found again."""
+    """cause: the champion's data set and the week. It makes this drift the same one when it is found again."""
 
     what: str
     task: str
