@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from mtl import layout
+from mtl.cli.drifting import drift_text
 from mtl.cli.main import run
+from mtl.evaluation.drift.page import drift_markdown
 from mtl.evaluation.drift.records import ALL_ROWS, NEW_ROWS, REQUESTS, DriftReport
 from mtl.pipeline.drift import check_drift
 from mtl.seal import unseal
@@ -121,6 +123,25 @@ def test_requests_of_another_kind_alarm_once_a_week(house: Drifting) -> None:
     assert mcq.domain is not None and mcq.domain.auc < 0.65
     mix = mcq.differences[2]
     assert mix.fresh == {"Easy": 0.0, "Medium": 0.0, "Hard": 1.0} and mix.p < 0.02, "told, and no alarm"
+
+
+def test_a_request_log_that_cannot_be_read_is_said_and_rows_are_compared_all_the_same(
+    house: Drifting, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.log("summarize", ["A text."])
+    logged = house.home / "store" / layout.requests_prefix(MODEL)
+    logged.rename(tmp_path / "elsewhere")
+    logged.symlink_to(tmp_path / "elsewhere")  # out of the store, which refuses to follow it
+    found = check(house, house.before)
+    assert found.comparisons == () and "leads out of" in found.fault
+    assert "the request log of mtl-flan-t5 cannot be read, and is not compared" in caplog.text
+    page = house.workspace.store.get(found.page).decode()
+    assert "Nothing new to compare" in page and "The requests are not compared" in page
+    found = check(house, house.prepare(summarize=other_articles(80)))
+    assert [alarm.what for alarm in found.alarms] == [NEW_ROWS] and found.fault
+    said = drift_text(found.to_json() | {"file": "page.html"})
+    assert said.splitlines()[0].startswith("the requests are not compared") and "DRIFT" in said
+    assert "The requests are not compared" in drift_markdown(found, page="page.html")
 
 
 def test_what_the_task_does_not_take_is_left_out(house: Drifting) -> None:

@@ -116,7 +116,8 @@ class Alarm:
 class DriftReport:
     """dataset: fingerprint of today's data. since: of the data that the champion was trained on.
 
-    days: of requests that were looked at. page: key of the HTML page in the store.
+    days: of requests that were looked at. page: key of the HTML page in the store. fault: why the request log could
+    not be read; empty if it could.
     """
 
     model: str
@@ -129,6 +130,7 @@ class DriftReport:
     comparisons: tuple[Comparison, ...]
     alarms: tuple[Alarm, ...] = ()
     page: str = ""
+    fault: str = ""
 
     @property
     def name(self) -> str:
