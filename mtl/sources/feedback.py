@@ -55,7 +55,10 @@ def taken(config: SourceConfig, store: ObjectStore, cache: Path) -> SourceConfig
     task, model = get_task(config.task), model_of(config.uri)
     if not model:
         raise NotFoundError("feedback of which model?", field="sources.uri", hint="feedback:MODEL, a registered model")
-    rows, notes = rows_of(task, read_feedback(store, check_model_name(model)))
+    damaged: list[str] = []
+    rows, notes = rows_of(task, read_feedback(store, check_model_name(model), on_damage=damaged.append))
+    if damaged:
+        notes.append(Note("", f"opinions that are damaged and left out: {len(damaged)}; the log names their objects"))
     shares = shares_of({str(split): value for split, value in config.files.items()})
     room: dict[str, float] = dict.fromkeys(SPLITS, math.inf) | {str(split): its for split, its in config.rows.items()}
     lines: dict[str, list[str]] = {_file(split, part): [] for part in _PARTS for split in SPLITS}

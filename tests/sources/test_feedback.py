@@ -107,6 +107,20 @@ def test_what_gives_no_row_is_counted(tmp_path: Path) -> None:
     assert note.text == "nobody has said anything of an answer of this task yet"
 
 
+def test_damaged_opinions_are_counted_and_no_usual_thing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = MemoryStore()
+    say(store, said(1), said(2), said(3))
+    keys = [info.key for info in store.list("traffic/")]
+    store.put(keys[1], store.get(keys[1])[:-9])
+    first, second = source(store, tmp_path).notes() or []
+    assert (first.text, first.usual) == ("2 opinions of people gave 2 rows", True)
+    assert (second.text, second.usual) == (
+        "opinions that are damaged and left out: 1; the log names their objects",
+        False,
+    )
+    assert f"{keys[1]} is damaged" in caplog.text
+
+
 def test_a_quiz_whose_questions_were_all_judged_apart_is_said_to_be(tmp_path: Path) -> None:
     store = MemoryStore()
     say(store, quiz(1), quiz(1, "unclear", question=1), quiz(1, "good", question=2))
