@@ -62,7 +62,7 @@ def make_app(
             finally:
                 await asyncio.to_thread(batcher.close)
 
-    app = new_app(title="mtl-retrain", lifespan=lifespan)
+    app = new_app(title="mtl-retrain", lifespan=lifespan, redirect_slashes=False)  # a redirect would say nothing
     add_handlers(app)
     app.include_router(generate_router(batcher, models, metrics, limits=limits, hooks=hooks, key=key))
     for router in routers:

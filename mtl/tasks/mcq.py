@@ -162,7 +162,7 @@ def prompt(text: str, request: Mapping[str, Any]) -> str:
         raise BadRequest(f"asked for {sum(counts.values())} questions", field="easy", hint=hint)
     passage = clean(text)
     if not passage:
-        raise BadRequest("the passage is empty", field="text")
+        raise BadRequest("the passage is empty", field="text", hint="give a text that has words")
     return _inputs(passage, counts)
 
 

@@ -108,7 +108,7 @@ def prompt(text: str, request: Mapping[str, Any]) -> str:
     """The inputs for an article; a summary takes no request."""
     article = clean(text)
     if not article:
-        raise BadRequest("the article is empty", field="text")
+        raise BadRequest("the article is empty", field="text", hint="give a text that has words")
     return _inputs(article)
 
 

@@ -237,20 +237,42 @@ def test_what_is_in_the_queue_is_answered_before_the_end(writer: Writer) -> None
         ({"task": "summarize", "text": "x", "length_penalty": 2}, 422, "without beams it has no effect", None),
         ({"task": "summarize", "text": "x", "max_new_tokens": 0}, 422, "greater than or equal to 1", None),
         ('{"task": "summarize", "text": "x \\ud800"}', 422, "string", "text"),
-        ([MARKER], 422, "valid dictionary", None),
+        ([MARKER], 422, "the body is no JSON object", None),
+        (b'{"task": "summarize", "text": "caf\xe9"}', 400, "the body is not UTF-8", None),
+        ("[" * 200_000, 400, "the body is nested too deeply", None),
         (f'{{"task": "{MARKER}', 400, "the body is not valid JSON", None),
     ],
 )
 def test_bad_requests_get_the_reason_and_nothing_of_what_they_sent(
     url: str, body: Any, status: int, reason: str, field: str | None
 ) -> None:
-    content = body if isinstance(body, str) else json.dumps(body)
+    content = body if isinstance(body, str | bytes) else json.dumps(body)
     kind = {"content-type": "application/json"}
     answer = httpx.post(f"{url}/v1/generate", content=content, headers=kind, timeout=60)
     assert (answer.status_code, set(answer.json())) == (status, {"error"})
     assert reason in answer.json()["error"]["message"]
     assert field in (None, answer.json()["error"]["field"])
     assert MARKER not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        ({"task": "summarize", "txt": "x"}, "did you mean 'text'?"),
+        ({"task": "mcq", "text": "x", "request": {MARKER: 1}}, "known: easy, hard, medium"),
+        ([], "send an object with the fields task, text, "),
+        ({"task": "summarize", "text": ""}, "give a text that has words"),
+    ],
+)
+def test_a_bad_request_hears_what_is_expected(url: str, body: Any, hint: str) -> None:
+    assert httpx.post(f"{url}/v1/generate", json=body, timeout=60).json()["error"]["hint"].startswith(hint)
+
+
+def test_another_method_and_a_slash_at_the_end(url: str) -> None:
+    other = httpx.get(f"{url}/v1/generate")
+    assert (other.status_code, other.headers["allow"]) == (405, "POST")
+    assert other.json()["error"]["hint"] == "use POST"
+    assert httpx.post(f"{url}/v1/generate/", json={}).status_code == 404
 
 
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", None])
@@ -265,7 +287,7 @@ def test_json_must_be_called_json(url: str, kind: str | None) -> None:
     assert "Content-Type: application/json" in error["hint"]
     assert MARKER not in answer.text
     empty = httpx.post(f"{url}/v1/generate", headers=headers, timeout=60)
-    assert (empty.status_code, empty.json()["error"]["message"]) == (422, "Field required")
+    assert (empty.status_code, empty.json()["error"]["message"]) == (422, "the body is empty")
 
 
 def test_a_body_that_is_too_large_gets_the_projects_error(writer: Writer) -> None:
@@ -345,7 +367,7 @@ def test_health_and_mlflows_paths(url: str) -> None:
     assert metric(url, "mtl_serve_version") == 7
     nothing = httpx.get(f"{url}/{MARKER}")
     assert nothing.status_code == 404
-    assert "/v1/generate" in nothing.json()["error"]["hint"]
+    assert {"/v1/generate", "/openapi.json"} <= set(re.split(", | ", nothing.json()["error"]["hint"]))
     assert MARKER not in nothing.text
 
 

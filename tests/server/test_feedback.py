@@ -186,7 +186,7 @@ CORRECTED = {"id": QUIZ.id, "verdict": "corrected", "question": 1}
 @pytest.mark.parametrize(
     ("body", "field", "said"),
     [
-        ({"id": "../" * 11, "verdict": "good"}, "id", "pattern"),
+        ({"id": "../" * 11, "verdict": "good"}, "id", "no id of an answer"),
         ({"id": QUIZ.id, "verdict": "splendid"}, "verdict", "should be 'good'"),
         ({"id": QUIZ.id, "verdict": "good", "who": "Anna"}, None, "unknown field"),
         ({"id": QUIZ.id, "verdict": "good", "question": True}, "question", "valid integer"),
