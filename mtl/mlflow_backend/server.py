@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 import re
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.pyfunc import FLAVOR_NAME, MAIN, PyFuncModel
 from mlflow.pyfunc.scoring_server import init
@@ -102,9 +104,8 @@ def _in_own_words(status: int, body: bytes) -> Response:
         return _refusal(status, "POST /invocations, GET /ping, /health and /version is what there is")
     if status == 504:
         return _refusal(status, "the answer took too long; send fewer texts at a time")
-    if status >= 500 or "stack_trace" in document:
-        details = str(document.get("stack_trace") or document.get("message"))
-        _log.error("a request could not be answered: %r", details[-4000:])
+    if status >= 500 or "stack_trace" in document:  # neither it nor MLflow's message is logged: they repeat the request
+        _log.error("a request to /invocations could not be answered (MLflow's status %d)", status)
         other = "the model could not answer; the server's log says why"
         return _refusal(status, other if status >= 500 else f"{other}\n  {_FORM}")
     return _refusal(status, _reason(str(document.get("message")), _UNREADABLE))
@@ -130,7 +131,14 @@ def delegating_model(generate: Callable[..., list[Any]]) -> Any:
 
     class Delegating:
         def predict(self, data: Any, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-            return answers(generate, data["text"].tolist(), params or {})
+            try:
+                return answers(generate, data["text"].tolist(), params or {})
+            except MlflowException:
+                raise
+            except Exception as error:  # where, not what it says, which may hold a text
+                where = "".join(traceback.format_tb(error.__traceback__))
+                _log.error("a request could not be answered: %s\n%s", type(error).__name__, where)
+                raise
 
     flavors = {FLAVOR_NAME: {MAIN: "mlflow.pyfunc.model"}}
     return PyFuncModel(Model(signature=signature(), flavors=flavors), Delegating())
