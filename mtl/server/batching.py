@@ -31,6 +31,8 @@ WAIT_SECONDS = 0.005
 MOST_WAITING = 256
 _MOST_IN_BATCH = 32
 """Texts from which no more requests join a batch, so that nobody waits for the answers of too many others."""
+CLOSING_SECONDS = 5.0
+"""How long the end of the server waits for a batch: when it ends, all callers have their answer or have left."""
 
 
 class QueueFull(TransientError):
@@ -118,7 +120,7 @@ class Batcher:
         ticket = _Ticket(wanted, Future(), time.monotonic())
         with self._changed:
             if self._closing:
-                raise Closed("this server ends", hint="send the request again: another server answers it")
+                raise _closed()
             waiting = self._count()
             if waiting and waiting + len(wanted.texts) > self._most_waiting:
                 raise QueueFull(
@@ -129,12 +131,20 @@ class Batcher:
             self._changed.notify_all()
         return ticket.future
 
-    def close(self) -> None:
-        """Answer what is in the queue, and end. Requests from now on are refused."""
+    def close(self, seconds: float = CLOSING_SECONDS) -> None:
+        """Answer what is in the queue, for so long at most, and end. Requests from now on are refused."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(seconds)
+        if not self._thread.is_alive():
+            return
+        _log.warning("a batch was still being answered after %g s: the server ends without it", seconds)
+        with self._changed:
+            left, self._queue = self._queue, []
+        for ticket in left:
+            if ticket.future.set_running_or_notify_cancel():
+                ticket.future.set_exception(_closed())
 
     def _count(self) -> int:
         self._queue = [ticket for ticket in self._queue if not ticket.future.cancelled()]
@@ -192,6 +202,10 @@ class Batcher:
 
 def _texts(batch: Sequence[_Ticket]) -> int:
     return sum(len(ticket.wanted.texts) for ticket in batch)
+
+
+def _closed() -> Closed:
+    return Closed("this server ends", hint="send the request again: another server answers it")
 
 
 def _own(error: Exception) -> MtlError:

@@ -89,7 +89,8 @@ def open_traffic(workspace: Workspace, model: str, settings: TrafficSettings) ->
     try:
         yield Traffic(recent, counting, log, router)
     finally:
-        for part in (log, counting, tidying):
+        tidying.close(0)  # what it leaves, the next server removes
+        for part in (log, counting):
             if part:
                 part.close()
 

@@ -63,3 +63,18 @@ def test_without_a_model_the_error_is_the_requests_and_later_ones_are_answered()
     batcher.close()
     with pytest.raises(Closed, match="this server ends"):
         batcher.submit(Wanted("summarize", ("a b",)))
+
+
+def test_the_end_does_not_wait_for_a_batch_that_hangs(caplog: pytest.LogCaptureFixture) -> None:
+    writer = Writer()
+    writer.may.clear()
+    batcher = Batcher(served(writer))
+    hangs = batcher.submit(Wanted("summarize", ("a b",)))
+    assert writer.begun.wait(60)
+    waits = batcher.submit(Wanted("summarize", ("a c",)))
+    batcher.close(0.05)
+    assert "the server ends without it" in caplog.text
+    with pytest.raises(Closed):
+        waits.result(0)
+    writer.may.set()
+    assert hangs.result(60).model.version == 7
