@@ -30,6 +30,12 @@ __all__ = ["Hooks", "Limits", "make_app"]
 
 _LIMITS, _HOOKS = Limits(), Hooks()
 _SCORING = ("/invocations", "/ping", "/version")
+_DEAD = {
+    "kind": "internal",
+    "message": "the thread that answers has ended",
+    "hint": "start the server again; its log may say why",
+    "version": None,
+}
 
 
 def make_app(
@@ -71,7 +77,10 @@ def make_app(
     @app.get("/health", summary="Which model answers")
     async def health() -> JSONResponse:
         found = {**models.health(), "log": logs}
-        return JSONResponse(found, status_code=200 if found["since"] else 503)  # 503: it has no model yet
+        if not batcher.alive:
+            found["fault"] = _DEAD
+        answers = found["since"] and batcher.alive  # since: None while it has no model yet
+        return JSONResponse(found, status_code=200 if answers else 503)
 
     @app.get("/metrics", summary="What Prometheus scrapes", response_class=Response)
     async def scrape() -> Response:

@@ -112,6 +112,11 @@ class Batcher:
         with self._changed:
             return self._count()
 
+    @property
+    def alive(self) -> bool:
+        """Whether what is submitted will be answered."""
+        return self._thread.is_alive()
+
     def submit(self, wanted: Wanted) -> Future[Served]:
         """The answers to come. A future that is cancelled before its batch begins costs nothing more.
 
@@ -154,7 +159,7 @@ class Batcher:
         while batch := self._take():
             try:
                 self._serve(batch)
-            except Exception as error:  # there is no model
+            except BaseException as error:  # there is no model; a panic of a library in Rust is no Exception
                 for ticket in batch:
                     if not ticket.future.done():
                         ticket.future.set_exception(_own(error))
@@ -194,7 +199,7 @@ class Batcher:
         for ticket in batch:
             try:
                 ready.append((ticket, _prompts(model.generator, ticket.wanted)))
-            except Exception as error:  # of this request alone
+            except BaseException as error:  # of this request alone
                 ticket.future.set_exception(_own(error))
         if ready:
             _settle(model, ready)
@@ -208,7 +213,7 @@ def _closed() -> Closed:
     return Closed("this server ends", hint="send the request again: another server answers it")
 
 
-def _own(error: Exception) -> MtlError:
+def _own(error: BaseException) -> MtlError:
     if isinstance(error, MtlError):
         return error
     _log.error("a request could not be answered", exc_info=error)
@@ -233,7 +238,7 @@ def _settle(model: ServedModel, ready: Sequence[_Ready]) -> None:
     """Answer the requests together; if that fails, one by one, so that a request can only spoil its own answer."""
     try:
         found = _answered(model.generator, ready)
-    except Exception as error:
+    except BaseException as error:
         if len(ready) > 1:
             _log.warning("a batch of %d requests failed (%s); each is tried alone", len(ready), type(error).__name__)
             for one in ready:
