@@ -21,10 +21,12 @@ from mtl.mlflow_backend.server import delegating_model, few_threads, scoring_app
 from mtl.server.access import KeyRequired, LocalHost
 from mtl.server.batching import Batcher
 from mtl.server.docs import new_app
-from mtl.server.generating import Hooks, Limits, generate_for_mlflow, generate_router
+from mtl.server.generating import Limits, generate_router
 from mtl.server.metrics import Measured, Metrics
 from mtl.server.refusals import add_handlers
+from mtl.server.scoring import Watched, generate_for_mlflow
 from mtl.server.served import ServedModels
+from mtl.server.telling import Hooks
 
 __all__ = ["Hooks", "Limits", "make_app"]
 
@@ -70,7 +72,7 @@ def make_app(
 
     app = new_app(title="mtl-retrain", lifespan=lifespan)
     add_handlers(app)
-    app.include_router(generate_router(batcher, models, metrics, limits=limits, hooks=hooks, key=key))
+    app.include_router(generate_router(batcher, metrics, limits=limits, hooks=hooks, key=key))
     for router in routers:
         app.include_router(router)
 
@@ -86,7 +88,7 @@ def make_app(
     async def scrape() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    scoring = scoring_app(delegating_model(generate_for_mlflow(batcher, limits)))
+    scoring = Watched(scoring_app(delegating_model(generate_for_mlflow(batcher, hooks))), seconds=limits.seconds)
     app.router.routes.extend(Route(path, scoring) for path in _SCORING)
     app.add_middleware(BodyLimit, most=limits.max_body)
     if key is None:
