@@ -43,6 +43,7 @@ AUTOMATIC = "watch-served"
 _WORDS: Mapping[Measure, tuple[str, str]] = {
     "errors": ("failed", "requests"),
     "refused": ("were refused", "requests"),
+    "malformed": ("were not answered in the task's form", "requests"),
     "unusable": ("were unusable", "checked answers"),
     "bad": ("were called bad", "answers with feedback"),
 }
@@ -125,6 +126,8 @@ def tally(counts: ServedCounts, measure: Measure) -> Tally:
             return Tally(counts.errors, counts.requests)
         case "refused":
             return Tally(counts.refused, counts.requests)
+        case "malformed":
+            return Tally(counts.malformed, counts.requests)
         case "unusable":
             return Tally(counts.unusable, counts.checked)
         case "bad":

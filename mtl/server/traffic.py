@@ -20,8 +20,8 @@ from prometheus_client.registry import Collector
 
 from mtl.layout import home_serving
 from mtl.server.feedback import feedback_router
-from mtl.server.generating import Hooks
 from mtl.server.recent import RecentAnswers
+from mtl.server.telling import Hooks
 from mtl.settings import secrets
 from mtl.settings.traffic import TrafficSettings
 from mtl.store.base import ObjectStore
@@ -49,6 +49,7 @@ class Traffic(Collector):
     def hooks(self) -> Hooks:
         return Hooks(
             on_answered=self._answered,
+            on_scored=self.counting.answered,
             on_refused=partial(self.counting.count, refused=True),
             on_failed=partial(self.counting.count, error=True),
         )
@@ -89,7 +90,8 @@ def open_traffic(workspace: Workspace, model: str, settings: TrafficSettings) ->
     try:
         yield Traffic(recent, counting, log, router)
     finally:
-        for part in (log, counting, tidying):
+        tidying.close(0)  # what it leaves, the next server removes
+        for part in (log, counting):
             if part:
                 part.close()
 

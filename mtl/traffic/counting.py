@@ -1,7 +1,8 @@
 """Counting: what each version answered in each hour, written every minute. No text is in it.
 
 counting = Counting(store, "mtl-flan-t5", server=name)
-counting.count(version, milliseconds=12.5, usable=True)
+counting.answered(answer)
+counting.count(version, error=True)
 counting.close()
 """
 
@@ -53,21 +54,14 @@ class Counting:
 
     def answered(self, answer: ServedAnswer) -> None:
         """Count an answer."""
-        self.count(answer.version, milliseconds=answer.milliseconds, usable=answer.usable)
+        checked = answer.marks is not None
+        counted = {"malformed": int(answer.malformed), "milliseconds": answer.milliseconds}
+        counted |= {"checked": int(checked), "unusable": int(checked and answer.usable is False)}
+        self._add(answer.version, {"requests": 1} | counted)
 
-    def count(
-        self,
-        version: int | None,
-        *,
-        milliseconds: float = 0.0,
-        usable: bool | None = None,
-        refused: bool = False,
-        error: bool = False,
-    ) -> None:
-        """Count a text that was answered, or that the model refused, or that could not be answered (5xx)."""
-        checked = int(usable is not None)
-        counted = {"requests": 1, "errors": int(error), "refused": int(refused), "milliseconds": milliseconds}
-        self._add(version, counted | {"checked": checked, "unusable": int(usable is False)})
+    def count(self, version: int | None, *, refused: bool = False, error: bool = False) -> None:
+        """Count a text that the model refused, or that could not be answered (5xx)."""
+        self._add(version, {"requests": 1, "errors": int(error), "refused": int(refused)})
 
     def feedback(self, version: int | None, verdict: Verdict) -> None:
         """Count what somebody said of an answer of this version."""

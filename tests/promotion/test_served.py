@@ -18,7 +18,7 @@ from mtl.traffic.records import ServedCounts
 
 POLICY = RollbackConfig(enabled=True)
 GATE = "gate 5-0a1b2c3d"
-USUAL = ServedCounts(1, requests=1000, errors=10, refused=20, checked=400, unusable=40, good=80, bad=20)
+USUAL = ServedCounts(1, requests=1000, errors=10, refused=20, malformed=50, checked=400, unusable=40, good=80, bad=20)
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,9 @@ def test_the_interval_is_that_of_the_paper(ours: tuple[int, int], theirs: tuple[
     ("changed", "said"),
     [
         ({"errors": 100}, "errors: 100 of 1000 requests failed (10.0%), and 10 of 1000 before (1.0%): a difference of "
-                          "+9.0%, at least +5.9%; the margin is 2.0%."),
+                          "+9.0%, at least +5.8%; the margin is 2.0%."),
         ({"refused": 150}, "refused: 150 of 1000 requests were refused (15.0%), and 20 of 1000 before (2.0%)"),
+        ({"malformed": 200}, "malformed: 200 of 1000 requests were not answered in the task's form (20.0%), and 50"),
         ({"unusable": 120}, "unusable: 120 of 400 checked answers were unusable (30.0%), and 40 of 400 before (10.0%)"),
         ({"good": 30, "bad": 70}, "bad: 70 of 100 answers with feedback were called bad (70.0%), and 20 of 100 before"),
     ],
@@ -52,7 +53,7 @@ def test_a_rise_that_is_proved_rolls_back_and_is_the_first_reason(changed: dict[
     decision = decide(replace(USUAL, version=2, **changed), USUAL, POLICY)
     assert decision.roll_back
     assert decision.reasons[0].startswith(said)
-    assert len(decision.reasons) == 4
+    assert len(decision.reasons) == 5
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,14 @@ def test_a_rise_that_is_proved_rolls_back_and_is_the_first_reason(changed: dict[
         {"errors": 0, "unusable": 0, "bad": 0},  # better
         {"errors": 28},  # surely worse, and within the margin
         {"unusable": 62},  # beyond the margin, and perhaps by accident
-        {"requests": 200, "errors": 9, "refused": 4, "checked": 0, "unusable": 0},  # few requests prove little
+        {
+            "requests": 200,
+            "errors": 9,
+            "refused": 4,
+            "malformed": 10,
+            "checked": 0,
+            "unusable": 0,
+        },  # few requests prove little
     ],
 )
 def test_what_is_no_proof_keeps_the_champion(changed: dict[str, int]) -> None:
@@ -87,6 +95,17 @@ def test_a_measure_with_too_few_trials_is_named_and_the_others_decide() -> None:
     assert decision.roll_back
     assert decision.reasons[-1] == "bad: 29 and 100 answers with feedback; 30 are needed on each side."
     assert not decide(replace(worse, errors=10), USUAL, POLICY).roll_back
+
+
+def test_how_many_callers_ask_for_marks_decides_nothing() -> None:
+    """Two versions of equal quality: a tenth of the answers has not the form, a fifth of the others a wrong key."""
+    without = ServedCounts(1, requests=1000, malformed=100)
+    few = ServedCounts(2, requests=1000, malformed=100, checked=90, unusable=18)
+    many = ServedCounts(3, requests=1000, malformed=100, checked=900, unusable=180)
+    for champion in (without, few, many):
+        for previous in (without, few, many):
+            assert not decide(champion, previous, POLICY).roll_back
+    assert decide(replace(without, version=4, malformed=500), without, POLICY).roll_back
 
 
 def test_only_the_measures_that_have_a_margin_decide() -> None:
