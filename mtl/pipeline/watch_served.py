@@ -90,7 +90,7 @@ def _served(
 ) -> tuple[ServedCounts, ServedCounts]:
     """What the champion answered since it is champion, and what the other one did in its last hours."""
     store, hours = workspace.store, timedelta(hours=policy.hours)
-    ours = read_counts(store, model, since=watch.began)
+    ours = read_counts(store, model, since=watch.since)
     theirs = read_counts(store, model, since=watch.ended - hours, until=watch.ended)
     none = ServedCounts
     return (

@@ -141,11 +141,15 @@ def lower_end(ours: Tally, theirs: Tally, *, level: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Who is compared: the champion, watched from `began` to `over`, and the version that served until `ended`."""
+    """Who is compared: the champion, watched from `began` to `over`, and the version that served until `ended`.
+
+    since: from when on the champion's counts are its own as this champion.
+    """
 
     champion: int
     previous: int
     began: datetime
+    since: datetime
     ended: datetime
     over: datetime
 
@@ -159,7 +163,14 @@ def watch_of(journal: Journal, policy: RollbackConfig) -> Watch | str:
         return f"v{champion} is the first champion: there is none to go back to."
     began = _moment(_beginning(journal))
     ended = max(_moment(change) for change in journal.changes if change.replaced == previous != change.version)
-    return Watch(champion, previous, began, ended, began + timedelta(hours=policy.hours))
+    return Watch(champion, previous, began, _since(journal, began), ended, began + timedelta(hours=policy.hours))
+
+
+def _since(journal: Journal, began: datetime) -> datetime:
+    """`began`, or the next full hour: counts are of whole hours, and it may have been champion in that one before."""
+    hour = began.replace(minute=0, second=0, microsecond=0)
+    left = (change for change in journal.changes if change.replaced == journal.champion != change.version)
+    return hour + timedelta(hours=1) if any(_moment(change) >= hour for change in left) else began
 
 
 def held_back(journal: Journal) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -178,6 +178,31 @@ def test_who_is_compared_with_whom(moves: list[Any], watch: Any) -> None:
         assert (found.over - found.began).total_seconds() == 24 * 3600
     else:
         assert found == watch
+
+
+@pytest.mark.parametrize(
+    ("times", "since"),
+    [
+        (["10:05"], "10:05"),
+        (["10:05", "10:40", "10:50"], "11:00"),  # what it did until 10:40 is counted with what it did since 10:50
+        (["09:05", "09:59", "10:50"], "10:50"),
+        (["09:05", "10:00", "23:50"], "23:50"),
+        (["23:05", "23:40", "23:50"], "00:00"),
+    ],
+)
+def test_counts_from_before_it_became_champion_again_are_left_out(times: list[str], since: str) -> None:
+    """v2 is promoted at the first time, rolled back at the second, and promoted again at the third."""
+    moves = [FIRST, SECOND, BACK, ("promote", 2, 1, "Ann")][: len(times) + 1]
+    moved = journal(*moves)
+    changes = [
+        replace(change, at=f"2026-11-27T{at}:00+00:00")
+        for change, at in zip(moved.changes, ["08:00", *times], strict=True)
+    ]
+    watch = watch_of(Journal(moved.seq, changes), POLICY)
+    assert isinstance(watch, Watch)
+    assert f"{watch.since:%H:%M}" == since
+    assert timedelta(0) <= watch.since - watch.began <= timedelta(hours=1)
+    assert watch.began.isoformat() == changes[-1].at
 
 
 def test_the_section_says_what_is_wrong_with_it() -> None:
