@@ -13,14 +13,16 @@ shared among the doublings of the requests: the looks between `min_requests` and
 to four times as many a sixth, and so on (1 / k(k+1)). docs/log.md has a simulation.
 
 What it does not know: requests of one caller are not independent of each other, and traffic may change at the moment
-of a promotion for a reason of its own. Therefore the windows are short, and it never acts twice in a row without a
-person. That is read from the journal alone (`held_back`):
+of a promotion for a reason of its own. Therefore the windows are short, it never acts against a person, and never twice
+in a row without one. That is read from the journal alone (`held_back`):
 
+- What a person forced is not undone. `mtl promote N --force` promotes a version by force, or confirms the one that is
+  champion; moving the alias in MLflow is force too. An approval is not: whoever gives it agrees with the gate, before
+  anybody was served.
 - Between two automatic rollbacks there is an entry that a person made: a promotion, an approval, a rollback, a moved
-  alias, or `mtl promote --force` of the version that is champion, which confirms it. A promotion by the gate is none:
-  the gate let the version through that users found worse, so its word does not show that somebody has looked. A second
-  bad version may then stay champion until somebody comes, which is the price: the other rule would let gate and policy
-  take turns for a whole night.
+  alias, or a confirmation. A promotion by the gate is none: the gate let the version through that users found worse, so
+  its word does not show that somebody has looked. A second bad version may then stay champion until somebody comes,
+  which is the price: the other rule would let gate and policy take turns for a whole night.
 - Only a promotion is undone, never a rollback, whoever made it. What a rollback brought back is not new, and the window
   of the version before it is too old to be compared with.
 """
@@ -175,9 +177,13 @@ def _since(journal: Journal, began: datetime) -> datetime:
 
 def held_back(journal: Journal) -> str | None:
     """Why the champion is not rolled back without a person, whatever it served; None if nothing is in the way."""
-    if _beginning(journal).kind == "rollback":
+    began, head = _beginning(journal), journal.changes[-1]
+    if began.kind == "rollback":
         return f"v{journal.champion} came back by a rollback, and only a promotion is undone automatically."
-    if last := unattended(journal):
+    if began.forced or head is not began:
+        how = "promoted by force" if head is began else "confirmed"
+        return f"v{journal.champion} was {how} by {head.actor} on {head.at}, and only a person undoes that."
+    if last := _unattended(journal):
         return (
             f"v{last.replaced} was rolled back automatically on {last.at}, and no person has promoted, rolled back or "
             "confirmed a version since."
@@ -185,15 +191,19 @@ def held_back(journal: Journal) -> str | None:
     return None
 
 
-def unattended(journal: Journal) -> Change | None:
+def champion_entry(journal: Journal) -> int:
+    """The number of the entry that made the champion champion, 0 for none; later ones are people who stand for it."""
+    return max((seq for seq, change in enumerate(journal.changes, 1) if change.version != change.replaced), default=0)
+
+
+def _unattended(journal: Journal) -> Change | None:
     """The last automatic rollback, if no person has made an entry since."""
     last = next((change for change in reversed(journal.changes) if not _by_gate(change)), None)
     return last if last and last.actor == AUTOMATIC else None
 
 
 def _beginning(journal: Journal) -> Change:
-    """The entry that made the champion champion; later ones vouch for the journal and change nothing."""
-    return next(change for change in reversed(journal.changes) if change.version != change.replaced)
+    return journal.changes[champion_entry(journal) - 1]
 
 
 def _by_gate(change: Change) -> bool:

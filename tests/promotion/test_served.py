@@ -119,7 +119,7 @@ def _rolled_back(random: np.random.Generator, policy: RollbackConfig, *, more: f
 
 
 def journal(*moves: tuple[Kind, int, int | None, str]) -> Journal:
-    """One entry an hour: kind, version, what it replaced, actor."""
+    """One entry an hour: kind, version, what it replaced, actor; by force if that one shouts."""
     stack: list[int] = []
     changes = []
     for hour, (kind, version, replaced, actor) in enumerate(moves):
@@ -129,7 +129,7 @@ def journal(*moves: tuple[Kind, int, int | None, str]) -> Journal:
             stack.append(version)
         previous = stack[-2] if len(stack) > 1 else None
         at = datetime(2026, 11, 27, hour, tzinfo=UTC).isoformat(timespec="seconds")
-        changes.append(Change(kind, version, previous, replaced, "because", actor, at, False, "0" * 64))
+        changes.append(Change(kind, version, previous, replaced, "because", actor, at, actor.isupper(), "0" * 64))
     return Journal(len(changes), changes)
 
 
@@ -141,7 +141,14 @@ BACK = ("rollback", 1, 2, AUTOMATIC)
     ("moves", "held"),
     [
         ([FIRST, SECOND], None),
-        ([FIRST, ("promote", 2, 1, "Ann")], None),
+        ([FIRST, ("promote", 2, 1, "Ann")], None),  # she promoted what the gate allowed, or approved it
+        # What a person forced or confirmed is not undone, whether or not anything was rolled back before.
+        ([FIRST, ("promote", 2, 1, "ANN")], "v2 was promoted by force by ANN on 2026-11-27T01:00"),
+        ([FIRST, SECOND, ("promote", 2, 2, "Ann")], "v2 was confirmed by Ann on 2026-11-27T02:00"),
+        ([FIRST, ("promote", 2, 1, "ANN"), ("promote", 3, 2, GATE)], None),
+        ([FIRST, SECOND, BACK, ("promote", 2, 1, "ANN")], "v2 was promoted by force by ANN"),
+        ([FIRST, SECOND, BACK, ("promote", 3, 1, GATE), ("promote", 3, 3, "Ann")], "v3 was confirmed by Ann"),
+        ([FIRST, SECOND, BACK, ("promote", 3, 1, GATE), ("promote", 3, 3, "Ann"), ("promote", 4, 3, GATE)], None),
         ([FIRST, SECOND, BACK], "v1 came back by a rollback"),
         ([FIRST, SECOND, ("rollback", 1, 2, "Ann")], "v1 came back by a rollback"),
         # The gate promotes again after an automatic rollback, and nobody has looked.
@@ -155,7 +162,7 @@ BACK = ("rollback", 1, 2, AUTOMATIC)
         ([FIRST, SECOND, BACK, ("promote", 1, 1, "Ann")], "v1 came back by a rollback"),
     ],
 )  # fmt: skip
-def test_never_twice_in_a_row_without_a_person(moves: list[Any], held: str | None) -> None:
+def test_never_against_a_person_and_never_twice_in_a_row_without_one(moves: list[Any], held: str | None) -> None:
     found = held_back(journal(*moves))
     assert found is None if held is None else found is not None and held in found
 
