@@ -8,9 +8,11 @@ proportions: comparison of eleven methods", Statistics in Medicine 17 (1998) 873
 shared among the measures (Bonferroni).
 
 The same champion is looked at again and again while its counts grow, and each look is another chance of an accident.
-The margin takes most of these chances away, because the interval narrows, and the margin stays. The level is also
-shared among the doublings of the requests: the looks between `min_requests` and twice as many have half of it, those up
-to four times as many a sixth, and so on (1 / k(k+1)). docs/log.md has a simulation.
+The margin takes most of these chances away, because the interval narrows, and the margin stays. A margin of 0 does not,
+so the level is also shared among the doublings of a measure's trials: those between the least number and twice as many
+have half of it, those up to four times as many a sixth, and so on (1 / k(k+1)). Within a doubling, any number of looks
+together miss about `_LOOKS` times what one of them does: by D. Siegmund, "Sequential Analysis" (1985), chapter IV, three
+to five times at these levels. docs/log.md has a simulation.
 
 What it does not know: requests of one caller are not independent of each other, and traffic may change at the moment
 of a promotion for a reason of its own. Therefore the windows are short, it never acts against a person, and never twice
@@ -42,6 +44,8 @@ from mtl.traffic.records import ServedCounts
 
 AUTOMATIC = "watch-served"
 """Actor of an automatic rollback."""
+_LOOKS = 4
+"""As how many independent looks those within a doubling count, however many there are."""
 _WORDS: Mapping[Measure, tuple[str, str]] = {
     "errors": ("failed", "requests"),
     "refused": ("were refused", "requests"),
@@ -106,7 +110,6 @@ def decide(champion: ServedCounts, previous: ServedCounts, policy: RollbackConfi
         if counts.requests < policy.min_requests:
             short = f"v{counts.version} answered {counts.requests} requests; {policy.min_requests} are needed"
             return ServedDecision(False, (short + ".",))
-    level = _level(policy, champion.requests)
     rises, unknown = [], []
     for measure, margin in policy.margins.items():
         ours, theirs = tally(champion, measure), tally(previous, measure)
@@ -114,7 +117,8 @@ def decide(champion: ServedCounts, previous: ServedCounts, policy: RollbackConfi
         if min(ours.n, theirs.n) < least:
             unknown.append(f"{measure}: {ours.n} and {theirs.n} {_WORDS[measure][1]}; {least} are needed on each side.")
         else:
-            rises.append(Rise(measure, ours, theirs, lower_end(ours, theirs, level=level), margin))
+            low = lower_end(ours, theirs, level=_level(policy, ours.n / least))
+            rises.append(Rise(measure, ours, theirs, low, margin))
     proved = [rise for rise in rises if rise.proved]
     others = [rise for rise in rises if not rise.proved]
     return ServedDecision(bool(proved), (*(f"{rise.measure}: {rise}." for rise in [*proved, *others]), *unknown))
@@ -223,7 +227,7 @@ def _wilson(tally: Tally, z: float) -> tuple[float, float]:
     return max(0.0, (middle - half) / whole), min(1.0, (middle + half) / whole)
 
 
-def _level(policy: RollbackConfig, requests: int) -> float:
-    """What one measure may miss at this look."""
-    doubling = 1 + int(math.log2(requests / policy.min_requests))
-    return (1 - policy.confidence) / len(policy.margins) / (doubling * (doubling + 1))
+def _level(policy: RollbackConfig, grown: float) -> float:
+    """What one measure may miss at this look. grown: its trials as a multiple of the least number."""
+    doubling = 1 + int(math.log2(grown))
+    return (1 - policy.confidence) / len(policy.margins) / (doubling * (doubling + 1)) / _LOOKS
