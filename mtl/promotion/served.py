@@ -11,8 +11,8 @@ The same champion is looked at again and again while its counts grow, and each l
 The margin takes most of these chances away, because the interval narrows, and the margin stays. A margin of 0 does not,
 so the level is also shared among the doublings of a measure's trials: those between the least number and twice as many
 have half of it, those up to four times as many a sixth, and so on (1 / k(k+1)). Within a doubling, any number of looks
-together miss about `_LOOKS` times what one of them does: by D. Siegmund, "Sequential Analysis" (1985), chapter IV, three
-to five times at these levels. docs/log.md has a simulation.
+together miss about `_LOOKS` times what one of them does: three to five times at these levels, by chapter IV of
+D. Siegmund, "Sequential Analysis" (1985). docs/log.md has a simulation.
 
 What it does not know: requests of one caller are not independent of each other, and traffic may change at the moment
 of a promotion for a reason of its own. Therefore the windows are short, it never acts against a person, and never twice

@@ -85,7 +85,8 @@ class ServedCounts:
     """What one version answered in one window of time, summed over servers. Nothing of any text.
 
     errors: answered 5xx. refused: texts that the model does not take, such as one that is too long; malformed requests
-    are not counted. checked: answers whose `usable` is known, of which `unusable` are not. good, bad: feedback.
+    are not counted. checked: answers whose `usable` is known, of which `unusable` are not. good, bad: answers with
+    feedback; bad if anything that was said of one is not `good`.
     """
 
     version: Positive

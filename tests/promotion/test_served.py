@@ -198,8 +198,8 @@ def test_who_is_compared_with_whom(moves: list[Any], watch: Any) -> None:
 )
 def test_counts_from_before_it_became_champion_again_are_left_out(times: list[str], since: str) -> None:
     """v2 is promoted at the first time, rolled back at the second, and promoted again at the third."""
-    moves = [FIRST, SECOND, BACK, ("promote", 2, 1, "Ann")][: len(times) + 1]
-    moved = journal(*moves)
+    moves: list[Any] = [FIRST, SECOND, BACK, ("promote", 2, 1, "Ann")]
+    moved = journal(*moves[: len(times) + 1])
     changes = [
         replace(change, at=f"2026-11-27T{at}:00+00:00")
         for change, at in zip(moved.changes, ["08:00", *times], strict=True)
