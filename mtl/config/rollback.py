@@ -44,5 +44,9 @@ class RollbackConfig(Section):
         "confirm, of those that the reader read. bad: answers that people called bad, of those with feedback.",
     )
     confidence: float = Field(
-        0.95, gt=0.5, lt=1, description="Confidence of all measures together that a rollback is no accident."
+        0.95,
+        gt=0.5,
+        lt=1,
+        description="Confidence of all measures together that a rollback is no accident, however often one "
+        "looks, and also with margins of 0.",
     )

@@ -27,7 +27,7 @@ from mtl.settings.traffic import TrafficSettings
 from mtl.store.base import ObjectStore
 from mtl.traffic.background import Every
 from mtl.traffic.counting import Counting
-from mtl.traffic.records import Feedback, ServedAnswer
+from mtl.traffic.records import ServedAnswer
 from mtl.traffic.redaction import Redaction
 from mtl.traffic.retention import expired, remove
 from mtl.traffic.writer import LogState, RequestLog, new_server_name
@@ -83,10 +83,7 @@ def open_traffic(workspace: Workspace, model: str, settings: TrafficSettings) ->
         log = RequestLog(store, model, redaction, share=settings.log, server=server, folder=folder)
     tidying = Every(_DAY, partial(_tidy, store, model, settings), what="removing old parts of the request log")
 
-    def count(feedback: Feedback) -> None:
-        counting.feedback(feedback.version, feedback.verdict)
-
-    router = feedback_router(store, model, recent=recent, redaction=redaction, on_kept=count)
+    router = feedback_router(store, model, recent=recent, redaction=redaction, on_kept=counting.feedback)
     try:
         yield Traffic(recent, counting, log, router)
     finally:

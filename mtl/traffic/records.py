@@ -91,7 +91,8 @@ class ServedCounts:
 
     errors: answered 5xx. refused: texts that the model does not take, such as one that is too long; malformed requests
     are not counted. malformed: answers that are not of the task's form. checked: answers whose questions the reader
-    read, of which `unusable` are not usable; both depend on what callers ask for. good, bad: feedback.
+    read, of which `unusable` are not usable; both depend on what callers ask for. good, bad: answers with feedback; bad
+    if anything that was said of one is not `good`.
     """
 
     version: Positive

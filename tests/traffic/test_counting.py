@@ -14,10 +14,10 @@ from mtl.errors import TransientError
 from mtl.seal import seal
 from mtl.store.memory import MemoryStore
 from mtl.traffic.counting import Counting
-from mtl.traffic.records import ServedCounts
+from mtl.traffic.records import ServedCounts, Verdict
 from mtl.traffic.store import read_counts
 from tests.support.stores import held
-from tests.traffic.test_store import ANSWER
+from tests.traffic.test_store import ANSWER, FEEDBACK
 
 START = datetime(2026, 1, 31, 17, 59, tzinfo=UTC)
 
@@ -44,8 +44,8 @@ def test_versions_and_hours_are_counted_apart_and_servers_together() -> None:
     one.count(3, refused=True)
     two.count(3, error=True)
     two.answered(replace(ANSWER, version=4, marks=None, usable=True, milliseconds=5.0))
-    two.feedback(3, "good")
-    two.feedback(3, "wrong_key")
+    two.feedback(replace(FEEDBACK, id="1" * 32, verdict="good"))
+    two.feedback(FEEDBACK)
     two.count(None)
     one.write()
     clock.now += timedelta(minutes=1)
@@ -60,6 +60,31 @@ def test_versions_and_hours_are_counted_apart_and_servers_together() -> None:
         4: ServedCounts(4, requests=1, milliseconds=5.0),
     }
     assert read_counts(store, "m", since=clock.now) == {3: ServedCounts(3, requests=1, milliseconds=1.0)}
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "good", "bad"),
+    [
+        (["good"] * 10, 1, 0),
+        (["wrong_key"] * 10, 0, 1),
+        (["good", "unclear", "good", "corrected"], 0, 1),
+        (["wrong_level", "good"], 0, 1),
+    ],
+)
+@pytest.mark.parametrize("apart", [timedelta(), timedelta(minutes=1), timedelta(hours=5)])
+def test_an_answer_is_judged_once_however_many_of_its_questions_are(
+    verdicts: list[Verdict], good: int, bad: int, apart: timedelta
+) -> None:
+    store, clock = MemoryStore(), Clock()
+    counts = counting(store, clock)
+    for question, verdict in enumerate(verdicts, 1):
+        counts.feedback(replace(FEEDBACK, question=question, verdict=verdict))
+        counts.write()
+        clock.now += apart
+    counts.feedback(replace(FEEDBACK, id="1" * 32, verdict="good"))
+    counts.feedback(replace(FEEDBACK, id="2" * 32, version=None))
+    counts.close()
+    assert read_counts(store, "m", since=START) == {3: ServedCounts(3, good=good + 1, bad=bad)}
 
 
 def test_the_document_of_an_hour_is_written_again_with_all_of_it() -> None:
