@@ -37,7 +37,7 @@ def check_data(
 ) -> dict[str, Any]:
     """What changed, the drift that was found, and the run that was started.
 
-    One data set starts one run, and one drift starts one, however often they are looked at.
+    One data set starts one run, and drift starts one a week for each champion, however often they are looked at.
     """
     dataset = steps.prepare(config)
     found = steps.compare_data(config, dataset.fingerprint)

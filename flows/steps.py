@@ -260,10 +260,10 @@ def compare_data(config: RetrainConfig, dataset: str) -> monitor.DataChange:
 def check_drift(config: RetrainConfig, dataset: str) -> DriftReport | None:
     """Compare new rows and logged requests with the champion's training data: tell of drift, and show what was found.
 
-    None where there is nothing to compare.
+    None where there is nothing to show.
     """
     found = drift.check_drift(open_workspace(), config, dataset, now=datetime.now(UTC))
-    if found is None or not found.comparisons:
+    if found is None or not found.page:
         return None
     artifacts.drift_text(found)
     events.data_drifted(found)

@@ -38,6 +38,10 @@ def drift(config: Path) -> Document:
 
 def drift_text(found: Document) -> str:
     """A line for each task, the alarms, and where the page is."""
+    if found["fault"]:
+        unread = f"the requests are not compared, because the request log cannot be read: {found['fault']}"
+        rest = found | {"fault": ""}
+        return f"{unread}\n{drift_text(rest)}" if found["comparisons"] else unread
     if not found["comparisons"]:
         return f"nothing to compare: no row is new since v{found['version']} was trained, and no request was logged"
     alarms = {(alarm["what"], alarm["task"]) for alarm in found["alarms"]}

@@ -129,7 +129,8 @@ class MixtureConfig(Section):
         gt=0,
         lt=1,
         description="Share of each task's training examples that are drawn from feedback, as far as it has any. If "
-        "empty, they are drawn as often as others. A small number of them is repeated often with a large share.",
+        "empty, they are drawn as often as others. A small number of them is repeated often with a large share. A "
+        "warm start keeps to it, whichever rows are new.",
     )
 
 

@@ -60,7 +60,8 @@ class TrainConfig(Section):
         ge=0,
         lt=1,
         description="Share of the examples of such a run that are drawn from the rows that the parent's data set had "
-        "already. The others are drawn from the new rows.",
+        "already. The others are drawn from the new rows. With data.mixture.feedback it holds within the rows from "
+        "feedback and within the others, so that more is replayed if one of the two has no new rows.",
     )
     full_every: int = Field(
         7,

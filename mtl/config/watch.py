@@ -35,7 +35,7 @@ class WatchConfig(Section):
     )
     drift_days: int = Field(7, ge=1, le=366, description="Days of logged requests that are compared, up to now.")
     retrain_on_drift: bool = Field(
-        False, description="Whether check-data starts a retrain when it finds drift, once for each drift."
+        False, description="Whether check-data starts a retrain when it finds drift, once a week for each champion."
     )
     rollback: RollbackConfig = Field(
         RollbackConfig(), description="When a champion that serves its users worse is rolled back automatically."

@@ -92,8 +92,9 @@ def build(job: Job, config: DataConfig, its: Tools, *, reference: DatasetManifes
 
 
 def _holdout(job: Job, tally: Tally) -> dict[str, float]:
-    """Shares of train for the splits that a task's sources do not have."""
-    return {split: share for split, share in job.recipe.holdout.items() if not tally.rows[split]}
+    """Shares of train for the splits that a task's sources do not have; what people said gives it none."""
+    had = {split for (source, split), rows in tally.read.items() if rows and source not in job.people}
+    return {split: share for split, share in job.recipe.holdout.items() if split not in had}
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ def split_number(split: str) -> int:
 class Tally:
     """Rows of one task, as they end. read: (source, split); refused: source; reasons: (source, reason);
     rows, kept, merged, quarantined: split; labels: (split, label); feedback: split, kept and merged rows of people;
-    displaced: source, rows of others that were refused beside rows of people."""
+    displaced: source, rows of others that made way for rows of people."""
 
     read: Counter[tuple[int, str]] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)

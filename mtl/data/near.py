@@ -92,23 +92,33 @@ Batch = tuple[npt.NDArray[np.int64], Any]
 """(number of the passage, its signature) of some; equal passages have equal signatures."""
 
 
+RANKS = (("test", False), ("validation", False), ("test", True), ("validation", True))
+"""(split, whether people put the passage there): of two near-duplicates in different splits, the one whose rank comes
+first stays. So what people said costs the other sources no example that they held out."""
+
+
 def find_near(
-    batches: Callable[[], Iterable[Batch]], goals: npt.NDArray[np.uint8], threshold: float
+    batches: Callable[[], Iterable[Batch]],
+    goals: npt.NDArray[np.uint8],
+    threshold: float,
+    *,
+    put: npt.NDArray[np.bool_] | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """For each passage the split (its place in ORDER) that has its near-duplicate, and comes before its own; FAR for
-    none.
+    """For each passage the rank (its place in RANKS) of its near-duplicate that stays instead of it; FAR for none.
 
     batches: all passages, each time they are asked for. goals: where each goes. threshold: smallest estimated Jaccard
-    similarity of two near-duplicates.
+    similarity of two near-duplicates. put: which of those outside train people put there; None for none of them.
     """
     found = np.full(len(goals), FAR, dtype=np.uint8)
     if not (goals != _TRAIN).any():
         return found
+    ranks = goals if put is None else goals + _TRAIN * put.astype(np.uint8)
+    ranks = np.where(goals == _TRAIN, FAR, ranks)
     held = _held(batches(), goals)
-    index = _Index(held["signature"], goals[held["passage"]])
+    index = _Index(held["signature"], ranks[held["passage"]])
     for passages, signatures in batches():
-        for row, split in index.near(signatures, goals[passages], threshold):
-            found[passages[row]] = split
+        for row, rank in index.near(signatures, ranks[passages], threshold):
+            found[passages[row]] = rank
     return found
 
 
@@ -130,22 +140,23 @@ _TRAIN = ORDER.index("train")
 class _Index:
     """Bands of signatures, sorted, to look others up in."""
 
-    def __init__(self, signatures: Any, splits: npt.NDArray[np.uint8]) -> None:
-        self._signatures, self._splits = signatures, splits
+    def __init__(self, signatures: Any, ranks: npt.NDArray[np.uint8]) -> None:
+        self._signatures, self._ranks = signatures, ranks
         self._bands = []
         for keys in _bands(self._signatures):
             order = np.argsort(keys, kind="stable")
             self._bands.append((keys[order], order))
 
-    def near(self, signatures: Any, goals: npt.NDArray[np.uint8], threshold: float) -> list[tuple[int, int]]:
-        """(row, split) of each signature that is near to one of a split that comes before its own."""
+    def near(self, signatures: Any, ranks: npt.NDArray[np.uint8], threshold: float) -> list[tuple[int, int]]:
+        """(row, rank) of each signature that is near to one of another split that comes before its own."""
         found: dict[int, int] = {}
         for row, other in sorted(self._pairs(signatures)):
-            split = int(self._splits[other])
-            if split < min(int(goals[row]), found.get(row, _TRAIN)):
+            own, rank = int(ranks[row]), int(self._ranks[other])
+            apart = own == FAR or RANKS[own][0] != RANKS[rank][0]
+            if apart and rank < min(own, found.get(row, FAR)):
                 alike = np.count_nonzero(signatures[row] == self._signatures[other]) / PERMUTATIONS
                 if alike >= threshold:
-                    found[row] = split
+                    found[row] = rank
         return sorted(found.items())
 
     def _pairs(self, signatures: Any) -> set[tuple[int, int]]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mtl.data.job import Place, Tally, split_number
-from mtl.data.near import FAR, Batch, find_near
+from mtl.data.near import FAR, RANKS, Batch, find_near
 from mtl.data.pieces import Piece
 from mtl.data.quarantine import Quarantine
 from mtl.data.reading import Unit
@@ -119,14 +119,16 @@ def _block(number: int, unit: Unit, piece: Piece) -> Any:
 class Passages:
     """One entry a passage, by rising key.
 
-    own: place in ORDER of the split that keeps it. goal: where its rows go. digest: of what its examples are made of;
-    equal digests of equal keys mean equal examples. near: FAR, or the split that has a near-duplicate. mine: rows that
-    are its own, a slice of which, from starts to stops, is each passage's.
+    own: place in ORDER of the split that keeps it. goal: where its rows go. put: whether it is held out because people
+    spoke of it. digest: of what its examples are made of; equal digests of equal keys mean equal examples. near: FAR,
+    or the rank of its near-duplicate (see RANKS). mine: rows that are its own, a slice of which, from starts to stops,
+    is each passage's.
     """
 
     keys: Any
     own: npt.NDArray[np.uint8]
     goal: npt.NDArray[np.uint8]
+    put: npt.NDArray[np.bool_]
     near: npt.NDArray[np.uint8]
     digest: Any
     mine: Ints
@@ -146,18 +148,16 @@ def sort_out(read: Read, holdout: Mapping[str, float], threshold: float | None) 
     starts = np.flatnonzero(fresh)
     passage_of = np.cumsum(fresh) - 1
     split_of = _OWN[rows["split"]].astype(np.uint8)
-    own = np.minimum.reduceat(split_of, starts) if len(starts) else np.zeros(0, np.uint8)
     keys = rows["key"][starts]
-    alone = np.logical_and.reduceat(read.people, starts) if len(starts) else np.zeros(0, bool)
-    goal = _goals(keys, own, holdout, alone)
+    own, goal, put = _places(keys, split_of, read.people, starts, holdout)
     near = np.full(len(keys), FAR, dtype=np.uint8)
     if threshold:
-        near = find_near(lambda: read.signatures(passage_of), goal, threshold)
+        near = find_near(lambda: read.signatures(passage_of), goal, threshold, put=put)
     lost = split_of != own[passage_of]
     lost |= read.people & (own != goal)[passage_of]  # people teach, and do not judge
     mine = np.flatnonzero(~lost)
     first, last = np.searchsorted(passage_of[mine], np.arange(len(keys))), _stops(passage_of[mine], len(keys))
-    found = Passages(keys, own, goal, near, _digests(read, mine, first, last, goal), mine, first, last)
+    found = Passages(keys, own, goal, put, near, _digests(read, mine, first, last, goal), mine, first, last)
     _count(read, found, passage_of, lost)
     return found
 
@@ -166,26 +166,42 @@ def _stops(passages: Ints, number: int) -> Ints:
     return np.searchsorted(passages, np.arange(number), side="right")
 
 
-def _goals(
-    keys: Any, own: npt.NDArray[np.uint8], holdout: Mapping[str, float], alone: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.uint8]:
-    """alone: passages of which only people gave rows; they stay where they are."""
-    goals = own.copy()
+_TRAIN = ORDER.index("train")
+
+
+def _places(
+    keys: Any,
+    split_of: npt.NDArray[np.uint8],
+    people: npt.NDArray[np.bool_],
+    starts: Ints,
+    holdout: Mapping[str, float],
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """own, goal and put of each passage. split_of, people: of each row. starts: the first row of each passage.
+
+    The sources decide, and then the holdout. Rows of people do so only for what would be train, or what they alone
+    have: anybody could empty a held-out split with them.
+    """
+    if not len(starts):
+        return np.zeros(0, np.uint8), np.zeros(0, np.uint8), np.zeros(0, bool)
+    nobody = np.uint8(len(ORDER))
+    own = np.minimum.reduceat(np.where(people, nobody, split_of), starts)
+    asked = np.minimum.reduceat(np.where(people, split_of, nobody), starts)
+    goal = own.copy()
     if holdout:
-        for passage in np.flatnonzero((own == ORDER.index("train")) & ~alone).tolist():
-            goals[passage] = ORDER.index(held_out(keys[passage].tobytes().hex(), holdout))
-    return goals
+        for passage in np.flatnonzero(own == _TRAIN).tolist():
+            goal[passage] = ORDER.index(held_out(keys[passage].tobytes().hex(), holdout))
+    free = goal >= _TRAIN
+    put = free & (asked < _TRAIN)
+    own = np.where(free, np.minimum(own, asked), own)
+    return own, np.where(free, own, goal), put
 
 
 def _digests(read: Read, mine: Ints, starts: Ints, stops: Ints, goals: npt.NDArray[np.uint8]) -> Any:
-    records = read.rows["record"][mine]
-    data, width = np.ascontiguousarray(records).tobytes(), records.shape[1]
-    before = np.cumsum([0, *read.people[mine]])
-    taught = before[stops] > before[starts]
-    ranges = zip(starts.tolist(), stops.tolist(), goals.tolist(), taught.tolist(), strict=True)
+    records = np.column_stack([read.rows["record"][mine], read.people[mine]]).astype(np.uint8)
+    data, width = records.tobytes(), records.shape[1]
     found = (
-        blake2b(data[start * width : stop * width], digest_size=DIGEST, key=b"%d%b" % (goal, b"+" * people)).digest()
-        for start, stop, goal, people in ranges
+        blake2b(data[start * width : stop * width], digest_size=DIGEST, key=b"%d" % goal).digest()
+        for start, stop, goal in zip(starts.tolist(), stops.tolist(), goals.tolist(), strict=True)
     )
     return np.frombuffer(b"".join(found), np.uint8).reshape(-1, DIGEST)
 
@@ -206,13 +222,17 @@ def _count(read: Read, passages: Passages, passage_of: Ints, lost: npt.NDArray[n
         tally.rows[ORDER[goal]] += number
     for row in np.flatnonzero(lost).tolist():
         split = SPLITS[read.rows["split"][row]]
-        _refuse(read, row, f"passage in {ORDER[passages.goal[passage_of[row]]]}", split)
+        passage = passage_of[row]
+        reason = f"passage in {ORDER[passages.goal[passage]]}"
+        _refuse(read, row, reason, split, by_people=bool(passages.put[passage]))
     for passage in np.flatnonzero(passages.near != FAR).tolist():
         for row in passages.mine[passages.starts[passage] : passages.stops[passage]].tolist():
-            reason = f"near-duplicate in {ORDER[passages.near[passage]]}"
-            _refuse(read, row, reason, ORDER[passages.goal[passage]])
+            where, by_people = RANKS[passages.near[passage]]
+            _refuse(read, row, f"near-duplicate in {where}", ORDER[passages.goal[passage]], by_people=by_people)
 
 
-def _refuse(read: Read, row: int, reason: str, split: str) -> None:
+def _refuse(read: Read, row: int, reason: str, split: str, *, by_people: bool) -> None:
+    """by_people: the row makes way for what people said."""
     place, origin = read.place(row)
+    read.tally.displaced[place[0]] += by_people and not read.people[row]
     read.quarantine.add(BadRow(reason, read.task.columns[0]), split=split, place=place, origin=origin)

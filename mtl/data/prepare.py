@@ -18,7 +18,6 @@ from typing import Any
 
 from mtl import layout
 from mtl.config.data import DataConfig, SourceConfig
-from mtl.config.feedback import is_feedback
 from mtl.data.buckets import bucket_count
 from mtl.data.build import Built, Tools, build
 from mtl.data.dataset import look_for_manifest
@@ -38,7 +37,7 @@ from mtl.fingerprint import sha256_json, sha256_sources
 from mtl.seal import seal, unseal
 from mtl.settings import dataset_cache_bytes
 from mtl.sources.base import Description, Note, Source
-from mtl.sources.feedback import taken
+from mtl.sources.feedback import corrected_first, taken
 from mtl.sources.open import open_source
 from mtl.store.base import ObjectStore
 from mtl.store.scratch import scratch
@@ -133,10 +132,9 @@ def find_prepared(
 
 
 def _with_taken(config: DataConfig, store: ObjectStore, cache: Path) -> DataConfig:
-    """With what people have said so far, so that it stays the same for all of a preparation. Their rows come first:
-    where only one of a row of theirs and another can be kept (a second summary, the same question), it is theirs."""
+    """With what people have said so far, so that it stays the same for all of a preparation."""
     sources = [taken(source, store, cache) for source in config.sources]
-    return config.model_copy(update={"sources": sorted(sources, key=lambda its: not is_feedback(its.uri))})
+    return config.model_copy(update={"sources": corrected_first(sources)})
 
 
 Opened = Sequence[tuple[SourceConfig, Source]]

@@ -116,10 +116,11 @@ class _Renderer:
         labels: Mapping[int, str] = {}
         if joined is not None:
             rendered = self.task.render(joined, replace(self._options[goal], key=key))
-            more = {FEEDBACK: True} if any(member.source in self._people for member in own) else {}
-            examples, labels = [_with_meta(example, key, more) for example in rendered.examples], rendered.labels
+            examples, labels = rendered.examples, rendered.labels
             dropped = dropped + rendered.dropped
         out = dict(dropped)
+        taught = any(its.source in self._people for index, its in enumerate(own) if index not in out)
+        examples = [_with_meta(its, key, {FEEDBACK: True} if taught else {}) for its in examples]
         number = len(self._passages)
         self._dropped += [(number, index, bad.reason, bad.field, bad.detail) for index, bad in out.items()]
         self._passages.append((bytes.fromhex(key), len(own) - len(out), len(examples)))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
+from mtl.data.selection import FEEDBACK
 from mtl.evaluation.report import BASE, CANDIDATE, CHAMPION, MODELS, ExampleScores, Means, Readings, Sample
 from mtl.example import Example
 from mtl.fingerprint import sha256_json
@@ -44,11 +45,11 @@ def pick_samples(
     """At most `per_task` samples of each task. scores: model -> rows aligned with `examples`.
 
     Worst, median and best are by the candidate's gain over the champion (or the base); with no candidate all are
-    random.
+    random. Never one of a text that people spoke of: reports, also in releases, have other readers than the data.
     """
     found: list[Sample] = []
     for name, task in tasks.items():
-        own = [index for index, example in enumerate(examples) if example.task == name]
+        own = [index for index, example in enumerate(examples) if example.task == name and FEEDBACK not in example.meta]
         gains = _gains(scores, own, task)
         for kind, index in _chosen(examples, own, gains, seed=seed)[:per_task]:
             example = examples[index]

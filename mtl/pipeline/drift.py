@@ -5,6 +5,7 @@ Examples stand in the order of the hashes of their passages, so that the first o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from mtl.data.pieces import Pieces
 from mtl.data.selection import passage_of
 from mtl.data.tokens import length
 from mtl.document import parse_json
+from mtl.errors import PermanentError
 from mtl.evaluation.drift.compare import FEWEST_TEXTS, compare_task, corrected, drifted, task_mix
 from mtl.evaluation.drift.page import drift_page
 from mtl.evaluation.drift.records import (
@@ -43,6 +45,7 @@ from mtl.tasks.text import passage_key
 from mtl.traffic.store import read_answers
 from mtl.workspace import Workspace
 
+_log = logging.getLogger(__name__)
 _KEY = 16
 """Digits of a passage's hash by which examples name it."""
 
@@ -65,7 +68,8 @@ def check_drift(workspace: Workspace, config: RetrainConfig, dataset: str, *, no
     if champion is None or not config.watch.drift:
         return None
     version, since = champion
-    found = _Comparing(workspace, config, since).comparisons(dataset, now)
+    comparing = _Comparing(workspace, config, since)
+    found = comparing.comparisons(dataset, now)
     bars = Bars(config.watch.drift_auc, config.watch.drift_p)
     report = DriftReport(
         model=config.register_.model,
@@ -76,16 +80,17 @@ def check_drift(workspace: Workspace, config: RetrainConfig, dataset: str, *, no
         days=config.watch.drift_days,
         bars=bars,
         comparisons=corrected(found),
+        fault=comparing.fault,
     )
     alarms = [_alarm(report, its, task, now) for its in found for task in its.tasks if drifted(task.domain, bars)]
-    return _keep(workspace, replace(report, alarms=tuple(alarms)), now) if found else report
+    return _keep(workspace, replace(report, alarms=tuple(alarms)), now) if found or report.fault else report
 
 
 class _Comparing:
-    """What all comparisons with one data set share."""
+    """What all comparisons with one data set share. fault: see `DriftReport`, once they are made."""
 
     def __init__(self, workspace: Workspace, config: RetrainConfig, since: str) -> None:
-        self._workspace, self._config, self._since = workspace, config, since
+        self._workspace, self._config, self._since, self.fault = workspace, config, since, ""
         tokenizer = tokenizer_of(config)
         self._encoder = kept_encoder(tokenizer, tokenizer.stamp(), Pieces(workspace.cache / "pieces"))
         # Texts on both sides are left to one of them, so that twice as many are read as are compared.
@@ -95,7 +100,12 @@ class _Comparing:
 
     def comparisons(self, dataset: str, now: datetime) -> list[Comparison]:
         found = [*self._rows(dataset)] if dataset != self._since else []
-        requests = self._requests(now - timedelta(days=self._config.watch.drift_days), now)
+        try:
+            requests = self._requests(now - timedelta(days=self._config.watch.drift_days), now)
+        except PermanentError as error:  # who prepares data need not be allowed to read what people sent
+            model = self._config.register_.model
+            _log.warning("the request log of %s cannot be read, and is not compared: %s", model, error.message)
+            requests, self.fault = {}, error.message
         counts = {task: len(its.keys) for task, its in requests.items()}
         return [*found, self._compare(REQUESTS, requests, counts)] if any(counts.values()) else found
 
@@ -180,16 +190,16 @@ class _Comparing:
 
 
 def _alarm(report: DriftReport, comparison: Comparison, task: TaskDrift, now: datetime) -> Alarm:
+    """Not of the data set of today: with feedback among its sources it is another one with every opinion."""
     what, domain = comparison.what, task.domain
     assert domain is not None, "it alarmed"
     week = now.astimezone(UTC).isocalendar()
-    of = f"{week.year}-W{week.week:02}" if what == REQUESTS else report.dataset
     text = (
         f"{task.task}: the {what} differ from the data that v{report.version} was trained on. A classifier tells "
         f"{task.fresh} texts from {task.reference} of these with an area under the ROC curve of {domain.auc:.2f} "
         f"(alarm above {report.bars.auc:g}), p {domain.p:.3f}."
     )
-    return Alarm(what, task.task, text, f"{report.since} {of}")
+    return Alarm(what, task.task, text, f"{report.since} {week.year}-W{week.week:02}")
 
 
 def _keep(workspace: Workspace, report: DriftReport, now: datetime) -> DriftReport:

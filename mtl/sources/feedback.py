@@ -3,26 +3,29 @@
 Feedback comes in all the time, and a preparation reads its sources several times, in several processes. So what is
 there when it begins is taken once (`taken`), as a jsonl file of rows in the task's own columns, named by their hash.
 From then on it is a source of files like any other, which also travels to other machines like one.
+
+Corrections and answers that are merely good are files of their own, so that a preparation can read the first before
+all other sources and the second behind them (`corrected_first`).
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
-from itertools import groupby
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mtl.config.data import SourceConfig
 from mtl.config.feedback import FEEDBACK, is_feedback, model_of, shares_of
 from mtl.errors import NotFoundError
-from mtl.fingerprint import canonical_json, sha256_bytes, sha256_json
+from mtl.fingerprint import canonical_json, sha256_bytes, sha256_file, sha256_json
 from mtl.layout import check_model_name
 from mtl.sources.base import WHOLE, Chunk, Description, Known, Local, Note, Part, RawRow
 from mtl.sources.files import FileSource
@@ -37,7 +40,9 @@ from mtl.traffic.store import read_feedback
 _NOTES = "notes.json"
 _KEPT_SECONDS = 24 * 3600
 """For how long a snapshot stays after another was taken: a preparation may still read it."""
-_TAKEN = re.compile(r"(?P<address>[^@]+)@(?P<name>[0-9a-f]{32})")
+_TAKEN = re.compile(r"(?P<address>[^@]+)@(?P<name>[0-9a-f]{32})(?:\.(?P<part>corrected|good))?")
+_PARTS = ("corrected", "good")
+"""The verdicts that teach, the stronger one first."""
 
 
 def taken(config: SourceConfig, store: ObjectStore, cache: Path) -> SourceConfig:
@@ -50,21 +55,42 @@ def taken(config: SourceConfig, store: ObjectStore, cache: Path) -> SourceConfig
     task, model = get_task(config.task), model_of(config.uri)
     if not model:
         raise NotFoundError("feedback of which model?", field="sources.uri", hint="feedback:MODEL, a registered model")
-    rows, notes = rows_of(task, read_feedback(store, check_model_name(model)))
+    damaged: list[str] = []
+    rows, notes = rows_of(task, read_feedback(store, check_model_name(model), on_damage=damaged.append))
+    if damaged:
+        notes.append(Note("", f"opinions that are damaged and left out: {len(damaged)}; the log names their objects"))
     shares = shares_of({str(split): value for split, value in config.files.items()})
-    lines: dict[str, list[str]] = {_file(split): [] for split in SPLITS}
-    for row in rows:
-        split = _split_of(str(row.get(task.columns[0])), shares)
-        lines[_file(split)].append(f"{json.dumps(row, sort_keys=True)}\n")
-    files = {name: "".join(its).encode() for name, its in lines.items()}
+    room: dict[str, float] = dict.fromkeys(SPLITS, math.inf) | {str(split): its for split, its in config.rows.items()}
+    lines: dict[str, list[str]] = {_file(split, part): [] for part in _PARTS for split in SPLITS}
+    for part in _PARTS:
+        for row in rows[part]:
+            split = _split_of(str(row.get(task.columns[0])), shares)
+            if room[split]:
+                room[split] -= 1
+                lines[_file(split, part)].append(f"{json.dumps(row, sort_keys=True)}\n")
+    files = {name: "".join(its).encode() for name, its in lines.items() if its}
     files[_NOTES] = canonical_json([asdict(note) for note in notes])
     name = sha256_json([task.name, {name: sha256_bytes(data) for name, data in files.items()}])[:32]
     _keep(_folder(cache, model, name), files)
     return config.model_copy(update={"uri": f"{FEEDBACK}:{model}@{name}"})
 
 
-def _file(split: str) -> str:
-    return f"{split}.jsonl"
+def corrected_first(sources: Iterable[SourceConfig]) -> list[SourceConfig]:
+    """The sources in an order where, of rows of which only one can be kept, the first is the one to keep.
+
+    A correction counts for more than a row of another source, which counts for more than an answer that somebody
+    merely found good: that is the model's own, and takes one click. sources: as `taken` gives them.
+    """
+    every = list(sources)
+    corrected, good = (
+        [its.model_copy(update={"uri": f"{its.uri}.{part}"}) for its in every if is_feedback(its.uri)]
+        for part in _PARTS
+    )
+    return [*corrected, *(its for its in every if not is_feedback(its.uri)), *good]
+
+
+def _file(split: str, part: str) -> str:
+    return f"{split}-{part}.jsonl"
 
 
 def _split_of(text: str, shares: Mapping[str, float]) -> str:
@@ -83,39 +109,44 @@ def address(uri: str) -> str:
     return found["address"] if found else uri
 
 
-def rows_of(task: Task, feedback: Iterable[Feedback]) -> tuple[list[Row], list[Note]]:
-    """The rows that feedback on answers of a task gives, in the order of its names, and what gave none.
+def rows_of(task: Task, feedback: Iterable[Feedback]) -> tuple[dict[str, list[Row]], list[Note]]:
+    """verdict -> the rows that feedback on answers of a task gives, the newest first, and what gave none.
 
     A question that somebody said something of is not also taken from an answer that is good as a whole.
     """
     if task.rows is None:
         raise NotFoundError(f"task {task.name!r} does not learn from feedback", field="sources.task")
-    rows: list[Row] = []
+    rows: dict[str, list[Row]] = {part: [] for part in _PARTS}
     without: Counter[str] = Counter()
-    mine = sorted((its for its in feedback if its.task == task.name), key=lambda its: (its.id, its.question or 0))
-    for _, group in groupby(mine, key=lambda its: its.id):
-        of_answer = list(group)
-        apart = {its.question for its in of_answer if its.question is not None}
-        for its in of_answer:
-            found = list(_rows(task, its, apart))
-            rows += found
-            if not found:
-                without["not of the task's form" if its.verdict in _TEACHING else its.verdict] += 1
-    return rows, [_note(len(mine), len(rows), without)]
+    by_name = sorted((its for its in feedback if its.task == task.name), key=lambda its: (its.id, its.question or 0))
+    apart = {(its.id, its.question) for its in by_name if its.question is not None}
+    for its in sorted(by_name, key=lambda its: its.at, reverse=True):
+        found = list(_rows(task, its))
+        whole = its.verdict == "good" and its.question is None
+        left = [row for number, row in found if not (whole and (its.id, number) in apart)]
+        if left:
+            rows[its.verdict] += left
+        else:
+            without[_why_none(its, found)] += 1
+    return rows, [_note(len(by_name), sum(map(len, rows.values())), without)]
 
 
-_TEACHING = ("good", "corrected")
+def _why_none(its: Feedback, found: Sequence[tuple[int, Row]]) -> str:
+    if its.verdict not in _PARTS:
+        return its.verdict
+    return "judged question by question" if found else "not of the task's form"
 
 
-def _rows(task: Task, its: Feedback, apart: set[int]) -> Iterator[Row]:
+def _rows(task: Task, its: Feedback) -> Iterator[tuple[int, Row]]:
+    """(number of the question, row)"""
     assert task.rows is not None
     if its.verdict == "corrected":
         correction = its.correction
-        yield from task.rows(its.text, correction if isinstance(correction, str) else [correction])
+        yield from enumerate(task.rows(its.text, correction if isinstance(correction, str) else [correction]), start=1)
     elif its.verdict == "good":
         for number, row in enumerate(task.rows(its.text, task.parse(its.answer)), start=1):
-            if number == its.question or (its.question is None and number not in apart):
-                yield row
+            if its.question in (None, number):
+                yield number, row
 
 
 def _note(said: int, rows: int, without: Mapping[str, int]) -> Note:
@@ -127,20 +158,21 @@ def _note(said: int, rows: int, without: Mapping[str, int]) -> Note:
 
 
 class FeedbackSource:
-    """A snapshot of feedback: train, but for what `files` holds out."""
+    """A snapshot of feedback, or one of its parts: train, but for what `files` holds out."""
 
     def __init__(self, config: SourceConfig, *, cache: Path) -> None:
-        """config: as `taken` gives it. Errors: NotFoundError if the snapshot is gone."""
+        """config: as `taken` or `corrected_first` gives it. Errors: NotFoundError if the snapshot is gone."""
         found = _TAKEN.fullmatch(config.uri)
         assert found is not None, config.uri
-        self._address, self._name = found["address"], found["name"]
+        self._address, self._name, self._part = found["address"], found["name"], found["part"]
         self._folder = _folder(cache, model_of(self._address), self._name)
-        self._limits = {str(split): count for split, count in config.rows.items()}
         if not (self._folder / _NOTES).is_file():
             raise NotFoundError(f"the snapshot of {self._address} is gone from the cache", hint="prepare again")
-        self._splits = tuple(split for split in SPLITS if (self._folder / _file(split)).stat().st_size)
-        files = {split: _file(split) for split in self._splits or ("train",)}
-        self._source = FileSource(config.task, str(self._folder), files=files, limits=self._limits)
+        found_in = {split: _file(split, self._part or "*") for split in SPLITS}
+        files = {split: pattern for split, pattern in found_in.items() if any(self._folder.glob(pattern))}
+        self._splits, self._task = tuple(files), config.task
+        files = files or {"train": _NOTES}  # of no split, so that nobody reads it
+        self._source = FileSource(config.task, str(self._folder), files=files, limits={})
 
     def splits(self) -> tuple[str, ...]:
         return self._splits
@@ -158,16 +190,21 @@ class FeedbackSource:
         return self._source.local(chunk)
 
     def describe(self) -> Description:
-        return replace(self._source.describe(), uri=self._address)
+        """Of all of the snapshot, whichever part of it this is."""
+        files = {path.name: sha256_file(path) for path in sorted(self._folder.glob(_file("*", "*")))}
+        return Description(self._task, self._address, None, sha256_json(files))
 
     def stamp(self) -> str:
         """Of what was said; the files' times do not matter."""
-        return sha256_json([self._address, self._name, self._limits])
+        return sha256_json([self._address, self._name, self._part])
 
     def size(self) -> int:
         return self._source.size()
 
     def notes(self) -> list[Note]:
+        """Of all of the snapshot; its second part has none, so that nothing is told twice."""
+        if self._part == _PARTS[1]:
+            return []
         said: list[dict[str, Any]] = json.loads((self._folder / _NOTES).read_bytes())
         return [Note(**note) for note in said]
 

@@ -94,8 +94,13 @@ def find_feedback(store: ObjectStore, model: str, answer_id: str, question: int 
         return None
 
 
-def read_feedback(store: ObjectStore, model: str) -> Iterator[Feedback]:
-    """All feedback, by name of its object. What is damaged is named in a warning and left out."""
+def read_feedback(
+    store: ObjectStore, model: str, *, on_damage: Callable[[str], None] = lambda key: None
+) -> Iterator[Feedback]:
+    """All feedback, by name of its object. What is damaged is named in a warning and left out.
+
+    on_damage: called with the key of each such object.
+    """
     for info in store.list(f"{feedback_prefix(model)}/"):
         try:
             yield _feedback(store, info.key)
@@ -103,6 +108,7 @@ def read_feedback(store: ObjectStore, model: str) -> Iterator[Feedback]:
             continue  # somebody removed it meanwhile
         except DamageError as error:
             _log.warning("%s; it is left out", error.message)
+            on_damage(info.key)
 
 
 def write_counts(store: ObjectStore, model: str, name: str, hour: datetime, counts: Sequence[ServedCounts]) -> None:

@@ -22,6 +22,8 @@ def known_examples(now: Dataset, before: Dataset, tasks: Sequence[str]) -> np.nd
 def replayed(known: np.ndarray, share: float) -> Division:
     """Within each task, `share` of the examples are drawn from the known ones, whatever is new in which task.
 
-    A task without new examples replays only, and one without known examples has new ones only.
+    A task without new examples replays only, and one without known examples has new ones only. Behind `of_people` the
+    same goes for the examples of people and for the others: the share of people is what was asked for, so that a night
+    on which only people had something new does not train on their few rows for all that is not replayed.
     """
     return Division(known, share, ("old", "new"))

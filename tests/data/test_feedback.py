@@ -46,10 +46,13 @@ def test_rows_of_people_are_counted_and_marked(folder: Path, run: Run, store: Me
     splits = {task: {split: its.feedback for split, its in of.items()} for task, of in manifest.counts.items()}
     assert splits == {"mcq": {"train": 2, "validation": 0}, "summarize": {"train": 2, "validation": 0}}
     assert manifest.from_people("train") == 4
-    assert [(its["uri"], its["task"], its["rows"]) for its in manifest.sources[:2]] == [
-        (f"feedback:{MODEL}", "mcq", {"train": 2}),
-        (f"feedback:{MODEL}", "summarize", {"train": 2}),
-    ]
+    of_people = [its for its in manifest.sources if its["uri"] == f"feedback:{MODEL}"]
+    assert [(its["task"], its["rows"]) for its in of_people] == [
+        ("mcq", {}),
+        ("summarize", {"train": 1}),
+        ("mcq", {"train": 2}),
+        ("summarize", {"train": 1}),
+    ], "corrections, then what is good"
     for task in ("mcq", "summarize"):
         for split in ("train", "validation"):
             found = list(dataset(manifest).examples(task, split))
@@ -113,6 +116,31 @@ def test_holdout_takes_no_row_of_people(folder: Path, run: Run, store: MemorySto
     assert counts["train"].feedback == 40 + 40 - moved
 
 
+def test_praise_of_an_answer_displaces_neither_a_reference_nor_a_correction(
+    folder: Path, run: Run, store: MemoryStore, dataset: Any
+) -> None:
+    """A click on "good" is the least that anybody can say, and the answer is the model's own."""
+    rows = [article(50 + n) for n in range(10)]
+    write_jsonl(folder / "news" / "train.jsonl", rows)
+    before = list(dataset(run(config(folder))).examples("summarize", "train"))
+    nonsense = "Summary: Model nonsense."
+    say(
+        store,
+        said(1, "good", text=rows[1]["article"], answer=nonsense),
+        said(2, "good", text=rows[2]["article"], answer=nonsense),
+        said(3, text=rows[2]["article"], correction="As a person has it."),
+        *(said(n, text="Two people corrected this.", correction=f"Of day {n}.", at=f"2026-11-{n}") for n in (13, 12)),
+    )
+    manifest = run(with_people(folder))
+    found = {example.inputs: example for example in dataset(manifest).examples("summarize", "train")}
+    of = {n: next(its for text, its in found.items() if rows[n]["article"] in text) for n in (1, 2)}
+    assert of[1] in before
+    assert of[2].targets == "Summary: As a person has it." and of[2].meta["feedback"]
+    assert [its.targets for text, its in found.items() if "Two people" in text] == ["Summary: Of day 13."]
+    assert manifest.quarantine == {"second summary": 4}
+    assert manifest.counts["summarize"]["train"].feedback == 2
+
+
 def test_where_only_one_can_be_kept_it_is_what_people_said(
     folder: Path, run: Run, store: MemoryStore, dataset: Any
 ) -> None:
@@ -140,6 +168,43 @@ def test_a_level_that_a_person_named_is_not_judged_again(
     assert {label: after.get(label, 0) - before.get(label, 0) for label in after} == {
         label: int(label == kept) for label in after
     }
+
+
+@pytest.mark.parametrize("near", [False, True])
+@pytest.mark.parametrize("holdout", [{}, {"validation": 0.5}])
+def test_held_out_examples_of_other_sources_stay_where_feedback_is_held_out_too(
+    folder: Path, run: Run, store: MemoryStore, dataset: Any, near: bool, holdout: dict[str, float]
+) -> None:
+    """Whether the sources have the split themselves, or hold it out of train."""
+    words = [" ".join(f"word{n}of{number}" for n in range(80)) for number in range(10)]
+    rows = [article(n, article=f"{its} end.") for n, its in enumerate(words)]
+    write_jsonl(folder / "news" / "validation.jsonl", rows)
+    if holdout:
+        (folder / "news" / "validation.jsonl").unlink()
+        write_jsonl(folder / "news" / "train.jsonl", rows + [article(50 + n) for n in range(10)])
+    judged = list(dataset(run(config(folder, holdout=holdout))).examples("summarize", "validation"))
+    say(store, *(said(n, text=f"{its} {'fine' if near else 'end'}.") for n, its in enumerate(words)), said(99))
+    as_test: dict[str, Any] = {"files": {"test": "feedback"}}
+    manifest = run(with_people(folder, said_as=as_test, holdout=holdout))
+    spoken_of = sum("word0of" in example.inputs for example in judged)
+    assert spoken_of >= 3
+    assert list(dataset(manifest).examples("summarize", "validation")) == judged
+    reason = "near-duplicate in validation" if near else "passage in validation"
+    assert manifest.quarantine[reason] == spoken_of
+    assert manifest.counts["summarize"]["test"].examples == 10 - spoken_of + 1, "the others, which were train"
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_held_out_feedback_on_train_texts_does_not_stop_a_retrain(
+    folder: Path, run: Run, store: MemoryStore, near: bool
+) -> None:
+    words = [" ".join(f"word{n}of{number}" for n in range(80)) for number in range(10)]
+    write_jsonl(folder / "news" / "train.jsonl", [article(n, article=f"{its} end.") for n, its in enumerate(words)])
+    say(store, *(said(n, text=f"{its} {'fine' if near else 'end'}.") for n, its in enumerate(words[:6])))
+    manifest = run(with_people(folder, said_as={"files": {"validation": "feedback"}}))
+    assert manifest.quarantine == {"near-duplicate in validation" if near else "passage in validation": 6}
+    splits = manifest.counts["summarize"]
+    assert (splits["train"].kept, splits["validation"].feedback) == (4, 6)
 
 
 def test_they_judge_where_that_is_asked_for_by_name(folder: Path, run: Run, store: MemoryStore, dataset: Any) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mtl.data.manifest import DatasetManifest
-from mtl.data.near import FAR, Signatures, find_near
+from mtl.data.near import FAR, RANKS, Signatures, find_near
 from mtl.data.splits import ORDER
 from mtl.tasks.text import passage_key
 from tests.data.conftest import config
@@ -30,8 +30,10 @@ def changed(original: str, words: int) -> str:
     return " ".join(parts)
 
 
-def found(texts: list[tuple[str, str]], *, threshold: float = 0.8, parts: int = 1) -> dict[str, str]:
-    """{text: split that has its near-duplicate}"""
+def found(
+    texts: list[tuple[str, str]], *, threshold: float = 0.8, parts: int = 1, put: tuple[int, ...] = ()
+) -> dict[str, str]:
+    """{text: split that has its near-duplicate}. put: numbers of the texts that people put where they are."""
     goals = np.array([ORDER.index(split) for split, _ in texts], np.uint8)
     batches = []
     for part in range(parts):
@@ -41,8 +43,9 @@ def found(texts: list[tuple[str, str]], *, threshold: float = 0.8, parts: int = 
             signatures.add(row, passage_key(texts[number][1]), texts[number][1])
         records = signatures.array()
         batches.append((mine[records["row"]], records["signature"]))
-    near = find_near(lambda: batches, goals, threshold).tolist()
-    return {its: ORDER[split] for (_, its), split in zip(texts, near, strict=True) if split != FAR}
+    by_people = np.isin(np.arange(len(texts)), put)
+    near = find_near(lambda: batches, goals, threshold, put=by_people).tolist()
+    return {its: RANKS[rank][0] for (_, its), rank in zip(texts, near, strict=True) if rank != FAR}
 
 
 def test_near_duplicates_are_found_and_others_are_not() -> None:
@@ -57,6 +60,14 @@ def test_near_duplicates_are_found_and_others_are_not() -> None:
 def test_test_goes_before_validation_before_train() -> None:
     texts = [("train", changed(text(1), 2)), ("validation", changed(text(1), 1)), ("test", text(1))]
     assert found(texts) == {texts[0][1]: "test", texts[1][1]: "test"}
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_what_people_put_somewhere_gives_way_to_what_others_hold_out(split: str) -> None:
+    texts = [("test", text(1)), (split, changed(text(1), 1)), ("train", changed(text(1), 2))]
+    expected = {texts[2][1]: split}
+    assert found(texts, put=(0,)) == expected | ({texts[0][1]: split} if split == "validation" else {})
+    assert found(texts[::2], put=(0,)) == {texts[2][1]: "test"}
 
 
 def test_one_split_alone_is_no_matter() -> None:

@@ -33,6 +33,14 @@ def _report(**changes: Any) -> EvalReport:
     return evaluate_models(predictions, EXAMPLES, **{**options, **changes})
 
 
+def test_what_people_said_judges_and_is_not_shown() -> None:
+    examples = [*EXAMPLES, Example("inputs of somebody", "a correction", "other", "o6", {"feedback": True})]
+    texts = {BASE: ["0.0"] * 7, CANDIDATE: ["0.5"] * 6 + ["0.9"]}
+    report = evaluate_models(texts, examples, tasks=TASKS, seed=3, resamples=20)
+    assert report.examples["other"] == 3
+    assert {sample.uid for sample in report.samples} == {example.uid for example in EXAMPLES}
+
+
 def test_means_by_task_and_group() -> None:
     report = _report()
     toy = report.results[CANDIDATE]["toy"]

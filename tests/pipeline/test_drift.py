@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from mtl import layout
+from mtl.cli.drifting import drift_text
 from mtl.cli.main import run
+from mtl.evaluation.drift.page import drift_markdown
 from mtl.evaluation.drift.records import ALL_ROWS, NEW_ROWS, REQUESTS, DriftReport
 from mtl.pipeline.drift import check_drift
 from mtl.seal import unseal
@@ -76,7 +78,7 @@ def test_rows_of_another_domain_alarm_for_their_task_alone(house: Drifting) -> N
     dataset = house.prepare(summarize=other_articles(80), mcq=passages(2, 150))
     found = check(house, dataset)
     (alarm,) = found.alarms
-    assert (alarm.what, alarm.task, alarm.cause) == (NEW_ROWS, "summarize", f"{house.before} {dataset}")
+    assert (alarm.what, alarm.task, alarm.cause) == (NEW_ROWS, "summarize", f"{house.before} 2026-W05")
     assert "summarize: the new rows differ from the data that v1 was trained on" in alarm.text
     page = house.workspace.store.get(found.page).decode()
     assert found.page == f"drift/{MODEL}/2026-01-31/page.html"
@@ -88,6 +90,16 @@ def test_rows_of_another_domain_alarm_for_their_task_alone(house: Drifting) -> N
     kept = unseal(house.workspace.store.get(key), key)
     assert kept == json.loads(json.dumps(found.to_json()))
     assert check(house, dataset) == found, "the same again"
+
+
+def test_a_drift_stays_the_same_one_when_rows_are_added_and_is_told_again_the_next_week(house: Drifting) -> None:
+    """A source of feedback has new rows every hour."""
+    datasets = [house.prepare(summarize=other_articles(60 + n), mcq=passages(2, n)) for n in (1, 2)]
+    first, second = (check(house, its) for its in datasets)
+    assert datasets[0] != datasets[1]
+    assert [its.key for its in first.alarms] == [its.key for its in second.alarms] != []
+    later = check_drift(house.workspace, house.config, datasets[1], now=NOW + timedelta(days=7))
+    assert later is not None and {its.key for its in later.alarms}.isdisjoint(its.key for its in first.alarms)
 
 
 def test_few_new_rows_are_no_reason_to_alarm(house: Drifting) -> None:
@@ -111,6 +123,25 @@ def test_requests_of_another_kind_alarm_once_a_week(house: Drifting) -> None:
     assert mcq.domain is not None and mcq.domain.auc < 0.65
     mix = mcq.differences[2]
     assert mix.fresh == {"Easy": 0.0, "Medium": 0.0, "Hard": 1.0} and mix.p < 0.02, "told, and no alarm"
+
+
+def test_a_request_log_that_cannot_be_read_is_said_and_rows_are_compared_all_the_same(
+    house: Drifting, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.log("summarize", ["A text."])
+    logged = house.home / "store" / layout.requests_prefix(MODEL)
+    logged.rename(tmp_path / "elsewhere")
+    logged.symlink_to(tmp_path / "elsewhere")  # out of the store, which refuses to follow it
+    found = check(house, house.before)
+    assert found.comparisons == () and "leads out of" in found.fault
+    assert "the request log of mtl-flan-t5 cannot be read, and is not compared" in caplog.text
+    page = house.workspace.store.get(found.page).decode()
+    assert "Nothing new to compare" in page and "The requests are not compared" in page
+    found = check(house, house.prepare(summarize=other_articles(80)))
+    assert [alarm.what for alarm in found.alarms] == [NEW_ROWS] and found.fault
+    said = drift_text(found.to_json() | {"file": "page.html"})
+    assert said.splitlines()[0].startswith("the requests are not compared") and "DRIFT" in said
+    assert "The requests are not compared" in drift_markdown(found, page="page.html")
 
 
 def test_what_the_task_does_not_take_is_left_out(house: Drifting) -> None:

@@ -15,7 +15,7 @@ from mtl.config.data import SourceConfig
 from mtl.config.retrain import parse_config
 from mtl.errors import InputError, MtlError, NotFoundError
 from mtl.sources.base import Source
-from mtl.sources.feedback import address, rows_of, taken
+from mtl.sources.feedback import address, corrected_first, rows_of, taken
 from mtl.sources.open import open_source
 from mtl.store.memory import MemoryStore
 from mtl.tasks.table import get_task
@@ -26,6 +26,12 @@ from tests.support.feedback import MODEL, asked, correction, quiz, said, say
 def source(store: MemoryStore, cache: Path, *, task: str = "summarize", **fields: Any) -> Source:
     config = SourceConfig.model_validate({"task": task, "uri": f"feedback:{MODEL}", **fields})
     return open_source(taken(config, store, cache), 1, cache=cache)
+
+
+def every_row(task: str, opinions: list[Feedback]) -> list[dict[str, Any]]:
+    """The corrected ones first."""
+    rows, _ = rows_of(get_task(task), opinions)
+    return [dict(row) for part in ("corrected", "good") for row in rows[part]]
 
 
 def mcq_row(number: int, its: dict[str, Any], **changed: Any) -> dict[str, Any]:
@@ -42,11 +48,11 @@ def mcq_row(number: int, its: dict[str, Any], **changed: Any) -> dict[str, Any]:
         ([said(1, "unclear"), said(2, "wrong_key"), said(3, "wrong_level")], []),
         ([said(1, "good", answer="a text without its head")], []),
         ([quiz(1)], []),  # of another task
-        ([said(2), said(1, "good")], [{"article": said(1).text, "highlights": "Village 1 built a bridge."}, ...]),
+        ([said(2, "good"), said(3)], [{"article": said(3).text, "highlights": said(3).correction}, ...]),
     ],
 )
 def test_corrections_and_good_summaries_are_rows(opinions: list[Feedback], rows: list[Any]) -> None:
-    found, _ = rows_of(get_task("summarize"), opinions)
+    found = every_row("summarize", opinions)
     assert len(found) == len(rows)
     assert all(its == row for its, row in zip(found, rows, strict=True) if row is not ...)
 
@@ -65,7 +71,7 @@ def test_corrections_and_good_summaries_are_rows(opinions: list[Feedback], rows:
         ([quiz(1), quiz(1, "wrong_key", question=1)], [mcq_row(1, asked(2))]),
         (
             [quiz(1), quiz(1, "corrected", question=2, correction=correction(2, correct="D"))],
-            [mcq_row(1, asked(1)), mcq_row(1, asked(2), answer="D")],
+            [mcq_row(1, asked(2), answer="D"), mcq_row(1, asked(1))],
         ),
         ([quiz(1, answer="MCQs: 1. Question: broken")], []),
         ([quiz(1, "corrected", correction="no question")], []),
@@ -73,12 +79,12 @@ def test_corrections_and_good_summaries_are_rows(opinions: list[Feedback], rows:
 )
 def test_corrected_and_good_questions_are_rows(opinions: list[Feedback], rows: list[dict[str, Any]]) -> None:
     for order in (opinions, opinions[::-1]):
-        assert rows_of(get_task("mcq"), order)[0] == rows
+        assert every_row("mcq", order) == rows
 
 
 def test_a_task_says_itself_how_feedback_becomes_rows() -> None:
     task = replace(get_task("summarize"), rows=lambda text, output: [{"of": text, "is": output}])
-    assert rows_of(task, [said(1)])[0] == [{"of": said(1).text, "is": said(1).correction}]
+    assert rows_of(task, [said(1)])[0]["corrected"] == [{"of": said(1).text, "is": said(1).correction}]
     with pytest.raises(NotFoundError, match="'summarize' does not learn from feedback"):
         rows_of(replace(task, rows=None), [])
 
@@ -86,7 +92,7 @@ def test_a_task_says_itself_how_feedback_becomes_rows() -> None:
 def test_a_row_that_people_gave_is_read_like_any_other() -> None:
     task = get_task("mcq")
     opinion = quiz(1, "corrected", question=1, correction=correction(1, options=["one", "one", "two", "three"]))
-    rows, _ = rows_of(task, [quiz(2), opinion])
+    rows = every_row("mcq", [quiz(2), opinion])
     assert task.read(rows[1]).level == "Easy"
     with pytest.raises(Exception, match="repeated option"):
         task.read(rows[0])
@@ -99,6 +105,53 @@ def test_what_gives_no_row_is_counted(tmp_path: Path) -> None:
     assert note.text == "4 opinions of people gave 1 rows; these gave none: not of the task's form 1, unclear 2"
     (note,) = source(MemoryStore(), tmp_path).notes() or []
     assert note.text == "nobody has said anything of an answer of this task yet"
+
+
+def test_damaged_opinions_are_counted_and_no_usual_thing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = MemoryStore()
+    say(store, said(1), said(2), said(3))
+    keys = [info.key for info in store.list("traffic/")]
+    store.put(keys[1], store.get(keys[1])[:-9])
+    first, second = source(store, tmp_path).notes() or []
+    assert (first.text, first.usual) == ("2 opinions of people gave 2 rows", True)
+    assert (second.text, second.usual) == (
+        "opinions that are damaged and left out: 1; the log names their objects",
+        False,
+    )
+    assert f"{keys[1]} is damaged" in caplog.text
+
+
+def test_a_quiz_whose_questions_were_all_judged_apart_is_said_to_be(tmp_path: Path) -> None:
+    store = MemoryStore()
+    say(store, quiz(1), quiz(1, "unclear", question=1), quiz(1, "good", question=2))
+    (note,) = source(store, tmp_path, task="mcq").notes() or []
+    assert note.text == "3 opinions of people gave 1 rows; these gave none: judged question by question 1, unclear 1"
+
+
+def test_the_newest_opinion_comes_first_and_a_limit_takes_corrections_before_praise(tmp_path: Path) -> None:
+    days = [f"2026-11-{day:02}T12:00:00+00:00" for day in (3, 9, 5)]
+    opinions = [said(n, at=at) for n, at in enumerate(days)] + [said(7, "good", at=days[1])]
+    rows = every_row("summarize", opinions)
+    assert [row["article"] for row in rows] == [said(n).text for n in (1, 2, 0, 7)]
+    store = MemoryStore()
+    say(store, *opinions)
+    found = source(store, tmp_path, rows={"train": 2})
+    assert [row.value for row in found.rows("train")] == rows[:2]
+
+
+def test_corrections_are_read_before_other_sources_and_praise_behind_them(tmp_path: Path) -> None:
+    store = MemoryStore()
+    say(store, said(1), said(2, "good"), said(3, "unclear"))
+    other = SourceConfig(task="summarize", uri="demo")
+    whole = taken(SourceConfig(task="summarize", uri=f"feedback:{MODEL}"), store, tmp_path)
+    sources = corrected_first([other, whole])
+    assert sources[1] == other
+    parts = [open_source(its, 1, cache=tmp_path) for its in (sources[0], sources[2])]
+    texts = [[row.value["article"] for row in its.rows("train") if isinstance(row.value, dict)] for its in parts]
+    assert texts == [[said(1).text], [said(2).text]]
+    assert [len(its.notes() or []) for its in parts] == [1, 0], "told once"
+    assert parts[0].describe() == parts[1].describe() == open_source(whole, 1, cache=tmp_path).describe()
+    assert parts[0].stamp() != parts[1].stamp()
 
 
 def test_a_snapshot_stays_what_it_was(tmp_path: Path) -> None:

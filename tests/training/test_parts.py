@@ -82,6 +82,18 @@ def test_a_warm_start_replays_within_what_is_left(taught: tuple[TokenisedSplit, 
         assert sum(known[index] for index in mine) / len(mine) == pytest.approx(0.75, abs=0.04)
 
 
+def test_few_new_opinions_do_not_take_all_that_a_warm_start_does_not_replay(
+    taught: tuple[TokenisedSplit, np.ndarray],
+) -> None:
+    split, people = taught
+    known = np.ones(len(split), dtype=bool)
+    known[np.flatnonzero(people)[:2]] = False
+    seen = drawn(split, [of_people(people, SHARE), replayed(known, 0.5)])
+    summaries = [index for index in seen if index < 44]
+    assert sum(people[index] for index in summaries) / len(summaries) == pytest.approx(SHARE, abs=0.02)
+    assert sum(not known[index] for index in summaries) / len(summaries) == pytest.approx(SHARE / 2, abs=0.02)
+
+
 def test_the_order_is_a_function_of_seed_and_epoch(taught: tuple[TokenisedSplit, np.ndarray]) -> None:
     split, people = taught
     divisions = [of_people(people, SHARE)]

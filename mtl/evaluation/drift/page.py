@@ -54,6 +54,8 @@ def drift_markdown(report: DriftReport, *, page: str) -> str:
         f"Compared with the data that {escape(report.name)} was trained on (`{report.since[:12]}`). An alarm is an "
         f"area above {report.bars.auc:g} with a p-value below {report.bars.p:g}."
     ]
+    if report.fault:
+        blocks.append(f"The requests are not compared, because the request log cannot be read: {escape(report.fault)}")
     for its in report.comparisons:
         blocks += [f"## {escape(its.what)}", *(_mix_line(its.mix) if its.mix else [])]
         blocks += [_task_text(task, report.bars) for task in its.tasks]

@@ -100,8 +100,7 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """cause: the two data sets, or the champion's and the week of the requests. It makes this drift the same one when
-    it is found again."""
+    """cause: the champion's data set and the week. It makes this drift the same one when it is found again."""
 
     what: str
     task: str
@@ -117,7 +116,8 @@ class Alarm:
 class DriftReport:
     """dataset: fingerprint of today's data. since: of the data that the champion was trained on.
 
-    days: of requests that were looked at. page: key of the HTML page in the store.
+    days: of requests that were looked at. page: key of the HTML page in the store. fault: why the request log could
+    not be read; empty if it could.
     """
 
     model: str
@@ -130,6 +130,7 @@ class DriftReport:
     comparisons: tuple[Comparison, ...]
     alarms: tuple[Alarm, ...] = ()
     page: str = ""
+    fault: str = ""
 
     @property
     def name(self) -> str:
