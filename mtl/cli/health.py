@@ -135,7 +135,8 @@ def _served(served: Document | None) -> list[tuple[str, ...]]:
     return [
         (
             f"v{its['version']} since {_when(served['since'])}",
-            f"{its['requests']} requests, {its['errors']} failed, {its['refused']} refused",
+            f"{its['requests']} requests, {its['errors']} failed, {its['refused']} refused, "
+            f"{its['malformed']} malformed",
             f"{its['unusable']} of {its['checked']} checked unusable",
             f"feedback {its['good']} good, {its['bad']} bad",
         )

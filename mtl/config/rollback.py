@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mtl.config.section import Section
 
-Measure = Literal["errors", "refused", "unusable", "bad"]
+Measure = Literal["errors", "refused", "malformed", "unusable", "bad"]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -32,16 +32,21 @@ class RollbackConfig(Section):
     min_judged: int = Field(
         30,
         ge=5,
-        description="Checked answers that unusable needs on each side, and answers with feedback that bad needs.",
+        description="Answers that the reader read, which unusable needs on each side, and answers with feedback, which "
+        "bad needs.",
     )
     margins: dict[Measure, Share] = Field(
-        default={"errors": 0.02, "refused": 0.05, "unusable": 0.05, "bad": 0.1},
+        default={"errors": 0.02, "refused": 0.05, "malformed": 0.05, "unusable": 0.05, "bad": 0.1},
         min_length=1,
         description="The measures that decide, each with the rise of its share that does not count. errors: requests "
-        "that failed. refused: texts that the model does not take. unusable: checked answers without the form of the "
-        "task or with a key that the reader does not confirm. bad: answers that people called bad, of those with "
-        "feedback.",
+        "that failed. refused: texts that the model does not take. malformed: requests whose answer has not the form "
+        "of the task. unusable: answers of that form that lack a question or have a key that the reader does not "
+        "confirm, of those that the reader read. bad: answers that people called bad, of those with feedback.",
     )
     confidence: float = Field(
-        0.95, gt=0.5, lt=1, description="Confidence of all measures together that a rollback is no accident."
+        0.95,
+        gt=0.5,
+        lt=1,
+        description="Confidence of all measures together that a rollback is no accident, however often one "
+        "looks, and also with margins of 0.",
     )

@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 import re
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -52,7 +53,6 @@ _KNOWN = {
     "surrogates not allowed": "a text is no valid Unicode: surrogates not allowed",
 }
 _LONG_NUMBER = re.compile(r"\d{25,}")
-_FRAME = re.compile(r'^  File "([\w./<>-]{1,300})", line (\d{1,6}), in ([\w<>]{1,100})$', re.MULTILINE)
 
 
 def scoring_app(model: Any) -> FastAPI:
@@ -104,17 +104,11 @@ def _in_own_words(status: int, body: bytes) -> Response:
         return _refusal(status, "POST /invocations, GET /ping, /health and /version is what there is")
     if status == 504:
         return _refusal(status, "the answer took too long; send fewer texts at a time")
-    if status >= 500 or "stack_trace" in document:
-        _log.error("a request could not be answered (%d), %s", status, _place(str(document.get("stack_trace"))))
+    if status >= 500 or "stack_trace" in document:  # neither it nor MLflow's message is logged: they repeat the request
+        _log.error("a request to /invocations could not be answered (MLflow's status %d)", status)
         other = "the model could not answer; the server's log says why"
         return _refusal(status, other if status >= 500 else f"{other}\n  {_FORM}")
     return _refusal(status, _reason(str(document.get("message")), _UNREADABLE))
-
-
-def _place(stack_trace: str) -> str:
-    """Where it failed. The message of an error may repeat the texts of the request, as MLflow's own does."""
-    frames = _FRAME.findall(stack_trace)
-    return "at {}:{} in {}".format(*frames[-1]) if frames else "and MLflow says no more that may be logged"
 
 
 def _reason(text: str, otherwise: str) -> str:
@@ -145,6 +139,10 @@ def delegating_model(generate: Callable[..., list[Any]]) -> Any:
         except MtlError as error:
             if error.exit_code != 2 and not isinstance(error, TransientError):  # neither the request nor the moment
                 _log.error("the model could not answer: %s", error)
+            raise
+        except Exception as error:  # where, not what it says, which may hold a text
+            where = "".join(traceback.format_tb(error.__traceback__))
+            _log.error("the model could not answer: %s\n%s", type(error).__name__, where)
             raise
 
     flavors = {FLAVOR_NAME: {MAIN: "mlflow.pyfunc.model"}}

@@ -112,7 +112,7 @@ def state_words(version: int, decision: str, by: str) -> str:
 
 def _standing(version: int, journal: Journal) -> Iterator[str]:
     """Sentences: whether it is or was champion, since when, by whom and why, and who is champion instead."""
-    made = _last(change for change in journal.changes if change.version == version)
+    made = _last(change for change in journal.changes if change.version == version != change.replaced)
     if journal.champion == version and made:
         yield f"It is champion since {_when(made)}, {_promoted(made)}."
         return
@@ -139,7 +139,7 @@ def _reason(change: Change) -> str:
 
 def promotion_tags(version: int, journal: Journal) -> dict[str, str]:
     """Who made a version champion last, when, how and why; nothing for one that never was."""
-    made = _last(change for change in journal.changes if change.version == version)
+    made = _last(change for change in journal.changes if change.version == version != change.replaced)
     if made is None:
         return {}
     how = "rollback" if made.kind == "rollback" else "force" if made.forced else "decision"

@@ -13,7 +13,6 @@ from mtl.decision import Decision, DecisionState
 from mtl.errors import InputError, NotPromotedError
 from mtl.pipeline.pages import refresh
 from mtl.pipeline.records import PromotionResult, RegisteredVersion
-from mtl.promotion.served import unattended
 from mtl.registry.base import ModelRegistry
 from mtl.release import promote as releases
 from mtl.release import repair, sign
@@ -113,41 +112,34 @@ def promote_by_hand(
 ) -> ChampionChange:
     """Make a version champion: the decision about it must allow that, or `force` says why not to ask.
 
-    With `force`, the champion that nobody has looked at since an automatic rollback is confirmed by it.
+    With `force`, the version that is champion is confirmed: an entry of the journal, and no automatic rollback.
 
     actor: who does it; by default what MTL_ACTOR or the user's name says.
     Errors: NotPromotedError if nobody allows it.
     """
-    registry, number = workspace.registry(model), _number(version)
-    if force is not None and _waits_for_a_person(workspace, model, number):
-        by = actor or workspace.settings.actor
-        confirmed = releases.confirm(workspace.store, model=model, reason=force, actor=by, aliases=registry)
-        return _changed(workspace, model, confirmed)
-    decision = registry.decision(number)
+    registry, number, by = workspace.registry(model), _number(version), actor or workspace.settings.actor
     if force is None:
-        allowing = _allowing(number, decision)
+        allowing = _allowing(number, registry.decision(number))
         against, reason = allowing.against, "; ".join(allowing.reasons)
     else:
         against, reason = read_journal(workspace.store, model).champion, force
-    promotion = releases.promote(
-        workspace.store,
-        number,
-        model=model,
-        expected=against,
-        reason=reason,
-        actor=actor or workspace.settings.actor,
-        aliases=registry,
-        forced=force is not None,
-    )
-    if force is not None:
-        _record_force(registry, number, against=against, reason=force, by=promotion.change.actor)
+    if force is not None and against == number:
+        promotion = releases.confirm(workspace.store, number, model=model, reason=reason, actor=by, aliases=registry)
+    else:
+        promotion = releases.promote(
+            workspace.store,
+            number,
+            model=model,
+            expected=against,
+            reason=reason,
+            actor=by,
+            aliases=registry,
+            forced=force is not None,
+        )
+    change = promotion.change
+    if change.forced:  # also where an earlier call was killed before it recorded that
+        _record_force(registry, number, against=change.replaced, reason=change.reason, by=change.actor)
     return _changed(workspace, model, promotion)
-
-
-def _waits_for_a_person(workspace: Workspace, model: str, version: int) -> bool:
-    """Whether it is champion, and the policy of `mtl.promotion.served` waits for a person."""
-    journal = read_journal(workspace.store, model)
-    return journal.champion == version and unattended(journal) is not None
 
 
 def _allowing(version: int, decision: Decision | None) -> Decision:
@@ -168,11 +160,11 @@ def _allowing(version: int, decision: Decision | None) -> Decision:
 
 
 def roll_back(
-    workspace: Workspace, model: str, *, reason: str, actor: str | None = None, expected: int | None = None
+    workspace: Workspace, model: str, *, reason: str, actor: str | None = None, seq: int | None = None
 ) -> ChampionChange:
     """Make the previous champion champion again.
 
-    expected: the champion to give up; None: whoever it is. Errors: NotPromotedError if it is another one.
+    seq: the journal's last entry that the caller knows; None: any. Errors: NotPromotedError if there is a later one.
     """
     promotion = releases.rollback(
         workspace.store,
@@ -180,7 +172,7 @@ def roll_back(
         reason=reason,
         actor=actor or workspace.settings.actor,
         aliases=workspace.registry(model),
-        expected=expected,
+        seq=seq,
     )
     return _changed(workspace, model, promotion)
 

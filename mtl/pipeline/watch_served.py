@@ -14,7 +14,7 @@ from typing import Any
 from mtl.config.rollback import RollbackConfig
 from mtl.errors import NotPromotedError
 from mtl.pipeline.promote import roll_back
-from mtl.promotion.served import AUTOMATIC, Watch, decide, held_back, watch_of
+from mtl.promotion.served import AUTOMATIC, Watch, champion_entry, decide, held_back, watch_of
 from mtl.release.journal import Journal, read_journal
 from mtl.traffic.records import ServedCounts
 from mtl.traffic.store import read_counts
@@ -32,7 +32,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedCheck:
-    """reasons: sentences. seq: last entry of the journal that was read. served: the counts that were compared."""
+    """reasons: sentences. seq: entry of the journal that made the champion champion. served: what was compared."""
 
     model: str
     outcome: Outcome
@@ -55,7 +55,7 @@ def watch_served(
 ) -> ServedCheck:
     """Compare what champion and previous version served; roll back where the policy says so and may.
 
-    Errors: those of `mtl.release.promote.rollback`, except that another change of champion meanwhile is none.
+    Errors: those of `mtl.release.promote.rollback`, except that another entry of the journal meanwhile is none.
     """
     now = now or datetime.now(UTC)
     journal = read_journal(workspace.store, model)
@@ -78,9 +78,9 @@ def watch_served(
         return _check(model, journal, Outcome.NEEDS_PERSON, [held, *decision.reasons], served)
     try:
         reason = f"v{watch.champion} serves worse than v{watch.previous} did. {' '.join(decision.reasons)}"
-        roll_back(workspace, model, reason=reason, actor=AUTOMATIC, expected=watch.champion)
-    except NotPromotedError:  # the next look is about the champion of now
-        other = f"v{watch.champion} is not champion any more: somebody else changed it meanwhile, and nothing was done."
+        roll_back(workspace, model, reason=reason, actor=AUTOMATIC, seq=journal.seq)
+    except NotPromotedError:  # the next look is about the journal of then
+        other = "Somebody else promoted, confirmed or rolled back a version meanwhile, so nothing was done."
         return _check(model, journal, Outcome.KEPT, [other], served)
     return _check(model, journal, Outcome.ROLLED_BACK, decision.reasons, served)
 
@@ -90,7 +90,7 @@ def _served(
 ) -> tuple[ServedCounts, ServedCounts]:
     """What the champion answered since it is champion, and what the other one did in its last hours."""
     store, hours = workspace.store, timedelta(hours=policy.hours)
-    ours = read_counts(store, model, since=watch.began)
+    ours = read_counts(store, model, since=watch.since)
     theirs = read_counts(store, model, since=watch.ended - hours, until=watch.ended)
     none = ServedCounts
     return (
@@ -111,7 +111,7 @@ def _check(
         outcome=outcome,
         champion=journal.champion,
         previous=journal.previous,
-        seq=journal.seq,
+        seq=champion_entry(journal),
         reasons=tuple(reasons),
         served=served,
     )

@@ -8,19 +8,23 @@ proportions: comparison of eleven methods", Statistics in Medicine 17 (1998) 873
 shared among the measures (Bonferroni).
 
 The same champion is looked at again and again while its counts grow, and each look is another chance of an accident.
-The margin takes most of these chances away, because the interval narrows, and the margin stays. The level is also
-shared among the doublings of the requests: the looks between `min_requests` and twice as many have half of it, those up
-to four times as many a sixth, and so on (1 / k(k+1)). docs/log.md has a simulation.
+The margin takes most of these chances away, because the interval narrows, and the margin stays. A margin of 0 does not,
+so the level is also shared among the doublings of a measure's trials: those between the least number and twice as many
+have half of it, those up to four times as many a sixth, and so on (1 / k(k+1)). Within a doubling, any number of looks
+together miss about `_LOOKS` times what one of them does: three to five times at these levels, by chapter IV of
+D. Siegmund, "Sequential Analysis" (1985). docs/log.md has a simulation.
 
 What it does not know: requests of one caller are not independent of each other, and traffic may change at the moment
-of a promotion for a reason of its own. Therefore the windows are short, and it never acts twice in a row without a
-person. That is read from the journal alone (`held_back`):
+of a promotion for a reason of its own. Therefore the windows are short, it never acts against a person, and never twice
+in a row without one. That is read from the journal alone (`held_back`):
 
+- What a person forced is not undone. `mtl promote N --force` promotes a version by force, or confirms the one that is
+  champion; moving the alias in MLflow is force too. An approval is not: whoever gives it agrees with the gate, before
+  anybody was served.
 - Between two automatic rollbacks there is an entry that a person made: a promotion, an approval, a rollback, a moved
-  alias, or `mtl promote --force` of the version that is champion, which confirms it. A promotion by the gate is none:
-  the gate let the version through that users found worse, so its word does not show that somebody has looked. A second
-  bad version may then stay champion until somebody comes, which is the price: the other rule would let gate and policy
-  take turns for a whole night.
+  alias, or a confirmation. A promotion by the gate is none: the gate let the version through that users found worse, so
+  its word does not show that somebody has looked. A second bad version may then stay champion until somebody comes,
+  which is the price: the other rule would let gate and policy take turns for a whole night.
 - Only a promotion is undone, never a rollback, whoever made it. What a rollback brought back is not new, and the window
   of the version before it is too old to be compared with.
 """
@@ -40,9 +44,12 @@ from mtl.traffic.records import ServedCounts
 
 AUTOMATIC = "watch-served"
 """Actor of an automatic rollback."""
+_LOOKS = 4
+"""As how many independent looks those within a doubling count, however many there are."""
 _WORDS: Mapping[Measure, tuple[str, str]] = {
     "errors": ("failed", "requests"),
     "refused": ("were refused", "requests"),
+    "malformed": ("were not answered in the task's form", "requests"),
     "unusable": ("were unusable", "checked answers"),
     "bad": ("were called bad", "answers with feedback"),
 }
@@ -104,7 +111,6 @@ def decide(champion: ServedCounts, previous: ServedCounts, policy: RollbackConfi
         if counts.requests < policy.min_requests:
             short = f"v{counts.version} answered {counts.requests} requests; {policy.min_requests} are needed"
             return ServedDecision(False, (short + ".",))
-    level = _level(policy, champion.requests)
     rises, unknown = [], []
     for measure, margin in policy.margins.items():
         ours, theirs = tally(champion, measure), tally(previous, measure)
@@ -112,7 +118,8 @@ def decide(champion: ServedCounts, previous: ServedCounts, policy: RollbackConfi
         if min(ours.n, theirs.n) < least:
             unknown.append(f"{measure}: {ours.n} and {theirs.n} {_WORDS[measure][1]}; {least} are needed on each side.")
         else:
-            rises.append(Rise(measure, ours, theirs, lower_end(ours, theirs, level=level), margin))
+            low = lower_end(ours, theirs, level=_level(policy, ours.n / least))
+            rises.append(Rise(measure, ours, theirs, low, margin))
     proved = [rise for rise in rises if rise.proved]
     others = [rise for rise in rises if not rise.proved]
     return ServedDecision(bool(proved), (*(f"{rise.measure}: {rise}." for rise in [*proved, *others]), *unknown))
@@ -125,6 +132,8 @@ def tally(counts: ServedCounts, measure: Measure) -> Tally:
             return Tally(counts.errors, counts.requests)
         case "refused":
             return Tally(counts.refused, counts.requests)
+        case "malformed":
+            return Tally(counts.malformed, counts.requests)
         case "unusable":
             return Tally(counts.unusable, counts.checked)
         case "bad":
@@ -141,11 +150,15 @@ def lower_end(ours: Tally, theirs: Tally, *, level: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Who is compared: the champion, watched from `began` to `over`, and the version that served until `ended`."""
+    """Who is compared: the champion, watched from `began` to `over`, and the version that served until `ended`.
+
+    since: from when on the champion's counts are its own as this champion.
+    """
 
     champion: int
     previous: int
     began: datetime
+    since: datetime
     ended: datetime
     over: datetime
 
@@ -159,14 +172,25 @@ def watch_of(journal: Journal, policy: RollbackConfig) -> Watch | str:
         return f"v{champion} is the first champion: there is none to go back to."
     began = _moment(_beginning(journal))
     ended = max(_moment(change) for change in journal.changes if change.replaced == previous != change.version)
-    return Watch(champion, previous, began, ended, began + timedelta(hours=policy.hours))
+    return Watch(champion, previous, began, _since(journal, began), ended, began + timedelta(hours=policy.hours))
+
+
+def _since(journal: Journal, began: datetime) -> datetime:
+    """`began`, or the next full hour: counts are of whole hours, and it may have been champion in that one before."""
+    hour = began.replace(minute=0, second=0, microsecond=0)
+    left = (change for change in journal.changes if change.replaced == journal.champion != change.version)
+    return hour + timedelta(hours=1) if any(_moment(change) >= hour for change in left) else began
 
 
 def held_back(journal: Journal) -> str | None:
     """Why the champion is not rolled back without a person, whatever it served; None if nothing is in the way."""
-    if _beginning(journal).kind == "rollback":
+    began, head = _beginning(journal), journal.changes[-1]
+    if began.kind == "rollback":
         return f"v{journal.champion} came back by a rollback, and only a promotion is undone automatically."
-    if last := unattended(journal):
+    if began.forced or head is not began:
+        how = "promoted by force" if head is began else "confirmed"
+        return f"v{journal.champion} was {how} by {head.actor} on {head.at}, and only a person undoes that."
+    if last := _unattended(journal):
         return (
             f"v{last.replaced} was rolled back automatically on {last.at}, and no person has promoted, rolled back or "
             "confirmed a version since."
@@ -174,15 +198,19 @@ def held_back(journal: Journal) -> str | None:
     return None
 
 
-def unattended(journal: Journal) -> Change | None:
+def champion_entry(journal: Journal) -> int:
+    """The number of the entry that made the champion champion, 0 for none; later ones are people who stand for it."""
+    return max((seq for seq, change in enumerate(journal.changes, 1) if change.version != change.replaced), default=0)
+
+
+def _unattended(journal: Journal) -> Change | None:
     """The last automatic rollback, if no person has made an entry since."""
     last = next((change for change in reversed(journal.changes) if not _by_gate(change)), None)
     return last if last and last.actor == AUTOMATIC else None
 
 
 def _beginning(journal: Journal) -> Change:
-    """The entry that made the champion champion; later ones vouch for the journal and change nothing."""
-    return next(change for change in reversed(journal.changes) if change.version != change.replaced)
+    return journal.changes[champion_entry(journal) - 1]
 
 
 def _by_gate(change: Change) -> bool:
@@ -202,7 +230,7 @@ def _wilson(tally: Tally, z: float) -> tuple[float, float]:
     return max(0.0, (middle - half) / whole), min(1.0, (middle + half) / whole)
 
 
-def _level(policy: RollbackConfig, requests: int) -> float:
-    """What one measure may miss at this look."""
-    doubling = 1 + int(math.log2(requests / policy.min_requests))
-    return (1 - policy.confidence) / len(policy.margins) / (doubling * (doubling + 1))
+def _level(policy: RollbackConfig, grown: float) -> float:
+    """What one measure may miss at this look. grown: its trials as a multiple of the least number."""
+    doubling = 1 + int(math.log2(grown))
+    return (1 - policy.confidence) / len(policy.margins) / (doubling * (doubling + 1)) / _LOOKS

@@ -93,11 +93,19 @@ def promote(
 
 
 def rollback(
-    store: ObjectStore, *, model: str, reason: str, actor: str, aliases: Aliases, expected: int | None = None
+    store: ObjectStore,
+    *,
+    model: str,
+    reason: str,
+    actor: str,
+    aliases: Aliases,
+    expected: int | None = None,
+    seq: int | None = None,
 ) -> Promotion:
     """Make the previous champion champion again; a second call goes one further back.
 
     expected: the champion to give up; a repeated call with it does nothing twice. None: whoever is champion now.
+    seq: the journal's last entry that the caller knows; NotPromotedError if there is a later one. None: any.
     Errors: as `promote`; NotFoundError if there is nothing to go back to.
     """
     follow(store, model=model, aliases=aliases)
@@ -112,22 +120,32 @@ def rollback(
         )
     if expected is not None and journal.champion != expected:
         raise _moved(journal.previous, expected=expected, found=journal.champion)
+    if seq is not None and journal.seq != seq:
+        raise NotPromotedError(f"the journal of {model} has entry {journal.seq} now", hint="mtl models --history")
     change = _change(
         store, "rollback", journal.previous, journal, model=model, reason=reason, actor=actor, forced=False
     )
     return append_announced(store, journal, change, model=model, expected=journal.champion, aliases=aliases)
 
 
-def confirm(store: ObjectStore, *, model: str, reason: str, actor: str, aliases: Aliases) -> Promotion:
-    """A person stands for the champion: an entry that changes nothing. Errors: as `promote`."""
+def confirm(store: ObjectStore, version: int, *, model: str, reason: str, actor: str, aliases: Aliases) -> Promotion:
+    """A person stands for `version`, which is champion: an entry that changes nothing.
+
+    The same call again writes no second one. Errors: as `promote`; NotPromotedError if it is not champion any more.
+    """
     follow(store, model=model, aliases=aliases)
     journal = read_journal(store, model)
-    champion = journal.champion
-    if champion is None:
-        raise NotFoundError(f"{model} has no champion yet", hint=searched(store))
-    change = _change(store, "promote", champion, journal, model=model, reason=reason, actor=actor, forced=False)
+    head = journal.head
+    if head is None or head.version != version:
+        raise NotPromotedError(
+            f"v{version} is not champion any more: {_name(journal.champion)} is",
+            hint="look again: mtl models --history",
+        )
+    change = _change(store, "promote", version, journal, model=model, reason=reason, actor=actor, forced=False)
+    if (head.reason, head.actor) == (change.reason, change.actor):
+        return Promotion(version, journal.previous, changed=False, change=head)
     change = replace(change, previous=journal.previous)
-    promotion = append_announced(store, journal, change, model=model, expected=champion, aliases=aliases)
+    promotion = append_announced(store, journal, change, model=model, expected=version, aliases=aliases)
     return replace(promotion, changed=False)
 
 

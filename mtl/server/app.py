@@ -21,15 +21,23 @@ from mtl.mlflow_backend.server import delegating_model, few_threads, scoring_app
 from mtl.server.access import KeyRequired, LocalHost
 from mtl.server.batching import Batcher
 from mtl.server.docs import new_app
-from mtl.server.generating import Hooks, Limits, generate_for_mlflow, generate_router
+from mtl.server.generating import Limits, generate_router
 from mtl.server.metrics import Measured, Metrics
 from mtl.server.refusals import add_handlers
+from mtl.server.scoring import Watched, generate_for_mlflow
 from mtl.server.served import ServedModels
+from mtl.server.telling import Hooks
 
 __all__ = ["Hooks", "Limits", "make_app"]
 
 _LIMITS, _HOOKS = Limits(), Hooks()
 _SCORING = ("/invocations", "/ping", "/version")
+_DEAD = {
+    "kind": "internal",
+    "message": "the thread that answers has ended",
+    "hint": "start the server again; its log may say why",
+    "version": None,
+}
 
 
 def make_app(
@@ -64,20 +72,23 @@ def make_app(
 
     app = new_app(title="mtl-retrain", lifespan=lifespan, redirect_slashes=False)  # a redirect would say nothing
     add_handlers(app)
-    app.include_router(generate_router(batcher, models, metrics, limits=limits, hooks=hooks, key=key))
+    app.include_router(generate_router(batcher, metrics, limits=limits, hooks=hooks, key=key))
     for router in routers:
         app.include_router(router)
 
     @app.get("/health", summary="Which model answers")
     async def health() -> JSONResponse:
         found = {**models.health(), "log": logs}
-        return JSONResponse(found, status_code=200 if found["since"] else 503)  # 503: it has no model yet
+        if not batcher.alive:
+            found["fault"] = _DEAD
+        answers = found["since"] and batcher.alive  # since: None while it has no model yet
+        return JSONResponse(found, status_code=200 if answers else 503)
 
     @app.get("/metrics", summary="What Prometheus scrapes", response_class=Response)
     async def scrape() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    scoring = scoring_app(delegating_model(generate_for_mlflow(batcher, limits)))
+    scoring = Watched(scoring_app(delegating_model(generate_for_mlflow(batcher, hooks))), seconds=limits.seconds)
     app.router.routes.extend(Route(path, scoring) for path in _SCORING)
     app.add_middleware(BodyLimit, most=limits.max_body)
     if key is None:

@@ -1,14 +1,11 @@
-"""POST /v1/generate, and what POST /invocations asks of the same queue."""
+"""POST /v1/generate."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -17,24 +14,20 @@ from fastapi.security import HTTPBearer
 from pydantic import SecretStr
 
 from mtl.decoding import Decoding
-from mtl.errors import InputError, MtlError, NotFoundError, TransientError, did_you_mean
+from mtl.errors import InputError, MtlError, NotFoundError, did_you_mean
 from mtl.server.batching import Batcher, Served, Wanted
 from mtl.server.marks import Marked, can_mark
 from mtl.server.metrics import Metrics
-from mtl.server.refusals import status_of
-from mtl.server.served import ServedModels
+from mtl.server.telling import CallerGone, Hooks, record_of, tell, tell_failure, too_late
 from mtl.server.wire import AnswerBody, ErrorBody, ErrorDocument, GenerateRequest, GenerateResponse
-from mtl.serving.generate import Answer
 from mtl.tasks.table import TASKS, get_task
-from mtl.traffic.records import ServedAnswer
 
-_log = logging.getLogger(__name__)
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorDocument, "description": description}
     for status, description in {
         400: "The body is not JSON.",
         401: "The key is missing or wrong.",
-        404: "There is no such task.",
+        404: "There is no such task, or the model was not trained on it.",
         408: "The body did not arrive in time.",
         413: "The body is too large.",
         415: "The Content-Type is not application/json.",
@@ -56,38 +49,8 @@ class Limits:
     seconds: float = 60.0
 
 
-def _ignore(found: Any) -> None:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """What is told of POST /v1/generate: once for each text, in the thread of the event loop. They must not wait.
-
-    on_answered: the answer. on_refused, on_failed: the version that refused a text, such as one that is too long, or
-    that failed to answer it.
-    """
-
-    on_answered: Callable[[ServedAnswer], None] = _ignore
-    on_refused: Callable[[int | None], None] = _ignore
-    on_failed: Callable[[int | None], None] = _ignore
-
-
-class TimeIsUp(TransientError):
-    """The answer took longer than callers wait."""
-
-    kind = "timeout"
-
-
-class CallerGone(TransientError):
-    """Nobody reads the answer."""
-
-    kind = "gone"
-
-
 def generate_router(
     batcher: Batcher,
-    models: ServedModels,
     metrics: Metrics,
     *,
     limits: Limits,
@@ -103,14 +66,14 @@ def generate_router(
         begun = time.monotonic()
         wanted = _wanted(body, limits)
         request.state.task = wanted.task
+        ticket = batcher.submit(wanted)
         try:
-            served = await _in_time(batcher.submit(wanted), request, limits.seconds)
+            served = await _in_time(ticket.future, request, limits.seconds)
         except MtlError as error:
-            if status_of(error) == 500:
-                _tell(hooks.on_failed, models.health()["version"], times=len(wanted.texts))
+            tell_failure(hooks, batcher, ticket, error)
             raise
         refused = [answer for answer in served.answers if isinstance(answer, MtlError)]
-        _tell(hooks.on_refused, served.model.version, times=len(refused))
+        tell(hooks.on_refused, served.model.version, times=len(refused))
         if body.text is not None and refused:
             raise refused[0]
         metrics.refused.labels("text").inc(len(refused))
@@ -120,39 +83,10 @@ def generate_router(
         milliseconds = round(1000 * (time.monotonic() - begun), 1)
         for text, answer, shown in zip(wanted.texts, served.answers, response.answers, strict=True):
             if isinstance(answer, Marked):
-                _tell(hooks.on_answered, _record(shown.id, wanted, text, answer, served, milliseconds))
+                tell(hooks.on_answered, record_of(shown.id, wanted, text, answer, served, milliseconds))
         return response
 
     return router
-
-
-def generate_for_mlflow(batcher: Batcher, limits: Limits) -> Callable[..., list[Answer]]:
-    """`Generator.generate` for POST /invocations: in the queue with all others. One bad text refuses the request."""
-
-    def generate(
-        texts: Sequence[Any],
-        task: str,
-        *,
-        request: Mapping[str, Any],
-        max_new_tokens: int | None,
-        truncate: bool,
-        decoding: Decoding,
-    ) -> list[Answer]:
-        future = batcher.submit(Wanted(task, tuple(texts), request, decoding, max_new_tokens, truncate))
-        try:
-            served = future.result(limits.seconds)
-        except TimeoutError:
-            raise _too_late(limits.seconds) from None
-        finally:
-            future.cancel()
-        answers = []
-        for found in served.answers:
-            if isinstance(found, MtlError):
-                raise found
-            answers.append(found.answer)
-        return answers
-
-    return generate
 
 
 def _wanted(body: GenerateRequest, limits: Limits) -> Wanted:
@@ -181,7 +115,7 @@ async def _in_time(future: Future[Served], request: Request, seconds: float) -> 
         await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             return work.result()
-        raise CallerGone("the caller went away") if gone.done() else _too_late(seconds)
+        raise CallerGone("the caller went away") if gone.done() else too_late(seconds)
     finally:
         work.cancel()  # and with it the future, unless it is being answered
         gone.cancel()
@@ -190,13 +124,6 @@ async def _in_time(future: Future[Served], request: Request, seconds: float) -> 
 async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _too_late(seconds: float) -> TimeIsUp:
-    return TimeIsUp(
-        f"the answer did not come within {seconds:g} seconds",
-        hint="send fewer texts at a time, or try again when the server is less busy",
-    )
 
 
 def _body(found: Marked | MtlError) -> AnswerBody:
@@ -208,29 +135,3 @@ def _body(found: Marked | MtlError) -> AnswerBody:
     if found.usable is not None:
         shown["usable"] = found.usable
     return AnswerBody(id=uuid4().hex, **shown)
-
-
-def _record(name: str, wanted: Wanted, text: str, found: Marked, served: Served, milliseconds: float) -> ServedAnswer:
-    return ServedAnswer(
-        id=name,
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
-        task=wanted.task,
-        text=text,
-        request=get_task(wanted.task).complete(wanted.request),
-        decoding=asdict(wanted.decoding),
-        truncated=found.answer.truncated,
-        answer=found.answer.text,
-        version=served.model.version,
-        milliseconds=milliseconds,
-        usable=found.usable,
-        marks=found.marks,
-    )
-
-
-def _tell(hook: Callable[[Any], None], found: Any, *, times: int = 1) -> None:
-    """A hook that fails is logged, and costs the caller nothing."""
-    try:
-        for _ in range(times):
-            hook(found)
-    except Exception:
-        _log.exception("what was served could not be told on")

@@ -20,14 +20,14 @@ from prometheus_client.registry import Collector
 
 from mtl.layout import home_serving
 from mtl.server.feedback import feedback_router
-from mtl.server.generating import Hooks
 from mtl.server.recent import RecentAnswers
+from mtl.server.telling import Hooks
 from mtl.settings import secrets
 from mtl.settings.traffic import TrafficSettings
 from mtl.store.base import ObjectStore
 from mtl.traffic.background import Every
 from mtl.traffic.counting import Counting
-from mtl.traffic.records import Feedback, ServedAnswer
+from mtl.traffic.records import ServedAnswer
 from mtl.traffic.redaction import Redaction
 from mtl.traffic.retention import expired, remove
 from mtl.traffic.writer import LogState, RequestLog, new_server_name
@@ -49,6 +49,7 @@ class Traffic(Collector):
     def hooks(self) -> Hooks:
         return Hooks(
             on_answered=self._answered,
+            on_scored=self.counting.answered,
             on_refused=partial(self.counting.count, refused=True),
             on_failed=partial(self.counting.count, error=True),
         )
@@ -82,14 +83,12 @@ def open_traffic(workspace: Workspace, model: str, settings: TrafficSettings) ->
         log = RequestLog(store, model, redaction, share=settings.log, server=server, folder=folder)
     tidying = Every(_DAY, partial(_tidy, store, model, settings), what="removing old parts of the request log")
 
-    def count(feedback: Feedback) -> None:
-        counting.feedback(feedback.version, feedback.verdict)
-
-    router = feedback_router(store, model, recent=recent, redaction=redaction, on_kept=count)
+    router = feedback_router(store, model, recent=recent, redaction=redaction, on_kept=counting.feedback)
     try:
         yield Traffic(recent, counting, log, router)
     finally:
-        for part in (log, counting, tidying):
+        tidying.close(0)  # what it leaves, the next server removes
+        for part in (log, counting):
             if part:
                 part.close()
 

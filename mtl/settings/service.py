@@ -208,7 +208,7 @@ class ServeSettings(Variables):
     )
     texts: int = variable(
         "MTL_SERVE_TEXTS",
-        meaning="texts that one request to mtl serve may hold",
+        meaning="texts that one request to POST /v1/generate of mtl serve may hold",
         expected="no number of texts from 1 to 10,000",
         hint="e.g. 64",
         default=64,

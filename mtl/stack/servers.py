@@ -178,7 +178,7 @@ def serve(stack: Stack, *, needs: tuple[str, ...]) -> Service:
         ),
         environment=client_environment(stack),
         needs=needs,
-        stop_seconds=30,  # it answers what it has begun
+        stop_seconds=100,  # it answers what it has begun, and writes the counts and the log
         # Its /health answers 503 while there is no champion yet, and the stack is up without one.
         healthy=lambda: answers(f"{stack.url('serve')}/metrics"),
         public=stack.url("serve"),

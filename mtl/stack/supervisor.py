@@ -128,7 +128,7 @@ def stop_process(stack: Stack, name: str) -> None:
         _call(stack, "stopProcess", name)
 
 
-def stop_manager(stack: Stack, *, seconds: float = 120.0) -> None:
+def stop_manager(stack: Stack, *, seconds: float = 180.0) -> None:
     """Stop all services, the latest started first, and supervisord."""
     if manager_runs(stack):
         _call(stack, "shutdown")

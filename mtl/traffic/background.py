@@ -33,11 +33,13 @@ class Every:
             try:
                 self._function()
                 failed, tell_at = 0, 1
-            except MtlError as error:
+            except Exception as error:  # the thread goes on, whatever it is
                 failed += 1
                 if failed >= tell_at:
                     tell_at *= 2
-                    _log.warning("%s failed %d times: %s", self._what, failed, error.message)
+                    foreseen = isinstance(error, MtlError)
+                    said = error.message if isinstance(error, MtlError) else type(error).__name__
+                    _log.warning("%s failed %d times: %s", self._what, failed, said, exc_info=not foreseen)
             if closed:
                 return
             closed = self._closing.wait(self._seconds)

@@ -1,7 +1,8 @@
 """Counting: what each version answered in each hour, written every minute. No text is in it.
 
 counting = Counting(store, "mtl-flan-t5", server=name)
-counting.count(version, milliseconds=12.5, usable=True)
+counting.answered(answer)
+counting.count(version, error=True)
 counting.close()
 """
 
@@ -10,17 +11,22 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from mtl.store.base import ObjectStore
 from mtl.traffic.background import Every
-from mtl.traffic.records import ServedAnswer, ServedCounts, Verdict
+from mtl.traffic.records import Feedback, ServedAnswer, ServedCounts
 from mtl.traffic.store import write_counts
 
 _log = logging.getLogger(__name__)
 _SECONDS = 60.0
+_HOURS = timedelta(hours=24)
+"""How long an hour can still change: by what else people say of an answer that was judged in it."""
+_JUDGED = 10_000
+"""Answers whose verdict is remembered. No more than so many are known to a server that takes feedback."""
 
 
 def _utc() -> datetime:
@@ -48,30 +54,38 @@ class Counting:
         self._names: dict[datetime, str] = {}
         self._numbers = itertools.count(1)
         self._changed: set[datetime] = set()
+        self._good: OrderedDict[str, datetime | None] = OrderedDict()  # id -> hour that counts it as good; None: bad
         self._lock = threading.Lock()
         self._every = Every(seconds, self.write, what="writing counts of what is served", at_end=True)
 
     def answered(self, answer: ServedAnswer) -> None:
         """Count an answer."""
-        self.count(answer.version, milliseconds=answer.milliseconds, usable=answer.usable)
+        checked = answer.marks is not None
+        counted = {"malformed": int(answer.malformed), "milliseconds": answer.milliseconds}
+        counted |= {"checked": int(checked), "unusable": int(checked and answer.usable is False)}
+        self._add(answer.version, {"requests": 1} | counted)
 
-    def count(
-        self,
-        version: int | None,
-        *,
-        milliseconds: float = 0.0,
-        usable: bool | None = None,
-        refused: bool = False,
-        error: bool = False,
-    ) -> None:
-        """Count a text that was answered, or that the model refused, or that could not be answered (5xx)."""
-        checked = int(usable is not None)
-        counted = {"requests": 1, "errors": int(error), "refused": int(refused), "milliseconds": milliseconds}
-        self._add(version, counted | {"checked": checked, "unusable": int(usable is False)})
+    def count(self, version: int | None, *, refused: bool = False, error: bool = False) -> None:
+        """Count a text that the model refused, or that could not be answered (5xx)."""
+        self._add(version, {"requests": 1, "errors": int(error), "refused": int(refused)})
 
-    def feedback(self, version: int | None, verdict: Verdict) -> None:
-        """Count what somebody said of an answer of this version."""
-        self._add(version, {"good": 1} if verdict == "good" else {"bad": 1})
+    def feedback(self, feedback: Feedback) -> None:
+        """Count what somebody said of an answer. An answer counts once, and as bad if anything said of it is not good:
+        who judges each question of a quiz is one person with one quiz.
+        """
+        version, good = feedback.version, feedback.verdict == "good"
+        if version is None:
+            return
+        with self._lock:
+            if feedback.id not in self._good:
+                hour = self._hour()
+                self._sum(hour, version, {"good": 1} if good else {"bad": 1})
+                self._good[feedback.id] = hour if good else None
+                if len(self._good) > _JUDGED:
+                    self._good.popitem(last=False)
+            elif not good and (counted := self._good[feedback.id]) in self._hours:
+                self._sum(counted, version, {"good": -1, "bad": 1})
+                self._good[feedback.id] = None
 
     def write(self) -> None:
         """Write the hours in which something was counted since they were written last. Errors: those of the store."""
@@ -87,7 +101,7 @@ class Counting:
         finally:
             with self._lock:
                 self._changed |= waiting
-                for hour in [hour for hour in self._hours if hour < now and hour not in self._changed]:
+                for hour in [hour for hour in self._hours if hour < now - _HOURS and hour not in self._changed]:
                     del self._hours[hour], self._names[hour]
 
     def close(self) -> None:
@@ -104,10 +118,13 @@ class Counting:
         if version is None:
             return
         with self._lock:
-            hour = self._hour()
-            if hour not in self._hours:
-                self._hours[hour], self._names[hour] = {}, f"{self._server}-{next(self._numbers)}"
-            counts = self._hours[hour].get(version, ServedCounts(version))
-            sums = {name: getattr(counts, name) + value for name, value in more.items()}
-            self._hours[hour][version] = replace(counts, **sums)
-            self._changed.add(hour)
+            self._sum(self._hour(), version, more)
+
+    def _sum(self, hour: datetime, version: int, more: dict[str, float]) -> None:
+        """With the lock held."""
+        if hour not in self._hours:
+            self._hours[hour], self._names[hour] = {}, f"{self._server}-{next(self._numbers)}"
+        counts = self._hours[hour].get(version, ServedCounts(version))
+        sums = {name: getattr(counts, name) + value for name, value in more.items()}
+        self._hours[hour][version] = replace(counts, **sums)
+        self._changed.add(hour)

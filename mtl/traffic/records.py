@@ -45,6 +45,11 @@ class ServedAnswer:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    @property
+    def malformed(self) -> bool:
+        """Whether it is not of the task's form. It has no marks then, whether the caller asked for them or not."""
+        return self.usable is False and self.marks is None
+
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
@@ -85,13 +90,16 @@ class ServedCounts:
     """What one version answered in one window of time, summed over servers. Nothing of any text.
 
     errors: answered 5xx. refused: texts that the model does not take, such as one that is too long; malformed requests
-    are not counted. checked: answers whose `usable` is known, of which `unusable` are not. good, bad: feedback.
+    are not counted. malformed: answers that are not of the task's form. checked: answers whose questions the reader
+    read, of which `unusable` are not usable; both depend on what callers ask for. good, bad: answers with feedback; bad
+    if anything that was said of one is not `good`.
     """
 
     version: Positive
     requests: Size = 0
     errors: Size = 0
     refused: Size = 0
+    malformed: Size = 0
     checked: Size = 0
     unusable: Size = 0
     good: Size = 0

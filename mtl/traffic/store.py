@@ -10,7 +10,7 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -120,23 +120,32 @@ def write_counts(store: ObjectStore, model: str, name: str, hour: datetime, coun
 def read_counts(
     store: ObjectStore, model: str, *, since: datetime, until: datetime | None = None
 ) -> Mapping[int, ServedCounts]:
-    """version -> the sum of what all servers counted in the hours from that of `since` to that of `until`, both in."""
+    """version -> the sum of what all servers counted in the hours from that of `since` to that of `until`, both in.
+
+    A document that is damaged is named in a warning and left out as a whole.
+    """
     sums: dict[int, dict[str, Any]] = defaultdict(lambda: defaultdict(int))
     for info in store.list(f"{served_prefix(model)}/"):
         hour = info.key.rpartition("/")[0].rpartition("/")[2]
         if hour < f"{since:%Y-%m-%dT%H}" or (until and hour > f"{until:%Y-%m-%dT%H}"):
             continue
         try:
-            document = unseal(store.get(info.key), info.key, hint="its counts are left out")
+            served = check_record(_Served, unseal(store.get(info.key), info.key), info.key)
         except DamageError as error:
-            _log.warning("%s", error.message)
+            _log.warning("%s; its counts are left out", error.message)
             continue
-        for item in document.get("counts", []):
-            counts = check_record(ServedCounts, item, info.key)
+        for counts in served.counts:
             for field in fields(counts):
                 if field.name != "version":
                     sums[counts.version][field.name] += getattr(counts, field.name)
     return {version: ServedCounts(version, **found) for version, found in sums.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """The document of one server and hour."""
+
+    counts: tuple[ServedCounts, ...]
 
 
 def _schema() -> Any:

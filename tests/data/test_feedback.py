@@ -46,8 +46,8 @@ def test_rows_of_people_are_counted_and_marked(folder: Path, run: Run, store: Me
     splits = {task: {split: its.feedback for split, its in of.items()} for task, of in manifest.counts.items()}
     assert splits == {"mcq": {"train": 2, "validation": 0}, "summarize": {"train": 2, "validation": 0}}
     assert manifest.from_people("train") == 4
-    people = [its for its in manifest.sources if its["uri"] == f"feedback:{MODEL}"]
-    assert [(its["task"], its["rows"]) for its in people] == [
+    of_people = [its for its in manifest.sources if its["uri"] == f"feedback:{MODEL}"]
+    assert [(its["task"], its["rows"]) for its in of_people] == [
         ("mcq", {}),
         ("summarize", {"train": 1}),
         ("mcq", {"train": 2}),

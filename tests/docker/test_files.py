@@ -149,6 +149,7 @@ def test_one_worker_starts_by_itself_under_one_name_and_with_limits(compose: dic
     assert worker["environment"]["MTL_WORKER_NAME"] == "worker"
     assert "healthcheck" in worker
     assert worker["stop_grace_period"] == "5m"
+    assert services["serve"]["stop_grace_period"] == "2m"  # it ends within 100 s: docs/serving.md
     assert "cpus" in worker
     for name, service in services.items():
         assert service["init"] is True, name

@@ -32,13 +32,13 @@ WORSE = ServedCounts(2, requests=200, errors=2, refused=6, checked=80, unusable=
 
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Three released versions, v2 champion after v1, and what both of them served."""
+    """Four released versions, v2 champion after v1, and what both of them served."""
     for name in ("MTL_STORE", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MTL_HOME", str(tmp_path))
     tracking = fresh_tracking(tmp_path)
     tracking.client.create_registered_model(MODEL)
-    for version in (1, 2, 3):
+    for version in (1, 2, 3, 4):
         publish_toy(FolderStore(tmp_path / "store"), tmp_path / "made", version)
         _in_mlflow(tracking, tmp_path, version)
     for version in (1, 2):
@@ -127,10 +127,19 @@ def test_it_rolls_back_once_and_the_next_time_asks_a_person_once(told: Server) -
         "toy: v3 serves worse, and is not rolled back without a person"
     ]
 
-    # Ann confirms v3, which is an entry of the journal; so the policy may act again.
+    # Ann confirms v3, which is then kept, and she is not asked again.
     promote_by_hand(open_workspace(), MODEL, "v3", force="the errors were those of a test", actor="Ann")
     head = journal().head
     assert head is not None
     assert (head.version, head.replaced, head.previous, head.actor) == (3, 3, 1, "Ann")
+    said = looked(config(enabled=True))
+    assert said["outcome"] == "needs-person"
+    assert said["reasons"][0].startswith("v3 was confirmed by Ann on ")
+    assert len(texts(told)) == 2
+
+    # Her entry also lets the policy act again, about the next version that the gate promotes.
+    gate_promotes(4)
+    serve(ServedCounts(3, requests=200))
+    serve(ServedCounts(4, requests=200, errors=100))
     assert looked(config(enabled=True))["outcome"] == "rolled-back"
-    assert journal().champion == 1
+    assert journal().champion == 3

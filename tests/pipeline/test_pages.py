@@ -52,6 +52,12 @@ def described(decision: str, *changes: Change, by: str = "gate") -> str:
             [change("promote", 1, None)],
             "**v1 passed the gate.** It is champion since 2026-11-26 03:00:00 UTC, promoted by gate 3-1.",
         ),
+        (  # who confirms it later did not make it champion
+            "promote",
+            "gate",
+            [change("promote", 1, None), change("promote", 1, 1, by="Ann")],
+            "**v1 passed the gate.** It is champion since 2026-11-26 03:00:00 UTC, promoted by gate 3-1.",
+        ),
         (
             "forced",
             "Bob",

@@ -38,13 +38,13 @@ def test_a_request_is_answered_by_one_model_and_the_exchanged_one_is_let_go() ->
     batcher = Batcher(models)
     try:
         writer.may.clear()
-        first = batcher.submit(Wanted("summarize", ("a b", "a c")))
+        first = batcher.submit(Wanted("summarize", ("a b", "a c"))).future
         assert writer.begun.wait(60)
         old = weakref.ref(models.current().generator)
         models.model = served(Writer(), version=2).current()
         writer.may.set()
         assert first.result(60).model.version == 1
-        assert batcher.submit(Wanted("summarize", ("a b",))).result(60).model.version == 2
+        assert batcher.submit(Wanted("summarize", ("a b",))).future.result(60).model.version == 2
         del first
         gc.collect()
         assert old() is None
@@ -57,9 +57,24 @@ def test_without_a_model_the_error_is_the_requests_and_later_ones_are_answered()
     models = Exchanged(None)
     batcher = Batcher(models)
     with pytest.raises(TransientError, match="no champion in memory"):
-        batcher.submit(Wanted("summarize", ("a b",))).result(60)
+        batcher.submit(Wanted("summarize", ("a b",))).future.result(60)
     models.model = served(Writer()).current()
-    assert batcher.submit(Wanted("summarize", ("a b",))).result(60).model.version == 7
+    assert batcher.submit(Wanted("summarize", ("a b",))).future.result(60).model.version == 7
     batcher.close()
     with pytest.raises(Closed, match="this server ends"):
         batcher.submit(Wanted("summarize", ("a b",)))
+
+
+def test_the_end_does_not_wait_for_a_batch_that_hangs(caplog: pytest.LogCaptureFixture) -> None:
+    writer = Writer()
+    writer.may.clear()
+    batcher = Batcher(served(writer))
+    hangs = batcher.submit(Wanted("summarize", ("a b",)))
+    assert writer.begun.wait(60)
+    waits = batcher.submit(Wanted("summarize", ("a c",)))
+    batcher.close(0.05)
+    assert "the server ends without it" in caplog.text
+    with pytest.raises(Closed):
+        waits.future.result(0)
+    writer.may.set()
+    assert hangs.future.result(60).model.version == 7

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ def test_an_answer_is_counted_logged_and_learned_from(tmp_path: Path) -> None:
         with serving_app(app) as url:
             answer = ask(url, "the ferry of anna@example.org left")
             ask(url, "")
+            assert httpx.post(f"{url}/invocations", json={"inputs": ["the ferry left"]}, timeout=60).is_success
             said = {"id": answer["id"], "verdict": "corrected", "correction": "Anna's ferry left; password=hunter2"}
             assert httpx.post(f"{url}/v1/feedback", json=said).status_code == 201
             assert httpx.post(f"{url}/v1/feedback", json=said).status_code == 200
@@ -55,7 +57,8 @@ def test_an_answer_is_counted_logged_and_learned_from(tmp_path: Path) -> None:
     (kept,) = read_feedback(store, "toy")
     assert (kept.text, kept.correction) == (logged.text, "Anna's ferry left; password=[secret]")
     counts = read_counts(store, "toy", since=began - timedelta(hours=1))[7]
-    assert counts == ServedCounts(7, requests=2, refused=1, checked=1, good=0, bad=1, milliseconds=logged.milliseconds)
+    assert counts.milliseconds >= logged.milliseconds
+    assert replace(counts, milliseconds=0.0) == ServedCounts(7, requests=3, refused=1, bad=1)
 
 
 def test_nothing_is_logged_unless_it_is_asked_for(tmp_path: Path) -> None:

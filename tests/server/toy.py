@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from mtl.server.served import OneModel, ServedModel
@@ -34,6 +34,6 @@ class Writer:
         return self.write(inputs)
 
 
-def served(writer: Writer, *, version: int | None = 7) -> OneModel:
-    generator = Generator(writer, plain_tokenizer(), max_input_tokens=LIMIT, max_new_tokens=dict.fromkeys(TASKS, 16))
+def served(writer: Writer, *, version: int | None = 7, tasks: Iterable[str] = TASKS) -> OneModel:
+    generator = Generator(writer, plain_tokenizer(), max_input_tokens=LIMIT, max_new_tokens=dict.fromkeys(tasks, 16))
     return OneModel(ServedModel("toy", version, 3, "2026-11-27T00:00:00+00:00", Path(), generator))

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from mtl.errors import TransientError
-from mtl.layout import feedback_prefix, requests_prefix
+from mtl.layout import feedback_prefix, requests_prefix, served_prefix
+from mtl.seal import seal
 from mtl.store.memory import MemoryStore
 from mtl.traffic.records import Feedback, ServedAnswer, ServedCounts
 from mtl.traffic.store import part_of, read_answers, read_counts, read_feedback, write_counts, write_feedback
@@ -110,3 +111,23 @@ def test_counts_of_servers_and_hours_are_summed_by_version() -> None:
         4: ServedCounts(4, requests=2, bad=1, milliseconds=1.5)
     }
     assert read_counts(store, "m", since=hour, until=hour)[4].requests == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"{}",
+        seal({}),
+        seal({"counts": 3}),
+        seal({"counts": [{"version": 3, "requests": 7}, {"version": "x"}]}),
+        seal({"counts": [{"version": 3, "requests": -7}]}),
+    ],
+)
+def test_odd_counts_are_named_and_left_out_as_a_whole(odd: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    store, hour = MemoryStore(), datetime(2026, 1, 31, 17, tzinfo=UTC)
+    write_counts(store, "m", "a", hour, [ServedCounts(3, requests=5)])
+    key = f"{served_prefix('m')}/2026-01-31T17/b.json"
+    store.put(key, odd)
+    assert read_counts(store, "m", since=hour) == {3: ServedCounts(3, requests=5)}
+    assert f"{key} is damaged" in caplog.text
+    assert "its counts are left out" in caplog.text
