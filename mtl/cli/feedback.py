@@ -100,6 +100,12 @@ def _import(file: Path | None, project: int | None, *, name: str) -> Document:
     exported = _project(project).export() if file is None else parse_json(_content(file), str(file))
     if not isinstance(exported, list):
         raise InputError(f"{file} is no list of tasks", field="file", hint="export the project in the format JSON")
+    if exported and not any(isinstance(one, dict) and "annotations" in one for one in exported):
+        raise InputError(
+            f"{file or 'the project'} has no task with annotations",
+            field="file",
+            hint="export the project of Label Studio in the format JSON; `mtl feedback export` writes what it imports",
+        )
     done = import_feedback(open_workspace().store, name, exported, redaction)
     return {"model": name, **done.to_dict()}
 

@@ -134,9 +134,8 @@ def _served(served: Document | None) -> list[tuple[str, ...]]:
         return []
     return [
         (
-            f"v{its['version']} since {_when(served['since'])}",
-            f"{its['requests']} requests, {its['errors']} failed, {its['refused']} refused, "
-            f"{its['malformed']} malformed",
+            f"v{its['version']} by all servers since {_when(served['since'])}",
+            f"{its['requests']} texts, {its['errors']} failed, {its['refused']} refused, {its['malformed']} malformed",
             f"{its['unusable']} of {its['checked']} checked unusable",
             f"feedback {its['good']} good, {its['bad']} bad",
         )

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from mtl.cli import feedback, operations, private, signatures, terminal
-from mtl.errors import InputError, InternalError, InterruptedByUser, MtlError
+from mtl.errors import InputError, InternalError, InterruptedByUser, MtlError, PreemptedError
 from mtl.redact import clean as redact
 from mtl.settings import bypass_proxy_for_loopback
 from mtl.shortages import explained
@@ -268,7 +268,11 @@ def serve(
     """Serve a model over HTTP until interrupted: POST /v1/generate, and MLflow's POST /invocations."""
     from mtl.cli.serving import serve as run
 
-    run(name, model, host=host, port=port, follow=not pinned, wait=wait)
+    try:
+        run(name, model, host=host, port=port, follow=not pinned, wait=wait)
+    except PreemptedError as stopped:  # a server has no work that could be resumed
+        print("stopped", flush=True)
+        raise typer.Exit(stopped.exit_code) from None
 
 
 @app.command()

@@ -27,7 +27,9 @@ class RollbackConfig(Section):
         "the last such window of the version before it. A whole day has the same mix of traffic on both sides.",
     )
     min_requests: int = Field(
-        100, ge=10, description="Requests that both versions must have answered before anything is decided."
+        100,
+        ge=10,
+        description="Texts that both versions must have answered before anything is decided. A request may have many.",
     )
     min_judged: int = Field(
         30,
@@ -38,8 +40,8 @@ class RollbackConfig(Section):
     margins: dict[Measure, Share] = Field(
         default={"errors": 0.02, "refused": 0.05, "malformed": 0.05, "unusable": 0.05, "bad": 0.1},
         min_length=1,
-        description="The measures that decide, each with the rise of its share that does not count. errors: requests "
-        "that failed. refused: texts that the model does not take. malformed: requests whose answer has not the form "
+        description="The measures that decide, each with the rise of its share that does not count. errors: texts "
+        "that failed. refused: texts that the model does not take. malformed: texts whose answer has not the form "
         "of the task. unusable: answers of that form that lack a question or have a key that the reader does not "
         "confirm, of those that the reader read. bad: answers that people called bad, of those with feedback.",
     )

@@ -47,9 +47,9 @@ AUTOMATIC = "watch-served"
 _LOOKS = 4
 """As how many independent looks those within a doubling count, however many there are."""
 _WORDS: Mapping[Measure, tuple[str, str]] = {
-    "errors": ("failed", "requests"),
-    "refused": ("were refused", "requests"),
-    "malformed": ("were not answered in the task's form", "requests"),
+    "errors": ("failed", "texts"),
+    "refused": ("were refused", "texts"),
+    "malformed": ("were not answered in the task's form", "texts"),
     "unusable": ("were unusable", "checked answers"),
     "bad": ("were called bad", "answers with feedback"),
 }
@@ -109,7 +109,7 @@ def decide(champion: ServedCounts, previous: ServedCounts, policy: RollbackConfi
     """
     for counts in (champion, previous):
         if counts.requests < policy.min_requests:
-            short = f"v{counts.version} answered {counts.requests} requests; {policy.min_requests} are needed"
+            short = f"v{counts.version} answered {counts.requests} texts; {policy.min_requests} are needed"
             return ServedDecision(False, (short + ".",))
     rises, unknown = [], []
     for measure, margin in policy.margins.items():

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from mtl.config.data import SourceConfig
@@ -27,6 +28,7 @@ from mtl.task import BadRow
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+-]+):(?://)?")
 _OTHER_ARCHIVES = re.compile(r"\.(?:zip|7z|rar|tbz2?|txz|tar\.(?:bz2|xz))$", re.IGNORECASE)
+_NAMED = ("demo", "feedback")
 KINDS = ("demo", "feedback", "hub:OWNER/NAME", "s3://BUCKET/PREFIX", "a file, folder, glob or tar archive")
 
 
@@ -106,7 +108,12 @@ def _open(config: SourceConfig, seed: int, cache: Path, options: FileOptions) ->
             field="sources.uri",
             hint=f"{did_you_mean(kind, ['demo', 'feedback', 'hub', 's3'])}; a source is {', '.join(KINDS)}",
         )
-    return local(local_path(config.uri), config.uri)
+    path = local_path(config.uri)
+    close = [] if os.path.lexists(path) else get_close_matches(config.uri, _NAMED, n=1)
+    if close:
+        said = f"source {config.uri!r}: there is no such file or folder"
+        raise NotFoundError(said, field="sources.uri", hint=f"did you mean {close[0]!r}?")
+    return local(path, config.uri)
 
 
 def _copied(config: SourceConfig, local: Local, options: FileOptions) -> Source:

@@ -37,7 +37,7 @@ def look(stack: Stack) -> dict[str, Any]:
         "logins": {
             "Prefect": f'admin:PASSWORD, which is the value of "prefect" in {secrets}',
             "MLflow": f'admin, password the value of "mlflow" in {secrets}',
-            "mtl serve": f'the key is the value of "serve" in {secrets}',
+            "mtl serve": f'the holder of its key, which is the value of "serve" in {secrets}',
         },
         "logs": str(stack.logs),
         "warnings": [_UNMANAGED] if unmanaged else [],

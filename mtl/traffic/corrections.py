@@ -84,6 +84,8 @@ def _check_number(task: Task, answer: ServedAnswer, verdict: Verdict, question: 
 def _text_row(task: Task, correction: Any) -> Mapping[str, Any]:
     if not isinstance(correction, str):
         raise InputError(f"a correction of {task.name} is a text", field="correction", hint=_expected(task))
+    if not correction.strip():
+        raise InputError("the correction is empty", field="correction", hint=_expected(task))
     return dict(zip(task.columns, (_PASSAGE, correction), strict=True))
 
 

@@ -42,7 +42,7 @@ def start_run(store: ObjectStore, checkpoints: CheckpointStore, source: ResumeSo
     run = checkpoints.identity.sha256
     if source.passed_by is not None:
         _log.warning(
-            "run %s of this name is unfinished and differs in %s: this is run %s of its own",
+            "run %s of this name is unfinished and differs in %s: this is run %s of its own, and nothing is to be done",
             source.passed_by.sha256[:12],
             ", ".join(source.unlike),
             run[:12],

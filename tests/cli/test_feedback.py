@@ -39,6 +39,8 @@ def test_answers_go_out_and_annotations_come_back(logged: Path, capsys: pytest.C
     exported = [annotated(tasks[0]["data"], "good"), {"data": {}, "annotations": 1}]
     done = logged / "export.json"
     done.write_text(json.dumps(exported))
+    assert run(["feedback", "import", str(file)]) == 2, "the wrong one of the two files"
+    assert "no task with annotations" in capsys.readouterr().err
     assert run(["feedback", "import", str(done)]) == 0
     said = capsys.readouterr().out
     assert "1 new, 0 kept before" in said

@@ -129,7 +129,7 @@ def test_what_it_served_before_it_was_rolled_back_is_not_held_against_it(world: 
     assert world.watch().outcome == "rolled-back"
     world.force(2)
     found = world.watch()
-    assert (found.outcome, found.text) == ("kept", "v2 answered 0 requests; 100 are needed.")
+    assert (found.outcome, found.text) == ("kept", "v2 answered 0 texts; 100 are needed.")
 
 
 def test_a_champion_is_watched_for_its_first_hours_and_compared_with_as_many(world: World) -> None:
@@ -138,7 +138,7 @@ def test_a_champion_is_watched_for_its_first_hours_and_compared_with_as_many(wor
     world.serve(ServedCounts(1, requests=200), hours_ago=3)
     world.serve(ServedCounts(2, requests=200, errors=100))
     short = RollbackConfig(enabled=True, hours=1)
-    assert world.watch(short).text == "v1 answered 0 requests; 100 are needed."
+    assert world.watch(short).text == "v1 answered 0 texts; 100 are needed."
     assert world.watch(short, hours_later=2).text == (
         "v2 has been champion for longer than 1 hours, and is not watched any more."
     )

@@ -41,10 +41,10 @@ def test_the_interval_is_that_of_the_paper(ours: tuple[int, int], theirs: tuple[
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"errors": 100}, "errors: 100 of 1000 requests failed (10.0%), and 10 of 1000 before (1.0%): a difference of "
+        ({"errors": 100}, "errors: 100 of 1000 texts failed (10.0%), and 10 of 1000 before (1.0%): a difference of "
                           "+9.0%, at least +5"),
-        ({"refused": 150}, "refused: 150 of 1000 requests were refused (15.0%), and 20 of 1000 before (2.0%)"),
-        ({"malformed": 200}, "malformed: 200 of 1000 requests were not answered in the task's form (20.0%), and 50"),
+        ({"refused": 150}, "refused: 150 of 1000 texts were refused (15.0%), and 20 of 1000 before (2.0%)"),
+        ({"malformed": 200}, "malformed: 200 of 1000 texts were not answered in the task's form (20.0%), and 50"),
         ({"unusable": 120}, "unusable: 120 of 400 checked answers were unusable (30.0%), and 40 of 400 before (10.0%)"),
         ({"good": 30, "bad": 70}, "bad: 70 of 100 answers with feedback were called bad (70.0%), and 20 of 100 before"),
     ],
@@ -80,8 +80,8 @@ def test_what_is_no_proof_keeps_the_champion(changed: dict[str, int]) -> None:
 @pytest.mark.parametrize(
     ("champion", "previous", "said"),
     [
-        (replace(USUAL, version=2, requests=99, errors=99), USUAL, "v2 answered 99 requests; 100 are needed."),
-        (replace(USUAL, version=2, errors=900), ServedCounts(1), "v1 answered 0 requests; 100 are needed."),
+        (replace(USUAL, version=2, requests=99, errors=99), USUAL, "v2 answered 99 texts; 100 are needed."),
+        (replace(USUAL, version=2, errors=900), ServedCounts(1), "v1 answered 0 texts; 100 are needed."),
     ],
 )
 def test_too_few_requests_on_either_side_keep_it(champion: ServedCounts, previous: ServedCounts, said: str) -> None:

@@ -166,7 +166,7 @@ def test_an_answer_that_is_forgotten(served: Served) -> None:
         ),
         ({"id": SUMMARY.id, "verdict": "wrong_key"}, "verdict", "no question to be wrong_key"),
         ({"id": SUMMARY.id, "verdict": "good", "question": 1}, "question", "has no question 1"),
-        ({"id": SUMMARY.id, "verdict": "corrected", "correction": " \n"}, "correction", "empty highlights"),
+        ({"id": SUMMARY.id, "verdict": "corrected", "correction": " \n"}, "correction", "the correction is empty"),
         ({"id": SUMMARY.id, "verdict": "corrected", "correction": RIGHT}, "correction", "is a text"),
     ],
 )

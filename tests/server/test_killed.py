@@ -105,7 +105,9 @@ def test_a_kill_costs_what_was_not_written_and_no_secret_stays(tmp_path: Path) -
         last = ask(url, [TEXT])
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 143
-    assert "its request log lost the 12 answers it had not written" in output.read_text()
+    said = output.read_text()
+    assert "its request log lost the 12 answers it had not written" in said
+    assert said.endswith("stopped\n") and "error: " not in said.rpartition("lost the 12")[2]
     assert last[0] in {answer.id for answer in read_answers(store, "mtl-flan-t5")}
     assert list((tmp_path / "home" / "serving").iterdir()) == []
 

@@ -72,7 +72,7 @@ def test_the_server_and_what_it_served_are_shown(
     text = capsys.readouterr().out
     assert "server     mtl-flan-t5 v3  since 2026-11-27" in text
     assert "request log off" in text
-    assert "120 requests, 2 failed, 0 refused, 0 malformed  4 of 40 checked unusable  feedback 5 good, 1 bad" in text
+    assert "120 texts, 2 failed, 0 refused, 0 malformed  4 of 40 checked unusable  feedback 5 good, 1 bad" in text
 
 
 def test_without_a_server_nothing_is_asked_and_nothing_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
