@@ -93,7 +93,7 @@ class FollowedChampion:
         """Errors: TransientError while no champion was loaded yet."""
         if self._model is None:
             fault = self._fault()
-            said = f"{self._name} has no champion in memory yet" + (f": {fault['message']}" if fault else "")
+            said = fault["message"] if fault else f"{self._name} has no champion in memory yet"
             raise TransientError(said, hint="the server goes on looking for one; try again later")
         return self._model
 

@@ -45,7 +45,7 @@ const SAID = {
   409: () => new Problem("Other feedback about this was kept before, and the first one stays.", "Ask again if you want to judge a new answer."),
   413: () => new Problem("This is larger than the server takes.", "Shorten the text, or ask about one part of it after the other."),
   429: (said, wait) => new Problem("The server has too much to do at the moment.", `Try again in ${wait ? plural(wait, "second") : "a minute"}.`),
-  503: (said, wait) => new Problem(said.message ?? "The server cannot answer at the moment.", `Try again in ${wait ? plural(wait, "second") : "a minute"}.`),
+  503: (said, wait) => new Problem(said.message ?? "The server cannot answer at the moment.", said.hint ?? `Try again in ${wait ? plural(wait, "second") : "a minute"}.`),
 };
 
 function problemOf(response, body) {
@@ -82,6 +82,7 @@ async function post(path, body, signal) {
 function askForKey(refused) {
   const login = $("login");
   $("login-title").textContent = refused ? "The server did not accept this key" : "This server asks for its key";
+  $("login-refused").hidden = !refused;
   sessionStorage.removeItem(KEY);
   $("key").value = "";
   login.returnValue = "cancel";
@@ -235,12 +236,12 @@ function reveal(task, answer, index, card, nearest) {
   const chosen = card.querySelector(":checked")?.value ?? null;
   for (const input of card.querySelectorAll("input")) {
     input.disabled = true;
-    if (input.value === correct) note(input, "key", "✓ key");
+    if (input.value === correct) note(input, "key", input.checked ? "✓ key, your choice" : "✓ key");
     else if (input.checked) note(input, "chosen-wrong", "✗ your choice");
   }
   const right = chosen === correct;
   const said = right ? `Right: the key is ${correct}.` : chosen ? `Not the key: you chose ${chosen}, the key is ${correct}.` : `Not answered: the key is ${correct}.`;
-  const outcome = h("div", { className: "outcome" }, h("p", { className: `verdict ${right ? "right" : "wrong"}` }, said));
+  const outcome = h("div", { className: "outcome" }, h("p", { className: `verdict ${right ? "right" : chosen ? "wrong" : ""}` }, said));
   outcome.append(...marked(answer.marks?.[index]));
   card.append(outcome, feedbackForm(task, answer, index));
   nearest.then((found) => {
@@ -284,6 +285,7 @@ function feedbackForm(task, answer, index) {
     event.preventDefault();
     if (send.ariaDisabled === "true") return;
     send.ariaDisabled = "true";
+    send.textContent = "Sending …";
     reply.replaceChildren();
     try {
       const verdict = form.querySelector(":checked").value;
@@ -294,6 +296,7 @@ function feedbackForm(task, answer, index) {
       reply.replaceChildren(problem(error));
     } finally {
       send.ariaDisabled = "false";
+      send.textContent = "Send feedback";
     }
   });
   return form;

@@ -108,12 +108,17 @@ def _open(config: SourceConfig, seed: int, cache: Path, options: FileOptions) ->
             field="sources.uri",
             hint=f"{did_you_mean(kind, ['demo', 'feedback', 'hub', 's3'])}; a source is {', '.join(KINDS)}",
         )
-    path = local_path(config.uri)
-    close = [] if os.path.lexists(path) else get_close_matches(config.uri, _NAMED, n=1)
+    return local(_path(config.uri), config.uri)
+
+
+def _path(uri: str) -> Path:
+    """Where a file or folder is. Errors: NotFoundError if it is not there, and another word may be meant."""
+    path = local_path(uri)
+    close = [] if os.path.lexists(path) else get_close_matches(uri, _NAMED, n=1)
     if close:
-        said = f"source {config.uri!r}: there is no such file or folder"
+        said = f"source {uri!r}: there is no such file or folder"
         raise NotFoundError(said, field="sources.uri", hint=f"did you mean {close[0]!r}?")
-    return local(path, config.uri)
+    return path
 
 
 def _copied(config: SourceConfig, local: Local, options: FileOptions) -> Source:

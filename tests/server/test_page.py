@@ -133,6 +133,7 @@ def test_the_key_is_asked_for_once_and_kept_for_the_tab(browser: Any) -> None:
         tab.keyboard.press("Enter")
         dialog = tab.get_by_role("dialog", name="The server did not accept this key")
         dialog.wait_for()
+        dialog.get_by_text("The key that you gave is wrong.").wait_for()
         assert dialog.get_by_label("Key").input_value() == ""
         tab.keyboard.insert_text("the right key of the server")
         tab.keyboard.press("Enter")

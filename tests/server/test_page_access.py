@@ -129,7 +129,7 @@ _ROLES = """
       - group /Question 1 · Easy What is Ann's work/:
         - heading "What is Ann's work?" [level=3]
         - radio "A. She drives a bus." [disabled]
-        - radio "B. She is a baker. ✓ key" [checked] [disabled]
+        - radio "B. She is a baker. ✓ key, your choice" [checked] [disabled]
       - form "Feedback on question 1":
         - group "How is question 1?":
           - radio "Good"
