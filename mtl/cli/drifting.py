@@ -21,19 +21,26 @@ def drift(config: Path) -> Document:
     Whether or not `watch.drift` is on. Errors: NotFoundError without a champion whose training data are there.
     """
     from mtl.pipeline.drift import check_drift
+    from mtl.pipeline.monitor import champion_data
     from mtl.pipeline.prepare import prepare
 
     loaded, workspace = load_config(config), open_workspace()
     watching = loaded.model_copy(update={"watch": loaded.watch.model_copy(update={"drift": True})})
+    if champion_data(workspace, loaded.register_.model) is None:
+        raise _no_champion(loaded.register_.model)
     with progress_bars():
         dataset = prepare(workspace, watching).fingerprint
         found = check_drift(workspace, watching, dataset, now=datetime.now(UTC))
     model = loaded.register_.model
     if found is None:
-        raise NotFoundError(
-            f"{model} has no champion whose training data are in the store", hint="mtl retrain -c CONF makes one"
-        )
+        raise _no_champion(model)
     return found.to_json() | {"file": str(home_drift(workspace.settings.home, model)) if found.page else None}
+
+
+def _no_champion(model: str) -> NotFoundError:
+    return NotFoundError(
+        f"{model} has no champion whose training data are in the store", hint="mtl retrain -c CONF makes one"
+    )
 
 
 def drift_text(found: Document) -> str:
@@ -43,7 +50,10 @@ def drift_text(found: Document) -> str:
         rest = found | {"fault": ""}
         return f"{unread}\n{drift_text(rest)}" if found["comparisons"] else unread
     if not found["comparisons"]:
-        return f"nothing to compare: no row is new since v{found['version']} was trained, and no request was logged"
+        return (
+            f"nothing to compare: no row is new since v{found['version']} was trained, and no request was logged; "
+            "MTL_TRAFFIC_LOG switches the request log on"
+        )
     alarms = {(alarm["what"], alarm["task"]) for alarm in found["alarms"]}
     lines = []
     for its in found["comparisons"]:

@@ -135,7 +135,8 @@ def prepare_text(manifest: Document, *, config: Path) -> str:
         for split, counts in splits.items():
             by = ", ".join(f"{label} {number}" for label, number in counts["by_difficulty"].items())
             more = f" ({by})" if by else ""
-            more += f", {counts['feedback']} rows from people" if counts["feedback"] else ""
+            people = counts["feedback"]
+            more += f", {people} row{'s' * (people != 1)} from people" if people else ""
             lines.append(
                 f"  {task:<10} {split:<11} {counts['rows']:>7} rows: {counts['kept']} kept, {counts['merged']} merged, "
                 f"{counts['quarantined']} quarantined -> {counts['examples']} examples{more}"

@@ -133,7 +133,7 @@ def find_prepared(
 
 def _with_taken(config: DataConfig, store: ObjectStore, cache: Path) -> DataConfig:
     """With what people have said so far, so that it stays the same for all of a preparation."""
-    sources = [taken(source, store, cache) for source in config.sources]
+    sources = [taken(source, store, cache, among=config.sources) for source in config.sources]
     return config.model_copy(update={"sources": corrected_first(sources)})
 
 

@@ -45,9 +45,10 @@ _PARTS = ("corrected", "good")
 """The verdicts that teach, the stronger one first."""
 
 
-def taken(config: SourceConfig, store: ObjectStore, cache: Path) -> SourceConfig:
+def taken(config: SourceConfig, store: ObjectStore, cache: Path, *, among: Sequence[SourceConfig] = ()) -> SourceConfig:
     """The source, naming the snapshot of what people have said so far; any other source as it is.
 
+    among: all sources; what people said of a task that none of them reads is told, since it would be missed by nobody.
     Errors: NotFoundError for a task that does not learn from feedback, and without the name of a model.
     """
     if not is_feedback(config.uri) or _TAKEN.fullmatch(config.uri):
@@ -56,7 +57,12 @@ def taken(config: SourceConfig, store: ObjectStore, cache: Path) -> SourceConfig
     if not model:
         raise NotFoundError("feedback of which model?", field="sources.uri", hint="feedback:MODEL, a registered model")
     damaged: list[str] = []
-    rows, notes = rows_of(task, read_feedback(store, check_model_name(model), on_damage=damaged.append))
+    every = list(read_feedback(store, check_model_name(model), on_damage=damaged.append))
+    rows, notes = rows_of(task, every)
+    read = {its.task for its in among if address(its.uri) == config.uri}
+    if unread := Counter(its.task for its in every if read and its.task not in read):
+        tasks = ", ".join(f"{name} {number}" for name, number in sorted(unread.items()))
+        notes.append(Note("", f"opinions of tasks that no source of this uri reads: {tasks}", usual=True))
     if damaged:
         notes.append(Note("", f"opinions that are damaged and left out: {len(damaged)}; the log names their objects"))
     shares = shares_of({str(split): value for split, value in config.files.items()})
@@ -90,7 +96,8 @@ def corrected_first(sources: Iterable[SourceConfig]) -> list[SourceConfig]:
 
 
 def _file(split: str, part: str) -> str:
-    return f"{split}-{part}.jsonl"
+    """Its name stands in messages about a row, so it says where the row is from."""
+    return f"{FEEDBACK}-{split}-{part}.jsonl"
 
 
 def _split_of(text: str, shares: Mapping[str, float]) -> str:
@@ -154,7 +161,8 @@ def _note(said: int, rows: int, without: Mapping[str, int]) -> Note:
         return Note("", "nobody has said anything of an answer of this task yet", usual=True)
     reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(without.items()))
     none = f"; these gave none: {reasons}" if reasons else ""
-    return Note("", f"{said} opinions of people gave {rows} rows{none}", usual=True)
+    opinions, found = f"opinion{'s' * (said != 1)}", f"row{'s' * (rows != 1)}"
+    return Note("", f"{said} {opinions} of people gave {rows} {found}{none}", usual=True)
 
 
 class FeedbackSource:

@@ -102,9 +102,21 @@ def test_what_gives_no_row_is_counted(tmp_path: Path) -> None:
     store = MemoryStore()
     say(store, said(1), said(2, "good", answer="x"), said(3, "unclear"), said(4, "unclear"), quiz(5))
     (note,) = source(store, tmp_path).notes() or []
-    assert note.text == "4 opinions of people gave 1 rows; these gave none: not of the task's form 1, unclear 2"
+    assert note.text == "4 opinions of people gave 1 row; these gave none: not of the task's form 1, unclear 2"
     (note,) = source(MemoryStore(), tmp_path).notes() or []
     assert note.text == "nobody has said anything of an answer of this task yet"
+
+
+def test_what_no_source_reads_is_told(tmp_path: Path) -> None:
+    store = MemoryStore()
+    say(store, said(1), quiz(2), quiz(3))
+    both = [SourceConfig(task=task, uri=f"feedback:{MODEL}") for task in ("summarize", "mcq")]
+    for among, told in (
+        (both[:1], ["opinions of tasks that no source of this uri reads: mcq 2"]),
+        (both, []),
+    ):
+        notes = open_source(taken(both[0], store, tmp_path, among=among), 0, cache=tmp_path).notes() or []
+        assert [note.text for note in notes[1:]] == told
 
 
 def test_damaged_opinions_are_counted_and_no_usual_thing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -125,7 +137,7 @@ def test_a_quiz_whose_questions_were_all_judged_apart_is_said_to_be(tmp_path: Pa
     store = MemoryStore()
     say(store, quiz(1), quiz(1, "unclear", question=1), quiz(1, "good", question=2))
     (note,) = source(store, tmp_path, task="mcq").notes() or []
-    assert note.text == "3 opinions of people gave 1 rows; these gave none: judged question by question 1, unclear 1"
+    assert note.text == "3 opinions of people gave 1 row; these gave none: judged question by question 1, unclear 1"
 
 
 def test_the_newest_opinion_comes_first_and_a_limit_takes_corrections_before_praise(tmp_path: Path) -> None:
