@@ -60,6 +60,7 @@ def scoring_app(model: Any) -> FastAPI:
 
     No answer repeats what a request held, so that nothing of it stands in the caller's logs.
     """
+    logging.getLogger("mlflow.models.utils").setLevel(logging.ERROR)  # its warnings repeat names that a caller sent
     app: FastAPI = init(model)
     app.router.lifespan_context = few_threads
 

@@ -357,6 +357,12 @@ def test_others_can_reach_the_server_only_if_there_is_a_key(host: str, open_to_o
             check_reach(host, sockets, key=None)
 
 
+def test_a_parameter_that_mlflow_does_not_know_is_not_logged(url: str, capfd: pytest.CaptureFixture[str]) -> None:
+    body = {"inputs": ["the ferry left"], "params": {"task": "summarize", MARKER: 1}}
+    assert httpx.post(f"{url}/invocations", json=body, timeout=60).status_code == 200
+    assert MARKER not in "".join(capfd.readouterr())
+
+
 def test_health_and_mlflows_paths(url: str) -> None:
     health = httpx.get(f"{url}/health").json()
     since = "2026-11-27T00:00:00+00:00"
