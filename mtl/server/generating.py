@@ -20,6 +20,7 @@ from mtl.server.marks import Marked, can_mark
 from mtl.server.metrics import Metrics
 from mtl.server.telling import CallerGone, Hooks, record_of, tell, tell_failure, too_late
 from mtl.server.wire import AnswerBody, ErrorBody, ErrorDocument, GenerateRequest, GenerateResponse
+from mtl.serving.demo import world_note
 from mtl.tasks.table import TASKS, get_task
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -80,6 +81,8 @@ def generate_router(
         response = GenerateResponse(
             model=served.model.name, version=served.model.version, answers=[_body(answer) for answer in served.answers]
         )
+        if note := world_note(served.model.folder):
+            response.note = note
         milliseconds = round(1000 * (time.monotonic() - begun), 1)
         for text, answer, shown in zip(wanted.texts, served.answers, response.answers, strict=True):
             if isinstance(answer, Marked):

@@ -168,13 +168,14 @@ async function ask(event) {
 
 // ---- the answer
 
-function showAnswer(task, text, answer, { model, version }) {
+function showAnswer(task, text, answer, { model, version, note: expected }) {
   const isQuiz = task.quiz && Array.isArray(answer.output) && answer.output.every((item) => Array.isArray(item?.options));
   const title = isQuiz ? `Quiz with ${plural(answer.output.length, "question")}` : "Answer";
   const heading = h("h2", { tabIndex: -1 }, title);
   const lacks = Object.entries(answer.missing ?? {}).map(([name, n]) => `${n} ${name}`);
   const notes = [
     `Written by ${model}${version ? `, version ${version}` : ""}. ${task.caveat}`,
+    expected ?? "",
     answer.truncated ? "The text was too long: the model did not see its end." : "",
     lacks.length ? `The reader confirmed too few questions; these are missing: ${lacks.join(", ")}.` : "",
   ].filter(Boolean);

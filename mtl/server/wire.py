@@ -116,3 +116,4 @@ class GenerateResponse(BaseModel):
     model: str
     version: int | None = Field(description="Null for a model that is no registered version.")
     answers: list[AnswerBody]
+    note: str | None = Field(None, description="What to expect of the model, if it is made from the demo base.")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mtl.cli.main import run
-from mtl.serving.demo import demo_note
+from mtl.serving.demo import demo_note, world_note
 from mtl.sources.demo.corpus import articles, passages, vocabulary
 from tests.support.trained import trained_model
 
@@ -28,10 +28,13 @@ def test_a_natural_text_is_told_from_one_of_the_demo(demo: Path) -> None:
     assert note is not None
     assert note.startswith("The demo base has seen 1 of the 11 different words in its pre-training.")
     assert "conf/flan-t5-small.yaml" in note
+    assert (world_note(demo) or "").startswith("This model is made from the demo base")
 
 
 def test_other_bases_need_no_note(tmp_path: Path) -> None:
     assert demo_note(trained_model(tmp_path / "model"), [NATURAL]) is None
+    assert world_note(tmp_path / "model") is None
+    assert world_note(tmp_path) is None
 
 
 def test_no_document_of_the_demo_has_a_word_that_is_not_known() -> None:
