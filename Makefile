@@ -61,7 +61,7 @@ RULES_COV := --cov=mtl.config --cov=mtl.metrics --cov=mtl.promotion --cov=mtl.mi
 
 ci: test  ## what the gate runs: the quick tier, coverage of the rules, then what is slow of the fault tier and of the chain on real data
 	$(BIN)/pytest -m 'not slow' $(RULES) $(RULES_COV)
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow $(FAULTS) $(CHAIN)
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m slow $(FAULTS) $(CHAIN)
 	$(BIN)/pytest -m slow tests/cluster
 
 slow: install  ## every slow test, fault tier and sweeps included; half an hour and more
