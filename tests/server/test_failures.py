@@ -164,7 +164,10 @@ def test_a_table_is_answered_in_parts_and_counted(url: str, writer: Writer, told
 
 def test_a_table_with_a_bad_row_is_refused_and_its_number_said(url: str, told: Told) -> None:
     answer = score(url, ["a"] * 32 + [""])
-    assert (answer.status_code, answer.json()["message"]) == (400, "text 33: the article is empty\n  give a text that has words")
+    assert (answer.status_code, answer.json()["message"]) == (
+        400,
+        "text 33: the article is empty\n  give a text that has words",
+    )
     assert (len(told.scored), told.refused) == (32, [7])
     answer = score(url, ["a"] * 10_001)
     assert answer.status_code == 400
