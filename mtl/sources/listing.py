@@ -60,7 +60,9 @@ def locate(path: Path) -> Listing:
         raise NotFoundError(
             f"no file or folder {printable(found / rest[0] if is_pattern(rest) else path)!r}",
             field="sources.uri",
-            hint=did_you_mean(printable(rest[0]), [*(printable(entry.name) for entry in near.iterdir()), "demo"]),
+            hint=did_you_mean(
+                printable(rest[0]), [*(printable(entry.name) for entry in near.iterdir()), "demo", "feedback"]
+            ),
         )
     return among(found, "/".join(rest))
 

@@ -51,6 +51,7 @@ def test_other_archives_are_not_read_whatever_links_are_in_them(tmp_path: Path, 
     ("uri", "message"),
     [
         ("demmo", r"no file or folder 'demmo'\n  did you mean 'demo'\?"),
+        ("feedbak", r"no file or folder 'feedbak'\n  did you mean 'feedback'\?"),
         (
             "hubb:a/b",
             r"source 'hubb:a/b': unknown kind 'hubb'\n  did you mean 'hub'\?; a source is demo, feedback, hub:OWNER",
