@@ -57,12 +57,11 @@ def locate(path: Path) -> Listing:
         return _folder(found) if found.is_dir() else Listing(found.parent, [found.name])
     if not is_pattern(rest[:1]) or not found.is_dir():
         near = found if found.is_dir() else found.parent
+        known = [*(printable(entry.name) for entry in near.iterdir()), "demo", "feedback"]
         raise NotFoundError(
             f"no file or folder {printable(found / rest[0] if is_pattern(rest) else path)!r}",
             field="sources.uri",
-            hint=did_you_mean(
-                printable(rest[0]), [*(printable(entry.name) for entry in near.iterdir()), "demo", "feedback"]
-            ),
+            hint=did_you_mean(printable(rest[0]), known),
         )
     return among(found, "/".join(rest))
 

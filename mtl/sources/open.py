@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 
 from mtl.config.data import SourceConfig
@@ -28,7 +27,6 @@ from mtl.task import BadRow
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+-]+):(?://)?")
 _OTHER_ARCHIVES = re.compile(r"\.(?:zip|7z|rar|tbz2?|txz|tar\.(?:bz2|xz))$", re.IGNORECASE)
-_NAMED = ("demo", "feedback")
 KINDS = ("demo", "feedback", "hub:OWNER/NAME", "s3://BUCKET/PREFIX", "a file, folder, glob or tar archive")
 
 
@@ -108,17 +106,7 @@ def _open(config: SourceConfig, seed: int, cache: Path, options: FileOptions) ->
             field="sources.uri",
             hint=f"{did_you_mean(kind, ['demo', 'feedback', 'hub', 's3'])}; a source is {', '.join(KINDS)}",
         )
-    return local(_path(config.uri), config.uri)
-
-
-def _path(uri: str) -> Path:
-    """Where a file or folder is. Errors: NotFoundError if it is not there, and another word may be meant."""
-    path = local_path(uri)
-    close = [] if os.path.lexists(path) else get_close_matches(uri, _NAMED, n=1)
-    if close:
-        said = f"source {uri!r}: there is no such file or folder"
-        raise NotFoundError(said, field="sources.uri", hint=f"did you mean {close[0]!r}?")
-    return path
+    return local(local_path(config.uri), config.uri)
 
 
 def _copied(config: SourceConfig, local: Local, options: FileOptions) -> Source:
