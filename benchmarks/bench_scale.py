@@ -14,7 +14,7 @@ ratio      of the wall times, Ray to local, for each kind of work: the median ov
 seconds    of each measurement; `cpu` beside it, of all processes that took part
 fixed      seconds to connect, for an empty piece on a worker that has just started, and on one that has not
 same       whether both sides made the same data set and the same adapter
-simulated  with --simulate: scale_model.py, from these figures
+simulated  with --simulate: scale_model.py, from these figures and from runs with a quarter of the data
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Size:
     judged: int
 
 
-SIZES = {False: Size(rows=60_000, steps=400, judged=1500), True: Size(rows=3000, steps=40, judged=40)}
+SIZES = {False: Size(rows=60_000, steps=250, judged=1300), True: Size(rows=3000, steps=40, judged=40)}
 
 
 def main() -> None:
@@ -80,14 +80,14 @@ def main() -> None:
     if options.measured:
         found = json.loads(options.measured.read_text(encoding="utf-8").splitlines()[-1])
     else:
-        found = measure(SIZES[options.quick], options.rounds)
+        found = measure(SIZES[options.quick], options.rounds, parts=options.simulate)
     if options.simulate:
         found["simulated"] = simulated(found)
     print(json.dumps(found))
 
 
-def measure(size: Size, rounds: int) -> dict[str, Any]:
-    """Both sides in turn, on one cluster."""
+def measure(size: Size, rounds: int, *, parts: bool) -> dict[str, Any]:
+    """Both sides in turn, on one cluster. parts: what the model needs besides."""
     with tempfile.TemporaryDirectory(prefix="bench-scale-") as name, moto() as environment:
         root = Path(name)
         os.environ.update(environment)
@@ -97,7 +97,7 @@ def measure(size: Size, rounds: int) -> dict[str, Any]:
         with ray_nodes(root / "nodes", CORES, hidden=(driver,), **environment) as nodes:
             os.environ["RAY_ADDRESS"] = nodes.address
             runs = [run for number in range(rounds) for run in _round(driver, size, nodes, number)]
-            runs += _parts(driver, size, nodes)
+            runs += _parts(driver, size, nodes) if parts else []
             fixed = _fixed()
     return _summary(runs, size, fixed)
 
