@@ -37,7 +37,8 @@ def follow_on_ray(plan: TrainPlan, on_event: Callable[[Event], None]) -> tuple[i
         try:
             return _follow(ray, plan, on_event)
         except ray.exceptions.RayError as error:
-            raise TransientError(f"the Ray cluster is gone: {_first_line(error)}", hint=AGAIN) from None
+            hint = f"start it again (ray status shows its machines), then {AGAIN}"
+            raise TransientError(f"the Ray cluster is gone: {_first_line(error)}", hint=hint) from None
 
 
 def _follow(ray: Any, plan: TrainPlan, on_event: Callable[[Event], None]) -> tuple[int, Event, str]:
