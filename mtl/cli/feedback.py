@@ -35,8 +35,10 @@ def list_feedback(name: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
 def export_answers(
     file: Annotated[Path | None, typer.Argument(help="JSON file for the tasks.")] = None,
     project: Project = None,
-    days: Annotated[int, typer.Option(min=1, help="Answers of the last days.")] = 7,
-    most: Annotated[int, typer.Option("--limit", min=1, help="At most so many answers, the newest.")] = 200,
+    days: Annotated[int, typer.Option(min=1, help="Number of days whose answers are exported, up to now.")] = 7,
+    most: Annotated[
+        int, typer.Option("--limit", min=1, help="Largest number of answers to export. The newest are taken.")
+    ] = 200,
     name: Model = DEFAULT_MODEL,
     as_json: Json = False,
 ) -> None:
@@ -55,7 +57,7 @@ def import_annotations(
     name: Model = DEFAULT_MODEL,
     as_json: Json = False,
 ) -> None:
-    """Keep the annotations of a Label Studio export, or of a project, as feedback. The same again changes nothing."""
+    """Keep the annotations of a Label Studio export, or of a project, as feedback. Repeating it changes nothing."""
     _one_of(file, project)
     terminal.show(_import(file, project, name=name), as_json, _import_text)
 

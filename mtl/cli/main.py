@@ -257,10 +257,13 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5002,
     pinned: Annotated[
-        bool, typer.Option("--no-follow", help="Go on with the version that is champion now when another one is.")
+        bool,
+        typer.Option(
+            "--no-follow", help="Keep serving the version that is champion now, even if another one is promoted."
+        ),
     ] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Begin without a champion, if there is none yet that loads, and wait for it.")
+        bool, typer.Option("--wait", help="Start even if there is no champion yet that loads, and wait for one.")
     ] = False,
     name: Model = DEFAULT_MODEL,
     as_json: operations.JsonErrors = False,

@@ -41,14 +41,14 @@ class RollbackConfig(Section):
         default={"errors": 0.02, "refused": 0.05, "malformed": 0.05, "unusable": 0.05, "bad": 0.1},
         min_length=1,
         description="The measures that decide, each with the rise of its share that does not count. errors: texts "
-        "that failed. refused: texts that the model does not take. malformed: texts whose answer has not the form "
-        "of the task. unusable: answers of that form that lack a question or have a key that the reader does not "
+        "that failed. refused: texts that the model does not take. malformed: texts whose answer does not have the "
+        "form of the task. unusable: answers of that form that lack a question or have a key that the reader does not "
         "confirm, of those that the reader read. bad: answers that people called bad, of those with feedback.",
     )
     confidence: float = Field(
         0.95,
         gt=0.5,
         lt=1,
-        description="Confidence of all measures together that a rollback is no accident, however often one "
-        "looks, and also with margins of 0.",
+        description="Confidence, over all measures and all looks together, that a version that is not worse is not "
+        "rolled back. It holds with margins of 0 too.",
     )

@@ -1,4 +1,4 @@
-"""How the service watches what a promoted version meets."""
+"""What the service watches after a promotion."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class WatchConfig(Section):
         0.01,
         ge=0.002,
         le=0.1,
-        description="An alarm also needs a permutation p-value below this, so that a few texts alarm by no chance.",
+        description="An alarm also needs a permutation p-value below this. With few texts, the area is often far from "
+        "0.5 by chance.",
     )
     drift_texts: int = Field(
         500, ge=50, le=2000, description="Largest number of texts of each task and side that are compared: a sample."

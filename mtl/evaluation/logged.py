@@ -31,7 +31,7 @@ def logged_sentences(report: EvalReport) -> Iterator[str]:
         yield f"The request log could not be read, so that no logged text was answered: {sample['fault']}."
         return
     if not sample["logged"] and not sample["damaged"]:
-        yield f"No request was logged {when}. mtl serve keeps a log only if it is told to."
+        yield f"No request was logged {when}. mtl serve logs requests only if MTL_TRAFFIC_LOG is set."
         return
     taken = ", ".join(f"{number} of {task}" for task, number in report.examples.items())
     texts = (
