@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -173,7 +174,8 @@ def serve(port: int) -> None:
         )
         limits: Any = {"max_input_tokens": case.max_input_tokens, "max_new_tokens": {"summarize": case.max_new_tokens}}
         generator = Generator(predict, case.tokenizer, **limits)
-        models = OneModel(ServedModel("flan-t5-small-shape", None, None, "", Path(), generator))
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        models = OneModel(ServedModel("flan-t5-small-shape", None, None, since, Path(), generator))
         connections.serve(make_app(models, limits=Limits(seconds=600)), sockets, log_level="warning")
 
 
