@@ -56,7 +56,7 @@ CHAIN := tests/test_real_data.py tests/tasks/test_third_task.py tests/flows/test
 	tests/release/test_worse_candidate.py tests/pipeline/test_reproduce.py
 
 # With coverage the quick tier takes half as much time again on Python 3.11, so the gate measures the packages that are rules alone.
-RULES := tests/config tests/metrics tests/test_promotion.py tests/test_mixture.py
+RULES := tests/config tests/metrics tests/promotion tests/test_promotion.py tests/test_mixture.py
 RULES_COV := --cov=mtl.config --cov=mtl.metrics --cov=mtl.promotion --cov=mtl.mixture --cov-report=term:skip-covered --cov-fail-under=95
 
 ci: test  ## what the gate runs: the quick tier, coverage of the rules, then what is slow of the fault tier and of the chain on real data

@@ -8,6 +8,8 @@ from mtl.config.retrain import parse_config
 from mtl.errors import ConfigError
 
 SOURCES = [{"task": "mcq", "uri": "demo"}]
+FILES = {"task": "summarize", "uri": "articles"}
+FEEDBACK = {"task": "summarize", "uri": "feedback"}
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,19 @@ SOURCES = [{"task": "mcq", "uri": "demo"}]
         ),
         ({"sources": [{**SOURCES[0], "sha256": "ab"}]}, "data.sources.0.sha256", "match pattern"),
         ({"max_bad_share": float("nan")}, "data.max_bad_share", "finite number"),
+        ({"sources": [{**FILES, "delimiter": "\n"}]}, "data.sources.0.delimiter", "cannot divide columns"),
+        ({"sources": [{**FILES, "encoding": "cp1525"}]}, "data.sources.0.encoding", "did you mean 'cp1252'?"),
+        ({"sources": [{**SOURCES[0], "encoding": "cp1252"}]}, "data.sources.0", "a property of files; demo has none"),
+        ({"sources": [{**FILES, "columns": {"article": []}}]}, "data.sources.0", "columns.article names no column"),
+        ({"sources": [{**FEEDBACK, "delimiter": ";"}]}, "data.sources.0", "a property of files; feedback has none"),
+        ({"sources": [{**FEEDBACK, "columns": {"article": "a"}}]}, "data.sources.0", "columns are not needed"),
+        ({"sources": [{**FEEDBACK, "files": {"train": "50%"}}]}, "data.sources.0", "got {train: 50%}"),
+        ({"sources": [{**FEEDBACK, "files": {"test": "half"}}]}, "data.sources.0", "got {test: half}"),
+        (
+            {"sources": [{**FEEDBACK, "files": {"test": "60%", "validation": "50%"}}]},
+            "data.sources.0",
+            "ask for more than there is",
+        ),
     ],
 )
 def test_faults_name_their_field(data: dict[str, Any], field: str, problem: str) -> None:
@@ -42,3 +57,8 @@ def test_faults_name_their_field(data: dict[str, Any], field: str, problem: str)
         parse_config({"data": {"sources": SOURCES, **data}})
     (fault,) = caught.value.faults
     assert fault[0].startswith(field) and problem in fault[1], fault
+
+
+def test_held_out_feedback_is_read() -> None:
+    source = {**FEEDBACK, "files": {"validation": "20%", "test": "10%"}}
+    assert parse_config({"data": {"sources": [source]}}).data.sources[0].files == {"validation": "20%", "test": "10%"}
