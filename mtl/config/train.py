@@ -60,8 +60,10 @@ class TrainConfig(Section):
         ge=0,
         lt=1,
         description="Share of the examples of such a run that are drawn from the rows that the parent's data set had "
-        "already. The others are drawn from the new rows. With data.mixture.feedback it holds within the rows from "
-        "feedback and within the others, so that more is replayed if one of the two has no new rows.",
+        "already. The others are drawn from the new rows, but a new row is drawn at most 25 times as often as in a "
+        "full run, so that a few new rows do not become a quarter of a training. With data.mixture.feedback this "
+        "holds within the rows from feedback and within the others, so that more is replayed if one of the two has "
+        "no new rows.",
     )
     full_every: int = Field(
         7,

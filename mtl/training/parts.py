@@ -5,6 +5,7 @@ There are two such parts: examples of people (`data.mixture.feedback`), and what
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,20 +26,25 @@ class Division:
     """Of each task, `share` of what is drawn comes from the examples of `mask`, and the rest from the others.
 
     names: of both parts, which decide how each is shuffled. Where a task has only one of them, all comes from that.
+    others_at_most: how many times as often as without the division one of the others may be drawn; where they are so
+    few that it would be more, the share of `mask` grows.
     """
 
     mask: np.ndarray
     share: float
     names: tuple[str, str]
+    others_at_most: float = math.inf
 
     def of(self, part: _Part) -> Iterator[_Part]:
         name, indices, rate = part
         inside = self.mask[indices]
-        sides = ((self.names[0], inside, self.share), (self.names[1], ~inside, 1 - self.share))
-        present = [(its, mask, share) for its, mask, share in sides if mask.any()]
-        for its, mask, share in present:
-            if len(present) == 1 or share > 0:
-                yield f"{name} {its}", indices[mask], rate * (1.0 if len(present) == 1 else share)
+        if inside.all() or not inside.any():
+            yield f"{name} {self.names[0 if inside.all() else 1]}", indices, rate
+            return
+        share = max(self.share, 1 - self.others_at_most * float(np.mean(~inside)))
+        for its, mask, share_of_it in ((self.names[0], inside, share), (self.names[1], ~inside, 1 - share)):
+            if share_of_it > 0:
+                yield f"{name} {its}", indices[mask], rate * share_of_it
 
 
 def of_people(mask: np.ndarray, share: float) -> Division:

@@ -9,6 +9,10 @@ import numpy as np
 from mtl.data.dataset import Dataset
 from mtl.training.parts import Division
 
+NEW_AT_MOST = 25
+"""How many times as often as in a full run a new example may be drawn. Of 1% new examples, 0.25 of what is drawn
+is then the most, which is what the default share of replay leaves for them; a single one is not learned by heart."""
+
 
 def known_examples(now: Dataset, before: Dataset, tasks: Sequence[str]) -> np.ndarray:
     """Of each training example of `now`, in the order of TokenisedSplit, whether `before` had it."""
@@ -25,5 +29,8 @@ def replayed(known: np.ndarray, share: float) -> Division:
     A task without new examples replays only, and one without known examples has new ones only. Behind `of_people` the
     same goes for the examples of people and for the others: the share of people is what was asked for, so that a night
     on which only people had something new does not train on their few rows for all that is not replayed.
+
+    More than `share` is replayed where there are so few new examples that each would be drawn more than NEW_AT_MOST
+    times as often as in a full run.
     """
-    return Division(known, share, ("old", "new"))
+    return Division(known, share, ("old", "new"), others_at_most=NEW_AT_MOST)

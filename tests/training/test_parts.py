@@ -132,3 +132,12 @@ def test_the_share_is_part_of_the_identity(tmp_path: Path) -> None:
 def test_a_share_that_is_none_is_refused(share: Any) -> None:
     with pytest.raises(Exception, match=r"data\.mixture\.feedback"):
         configured(feedback=share)
+
+
+def test_a_single_new_row_is_not_learned_by_heart() -> None:
+    summaries, questions = np.arange(2000), np.arange(2000, 2030)
+    division = replayed(np.arange(2030) != 7, 0.75)
+    parts = {name: rate for name, _, rate in division.of(("summarize", summaries, 0.5))}
+    assert parts["summarize new"] == pytest.approx(0.5 * 25 / 2000), "25 times as often as in a full run"
+    assert sum(parts.values()) == pytest.approx(0.5), "the task keeps its rate"
+    assert [(name, rate) for name, _, rate in division.of(("mcq", questions, 0.5))] == [("mcq old", 0.5)]
