@@ -103,7 +103,7 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     allowed = (error.headers or {}).get("Allow")
     if error.status_code == 405 and allowed:
-        response = refuse(request, 405, NotFoundError("this address has another method", hint=f"use {allowed}"))
+        response = refuse(request, 405, NotFoundError(f"{request.method} is not possible here", hint=f"use {allowed}"))
         response.headers["allow"] = allowed
         return response
     if error.status_code in (404, 405):

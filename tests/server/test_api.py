@@ -271,7 +271,8 @@ def test_a_bad_request_hears_what_is_expected(url: str, body: Any, hint: str) ->
 def test_another_method_and_a_slash_at_the_end(url: str) -> None:
     other = httpx.get(f"{url}/v1/generate")
     assert (other.status_code, other.headers["allow"]) == (405, "POST")
-    assert other.json()["error"]["hint"] == "use POST"
+    error = other.json()["error"]
+    assert (error["message"], error["hint"]) == ("GET is not possible here", "use POST")
     assert httpx.post(f"{url}/v1/generate/", json={}).status_code == 404
 
 
