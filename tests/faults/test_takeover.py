@@ -83,7 +83,8 @@ def test_row_44_prunes_by_clocks_that_are_days_off_while_it_trains(
 
 @pytest.mark.slow
 def test_row_36_two_retrains_of_one_configuration_at_once(machine: Machine, plain: str) -> None:
-    first, second = machine.start(Slow(STEP, 0.2)), machine.start(Slow(STEP, 0.2))
+    # So slow that, on a machine with other work, neither is over before the other has begun.
+    first, second = machine.start(Slow(STEP, 1.5)), machine.start(Slow(STEP, 1.5))
     codes = {first.end(): first, second.end(): second}
     assert set(codes) == {0, 75}
     assert codes[0].of("done")[0]["adapter_sha256"] == plain
