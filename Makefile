@@ -59,7 +59,7 @@ CHAIN := tests/test_real_data.py tests/tasks/test_third_task.py tests/flows/test
 RULES := tests/config tests/metrics tests/promotion tests/test_promotion.py tests/test_mixture.py
 RULES_COV := --cov=mtl.config --cov=mtl.metrics --cov=mtl.promotion --cov=mtl.mixture --cov-report=term:skip-covered --cov-fail-under=95
 
-# Of these, `make slow` runs what the gate leaves out: the script for a GPU on the CPU, at a tiny size, takes four minutes.
+# The gate leaves this out, because the script for a GPU takes four minutes on the CPU. `make slow` runs it.
 LEFT_OUT := tests/training/test_gpu_bench.py
 
 ci: test  ## what the gate runs: the quick tier, coverage of the rules, then what is slow of the fault tier and of the chain on real data

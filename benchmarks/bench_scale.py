@@ -12,7 +12,7 @@ line is one JSON object:
 ratio      of the wall times, Ray to local, for each kind of work: the median over rounds (bar: 1.15 for work of more
            than two minutes)
 seconds    of each measurement; `cpu` beside it, of all processes that took part
-fixed      seconds to connect, for an empty piece on a worker that has just started, and on one that has not
+fixed      seconds to connect, for the first empty piece, which starts a worker, and for a later one
 same       whether both sides made the same data set and the same adapter
 simulated  with --simulate: scale_model.py, from these figures and from runs with a quarter of the data
 """

@@ -10,8 +10,8 @@ from mtl.data.dataset import Dataset
 from mtl.training.parts import Division
 
 NEW_AT_MOST = 25
-"""How many times as often as in a full run a new example may be drawn. Of 1% new examples, 0.25 of what is drawn
-is then the most, which is what the default share of replay leaves for them; a single one is not learned by heart."""
+"""How many times as often as in a full run a new example may be drawn. If 1% of the examples are new, they may be a
+quarter of what is drawn, which is what the default of `replay_share` leaves for them."""
 
 
 def known_examples(now: Dataset, before: Dataset, tasks: Sequence[str]) -> np.ndarray:

@@ -64,8 +64,7 @@ def test_asked_to_stop_it_asks_its_ranks(tmp_path: Path) -> None:
     # One write: two ranks that print at once may put both words before either end of line.
     process = start(tmp_path, "os.write(1, b'here\\n')\ntime.sleep(60)")
     assert process.stdout is not None
-    # Both are there: what torchrun has not started yet when it is asked to stop, it does not ask (a trainer of ours
-    # ends when whoever started it is gone).
+    # Both have begun: torchrun forgets a rank if it is asked to stop before it has started them all.
     assert [process.stdout.readline() for _ in range(2)] == ["here\n"] * 2
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
