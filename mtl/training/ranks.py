@@ -40,6 +40,9 @@ def end_with_launcher() -> None:
     if world_size() > 1 and sys.platform == "linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG, prctl(2)
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+        # torchrun forgets a rank if it is asked to stop before it has started them all: it may be gone by now.
+        if os.getppid() == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def join(device: str) -> None:

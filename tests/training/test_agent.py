@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
@@ -71,3 +72,16 @@ def test_asked_to_stop_it_asks_its_ranks(tmp_path: Path) -> None:
     process.communicate(timeout=60)
     assert process.returncode == 143
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.slow
+def test_a_rank_that_torchrun_forgot_ends(tmp_path: Path) -> None:
+    """torchrun is asked to stop when it has started one of two, which has not begun to watch it yet."""
+    script = "from mtl.training.ranks import end_with_launcher\ntime.sleep(3)\nend_with_launcher()\ntime.sleep(60)"
+    process = start(tmp_path, script)
+    agent = psutil.Process(process.pid)
+    while not any(str(tmp_path) in " ".join(child.cmdline()) for child in agent.children()):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)  # the rank has its standard output too
+    assert process.returncode == 143
