@@ -25,7 +25,6 @@ from tests.support.http import Server, serving
 from tests.support.mlflow_db import fresh_tracking
 
 GATE = "gate 5-0a1b2c3d"
-NOW = datetime.now(UTC)
 GOOD = ServedCounts(1, requests=300, errors=2, refused=9, checked=100, unusable=10, good=40, bad=10)
 WORSE = ServedCounts(2, requests=200, errors=2, refused=6, checked=80, unusable=50, good=30, bad=8)
 
@@ -70,7 +69,8 @@ def gate_promotes(version: int, *, by: str = GATE) -> None:
 
 
 def serve(counts: ServedCounts, *, hours_ago: int = 0) -> None:
-    write_counts(open_workspace().store, MODEL, f"server-{counts.version}", NOW - timedelta(hours=hours_ago), [counts])
+    at = datetime.now(UTC) - timedelta(hours=hours_ago)
+    write_counts(open_workspace().store, MODEL, f"server-{counts.version}", at, [counts])
 
 
 def config(**rollback: Any) -> RetrainConfig:

@@ -24,7 +24,6 @@ from mtl.traffic.store import write_counts
 from mtl.workspace import Workspace
 from tests.release.toy import MODEL, publish_toy
 
-NOW = datetime.now(UTC)
 POLICY = RollbackConfig(enabled=True)
 
 
@@ -55,7 +54,13 @@ class World:
         return promote_by_hand(self.workspace(), MODEL, f"v{version}", force="I looked at it", actor="Ann")
 
     def serve(self, counts: ServedCounts, *, hours_ago: int = 0) -> None:
-        write_counts(self.store, MODEL, f"of-v{counts.version}", NOW - timedelta(hours=hours_ago), [counts])
+        at = datetime.now(UTC) - timedelta(hours=hours_ago)
+        write_counts(self.store, MODEL, f"of-v{counts.version}", at, [counts])
+
+    def served_worse(self) -> None:
+        """v1 answered well in the hour before this one, and v2 fails half of the texts in this one."""
+        self.serve(ServedCounts(1, requests=200), hours_ago=1)
+        self.serve(ServedCounts(2, requests=200, errors=100))
 
     def watch(self, policy: RollbackConfig = POLICY, *, hours_later: int = 0) -> ServedCheck:
         return watch_served(self.workspace(), MODEL, policy, now=datetime.now(UTC) + timedelta(hours=hours_later))
@@ -85,7 +90,7 @@ def test_a_promotion_that_gets_there_first_is_not_undone(world: World) -> None:
     """v3 becomes champion after the counts were read, and before the journal is written."""
     for version in (1, 2):
         world.promote(version)
-        world.serve(ServedCounts(version, requests=200, errors=100 * (version - 1)))
+    world.served_worse()
     world.before_rollback = lambda: world.promote(3)
     found = world.watch()
     assert (found.outcome, found.champion, read_journal(world.store, MODEL).champion) == ("kept", 2, 3)
@@ -96,7 +101,7 @@ def test_a_confirmation_that_gets_there_first_is_heeded(world: World) -> None:
     """Ann confirms v2 after the counts were read, and before the journal is written."""
     for version in (1, 2):
         world.promote(version)
-        world.serve(ServedCounts(version, requests=200, errors=100 * (version - 1)))
+    world.served_worse()
     world.before_rollback = lambda: world.force(2)
     assert world.watch().outcome == "kept"
     found = world.watch()
@@ -117,15 +122,14 @@ def test_force_on_the_champion_is_one_entry_and_keeps_it(world: World, promoted_
     assert [change.forced for change in journal.changes] == ([False] * 3 if promoted_before else [False, True])
     decision = world.aliases.decision(2)
     assert promoted_before == (decision is None)
-    for version in (1, 2):
-        world.serve(ServedCounts(version, requests=200, errors=100 * (version - 1)))
+    world.served_worse()
     assert world.watch().outcome == "needs-person"
 
 
 def test_what_it_served_before_it_was_rolled_back_is_not_held_against_it(world: World) -> None:
     for version in (1, 2):
         world.promote(version)
-        world.serve(ServedCounts(version, requests=200, errors=100 * (version - 1)))
+    world.served_worse()
     assert world.watch().outcome == "rolled-back"
     world.force(2)
     found = world.watch()
