@@ -66,7 +66,7 @@ class Size:
     judged: int
 
 
-SIZES = {False: Size(rows=60_000, steps=250, judged=1300), True: Size(rows=3000, steps=40, judged=40)}
+SIZES = {False: Size(rows=160_000, steps=250, judged=3000), True: Size(rows=3000, steps=40, judged=40)}
 
 
 def main() -> None:

@@ -54,11 +54,20 @@ class Workers:
         self._ray, self._scarce = ray, "GPU" if gpu else "CPU"
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
         room = min((int(machine["CPU"]) for machine in machines), default=1)
+        device: dict[str, Any] = {"num_gpus": 1} if gpu else {}
         # Ray does not hide the GPUs of a machine from those that ask for none.
-        device = {"num_gpus": 1} if gpu else {"runtime_env": {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}}
-        options = {"num_cpus": max(1, min(cpus, room)), "max_restarts": -1, **device}
-        kind = ray.remote(scheduling_strategy="SPREAD", **options)(_Worker)
-        self._actors = [kind.remote(make, versions()) for _ in range(count)]
+        environment = {} if gpu else {"CUDA_VISIBLE_DEVICES": ""}
+        if cpus > room:  # threads without a core of their own must not wait busily for each other
+            environment["OMP_WAIT_POLICY"] = "PASSIVE"
+        kind = ray.remote(
+            scheduling_strategy="SPREAD",
+            num_cpus=max(1, min(cpus, room)),
+            max_restarts=-1,
+            runtime_env={"env_vars": environment},
+            **device,
+        )(_Worker)
+        self._make = ray.put((make, versions()))  # an argument of the actor would have to outlive it
+        self._actors = [kind.remote() for _ in range(count)]
         self._coming: dict[Any, int] = {}
         self._idle: list[int] = []
         self._last: dict[int, str] = {}
@@ -122,7 +131,7 @@ class Workers:
                 continue
             self._idle.pop()
             self._last[worker] = queue
-            busy[self._actors[worker].answer.remote(item)] = _Given(worker, queue, number, item)
+            busy[self._actors[worker].answer.remote(self._make, item)] = _Given(worker, queue, number, item)
 
     def _done(self, busy: Mapping[Any, _Given]) -> list[Any]:
         check_head(self._ray)
@@ -178,8 +187,7 @@ class _Lost(Exception):
 class _Worker:
     """The actor, in a process of its own on a machine of the cluster."""
 
-    def __init__(self, make: Callable[[], Answer], driver: Mapping[str, str]) -> None:
-        self._make, self._driver = make, driver
+    def __init__(self) -> None:
         self._answer: Answer | None = None
         self._warnings = _Warnings()
         logging.getLogger("mtl").addHandler(self._warnings)
@@ -187,11 +195,14 @@ class _Worker:
     def ready(self) -> None:
         """Answered once the process is there."""
 
-    def answer(self, item: Any) -> tuple[Any, list[tuple[int, str]]]:
-        """(the answer, the warnings that the work on it gave)."""
-        if self._answer is None:  # not when the actor is made: Ray passes on an error only from here
-            check_code(self._driver)
-            self._answer = self._make()
+    def answer(
+        self, made: tuple[Callable[[], Answer], Mapping[str, str]], item: Any
+    ) -> tuple[Any, list[tuple[int, str]]]:
+        """(the answer, the warnings that the work on it gave). made: what makes the answers, and the driver's versions."""
+        if self._answer is None:
+            make, driver = made
+            check_code(driver)
+            self._answer = make()
         return self._answer(item), self._warnings.taken()
 
 

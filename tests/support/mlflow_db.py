@@ -11,9 +11,14 @@ from mtl.mlflow_backend.tracker import MlflowTracker
 from mtl.sqlite import database_url
 
 
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+"""Removed when the process ends."""
+
+
 @cache
 def _template() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="mtl-mlflow-template-"))
+    _FOLDERS.append(tempfile.TemporaryDirectory(prefix="mtl-mlflow-template-"))
+    folder = Path(_FOLDERS[-1].name)
     MlflowTracker(f"sqlite:///{folder / 'mlflow.db'}", artifact_root=str(folder / "artifacts")).experiment("unused")
     return folder / "mlflow.db"
 

@@ -72,5 +72,10 @@ def save_model(folder: Path, model: Any, tokenizer: Any, *, base: str, max_new_t
     return folder
 
 
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+"""Removed when the process ends."""
+
+
 def _temporary() -> Path:
-    return Path(tempfile.mkdtemp(prefix="mtl-trained-"))
+    _FOLDERS.append(tempfile.TemporaryDirectory(prefix="mtl-trained-"))
+    return Path(_FOLDERS[-1].name)
