@@ -59,12 +59,19 @@ CHAIN := tests/test_real_data.py tests/tasks/test_third_task.py tests/flows/test
 RULES := tests/config tests/metrics tests/promotion tests/test_promotion.py tests/test_mixture.py
 RULES_COV := --cov=mtl.config --cov=mtl.metrics --cov=mtl.promotion --cov=mtl.mixture --cov-report=term:skip-covered --cov-fail-under=95
 
-# The gate leaves this out, because the script for a GPU takes four minutes on the CPU. `make slow` runs it.
-LEFT_OUT := tests/training/test_gpu_bench.py
+# These go first, so that no worker is left with one of them at the end.
+LONG := tests/pipeline/test_rot.py tests/release/test_worse_candidate.py tests/pipeline/test_reproduce.py tests/docker tests/server
 
+# The gate leaves these out, and `make slow` runs them: the script for a GPU takes four minutes on the CPU, and the two
+# sweeps damage every part of every document, where others damage each document once.
+LEFT_OUT := --ignore=tests/training/test_gpu_bench.py \
+	--deselect=tests/pipeline/test_rot.py::test_any_file_rots_before_the_model_is_judged \
+	--deselect=tests/pipeline/test_rot.py::test_any_part_of_any_document_rots
+
+# four workers on two cores: half of the time of these tests is waiting
 ci: test  ## what the gate runs: the quick tier, coverage of the rules, then what is slow of the fault tier and of the chain on real data
 	$(BIN)/pytest -m 'not slow' $(RULES) $(RULES_COV)
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m slow $(FAULTS) $(CHAIN) $(LEFT_OUT:%=--ignore=%)
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder -m slow $(LONG) $(FAULTS) $(CHAIN) $(LEFT_OUT)
 	$(BIN)/pytest -m slow tests/cluster
 
 slow: install  ## every slow test, fault tier and sweeps included; half an hour and more

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 Answer = Callable[[Any], Any]
 """item -> its answer."""
+_Recipe = tuple[Callable[[], Answer], Mapping[str, str]]
+"""What makes the answers, and the versions of the driver."""
 MOST_WORKERS = 256
 LOSSES = 5
 """So many workers that are lost over one item are no accident."""
@@ -66,7 +68,7 @@ class Workers:
             runtime_env={"env_vars": environment},
             **device,
         )(_Worker)
-        self._make = ray.put((make, versions()))  # an argument of the actor would have to outlive it
+        self._recipe: Any = ray.put((make, versions()))  # an argument of the actor would have to outlive it
         self._actors = [kind.remote() for _ in range(count)]
         self._coming: dict[Any, int] = {}
         self._idle: list[int] = []
@@ -131,7 +133,7 @@ class Workers:
                 continue
             self._idle.pop()
             self._last[worker] = queue
-            busy[self._actors[worker].answer.remote(self._make, item)] = _Given(worker, queue, number, item)
+            busy[self._actors[worker].answer.remote(self._recipe, item)] = _Given(worker, queue, number, item)
 
     def _done(self, busy: Mapping[Any, _Given]) -> list[Any]:
         check_head(self._ray)
@@ -195,12 +197,10 @@ class _Worker:
     def ready(self) -> None:
         """Answered once the process is there."""
 
-    def answer(
-        self, made: tuple[Callable[[], Answer], Mapping[str, str]], item: Any
-    ) -> tuple[Any, list[tuple[int, str]]]:
-        """(the answer, the warnings that the work on it gave). made: what makes the answers, and the driver's versions."""
+    def answer(self, recipe: _Recipe, item: Any) -> tuple[Any, list[tuple[int, str]]]:
+        """(the answer, the warnings that the work on it gave)."""
         if self._answer is None:
-            make, driver = made
+            make, driver = recipe
             check_code(driver)
             self._answer = make()
         return self._answer(item), self._warnings.taken()

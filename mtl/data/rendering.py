@@ -137,8 +137,9 @@ class _Renderer:
             keys, left, examples = zip(*self._passages, strict=True)
             rows["key"] = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 32)
             rows["left"], rows["examples"] = left, examples
-        labels = [[counts[name] for name in self._names()] for counts in self._labels]
-        return {"passages": rows, "labels": np.array(labels, "<u4").reshape(len(rows), len(self._names()))}
+        names = self._names()
+        labels = [[counts[name] for name in names] for counts in self._labels]
+        return {"passages": rows, "labels": np.array(labels, "<u4").reshape(len(rows), len(names))}
 
     def _names(self) -> list[str]:
         return sorted({label for counts in self._labels for label in counts})

@@ -24,6 +24,7 @@ def changed(config: RetrainConfig, section: str, **values: Any) -> RetrainConfig
     return config.model_copy(update={section: getattr(config, section).model_copy(update=values)})
 
 
+pytestmark = pytest.mark.slow
 CHANGES = [
     ("seed", "", {"seed": 4}),
     ("train.gradient_accumulation_steps", "train", {"gradient_accumulation_steps": 2}),
@@ -34,10 +35,7 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("field", "section", "values"),
-    [pytest.param(*case, marks=() if case[0] == "seed" else pytest.mark.slow) for case in CHANGES],
-)
+@pytest.mark.parametrize(("field", "section", "values"), CHANGES)
 def test_row_38_a_changed_configuration(
     killed: Machine, config: RetrainConfig, field: str, section: str, values: dict[str, Any]
 ) -> None:
@@ -49,7 +47,6 @@ def test_row_38_a_changed_configuration(
     assert only_run(FolderStore(killed.store)) == run
 
 
-@pytest.mark.slow
 def test_row_38_a_changed_library(killed: Machine) -> None:
     run = only_run(FolderStore(killed.store))
     refused = killed.train(OtherVersion("torch"), resume=run)
@@ -57,7 +54,6 @@ def test_row_38_a_changed_library(killed: Machine) -> None:
     assert 'is now "0.0.1"' in refused.error["message"]
 
 
-@pytest.mark.slow
 def test_row_38_changed_data(killed: Machine, halfway: Machine, workshop: Path, monkeypatch: Any) -> None:
     """Undemanded, it is a run of its own, as every night's is; the run it passed by is named and left as it was."""
     run = only_run(FolderStore(killed.store))
@@ -74,7 +70,6 @@ def test_row_38_changed_data(killed: Machine, halfway: Machine, workshop: Path, 
     assert "is unfinished and differs in dataset" in end.of("log")[0]["message"]
 
 
-@pytest.mark.slow
 def test_compatible_goes_on_and_says_so_for_ever(halfway: Machine, config: RetrainConfig) -> None:
     """Other threads, from the newest commit of the run before; also when it is killed and goes on from its own."""
     run = only_run(FolderStore(halfway.store))
@@ -88,7 +83,6 @@ def test_compatible_goes_on_and_says_so_for_ever(halfway: Machine, config: Retra
     assert len(end.of("step")) == 2
 
 
-@pytest.mark.slow
 def test_compatible_does_not_mix_what_differs_in_more(halfway: Machine, config: RetrainConfig) -> None:
     other = changed(changed(config, "train", threads=2, resume="compatible"), "", seed=4)
     end = halfway.train(config=other)

@@ -20,6 +20,7 @@ from tests.support.mutations import seal, tree
 from tests.support.preludes import WRITE, PowerLoss, Strike, after_power_loss
 from tests.support.trainers import Machine
 
+pytestmark = pytest.mark.slow
 FILES = sorted(REQUIRED_FILES)
 
 
@@ -50,7 +51,7 @@ DAMAGE: list[Callable[[Path], None]] = [flip, truncate, zero, Path.unlink]
 OWN = [name for name in FILES if name != "adapter_config.json"]  # the others share its blob, which is the same
 
 
-@pytest.mark.parametrize("name", ["optimizer.pt", *(pytest.param(n, marks=pytest.mark.slow) for n in OWN[1:])])
+@pytest.mark.parametrize("name", OWN)
 def test_row_18_one_flipped_bit_in_each_file(halfway: Machine, plain: str, name: str) -> None:
     flip(blob(halfway, 4, name))
     again = halfway.train()
@@ -59,7 +60,6 @@ def test_row_18_one_flipped_bit_in_each_file(halfway: Machine, plain: str, name:
     assert again.adapter == plain
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE[1:])
 @pytest.mark.parametrize("name", OWN)
 def test_row_19_a_truncated_zeroed_or_missing_file(
@@ -71,7 +71,6 @@ def test_row_19_a_truncated_zeroed_or_missing_file(
     assert again.adapter == plain
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_row_20_every_commit_damaged(halfway: Machine, plain: str, damage: Callable[[Path], None]) -> None:
     """What all commits share is gone, so none is whole: from scratch, and loudly."""
@@ -83,7 +82,6 @@ def test_row_20_every_commit_damaged(halfway: Machine, plain: str, damage: Calla
     assert verify_run(FolderStore(halfway.store), only_run(FolderStore(halfway.store))).intact
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("nth", [5, 9, 11, 12, 14, 20])
 def test_row_40_power_loss(machine: Machine, plain: str, tmp_path: Path, nth: int) -> None:
     """Power goes right after a write: only what was fsynced is left, and it is a whole commit or none."""
@@ -114,9 +112,9 @@ def newest_entry(machine: Machine) -> Path:
     ("field", "value"),
     [
         ("manifest", "../../../../outside"),
-        pytest.param("sha256", "../../../../outside", marks=pytest.mark.slow),
-        pytest.param("step", "4", marks=pytest.mark.slow),
-        pytest.param("metric", {}, marks=pytest.mark.slow),
+        ("sha256", "../../../../outside"),
+        ("step", "4"),
+        ("metric", {}),
     ],
 )
 def test_row_43_a_crafted_log_entry(halfway: Machine, plain: str, tmp_path: Path, field: str, value: object) -> None:

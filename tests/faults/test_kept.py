@@ -15,6 +15,7 @@ from tests.evaluation.test_kept_report import House, everything, taken
 from tests.support.preludes import WRITE, Strike
 from tests.support.trained import trained_model
 
+pytestmark = pytest.mark.slow
 _SPAWN = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
 
 
@@ -33,13 +34,8 @@ def run(folders: dict[str, Path], store: Path, out: Path, strike: Strike | None 
     return process.exitcode
 
 
-@pytest.mark.parametrize(
-    ("nth", "late"),
-    [
-        pytest.param(2, False),
-        *(pytest.param(n, late, marks=pytest.mark.slow) for n in (1, 3, 6) for late in (False, True)),
-    ],
-)
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("nth", [1, 3, 6])
 def test_killed_while_answers_are_kept(tmp_path: Path, nth: int, late: bool) -> None:
     folders = {name: trained_model(tmp_path / name, seed=n) for n, name in enumerate((CANDIDATE, CHAMPION))}
     whole = everything(House(folders, FolderStore(str(tmp_path / "another"))).measure(store=False))

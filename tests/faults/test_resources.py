@@ -19,6 +19,8 @@ from tests.support.mlflow_db import fresh_tracking
 from tests.support.preludes import STEP, Exhaust, Slow
 from tests.support.trainers import Machine
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
@@ -40,7 +42,6 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
-@pytest.mark.slow
 def test_row_14_a_data_loader_worker_is_killed(machine: Machine, config: RetrainConfig, plain: str) -> None:
     loading = config.model_copy(update={"train": config.train.model_copy(update={"dataloader_num_workers": 2})})
     trainer = machine.start(Slow(STEP, 0.5), config=loading)
@@ -63,7 +64,6 @@ def test_row_15_no_memory_left(machine: Machine, plain: str) -> None:
     assert machine.train().adapter == plain
 
 
-@pytest.mark.slow
 def test_row_16_local_disk_full(machine: Machine, plain: str, small_disk: Path) -> None:
     machine = machine.copy(small_disk / "machine")
     machine.said = machine.home.parent.parent
@@ -80,7 +80,6 @@ def test_row_16_local_disk_full(machine: Machine, plain: str, small_disk: Path) 
     assert again.adapter == plain
 
 
-@pytest.mark.slow
 def test_row_17_database_disk_full(small_disk: Path, tmp_path: Path) -> None:
     """A value that did not fit is never taken for logged; with space again everything is there, once."""
     tracking: MlflowTracker = fresh_tracking(small_disk)

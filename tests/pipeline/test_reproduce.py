@@ -31,6 +31,7 @@ from tests.support.bases import save_base
 from tests.support.retrains import small_values
 from tests.support.rows import article, write_jsonl
 
+pytestmark = pytest.mark.slow
 MODEL = "mtl-flan-t5"
 
 
@@ -98,7 +99,6 @@ def reproduced(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int
     return code, json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
-@pytest.mark.slow
 def test_an_unchanged_version_is_bit_equal_and_nothing_of_the_workspace_is_touched(
     released: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,7 +111,6 @@ def test_an_unchanged_version_is_bit_equal_and_nothing_of_the_workspace_is_touch
     assert not list((released.home / "reproduce").glob("work-*"))
 
 
-@pytest.mark.slow
 def test_other_data_are_named_with_the_first_step_whose_loss_differs(
     released: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,7 +128,6 @@ def test_other_data_are_named_with_the_first_step_whose_loss_differs(
     assert "these differ: dataset (recorded " in found["text"]
 
 
-@pytest.mark.slow
 def test_one_more_thread_is_named(released: Place, capsys: pytest.CaptureFixture[str]) -> None:
     code, found = reproduced(capsys, "--threads", "2")
     (difference,) = found["differences"]
@@ -168,7 +166,6 @@ def test_another_library_version_is_named(
     assert (f"differs: {field} (recorded {before}, found 99.1)" in out.err) == difference["decides"]
 
 
-@pytest.mark.slow
 def test_a_pruned_data_set_is_prepared_again_and_a_base_that_moved_is_taken_from_the_release(
     released: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from mtl.mlflow_backend.tracker import MlflowTracker
 from mtl.sqlite import database_url
 
-
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 """Removed when the process ends."""
 

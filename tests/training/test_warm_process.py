@@ -26,6 +26,7 @@ from tests.training.conftest import settings, strike
 
 Released = tuple[Parent, Path]
 
+pytestmark = pytest.mark.slow
 STEPS = 4
 
 
@@ -78,7 +79,6 @@ def test_it_begins_with_the_weights_of_its_parent(
     assert slow.identity != uninterrupted.identity
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_killed_it_goes_on_bit_for_bit_without_the_adapter_of_its_parent(
     workshop: Path,
