@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import wait as wait_for
 from typing import Protocol, TypeVar
 
@@ -66,24 +66,38 @@ class Helped:
     def map(self, work: Callable[[T], R], items: Sequence[T], tick: Callable[[], None]) -> list[R]:
         done: dict[int, R] = {}
         left = deque(range(len(items)))
-        futures: dict[Future[R], int] = {}
-        try:
-            while left or futures:
+        given: dict[Future[R], int] = {}
+        lock = threading.RLock()  # submitting to a pool that broke may call `give` in the same thread
+
+        def give(_: Future[R] | None = None) -> None:
+            """Called by whichever thread sees a piece end: this one may be in the middle of a long piece."""
+            with lock, suppress(BrokenProcessPool):  # the piece that broke it says so
                 ahead = len(left) > 2 * self.shards  # one more than they are, so that none has to wait; not at the end
-                while left and len(futures) < self._helpers + ahead:
+                while left and sum(not future.done() for future in given) < self._helpers + ahead:
                     other = left.pop()
-                    futures[self._pool.submit(work, items[other])] = other
-                if left:
-                    mine = left.popleft()
+                    future = self._pool.submit(work, items[other])
+                    given[future] = other
+                    future.add_done_callback(give)
+
+        try:
+            give()
+            while left or given:
+                with lock:
+                    mine = left.popleft() if left else None
+                    futures = list(given)
+                if mine is not None:
                     done[mine] = work(items[mine])
                 ended, _ = wait(futures, timeout=0 if left else 0.5, return_when=FIRST_COMPLETED)
                 for future in ended:
-                    done[futures.pop(future)] = future.result()
+                    done[given[future]] = future.result()
+                    with lock:
+                        del given[future]
                 tick()
         except BrokenProcessPool:
             raise _died() from None
         finally:
-            for future in futures:
+            left.clear()
+            for future in list(given):
                 future.cancel()
         return [done[number] for number in range(len(items))]
 

@@ -65,6 +65,7 @@ class Nodes:
     hidden: tuple[Path, ...]
     environment: dict[str, str]
     port: int
+    object_store: int
     head: Node | None = None
     workers: list[Node] = field(default_factory=list)
 
@@ -102,7 +103,7 @@ class Nodes:
         home.mkdir(parents=True, exist_ok=True)
         command = [*("unshare", "--mount", "--propagation", "private", "sh", "-c", _HIDDEN, "sh")]
         command += [RAY, "start", "--block", f"--node-ip-address={address}", "--disable-usage-stats"]
-        command += ["--object-store-memory=200000000", *_ports(address), *arguments]
+        command += [f"--object-store-memory={self.object_store}", *_ports(address), *arguments]
         command += ["--include-log-monitor=false"]  # nobody reads it, and each process takes seconds to start
         hidden = " ".join(map(str, (home, *self.hidden)))
         environment = {**os.environ, **self.environment, "MTL_HOME": str(home), "HIDDEN": hidden}
@@ -133,11 +134,14 @@ def _ports(address: str) -> list[str]:
 
 
 @contextmanager
-def ray_nodes(folder: Path, count: int, *, hidden: tuple[Path, ...] = (), **environment: str) -> Iterator[Nodes]:
-    """A cluster of a head and `count` nodes of one CPU. environment: of every node, such as MTL_STORE's credentials."""
+def ray_nodes(
+    folder: Path, count: int, *, hidden: tuple[Path, ...] = (), object_store: int = 200_000_000, **environment: str
+) -> Iterator[Nodes]:
+    """A cluster of a head and `count` nodes of one CPU. object_store: bytes of each node, of which Ray itself would take
+    30% of the memory. environment: of every node, such as MTL_STORE's credentials."""
     with hold("127.0.0.2", 0) as (held,):
         port = held.getsockname()[1]
-    nodes = Nodes(folder, hidden, environment, port)
+    nodes = Nodes(folder, hidden, environment, port, object_store)
     try:
         nodes.start_head()
         for _ in range(count):
