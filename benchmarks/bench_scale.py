@@ -51,6 +51,8 @@ CORES = os.cpu_count() or 1
 BAR, LONG = 1.15, 120.0
 SEED = 17
 BUCKET = "scale"
+_OBJECTS = 2_000_000_000
+"""Bytes of each node's object store: Ray takes 30% of the memory by default, and what does not fit goes to the disk."""
 FILES = 8
 """Files of one task's train rows, so that several workers read them."""
 
@@ -66,7 +68,7 @@ class Size:
     judged: int
 
 
-SIZES = {False: Size(rows=160_000, steps=250, judged=3000), True: Size(rows=3000, steps=40, judged=40)}
+SIZES = {False: Size(rows=220_000, steps=250, judged=3300), True: Size(rows=3000, steps=40, judged=40)}
 
 
 def main() -> None:
@@ -94,7 +96,7 @@ def measure(size: Size, rounds: int, *, parts: bool) -> dict[str, Any]:
         _make_bucket()
         driver = root / "driver"
         driver.mkdir()
-        with ray_nodes(root / "nodes", CORES, hidden=(driver,), **environment) as nodes:
+        with ray_nodes(root / "nodes", CORES, hidden=(driver,), object_store=_OBJECTS, **environment) as nodes:
             os.environ["RAY_ADDRESS"] = nodes.address
             runs = [run for number in range(rounds) for run in _round(driver, size, nodes, number)]
             runs += _parts(driver, size, nodes) if parts else []

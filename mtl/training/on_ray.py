@@ -25,7 +25,7 @@ from mtl.training.process import GRACE, on_sigterm
 from mtl.training.ray_worker import STOPPED, Board, End, work
 
 Event = Mapping[str, Any]
-_SECONDS_BETWEEN_LOOKS = 0.3
+_SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_TO_STOP = GRACE + 3  # a worker kills its trainer after the grace
 _PATIENCE = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
 _PATIENCE_DEFAULT = "900"  # seconds until there is room: the cluster may have to start machines

@@ -27,7 +27,7 @@ from mtl.training.ending import error_event
 from mtl.training.plan import TrainPlan
 from mtl.training.process import ask_to_stop, last_lines, started, stop
 
-_SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_BETWEEN_LOOKS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
