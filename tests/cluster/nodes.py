@@ -137,8 +137,8 @@ def _ports(address: str) -> list[str]:
 def ray_nodes(
     folder: Path, count: int, *, hidden: tuple[Path, ...] = (), object_store: int = 200_000_000, **environment: str
 ) -> Iterator[Nodes]:
-    """A cluster of a head and `count` nodes of one CPU. object_store: bytes of each node, of which Ray itself would take
-    30% of the memory. environment: of every node, such as MTL_STORE's credentials."""
+    """A cluster of a head and `count` nodes of one CPU. object_store: bytes of each node's.
+    environment: of every node, such as MTL_STORE's credentials."""
     with hold("127.0.0.2", 0) as (held,):
         port = held.getsockname()[1]
     nodes = Nodes(folder, hidden, environment, port, object_store)

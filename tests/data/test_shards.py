@@ -136,6 +136,19 @@ def _die_elsewhere(main: int) -> None:
     time.sleep(0.2)
 
 
+def test_a_helper_goes_on_while_this_process_is_in_the_middle_of_a_piece() -> None:
+    """Of 120 pieces, a helper that waited for this process would leave it 30 and more."""
+    with chosen(2) as choose:
+        done = choose(10**9).map(_slow_in, [os.getpid()] * 120, lambda: None)
+    assert 0 < done.count(os.getpid()) < 20
+
+
+def _slow_in(main: int) -> int:
+    if os.getpid() == main:
+        time.sleep(0.5)
+    return os.getpid()
+
+
 CHILD = """
 import sys, time
 from pathlib import Path
