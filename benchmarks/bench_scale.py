@@ -96,7 +96,7 @@ def measure(size: Size, rounds: int, *, parts: bool) -> dict[str, Any]:
         _make_bucket()
         driver = root / "driver"
         driver.mkdir()
-        with ray_nodes(root / "nodes", CORES, hidden=(driver,), object_store=_OBJECTS, **environment) as nodes:
+        with ray_nodes(root / "nodes", CORES, _OBJECTS, hidden=(driver,), **environment) as nodes:
             os.environ["RAY_ADDRESS"] = nodes.address
             runs = [run for number in range(rounds) for run in _round(driver, size, nodes, number)]
             runs += _parts(driver, size, nodes) if parts else []

@@ -135,7 +135,7 @@ def _ports(address: str) -> list[str]:
 
 @contextmanager
 def ray_nodes(
-    folder: Path, count: int, *, hidden: tuple[Path, ...] = (), object_store: int = 200_000_000, **environment: str
+    folder: Path, count: int, object_store: int = 200_000_000, /, *, hidden: tuple[Path, ...] = (), **environment: str
 ) -> Iterator[Nodes]:
     """A cluster of a head and `count` nodes of one CPU. object_store: bytes of each node's.
     environment: of every node, such as MTL_STORE's credentials."""

@@ -139,7 +139,9 @@ def _die_elsewhere(main: int) -> None:
 def test_a_helper_goes_on_while_this_process_is_in_the_middle_of_a_piece() -> None:
     """Of 120 pieces, a helper that waited for this process would leave it 30 and more."""
     with chosen(2) as choose:
-        done = choose(10**9).map(_slow_in, [os.getpid()] * 120, lambda: None)
+        runner = choose(10**9)
+        assert isinstance(runner, Helped)
+        done = runner.map(_slow_in, [os.getpid()] * 120, lambda: None)
     assert 0 < done.count(os.getpid()) < 20
 
 
