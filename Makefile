@@ -38,6 +38,9 @@ lint: install  ## ruff, formatting, types and import layers
 docs: install  ## build the documentation site into site/; a broken link is an error
 	$(BIN)/zensical build --clean --strict
 
+# The tests share the cores: a thread of torch that has nothing to do sleeps, instead of keeping a core from another test.
+test cov ci slow faults: export OMP_WAIT_POLICY := PASSIVE
+
 # three workers on two cores: a third of the time of these tests is waiting, for servers and processes
 QUICK := -n 3 --dist loadfile --no-loadscope-reorder -m 'not slow'
 test: lint docs  ## the quick tier: lint, the documentation site and tests, about 7 minutes on two cores
@@ -68,10 +71,9 @@ LEFT_OUT := --ignore=tests/training/test_gpu_bench.py \
 	--deselect=tests/pipeline/test_rot.py::test_any_file_rots_before_the_model_is_judged \
 	--deselect=tests/pipeline/test_rot.py::test_any_part_of_any_document_rots
 
-# four workers on two cores: half of the time of these tests is waiting
 ci: test  ## what the gate runs: the quick tier, coverage of the rules, then what is slow of the fault tier and of the chain on real data
 	$(BIN)/pytest -m 'not slow' $(RULES) $(RULES_COV)
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder -m slow $(LONG) $(FAULTS) $(CHAIN) $(LEFT_OUT)
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m slow $(LONG) $(FAULTS) $(CHAIN) $(LEFT_OUT)
 	$(BIN)/pytest -m slow tests/cluster
 
 slow: install  ## every slow test, fault tier and sweeps included; half an hour and more
