@@ -10,10 +10,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mtl.checkpoints.checkpoint_store import CheckpointStore
+from mtl.checkpoints.fetch import load_manifest
+from mtl.checkpoints.policies import REQUIRED_FILES
 from mtl.checkpoints.prune import plan_prune
 from mtl.checkpoints.records import FileRecord, Manifest, commit_of, read_manifest
 from mtl.checkpoints.related import Lineage, all_runs, find_run, keep_lineage, load_identity, read_lineage
@@ -22,7 +24,7 @@ from mtl.checkpoints.verify import verify_run
 from mtl.errors import DamageError, MtlError
 from mtl.fingerprint import sha256_bytes
 from mtl.store.memory import MemoryStore
-from tests.support.checkpoints import checkpoint_files, checkpoint_folder, contents, identity
+from tests.support.checkpoints import checkpoint_folder, contents, identity
 from tests.support.mutations import damaged, fuzz, seal, tree
 
 RUN = identity()
@@ -56,7 +58,7 @@ def manifest_of(step: int) -> str:
 
 
 def use(store: MemoryStore) -> None:
-    """Everything that reads a run; a restore gives whole checkpoints, and nothing comes to be beside their folder."""
+    """Everything that reads a run; a restore gives all files as their manifest has them, and none beside their folder."""
     read_state(store, ID)
     verify_run(store, ID)
     list(all_runs(store))
@@ -65,7 +67,9 @@ def use(store: MemoryStore) -> None:
         (Path(folder) / "mine").write_bytes(b"mine")
         restored = CheckpointStore(store, RUN, "b").restore(Path(folder) / "out")
         if restored is not None:
-            assert contents(restored.folder) in [checkpoint_files(step) for step in STEPS]
+            named = {file.name: file.sha256 for file in load_manifest(store, ID, restored.commit).files}
+            assert {name: sha256_bytes(data) for name, data in contents(restored.folder).items()} == named
+            assert named.keys() == REQUIRED_FILES
         assert {path for path in tree(Path(folder)) if not path.startswith("out")} == {"mine"}
     CheckpointStore(store, RUN, "b").acquire()
 
@@ -77,7 +81,16 @@ def test_any_log_entry(data: bytes) -> None:
         use(run(**{ENTRY: data}))
 
 
+def swapped() -> bytes:
+    """A manifest of step 20 that names the content of its scheduler's file for its optimizer's."""
+    manifest = json.loads(_objects()[manifest_of(20)])
+    files = {file["name"]: file for file in manifest["files"]}
+    files["optimizer.pt"] |= {name: files["scheduler.pt"][name] for name in ("bytes", "sha256")}
+    return json.dumps(manifest).encode()
+
+
 @given(damaged(json.loads(_objects()[manifest_of(20)])))
+@example(swapped())
 @fuzz(30)
 def test_any_manifest(data: bytes) -> None:
     """Under its right hash, as one who can write into the store would have it."""
