@@ -58,7 +58,7 @@ def manifest_of(step: int) -> str:
 
 
 def use(store: MemoryStore) -> None:
-    """Everything that reads a run; a restore gives all files as their manifest has them, and none beside their folder."""
+    """Everything that reads a run; a restore gives all files as its manifest has them, and none beside their folder."""
     read_state(store, ID)
     verify_run(store, ID)
     list(all_runs(store))
