@@ -67,7 +67,7 @@ class Helped:
         done: dict[int, R] = {}
         left = deque(range(len(items)))
         given: dict[Future[R], int] = {}
-        lock = threading.RLock()  # submitting to a pool that broke may call `give` in the same thread
+        lock = threading.RLock()  # a future that has ended already calls `give` in the thread that asked for it
 
         def give(_: Future[R] | None = None) -> None:
             """Called by whichever thread sees a piece end: this one may be in the middle of a long piece."""
@@ -96,8 +96,9 @@ class Helped:
         except BrokenProcessPool:
             raise _died() from None
         finally:
-            left.clear()
-            for future in list(given):
+            with lock:
+                left.clear()
+            for future in given:  # no more are added
                 future.cancel()
         return [done[number] for number in range(len(items))]
 

@@ -34,8 +34,7 @@ def run(folders: dict[str, Path], store: Path, out: Path, strike: Strike | None 
     return process.exitcode
 
 
-@pytest.mark.parametrize("late", [False, True])
-@pytest.mark.parametrize("nth", [1, 3, 6])
+@pytest.mark.parametrize(("nth", "late"), [(2, False), *((n, late) for n in (1, 3, 6) for late in (False, True))])
 def test_killed_while_answers_are_kept(tmp_path: Path, nth: int, late: bool) -> None:
     folders = {name: trained_model(tmp_path / name, seed=n) for n, name in enumerate((CANDIDATE, CHAMPION))}
     whole = everything(House(folders, FolderStore(str(tmp_path / "another"))).measure(store=False))

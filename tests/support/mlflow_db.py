@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
 from functools import cache
@@ -10,14 +11,11 @@ from pathlib import Path
 from mtl.mlflow_backend.tracker import MlflowTracker
 from mtl.sqlite import database_url
 
-_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
-"""Removed when the process ends."""
-
 
 @cache
 def _template() -> Path:
-    _FOLDERS.append(tempfile.TemporaryDirectory(prefix="mtl-mlflow-template-"))
-    folder = Path(_FOLDERS[-1].name)
+    folder = Path(tempfile.mkdtemp(prefix="mtl-mlflow-template-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     MlflowTracker(f"sqlite:///{folder / 'mlflow.db'}", artifact_root=str(folder / "artifacts")).experiment("unused")
     return folder / "mlflow.db"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
 from functools import cache
@@ -72,10 +73,8 @@ def save_model(folder: Path, model: Any, tokenizer: Any, *, base: str, max_new_t
     return folder
 
 
-_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
-"""Removed when the process ends."""
-
-
 def _temporary() -> Path:
-    _FOLDERS.append(tempfile.TemporaryDirectory(prefix="mtl-trained-"))
-    return Path(_FOLDERS[-1].name)
+    """A folder for as long as the process lives."""
+    folder = Path(tempfile.mkdtemp(prefix="mtl-trained-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
